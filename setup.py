@@ -1,0 +1,31 @@
+"""Installs the genies library; the commands in api/ and the interventions run from the checkout."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="genies",
+    version="1.0.0.dev0",
+    description="Measures how preference models generalize across distribution shifts.",
+    license="MIT",
+    python_requires=">=3.11",
+    package_dir={"": "src"},
+    packages=find_packages("src", include=["genies", "genies.*"]),
+    package_data={"genies": ["py.typed"]},
+    install_requires=[
+        "accelerate>=1.10",
+        "filelock>=3.18",
+        "gguf>=0.17",
+        "numpy>=2.0",
+        "peft>=0.18",
+        "pydantic>=2.11",
+        "pyyaml>=6.0",
+        "safetensors>=0.6",
+        "scikit-learn>=1.6",
+        "torch>=2.9",
+        "tqdm>=4.66",
+        "transformers>=5.0",
+    ],
+    extras_require={
+        "test": ["hypothesis>=6.120", "mypy>=1.17", "pytest>=8.0", "ruff>=0.12", "types-PyYAML", "types-tqdm"],
+    },
+)

@@ -1,0 +1,211 @@
+"""A pydantic model as a command line: flags, a YAML file of the same names, and help from the field docs.
+
+Every argument is `--name value` in two items, or `--name=value`. Lists and objects are JSON (a Python literal
+is understood as well), booleans may stand bare. argparse writes the help. pydantic-settings was tried and left:
+it splits lists at commas inside their quoted items, so that a folder name with a comma or a quote in it breaks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import json
+import sys
+import types
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.fields import FieldInfo
+
+from genies.errors import InputError, run_command
+
+A = TypeVar("A", bound="Arguments")
+M = TypeVar("M", bound=BaseModel)
+
+
+class Arguments(BaseModel):
+    """Base of every command line here: unknown names are refused, field docs become the help."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), frozen=True)
+
+
+def run(body: Callable[[A], int | None]) -> None:
+    """Run `body` with arguments read from the command line; its one parameter's annotation is the model."""
+    model = next(iter(get_type_hints(body).values()))
+    run_command(lambda: body(parse(model, sys.argv[1:])))
+
+
+def parse(model: type[A], argv: Sequence[str]) -> A:
+    """Arguments of type `model` from command-line items; those of a `--config FILE` (YAML) stand behind them.
+
+    Raises InputError for anything unknown, missing or malformed; `--help` prints and exits with 0.
+    """
+    values = _read(model, argv)
+    config = values.pop("config", None)
+    if config is not None:
+        values = {**read_config(model, Path(config)), **values}
+    return validate(model, values)
+
+
+def validate(model: type[M], values: Mapping[str, Any]) -> M:
+    """`model` from values, with an InputError that names every field at fault, what was expected and what came."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+
+
+def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
+    """The arguments in a YAML file: the names of the command line without the dashes."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"--config {path} does not exist; expected a YAML file of arguments") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"--config {path} is not valid YAML: {error}") from None
+    if not isinstance(values or {}, dict):
+        raise InputError(f"--config {path} must hold names and values, like `timeout: 600`")
+    for name in values or {}:
+        if name not in model.model_fields:
+            raise InputError(f"--config {path}: {_unknown(model, str(name))}")
+    return values or {}
+
+
+def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    items = list(argv)
+    while items:
+        item = items.pop(0)
+        if item in ("-h", "--help"):
+            print(help_text(model), end="")
+            sys.exit(0)
+        if not item.startswith("--"):
+            raise InputError(f"unexpected argument {item!r}; every argument is --name value (--help lists them)")
+        name, equals, text = item[2:].partition("=")
+        if name == "config":
+            if not equals and not items:
+                raise InputError("--config needs a value: a YAML file")
+            values["config"] = text if equals else items.pop(0)
+            continue
+        field = model.model_fields.get(name)
+        if field is None:
+            raise InputError(_unknown(model, name))
+        if not equals:
+            bare = _is_boolean(field) and (not items or items[0].lower() not in _BOOLEANS)
+            if not bare and not items:
+                raise InputError(f"--{name} needs a value")
+            text = "True" if bare else items.pop(0)
+        values[name] = _value(name, text, field)
+    return values
+
+
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
+
+
+def _value(name: str, text: str, field: FieldInfo) -> Any:
+    kinds = _kinds(field.annotation)
+    if type(None) in kinds and str not in kinds and text in ("None", "null"):
+        return None
+    if bool in kinds and text.lower() in _BOOLEANS:
+        return _BOOLEANS[text.lower()]
+    structured = [kind for kind in kinds if kind in (list, tuple, dict)]
+    if not structured:
+        return text
+    is_list = dict not in structured
+    if is_list and not text.lstrip().startswith(("[", "(")):
+        return [text]
+    return parse_structure(
+        f"--{name}", text, 'a list such as \'["a", "b"]\'' if is_list else "an object such as '{\"a\": 1}'"
+    )
+
+
+def parse_structure(what: str, text: str, expected: str) -> Any:
+    """A list or an object written as JSON or as a Python literal."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        fault = error
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        shown = text if len(text) <= 80 else text[:77] + "..."
+        raise InputError(f"{what}: expected {expected} in JSON, got {shown} ({fault})") from None
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return set().union(*(_kinds(part) for part in get_args(annotation)))
+    if origin is not None and hasattr(annotation, "__metadata__"):
+        return _kinds(get_args(annotation)[0])
+    if origin is Literal:
+        return {type(choice) for choice in get_args(annotation)}
+    return {origin or annotation}
+
+
+def _is_boolean(field: FieldInfo) -> bool:
+    return bool in _kinds(field.annotation)
+
+
+def _unknown(model: type[BaseModel], name: str) -> str:
+    known = list(model.model_fields)
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean --{near[0]}?" if near else ""
+    return f"unknown argument --{name}{hint} Known: {', '.join(f'--{each}' for each in known)}"
+
+
+def _explain(model: type[BaseModel], fault: Any) -> str:
+    location = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        return f"--{location} is required"
+    if fault["type"] == "extra_forbidden":
+        return _unknown(model, location)
+    if fault["type"] == "value_error" and not location:
+        return str(fault["ctx"]["error"])
+    shown = repr(fault["input"])
+    return f"--{location}: {fault['msg']}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+
+
+def help_text(model: type[BaseModel]) -> str:
+    """The `--help` page: the model's docstring, then every argument with its default and its field doc."""
+    parser = argparse.ArgumentParser(
+        description=model.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        usage=f"python {sys.argv[0]} --name value ..." if sys.argv[0] else None,
+    )
+    required = parser.add_argument_group("required")
+    optional = parser.add_argument_group("optional")
+    for name, field in model.model_fields.items():
+        group = required if field.is_required() else optional
+        default = (
+            ""
+            if field.is_required() or field.get_default(call_default_factory=True) is None
+            else (f" (default: {field.get_default(call_default_factory=True)})")
+        )
+        group.add_argument(
+            f"--{name}", metavar=_metavar(field), help=((field.description or "") + default).replace("%", "%%")
+        )
+    optional.add_argument("--config", metavar="FILE", help="a YAML file of these names; the command line wins over it")
+    optional.add_argument("--help", action="store_true", help="show this page")
+    return parser.format_help()
+
+
+def _metavar(field: FieldInfo) -> str:
+    kinds = _kinds(field.annotation)
+    for kind, shown in (
+        (list, "'[\"..\", ..]'"),
+        (dict, "'{\"..\": ..}'"),
+        (bool, "True|False"),
+        (int, "N"),
+        (float, "X"),
+    ):
+        if kind in kinds:
+            return shown
+    if get_origin(field.annotation) is Literal:
+        return "|".join(str(choice) for choice in get_args(field.annotation))
+    return "PATH" if Path in kinds else "TEXT"

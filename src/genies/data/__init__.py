@@ -1,0 +1,1 @@
+"""Distributions, shifts, and where they come from. Imports no torch."""

@@ -1,0 +1,162 @@
+"""A distribution: a folder with train.json, test.json and metadata.json, read by these names and no others."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from genies.errors import InputError
+from genies.files import read_json
+
+SplitName = Literal["train", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A prompt and its responses, in file order, exactly one of them best."""
+
+    index: int
+    """Position in its split, from 0."""
+    prompt: str
+    responses: tuple[str, ...]
+    best: int
+    """Position of the best response in `responses`."""
+
+    @property
+    def best_response(self) -> str:
+        return self.responses[self.best]
+
+    @property
+    def worse_responses(self) -> tuple[str, ...]:
+        """All but the best, in file order."""
+        return self.responses[: self.best] + self.responses[self.best + 1 :]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The best response and one worse response of an example."""
+
+    example_index: int
+    prompt: str
+    best: str
+    worse: str
+
+
+class Distribution:
+    """The distribution in `folder`; its name is the folder's name, whatever metadata.json says.
+
+    Reading a split validates all of it: InputError names the file, the example and the field.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.folder.is_dir():
+            raise InputError(
+                f"distribution folder {self.folder} does not exist; "
+                "expected a folder with train.json and test.json (python download_data.py fetches the official ones)"
+            )
+        self.name = self.folder.name or self.folder.resolve().name
+
+    def __repr__(self) -> str:
+        return f"Distribution({str(self.folder)!r})"
+
+    @cached_property
+    def train(self) -> list[Example]:
+        """The examples of train.json, in file order."""
+        return read_split(self.folder / "train.json")
+
+    @cached_property
+    def test(self) -> list[Example]:
+        """The examples of test.json, in file order."""
+        return read_split(self.folder / "test.json")
+
+    def split(self, name: SplitName, max_examples: int | None = None) -> list[Example]:
+        """The first `max_examples` examples of a split (all by default); a split without examples is an InputError."""
+        examples = self.train if name == "train" else self.test
+        if not examples:
+            raise InputError(f"{self.folder / f'{name}.json'} has no examples; at least one is needed")
+        return examples if max_examples is None else examples[:max_examples]
+
+    @cached_property
+    def metadata(self) -> dict[str, Any]:
+        """metadata.json, every key of which is optional; empty when the file is absent."""
+        path = self.folder / "metadata.json"
+        if not path.exists():
+            return {}
+        value = read_json(path, "metadata")
+        if not isinstance(value, dict):
+            raise InputError(f"metadata {path} holds {_kind(value)}; expected an object")
+        return value
+
+
+def pairs(examples: Sequence[Example]) -> list[Pair]:
+    """All (best, worse) pairs in example order, the worse responses of an example in file order.
+
+    An example with n responses gives n - 1 pairs: evaluation scores them all.
+    """
+    return [
+        Pair(example.index, example.prompt, example.best_response, worse)
+        for example in examples
+        for worse in example.worse_responses
+    ]
+
+
+def one_pair_per_example(examples: Sequence[Example], seed: int) -> list[Pair]:
+    """One pair an example, its worse response drawn with `seed`: what training uses."""
+    draw = random.Random(seed)
+    return [
+        Pair(example.index, example.prompt, example.best_response, draw.choice(example.worse_responses))
+        for example in examples
+    ]
+
+
+def read_split(path: Path) -> list[Example]:
+    """The examples of one train.json or test.json; InputError names the file, the example and the field."""
+    value = read_json(path, "distribution file")
+    if not isinstance(value, list):
+        raise InputError(f"distribution file {path} holds {_kind(value)}; expected a list of examples")
+    return [_example(item, index, path) for index, item in enumerate(value)]
+
+
+def _example(value: Any, index: int, path: Path) -> Example:
+    def fault(field: str, expected: str) -> InputError:
+        return InputError(f"{path}, example {index}, field {field}: {expected}")
+
+    if not isinstance(value, dict):
+        raise InputError(f"{path}, example {index}: expected an object with prompt and responses, got {_kind(value)}")
+    prompt = value.get("prompt")
+    if not isinstance(prompt, str):
+        raise fault("prompt", f"expected text, got {_kind(prompt) if 'prompt' in value else 'nothing'}")
+    responses = value.get("responses")
+    if not isinstance(responses, dict):
+        found = _kind(responses) if "responses" in value else "nothing"
+        raise fault("responses", f"expected an object {{response text: 1.0 or 0.0}}, got {found}")
+    if len(responses) < 2:
+        raise fault("responses", f"expected at least 2 responses, got {len(responses)}")
+    for label in responses.values():
+        if isinstance(label, bool) or not isinstance(label, int | float) or label not in (0, 1):
+            raise fault("responses", f"expected every label to be 1.0 (best) or 0.0, got {label!r}")
+    best = [position for position, label in enumerate(responses.values()) if label == 1]
+    if len(best) != 1:
+        raise fault("responses", f"expected exactly one best response (label 1.0), got {len(best)}")
+    for field, text in [("prompt", prompt), *(("responses", response) for response in responses)]:
+        if not _is_unicode(text):
+            raise fault(field, "holds half of a surrogate pair, which is not text; repair the file")
+    return Example(index, prompt, tuple(responses), best[0])
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
