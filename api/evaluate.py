@@ -1,0 +1,17 @@
+"""Evaluate one tuned model, or an untuned one, on distributions."""
+
+from pathlib import Path
+
+from genies.command_line import run
+from genies.harness.request import EvaluateRequest
+from genies.harness.single import evaluate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(request: EvaluateRequest) -> int:
+    return evaluate(request, ROOT)
+
+
+if __name__ == "__main__":
+    run(main)

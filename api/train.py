@@ -1,0 +1,17 @@
+"""Train one intervention on one source distribution."""
+
+from pathlib import Path
+
+from genies.command_line import run
+from genies.harness.request import TrainRequest
+from genies.harness.single import train
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(request: TrainRequest) -> int:
+    return train(request, ROOT)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,180 @@
+"""Installing the distributions of an archive into a folder: each whole and valid or not at all, none written over."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from genies.data.archive import unpack
+from genies.data.distribution import Distribution
+from genies.errors import InputError
+from genies.files import read_json, sha256_of_file, write_json
+
+FILES = ("train.json", "test.json", "metadata.json")
+"""What a folder of the archive needs to count as a distribution; nothing else is taken from it."""
+
+WORK_FOLDER = ".genies_download"
+"""Inside the folder of distributions: what is being fetched and unpacked, and the record of a finished download."""
+
+Status = Literal["installed", "already there", "replaced", "kept", "invalid"]
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """What became of one distribution of the archive."""
+
+    name: str
+    status: Status
+    train_examples: int = 0
+    test_examples: int = 0
+    fault: str = ""
+    """Of an invalid one: file, example, field and what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What became of an archive."""
+
+    distributions: list[Installed] = field(default_factory=list)
+    stray_files: int = 0
+    """Files of the archive that belong to no distribution and were left out."""
+
+    def with_status(self, status: Status) -> list[Installed]:
+        """The distributions of one status, by name."""
+        return [each for each in self.distributions if each.status == status]
+
+
+@contextmanager
+def work_folder(distributions_dir: Path) -> Iterator[Path]:
+    """The hidden work folder of a download, locked against a second one; removed at the end when it is empty."""
+    try:
+        distributions_dir.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"--distributions_dir {distributions_dir} is a file; expected a folder") from None
+    folder = distributions_dir / WORK_FOLDER
+    folder.mkdir(exist_ok=True)
+    lock = folder / "lock"
+    try:
+        with FileLock(str(lock), timeout=0):
+            yield folder
+            lock.unlink(missing_ok=True)
+    except Timeout:
+        raise InputError(f"another download is running into {distributions_dir}; wait for it to end") from None
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def install(archive: Path, distributions_dir: Path, work: Path, overwrite: bool = False) -> Installation:
+    """Install every valid distribution of `archive` under `distributions_dir`, each moved in place by one rename.
+
+    `work` is a folder on the same file system. A distribution that lies there already with other content is
+    replaced only with `overwrite`. Raises InputError, and installs nothing, when the archive is damaged or hostile
+    or holds no distribution.
+    """
+    staging, replaced = work / "staging", work / "replaced"
+    _give_back(replaced, distributions_dir)
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir()
+    try:
+        stray_files = unpack(archive, staging, _place)
+        names = sorted(folder.name for folder in staging.iterdir() if any((folder / file).exists() for file in FILES[:2]))
+        if not names:
+            raise InputError(
+                f"archive {archive} holds no distribution; expected distributions/NAME/train.json and test.json"
+            )
+        checked = [_check(staging, name) for name in names]
+        moved = [
+            each if each.status == "invalid" else _move(each, staging, distributions_dir, replaced, overwrite)
+            for each in checked
+        ]
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
+    return Installation(moved, stray_files)
+
+
+def _place(parts: tuple[str, ...]) -> Path | None:
+    if parts and parts[0] == "distributions":
+        parts = parts[1:]
+    if len(parts) != 2 or parts[1] not in FILES or parts[0].startswith((".", "-")):
+        return None
+    return Path(*parts)
+
+
+def _check(staging: Path, name: str) -> Installed:
+    missing = [file for file in FILES if not (staging / name / file).exists()]
+    if missing:
+        return Installed(name, "invalid", fault=f"{name} has no {' and no '.join(missing)}")
+    distribution = Distribution(staging / name)
+    try:
+        train, test = distribution.split("train"), distribution.split("test")
+        _ = distribution.metadata
+    except InputError as error:
+        return Installed(name, "invalid", fault=str(error).replace(f"{staging}/", ""))
+    return Installed(name, "installed", len(train), len(test))
+
+
+def _move(each: Installed, staging: Path, distributions_dir: Path, replaced: Path, overwrite: bool) -> Installed:
+    source, target = staging / each.name, distributions_dir / each.name
+    status: Status = "installed"
+    if target.is_symlink() or (target.exists() and not _is_empty_folder(target)):
+        if all(_same(source / file, target / file) for file in FILES):
+            status = "already there"
+        elif not overwrite:
+            status = "kept"
+        else:
+            status = "replaced"
+            replaced.mkdir(exist_ok=True)
+            target.rename(replaced / each.name)
+    if status in ("installed", "replaced"):
+        source.rename(target)
+    return Installed(each.name, status, each.train_examples, each.test_examples)
+
+
+def _give_back(replaced: Path, distributions_dir: Path) -> None:
+    """A run killed between the two renames of a replacement left the old distribution aside: put it back."""
+    if replaced.is_dir():
+        for folder in replaced.iterdir():
+            target = distributions_dir / folder.name
+            if not target.exists() and not target.is_symlink():
+                folder.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _same(one: Path, other: Path) -> bool:
+    return other.is_file() and filecmp.cmp(one, other, shallow=False)
+
+
+def write_record(work: Path, distributions_dir: Path, url: str, sha256: str, names: list[str]) -> None:
+    """Remember what a finished download installed, so that the next run need not fetch it to know."""
+    write_json(work / "record.json", {"url": url, "sha256": sha256, "files": _digests(distributions_dir, names)})
+
+
+def recorded_names(work: Path, distributions_dir: Path, url: str, sha256: str | None) -> list[str] | None:
+    """The distributions a finished download of `url` installed, when every one still lies there unchanged."""
+    path = work / "record.json"
+    if not path.exists():
+        return None
+    try:
+        record: dict[str, Any] = read_json(path, "download record")
+        files: dict[str, Any] = record["files"]
+        if record["url"] != url or (sha256 is not None and record["sha256"] != sha256):
+            return None
+        return sorted(files) if _digests(distributions_dir, list(files)) == files else None
+    except (InputError, OSError, KeyError, TypeError):
+        return None
+
+
+def _digests(distributions_dir: Path, names: list[str]) -> dict[str, dict[str, str]]:
+    return {name: {file: sha256_of_file(distributions_dir / name / file) for file in FILES} for name in names}

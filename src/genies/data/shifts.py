@@ -1,0 +1,224 @@
+"""Shifts: which distribution a model is tuned on and which it is tested on, from shift files or folder arguments."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genies.errors import InputError
+from genies.files import read_json
+
+LABELS = ("extreme", "probing")
+"""Extreme shifts change what a task looks like; probing shifts set a trap for what tuning may have taught."""
+
+FIELDS = ("source", "target", "target_reference", "label", "category")
+
+MAX_NAME_BYTES = 255
+"""What common file systems take for one folder name."""
+
+# Control characters and line ends would break logs and tables; surrogates stand for bytes that are not UTF-8.
+_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """source > target, by the names of their folders."""
+
+    source: str
+    """The distribution to tune on."""
+    target: str
+    """The distribution to test on; may equal the source."""
+    target_reference: str = ""
+    """The distribution on which the target-tuned capability is measured; empty text stands for the target."""
+    label: str | None = None
+    """extreme or probing, where the shift file says so."""
+    category: str | None = None
+    """A group of shifts within the label, such as difficulty, where the shift file says so."""
+
+    def __post_init__(self) -> None:
+        if not self.target_reference:
+            object.__setattr__(self, "target_reference", self.target)
+
+    def __str__(self) -> str:
+        return f"{self.source} > {self.target}"
+
+
+def read_shifts(path: str | Path) -> list[Shift]:
+    """The shifts in a JSON file, in file order, repeats included.
+
+    The file is a list; an entry is an object with source, target and, if wanted, target_reference, label and
+    category (keys that start with _ are comments), or a pair [source, target]. Raises InputError that names the
+    file, the entry (counted from 0) and the field.
+    """
+    path = Path(path)
+    value = read_json(path, "shift file")
+    if not isinstance(value, list):
+        raise InputError(f"shift file {path}: expected a list of shifts, got {_show(value)}")
+    if not value:
+        raise InputError(f"shift file {path} lists no shifts; expected at least one {{source, target}}")
+    return [_shift(entry, f"shift file {path}, entry {index}") for index, entry in enumerate(value)]
+
+
+def shifts_from_dirs(source_dirs: Sequence[str | Path], target_dirs: Sequence[str | Path]) -> list[Shift]:
+    """Shifts that pair sources and targets item by item; an item is a folder or the name of a distribution.
+
+    A folder's name is its identity, a trailing slash makes no difference; give the same items to `folders`.
+    """
+    if len(source_dirs) != len(target_dirs):
+        raise InputError(
+            f"--source_dirs names {len(source_dirs)} distributions and --target_dirs {len(target_dirs)}; "
+            "they pair item by item, so expected as many of each"
+        )
+    if not source_dirs:
+        raise InputError("--source_dirs and --target_dirs are empty; expected at least one distribution in each")
+    return [
+        Shift(name_of(source, f"--source_dirs, item {index}"), name_of(target, f"--target_dirs, item {index}"))
+        for index, (source, target) in enumerate(zip(source_dirs, target_dirs, strict=True))
+    ]
+
+
+def folders(
+    shifts: Iterable[Shift], distributions_dir: str | Path, given: Iterable[str | Path] = ()
+) -> dict[str, Path]:
+    """The folder of every distribution in `shifts`, by name, in order of first mention, whether it is there or not.
+
+    given: folders or names a person listed (--source_dirs, --target_dirs); a folder among them, an item with a path
+    separator in it, is taken as it stands, and every other name lies in `distributions_dir`.
+    """
+    by_name: dict[str, Path] = {}
+    for item in given:
+        name = name_of(item, "--source_dirs or --target_dirs")
+        folder = _folder_of(item, name) if _is_folder_argument(item) else Path(distributions_dir) / name
+        if by_name.setdefault(name, folder).resolve() != folder.resolve():
+            raise InputError(
+                f"{by_name[name]} and {folder} are two folders of one name; results are kept by name, so rename one"
+            )
+    names = (name for shift in shifts for name in (shift.source, shift.target, shift.target_reference))
+    return {name: by_name.get(name, Path(distributions_dir) / name) for name in names}
+
+
+def resolve(name: str, distributions_dir: str | Path) -> Path:
+    """The folder of the distribution `name`; InputError offers the nearest names when there is none."""
+    check_name(name, "distribution")
+    parent = Path(distributions_dir)
+    folder = parent / name
+    if folder.is_dir():
+        return folder
+    known = sorted(each.name for each in parent.iterdir() if each.is_dir()) if parent.is_dir() else []
+    near = difflib.get_close_matches(name, known)
+    if not parent.is_dir():
+        found = "that folder does not exist"
+    elif near:
+        found = f"nearest names: {', '.join(near)}"
+    else:
+        found = f"it holds {len(known)} others"
+    raise InputError(f"unknown distribution {name!r}: no such folder in {parent} ({found}); {_ADVICE}")
+
+
+_ADVICE = (
+    "check the spelling, run `python download_data.py` to fetch the official distributions, "
+    "or name another folder with --distributions_dir"
+)
+
+
+def unique_pairs(shifts: Iterable[Shift]) -> list[Shift]:
+    """The first of every (source, target, target_reference), in order."""
+    first: dict[tuple[str, str, str], Shift] = {}
+    for shift in shifts:
+        first.setdefault(_key(shift), shift)
+    return list(first.values())
+
+
+def repeats(shifts: Iterable[Shift]) -> list[Shift]:
+    """Every shift whose (source, target, target_reference) stands earlier in the list, in order."""
+    seen: set[tuple[str, str, str]] = set()
+    again: list[Shift] = []
+    for shift in shifts:
+        if _key(shift) in seen:
+            again.append(shift)
+        seen.add(_key(shift))
+    return again
+
+
+def _key(shift: Shift) -> tuple[str, str, str]:
+    return shift.source, shift.target, shift.target_reference
+
+
+def check_name(name: Any, where: str) -> str:
+    """`name`, if it is the name of one folder that cannot lead out of its parent; `where` opens the message."""
+    if not isinstance(name, str):
+        raise InputError(f"{where}: expected the name of a distribution, got {_show(name)}")
+    fault = _fault_of_name(name)
+    if fault:
+        raise InputError(f"{where}: expected the name of a distribution, one folder name, got {_show(name)}, {fault}")
+    return name
+
+
+def _fault_of_name(name: str) -> str | None:
+    if not name:
+        return "which is empty"
+    if "/" in name or "\\" in name:
+        return "which holds a path separator"
+    if name in (".", ".."):
+        return "which is a way through folders"
+    if name != name.strip():
+        return "which starts or ends with white space"
+    if _UNUSABLE.search(name):
+        return "which holds a control character or half a character"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"which is longer than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def _shift(entry: Any, where: str) -> Shift:
+    if isinstance(entry, list):
+        if len(entry) != 2:
+            raise InputError(f"{where}: expected a pair [source, target], got {len(entry)} items")
+        entry = dict(zip(("source", "target"), entry, strict=True))
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object with source and target, got {_show(entry)}")
+    for key in entry:
+        if key not in FIELDS and not key.startswith("_"):
+            near = difflib.get_close_matches(key, FIELDS, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ";"
+            raise InputError(f"{where}, field {_show(key)} is unknown{hint} Known: {', '.join(FIELDS)}")
+    for field in ("source", "target"):
+        if field not in entry:
+            raise InputError(f"{where}, field {field} is missing; expected the name of a distribution")
+        check_name(entry[field], f"{where}, field {field}")
+    reference, label, category = (entry.get(field) for field in ("target_reference", "label", "category"))
+    if reference is not None:
+        check_name(reference, f"{where}, field target_reference")
+    if label is not None and label not in LABELS:
+        raise InputError(f"{where}, field label: expected {' or '.join(LABELS)}, got {_show(label)}")
+    if category is not None and not (isinstance(category, str) and category.strip()):
+        raise InputError(f"{where}, field category: expected text, got {_show(category)}")
+    return Shift(entry["source"], entry["target"], reference or "", label, category)
+
+
+def _is_folder_argument(item: str | Path) -> bool:
+    text = str(item)
+    return "/" in text.rstrip("/") or text.startswith("/") or text in (".", "..")
+
+
+def _folder_of(item: str | Path, name: str) -> Path:
+    folder = Path(item)
+    return folder if folder.name == name else folder.resolve()
+
+
+def name_of(item: str | Path, where: str) -> str:
+    """The distribution's name that a folder or a name given by a person stands for."""
+    text = str(item)
+    if not text or "\0" in text:
+        raise InputError(f"{where}: expected a folder or the name of a distribution, got {_show(text)}")
+    folder = Path(item)
+    return check_name(folder.resolve().name if folder.name in ("", "..") else folder.name, where)
+
+
+def _show(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

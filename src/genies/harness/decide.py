@@ -1,0 +1,179 @@
+"""Which steps of a plan must run, which results are reused, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genies.data.distribution import Distribution
+from genies.errors import InputError
+from genies.harness.fingerprint import Parts, evaluation_parts, training_parts
+from genies.harness.hashes import FileHashes
+from genies.harness.plan import EvaluationStep, Plan, Target, TrainingStep
+from genies.harness.store import (
+    Standing,
+    Store,
+    evaluation_standing,
+    model_content,
+    model_standing,
+    training_record,
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What the user allows to be reused."""
+
+    retrain_models: bool = False
+    use_cached_evaluations: bool = True
+
+
+@dataclass(frozen=True)
+class TrainingDecision:
+    step: TrainingStep
+    parts: Parts
+    standing: Standing
+    run: bool
+    why: str
+    """Why it runs, or why it need not."""
+
+
+@dataclass(frozen=True)
+class TargetDecision:
+    target: Target
+    parts: Parts
+    standing: Standing
+    run: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class EvaluationDecision:
+    step: EvaluationStep
+    targets: list[TargetDecision]
+
+    @property
+    def run(self) -> bool:
+        return any(target.run for target in self.targets)
+
+
+Decision = TrainingDecision | EvaluationDecision
+
+
+def decide(plan: Plan, policy: Policy, hashes: FileHashes) -> list[Decision]:
+    """A decision for every step, in plan order. Reads files, writes nothing, starts nothing."""
+    decisions: list[Decision] = []
+    for step in plan.steps:
+        if isinstance(step, EvaluationStep):  # its training, if any, stands right before it
+            decisions += decide_evaluation(step, policy, hashes)
+    return decisions
+
+
+def decide_evaluation(step: EvaluationStep, policy: Policy, hashes: FileHashes) -> list[Decision]:
+    """Decisions for an evaluation step and, before it, for the training step that makes its model."""
+    if step.training is None:
+        model = _model_as_it_lies(step.model_dir, hashes)
+        return [EvaluationDecision(step, _targets(step, model, None, policy, hashes))]
+
+    training = step.training
+    base_model = model_content(training.base_model_dir, hashes)
+    parts = training_parts(hashes, training.intervention_dir, base_model, training.source_dir, training.kwargs)
+    standing = model_standing(step.model_dir, parts, hashes)
+    content = model_content(step.model_dir, hashes) if standing.usable else None
+    if standing.state == "foreign":
+        targets = _targets(step, {"files": content}, None, policy, hashes)
+    else:
+        targets = _targets(step, parts, content, policy, hashes)
+
+    needed = any(target.run for target in targets)
+    if policy.retrain_models:
+        run, why = True, "retraining was asked for"
+    elif standing.usable:
+        run, why = False, standing.reason
+    else:
+        run, why = needed, standing.reason or ("not trained yet" if needed else "its evaluations are all there")
+    if run:
+        # A model trained anew is evaluated anew, all of it: no table mixes two trainings.
+        targets = [_replace_model(step, target, parts, hashes) for target in targets]
+    return [TrainingDecision(training, parts, standing, run, why), EvaluationDecision(step, targets)]
+
+
+def decide_training(step: TrainingStep, retrain: bool, hashes: FileHashes) -> TrainingDecision:
+    """The decision for a training step asked for by itself."""
+    base_model = model_content(step.base_model_dir, hashes)
+    parts = training_parts(hashes, step.intervention_dir, base_model, step.source_dir, step.kwargs)
+    standing = model_standing(step.model_dir, parts, hashes)
+    why = "retraining was asked for" if retrain else standing.reason or "not trained yet"
+    return TrainingDecision(step, parts, standing, retrain or not standing.usable, why)
+
+
+def _model_as_it_lies(model_dir: Path, hashes: FileHashes) -> Parts:
+    """What an evaluation of a folder depends on: the training it records, else its files."""
+    content = model_content(model_dir, hashes)
+    record = training_record(model_dir)
+    if record is not None and record.get("content") == content and isinstance(record.get("parts"), dict):
+        return dict(record["parts"])
+    return {"files": content}
+
+
+def _targets(
+    step: EvaluationStep, model: Parts, content: str | None, policy: Policy, hashes: FileHashes
+) -> list[TargetDecision]:
+    decisions = []
+    for target in step.targets:
+        parts = evaluation_parts(hashes, step.intervention_dir, model, target.distribution_dir, step.kwargs)
+        standing = evaluation_standing(target.evaluation_file, parts, content)
+        if not policy.use_cached_evaluations:
+            run, why = True, "cached evaluations are not to be used"
+        else:
+            run, why = not standing.usable, standing.reason or ("not evaluated yet" if not standing.usable else "")
+        decisions.append(TargetDecision(target, parts, standing, run, why))
+    return decisions
+
+
+def _replace_model(step: EvaluationStep, decision: TargetDecision, model: Parts, hashes: FileHashes) -> TargetDecision:
+    parts = evaluation_parts(hashes, step.intervention_dir, model, decision.target.distribution_dir, step.kwargs)
+    why = decision.why if decision.run and decision.why else "the model is trained anew"
+    return TargetDecision(decision.target, parts, decision.standing, True, why)
+
+
+def check_inputs(decisions: Sequence[Decision], store: Store) -> None:
+    """Look at everything the steps that will run are given, before the first of them starts.
+
+    Raises InputError for an intervention without the script, and for a distribution that is absent or malformed.
+    An absent base model is not looked at here: it fails only the steps that need it.
+    """
+    scripts: set[Path] = set()
+    splits: set[tuple[Path, str]] = set()
+    for decision in decisions:
+        if not decision.run:
+            continue
+        if isinstance(decision, TrainingDecision):
+            scripts.add(decision.step.intervention_dir / "train.py")
+            splits.add((decision.step.source_dir, "train"))
+        else:
+            scripts.add(decision.step.intervention_dir / "eval.py")
+            splits |= {(each.target.distribution_dir, "test") for each in decision.targets if each.run}
+    for script in sorted(scripts):
+        check_script(script, store)
+    for folder, split in sorted(splits):
+        Distribution(folder).split("train" if split == "train" else "test")
+
+
+def check_script(script: Path, store: Store) -> None:
+    """InputError unless the intervention's folder and the script in it are there."""
+    folder = script.parent
+    if not folder.is_dir():
+        others = (
+            sorted(each.name for each in folder.parent.iterdir() if (each / "eval.py").is_file())
+            if (folder.parent.is_dir())
+            else []
+        )
+        known = f"; {store.shown(folder.parent)} has {', '.join(others)}" if others else ""
+        raise InputError(f"intervention folder {store.shown(folder)} does not exist{known}")
+    if not script.is_file():
+        raise InputError(
+            f"intervention {store.shown(folder)} has no {script.name}; "
+            "an intervention is a folder with train.py and eval.py"
+        )

@@ -1,0 +1,163 @@
+"""What a step's result depends on, hashed: the key of everything that is reused.
+
+A step's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
+JSON. A part that cannot be known, because a folder is not there, is None: it matches anything, so that a table
+whose evaluations are all there needs neither the base model nor the data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import genies
+from genies.contract import CONTRACT_VERSION
+from genies.harness.hashes import FileHashes
+
+Parts = dict[str, Any]
+
+WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "log_level", "no_cache"})
+"""Arguments that change speed or place, never results (dtype does, and is part of the fingerprint)."""
+
+_IMPORTS_GENIES = re.compile(rb"^\s*(?:from|import)\s+genies\b", re.MULTILINE)
+_DOCUMENTATION = {".md", ".rst", ".log"}
+
+
+def training_parts(
+    hashes: FileHashes,
+    intervention_dir: Path,
+    base_model: str | None,
+    source_dir: Path,
+    kwargs: Mapping[str, Any],
+) -> Parts:
+    """Everything that determines a tuned model; `base_model` is the identity of the base model's folder."""
+    return {
+        **_step_parts("train", hashes, intervention_dir, kwargs),
+        "base_model": base_model,
+        "distribution": distribution_identity(hashes, source_dir),
+    }
+
+
+def evaluation_parts(
+    hashes: FileHashes,
+    intervention_dir: Path,
+    model: Parts,
+    distribution_dir: Path,
+    kwargs: Mapping[str, Any],
+) -> Parts:
+    """Everything that determines an evaluation; `model` is the training step's parts, or {"files": identity}."""
+    return {
+        **_step_parts("evaluate", hashes, intervention_dir, kwargs),
+        "model": model,
+        "distribution": distribution_identity(hashes, distribution_dir),
+    }
+
+
+def _step_parts(kind: str, hashes: FileHashes, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
+    return {
+        "contract": CONTRACT_VERSION,
+        "kind": kind,
+        **intervention_identity(hashes, intervention_dir),
+        "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
+    }
+
+
+def _has_effect(name: str, value: Any) -> bool:
+    return value is not None and name not in WITHOUT_EFFECT
+
+
+def fingerprint(parts: Parts) -> str:
+    """Hexadecimal sha256 of the parts' canonical JSON."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
+    """The names of the parts that differ, `model.kwargs.seed` for one that lies deeper; None now matches anything.
+
+    >>> differences({"kwargs": {"k": 2}, "model": {"a": 1}, "u": None}, {"kwargs": {}, "model": {"a": 3}, "u": "x"})
+    ['kwargs.k', 'model.a']
+    """
+    found: list[str] = []
+    for key in sorted({*now, *then}):
+        here, there = now.get(key), then.get(key)
+        if key == "kwargs":  # arguments: a None inside one is a value, not an unknown part
+            found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {})]
+        elif isinstance(here, dict) and isinstance(there, dict):
+            found += differences(here, there, f"{inside}{key}.")
+        elif here is not None and here != there:
+            found.append(f"{inside}{key}")
+    return found
+
+
+def _differing_arguments(here: Parts, there: Parts) -> list[str]:
+    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
+    return [
+        name
+        for name in sorted({*here, *there})
+        if json.dumps(here.get(name), sort_keys=True) != json.dumps(there.get(name), sort_keys=True)
+    ]
+
+
+def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
+    """The names of the parts that are None: what they stand for is not there to be compared."""
+    found: list[str] = []
+    for key, value in parts.items():
+        if value is None:
+            found.append(f"{inside}{key}")
+        elif isinstance(value, dict) and key != "kwargs":
+            found += unknown_parts(value, f"{inside}{key}.")
+    return found
+
+
+def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
+    """Hash of an intervention's files; where one imports genies, also the version of the library's numerics."""
+    if not folder.is_dir():
+        return {"intervention_files": None, "numerics_version": None}
+    paths = list(_files(folder))
+    sources = (path for path in paths if path.suffix == ".py")
+    uses_library = any(_IMPORTS_GENIES.search(path.read_bytes()) for path in sources)
+    return {
+        "intervention_files": _combined(hashes, folder, paths),
+        "numerics_version": genies.NUMERICS_VERSION if uses_library else 0,
+    }
+
+
+def folder_identity(hashes: FileHashes, folder: Path, but: frozenset[str] = frozenset()) -> str | None:
+    """Hash of a model folder's files by relative name and content, documentation left out; None without a folder."""
+    if not folder.is_dir():
+        return None
+    paths = [path for path in _files(folder) if path.suffix.lower() not in _DOCUMENTATION and path.name not in but]
+    return _combined(hashes, folder, paths)
+
+
+def distribution_identity(hashes: FileHashes, folder: Path) -> str | None:
+    """Hash of train.json and test.json; None without the folder.
+
+    Both count in training and in evaluation: an intervention is given the folder and may read either.
+    metadata.json describes and does not count.
+    """
+    paths = [path for path in (folder / "train.json", folder / "test.json") if path.is_file()]
+    return _combined(hashes, folder, paths) if paths else None
+
+
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Regular files below a folder in a fixed order, without hidden ones and Python's caches."""
+    here = folder.resolve()
+    if here in above:  # a link back to a folder above
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name == "__pycache__":
+            continue
+        if path.is_dir():
+            yield from _files(path, (*above, here))
+        elif path.is_file():
+            yield path
+
+
+def _combined(hashes: FileHashes, folder: Path, paths: list[Path]) -> str:
+    lines = [f"{path.relative_to(folder).as_posix()}\0{hashes.of(path)}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

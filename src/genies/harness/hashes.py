@@ -1,0 +1,59 @@
+"""sha256 of files, remembered by what the file system says of them, so that large weights are read once."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+from genies.files import sha256_of_file, write_text
+
+_SETTLED_SECONDS = 2.0
+"""A file changed more recently than this may change again within one tick of its time stamp: not remembered."""
+
+
+class FileHashes:
+    """Hashes of files by content. `memory` is the JSON file that remembers them; None remembers nothing.
+
+    A remembered hash counts only while size, modification time, change time and inode are what they were.
+    """
+
+    def __init__(self, memory: Path | None) -> None:
+        self._memory = memory
+        self._known: dict[str, list[object]] = {}
+        self._changed = False
+        self._this_run: dict[str, tuple[list[int], str]] = {}
+        if memory is not None:
+            try:
+                known = json.loads(memory.read_text(encoding="utf-8"))
+                self._known = known if isinstance(known, dict) else {}
+            except (OSError, ValueError):
+                pass  # only a memory: without it the files are read again
+
+    def of(self, path: Path) -> str:
+        """Hexadecimal sha256 of the file's content."""
+        status = path.stat()
+        key = os.path.abspath(path)  # noqa: PTH100 - Path.absolute() keeps `..`
+        mark = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
+        entry = self._known.get(key)
+        if isinstance(entry, list) and entry[:-1] == mark and isinstance(entry[-1], str):
+            return entry[-1]
+        if key in self._this_run and self._this_run[key][0] == mark:
+            return self._this_run[key][1]
+        content = sha256_of_file(path)
+        self._this_run[key] = (mark, content)
+        if time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED_SECONDS:
+            self._known[key] = [*mark, content]
+            self._changed = True
+        return content
+
+    def save(self) -> None:
+        """Write what was learnt; a memory that cannot be written costs time, nothing else."""
+        if self._memory is None or not self._changed:
+            return
+        try:
+            write_text(self._memory, json.dumps(self._known))
+        except OSError:
+            return
+        self._changed = False

@@ -1,0 +1,139 @@
+"""Run one step's command: a process group of its own, its own log, a time-out, and no way to outlive the harness."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from genies.harness import supervise
+
+GRACE_SECONDS = 5.0
+"""How long a step may take to end after SIGTERM before it gets SIGKILL."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step's process ended."""
+
+    returncode: int
+    """Exit status, or minus the number of the signal that killed it."""
+    seconds: float
+    timed_out: bool = False
+    error: str | None = None
+    """Why it could not be started or watched, if so."""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.returncode == 0 and not self.timed_out and self.error is None
+
+    def describe(self) -> str:
+        """What a person reads when it failed."""
+        if self.error is not None:
+            return f"could not be started: {self.error}"
+        if self.timed_out:
+            return f"was stopped after its time limit of {self.seconds:.0f} s"
+        if self.returncode < 0:
+            try:
+                name = signal.Signals(-self.returncode).name
+            except ValueError:
+                name = f"signal {-self.returncode}"
+            return f"was killed by {name}"
+        return f"ended with exit status {self.returncode}"
+
+
+def run_process(
+    argv: Sequence[str],
+    *,
+    working_dir: Path,
+    environment: Mapping[str, str],
+    log_file: Path,
+    timeout: float | None,
+    verbose: bool,
+) -> Outcome:
+    """Run `argv` (no shell) with its output appended to `log_file`; with `verbose` it is shown as it comes.
+
+    The step reads nothing on standard input. KeyboardInterrupt ends its whole process group before it is passed on.
+    """
+    started = time.monotonic()
+    report_read, report_write = os.pipe()
+    life_read, life_write = os.pipe()
+    command = [sys.executable, "-I", "-S", supervise.__file__, str(report_write), str(timeout or 0)]
+    command += [str(GRACE_SECONDS), str(log_file), "--", *argv]
+    try:
+        try:
+            # A session of its own keeps the terminal's Ctrl-C away: the harness decides what to end.
+            supervisor = subprocess.Popen(
+                command,
+                stdin=life_read,
+                cwd=working_dir,
+                env=dict(environment),
+                pass_fds=[report_write],
+                start_new_session=True,
+            )
+        finally:
+            os.close(life_read)
+            os.close(report_write)
+        try:
+            answer = _follow(report_read, log_file if verbose else None)
+        finally:
+            os.close(life_write)
+            life_write = -1
+            supervisor.wait()
+    finally:
+        os.close(report_read)
+        if life_write >= 0:
+            os.close(life_write)
+    seconds = time.monotonic() - started
+    if not answer:
+        return Outcome(1, seconds, error="its supervisor was killed")
+    report = json.loads(answer)
+    if "error" in report:
+        return Outcome(1, seconds, error=report["error"])
+    return Outcome(report["returncode"], seconds, report["timed_out"])
+
+
+def _follow(report_fd: int, shown_log: Path | None) -> bytes:
+    """Wait for the supervisor's report, showing what the log gains meanwhile."""
+    answer = b""
+    with contextlib.ExitStack() as stack:
+        log: BinaryIO | None = None
+        while True:
+            ready, _, _ = select.select([report_fd], [], [], None if shown_log is None else 0.1)
+            if shown_log is not None:
+                if log is None and shown_log.exists():
+                    log = stack.enter_context(open(shown_log, "rb"))
+                if log is not None:
+                    _show(log)
+            if ready:
+                part = os.read(report_fd, 65536)
+                if not part:
+                    return answer
+                answer += part
+
+
+def _show(log: BinaryIO) -> None:
+    while block := log.read(1 << 16):
+        sys.stderr.write(block.decode("utf-8", errors="replace"))
+        sys.stderr.flush()
+
+
+def last_lines(log_file: Path, count: int = 12) -> list[str]:
+    """The last lines of a log, of which only the end is read; progress bars show their last state."""
+    try:
+        with open(log_file, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 64 * 1024))
+            text = file.read().decode("utf-8", errors="replace")
+    except OSError:
+        return []
+    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    return [line for line in lines if line][-count:]

@@ -1,0 +1,77 @@
+"""How a result came to be: command, time, machine, versions, commit."""
+
+from __future__ import annotations
+
+import platform
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import genies
+
+_PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "safetensors", "tokenizers")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+def without_credentials(text: str) -> str:
+    """Text with user and password taken out of every URL in it.
+
+    >>> without_credentials("https://me:secret@host/x")
+    'https://host/x'
+    """
+    return _CREDENTIALS.sub("", text)
+
+
+def surroundings(root: Path) -> dict[str, Any]:
+    """What is the same for every step of a run: host, platform, versions, git commit of the project."""
+    return {
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "versions": {"genies": genies.__version__, "python": platform.python_version(), **_package_versions()},
+        **git_state(root),
+    }
+
+
+def command(argv: Sequence[str]) -> list[str]:
+    """A command line fit to be published."""
+    return [without_credentials(item) for item in argv]
+
+
+@cache
+def _package_versions() -> dict[str, str]:
+    versions = {}
+    for package in _PACKAGES:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@cache
+def git_state(root: Path) -> dict[str, Any]:
+    """Commit of the project's checkout and whether tracked files differ from it; empty outside a checkout."""
+    commit = _git(root, "rev-parse", "HEAD")
+    if commit is None:
+        return {}
+    changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    return {"git_commit": commit.strip(), "git_dirty": bool(changes and changes.strip())}
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def python_executable() -> str:
+    """The interpreter that runs the steps: the one that runs the harness."""
+    return sys.executable

@@ -1,0 +1,231 @@
+"""What a person asks for: one typed model is the command line, the YAML file and the help text."""
+
+from __future__ import annotations
+
+import os.path
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from genies.command_line import Arguments
+from genies.contract import check_kwargs
+from genies.data.shifts import Shift, folders, name_of, read_shifts, shifts_from_dirs
+from genies.errors import InputError
+from genies.harness.decide import Policy
+from genies.harness.plan import EvaluationStep, Interventions, Plan, Target, TrainingStep, make_plan
+from genies.harness.store import Store
+
+Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Places(Arguments):
+    """Where things lie; every command takes these."""
+
+    distributions_dir: Path = Path("distributions")
+    """Folder of the distributions that are given by name."""
+    models_dir: Path = Path("models")
+    """Folder of the tuned models, <intervention>/<base model>-<source> each."""
+    results_dir: Path = Path("results")
+    """Folder of the evaluations and of the steps' logs."""
+    timeout: Seconds | None = None
+    """Seconds one step may take; then it is stopped and counts as failed (default: no limit)."""
+    verbose: bool = False
+    """Show the output of the steps as it comes; it is always kept in a log."""
+
+    def store(self, root: Path) -> Store:
+        """The folders, a relative default taken from the project root and a given one from the working directory."""
+
+        def place(name: str) -> Path:
+            base = Path.cwd() if name in self.model_fields_set else root
+            return normal(base / getattr(self, name))
+
+        return Store(root, place("models_dir"), place("results_dir"))
+
+    def distributions_folder(self, root: Path) -> Path:
+        return normal((Path.cwd() if "distributions_dir" in self.model_fields_set else root) / self.distributions_dir)
+
+
+class MetricsRequest(Places):
+    """Measure how an intervention generalizes: train and evaluate what the table needs, and write the table.
+
+    Example:
+      python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct
+        --intervention_dir src/interventions/mms --path_to_distribution_shift_pairs distribution_shifts/GENIES.json
+        --output_path results/generalization_metrics/SmolLM2-135M-Instruct/mms/GENIES.csv
+
+    Give the shifts as a file, or as --source_dirs and --target_dirs that pair item by item. What an earlier run
+    computed from the same model, data, arguments and code is reused; run the same command again to go on after a stop.
+    """
+
+    base_model_dir: Path
+    """Folder of the untuned base model."""
+    intervention_dir: Path
+    """Folder of the intervention: train.py and eval.py."""
+    output_path: Path
+    """The CSV file to write; written again after every step, so that a stopped run leaves a true partial table."""
+    path_to_distribution_shift_pairs: Path | None = None
+    """A JSON file of shifts, as distribution_shifts/GENIES.json."""
+    source_dirs: list[str] | None = None
+    """Sources, folders or names, as '["math", "distributions/code"]'."""
+    target_dirs: list[str] | None = None
+    """Targets, one for each source."""
+    target_tuned_capability_intervention: Path = Path("src/interventions/lora_fine_tune")
+    """The reference intervention, tuned on the target itself: what the model can do when it is taught."""
+    baseline_intervention: Path = Path("src/interventions/zero_shot")
+    """The intervention whose eval.py is run on the untuned base model."""
+    train_kwargs: Kwargs
+    """Arguments for every train.py, as '{"seed": 1, "max_examples": 60}'."""
+    eval_kwargs: Kwargs
+    """Arguments for every eval.py, the baseline's and the reference's too."""
+    target_tuned_train_kwargs: dict[str, Any] | None = None
+    """Arguments for the reference's train.py instead of --train_kwargs."""
+    retrain_models: bool = False
+    """Train again what is there, and evaluate it again."""
+    use_cached_evaluations: bool = True
+    """Reuse evaluations made from the same model, data, arguments and code."""
+    dry_run: bool = False
+    """Print the plan, what would run and why, and write nothing."""
+
+    @model_validator(mode="after")
+    def _shifts_given_one_way(self) -> MetricsRequest:
+        by_dirs = self.source_dirs is not None or self.target_dirs is not None
+        if by_dirs == (self.path_to_distribution_shift_pairs is not None):
+            raise ValueError(
+                "give the shifts one way: --path_to_distribution_shift_pairs FILE, or --source_dirs and --target_dirs"
+            )
+        if by_dirs and (self.source_dirs is None or self.target_dirs is None):
+            raise ValueError("--source_dirs and --target_dirs go together and pair item by item")
+        return self
+
+    def shifts(self) -> list[Shift]:
+        if self.path_to_distribution_shift_pairs is not None:
+            return read_shifts(self.path_to_distribution_shift_pairs)
+        return shifts_from_dirs(self.source_dirs or [], self.target_dirs or [])
+
+    def policy(self) -> Policy:
+        return Policy(self.retrain_models, self.use_cached_evaluations)
+
+    def plan(self, root: Path) -> Plan:
+        """The plan of this request; InputError for arguments no step could be given."""
+        capability_kwargs = (
+            self.train_kwargs if self.target_tuned_train_kwargs is None else self.target_tuned_train_kwargs
+        )
+        check_kwargs("train_kwargs", self.train_kwargs)
+        check_kwargs("eval_kwargs", self.eval_kwargs)
+        check_kwargs("target_tuned_train_kwargs", capability_kwargs)
+        shifts = self.shifts()
+        given = [*(self.source_dirs or []), *(self.target_dirs or [])]
+        by_name = folders(shifts, self.distributions_folder(root), given)
+        return make_plan(
+            shifts,
+            {name: normal(folder) for name, folder in by_name.items()},
+            named_folder(self.base_model_dir, "base_model_dir"),
+            Interventions(
+                intervention_folder(self.intervention_dir, root, "intervention_dir"),
+                intervention_folder(self.baseline_intervention, root, "baseline_intervention"),
+                intervention_folder(
+                    self.target_tuned_capability_intervention, root, "target_tuned_capability_intervention"
+                ),
+                self.train_kwargs,
+                self.eval_kwargs,
+                capability_kwargs,
+            ),
+            self.store(root),
+        )
+
+
+class TrainRequest(Places):
+    """Train one intervention on one source: a single training step under the harness's care.
+
+    Example:
+      python api/train.py --model_dir models/SmolLM2-135M-Instruct --intervention_dir src/interventions/mms
+        --train_distribution alpaca_mmlu
+    """
+
+    model_dir: Path
+    """Folder of the untuned base model."""
+    intervention_dir: Path
+    """Folder of the intervention: its train.py is run."""
+    train_distribution: str
+    """The source, a folder or the name of a distribution."""
+    train_kwargs: Kwargs
+    """Arguments for train.py, as '{"seed": 1, "max_examples": 60}'."""
+    retrain: bool = False
+    """Train again when the same model is there already."""
+
+    def step(self, root: Path) -> TrainingStep:
+        check_kwargs("train_kwargs", self.train_kwargs)
+        store = self.store(root)
+        base_model = named_folder(self.model_dir, "model_dir")
+        intervention = intervention_folder(self.intervention_dir, root, "intervention_dir")
+        source = distribution_folder(self.train_distribution, self.distributions_folder(root))
+        name = f"{base_model.name}-{source.name}"
+        model_dir = store.model_dir(intervention.name, name)
+        return TrainingStep(intervention, base_model, source, self.train_kwargs, name, model_dir)
+
+
+class EvaluateRequest(Places):
+    """Evaluate one tuned model, or an untuned one, on distributions: a single evaluation step.
+
+    Example:
+      python api/evaluate.py --model_dir models/mms/SmolLM2-135M-Instruct-alpaca_mmlu
+        --intervention_dir src/interventions/mms --distributions '["alpaca_mmlu", "truthful_qa"]'
+    """
+
+    model_dir: Path
+    """Folder of the tuned model, or of an untuned one."""
+    intervention_dir: Path
+    """Folder of the intervention: its eval.py is run."""
+    distributions: list[str]
+    """Folders or names of distributions."""
+    eval_kwargs: Kwargs
+    """Arguments for eval.py, as '{"max_examples": 60}'."""
+    use_cached: bool = True
+    """Reuse evaluations made from the same model, data, arguments and code."""
+
+    def step(self, root: Path) -> EvaluationStep:
+        check_kwargs("eval_kwargs", self.eval_kwargs)
+        store = self.store(root)
+        model_dir = named_folder(self.model_dir, "model_dir")
+        intervention = intervention_folder(self.intervention_dir, root, "intervention_dir")
+        targets: dict[str, Target] = {}
+        for each in self.distributions:
+            folder = distribution_folder(each, self.distributions_folder(root))
+            target = Target(folder, store.evaluation_file(intervention.name, model_dir.name, folder.name))
+            if targets.setdefault(folder.name, target) != target:
+                raise InputError(
+                    f"{targets[folder.name].distribution_dir} and {folder} are two folders of one name; "
+                    "results are kept by name, so rename one"
+                )
+        if not targets:
+            raise InputError("--distributions is empty; expected at least one distribution")
+        return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
+
+
+def distribution_folder(item: str, distributions_dir: Path) -> Path:
+    """The folder that `item` means: a folder as it stands, a bare name in `distributions_dir`."""
+    (folder,) = folders([Shift(name := name_of(item, "distribution"), name)], distributions_dir, [item]).values()
+    return normal(folder)
+
+
+def normal(path: Path) -> Path:
+    """An absolute path without `..`, `.` and trailing slashes; links are kept, for a folder's name is its identity."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def named_folder(path: Path, argument: str) -> Path:
+    """`path` made absolute; InputError for one without a name, such as the root folder."""
+    folder = normal(path)
+    if not folder.name:
+        raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
+    return folder
+
+
+def intervention_folder(path: Path, root: Path, argument: str) -> Path:
+    """An intervention's folder: a path from the working directory, else from the project root, or a bare name."""
+    for candidate in (path, root / path, root / "src" / "interventions" / path):
+        if candidate.is_dir():
+            return named_folder(candidate, argument)
+    return named_folder(path, argument)

@@ -1,0 +1,71 @@
+"""One step by itself, under the same care as in the main job: train one model, or evaluate one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from genies.contract import read_evaluation
+from genies.errors import BAD_INPUT
+from genies.harness.decide import (
+    Decision,
+    EvaluationDecision,
+    Policy,
+    check_inputs,
+    decide_evaluation,
+    decide_training,
+)
+from genies.harness.hashes import FileHashes
+from genies.harness.job import cache_dir, termination_as_interrupt
+from genies.harness.request import EvaluateRequest, Places, TrainRequest
+from genies.harness.step import Result, Run, run_step
+
+
+def train(request: TrainRequest, root: Path) -> int:
+    """Train one model, unless the same one is there; the exit status."""
+    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
+    decision = decide_training(request.step(root), request.retrain, hashes)
+    result = _run(decision, request, root, hashes, request.retrain)
+    if result.failure is None:
+        state = "trained" if decision.run else "reused, unverified" if decision.standing.unverified else "reused"
+        print(f"{request.store(root).shown(decision.step.model_dir)} ({state})")
+    return _status(result)
+
+
+def evaluate(request: EvaluateRequest, root: Path) -> int:
+    """Evaluate one model and print its accuracies; the exit status."""
+    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
+    policy = Policy(use_cached_evaluations=request.use_cached)
+    (decision,) = decide_evaluation(request.step(root), policy, hashes)
+    assert isinstance(decision, EvaluationDecision)
+    result = _run(decision, request, root, hashes, not request.use_cached)
+    store = request.store(root)
+    print("| distribution | accuracy | pairs | evaluation |\n|---|---:|---:|---|")
+    for each in decision.targets:
+        path = each.target.evaluation_file
+        if each.run and path not in result.done:
+            continue  # what lies there, if anything, is not what was asked for
+        evaluation, _ = read_evaluation(path)
+        pairs = len(evaluation.eval_probabilities or []) or ""
+        name = each.target.distribution_dir.name.replace("|", "\\|")
+        print(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
+    return _status(result)
+
+
+def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
+    store = request.store(root)
+    check_inputs([decision], store)
+    if not decision.run:
+        return Result(decision.step.title)
+    try:
+        with termination_as_interrupt():
+            return run_step(decision, Run(store, hashes, request.timeout, request.verbose, fresh))
+    finally:
+        hashes.save()
+
+
+def _status(result: Result) -> int:
+    if result.failure is None:
+        return 0
+    print(f"error: {result.failure}", file=sys.stderr)
+    return BAD_INPUT if result.bad_input else 1

@@ -1,0 +1,152 @@
+"""Where models and evaluations lie, and what may be reused of them.
+
+<models_dir>/<intervention>/<base model>-<source>/                           a tuned model
+<results_dir>/evaluations/<intervention>/<base model>-<source>/<target>.json   its evaluation on a target
+<results_dir>/evaluations/<baseline>/<base model>/<target>.json                the untuned model's
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from genies.contract import Evaluation, read_evaluation
+from genies.errors import InputError
+from genies.files import read_json
+from genies.harness.fingerprint import Parts, differences, folder_identity, unknown_parts
+from genies.harness.hashes import FileHashes
+
+TRAINING_RECORD = "training_step.json"
+"""In a tuned model's folder: its parts, its fingerprint, the hash of the files and how they came to be."""
+
+_RECORDS = frozenset({TRAINING_RECORD, "genies_download.json"})
+
+State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is there of a step's result, and whether it may be used as it is."""
+
+    state: State
+    """current: made from the same parts; foreign: not made by this harness; unchecked: made from the same parts as far
+    as they are there to be compared; stale: made from other parts; unusable: there, but damaged."""
+    reason: str = ""
+
+    @property
+    def usable(self) -> bool:
+        return self.state in ("current", "foreign", "unchecked")
+
+    @property
+    def unverified(self) -> bool:
+        """Usable, but nothing says that it was made from what the request names."""
+        return self.state in ("foreign", "unchecked")
+
+
+@dataclass(frozen=True)
+class Store:
+    """The folders of one project; all paths absolute."""
+
+    root: Path
+    """The project root, the working directory of every step."""
+    models_dir: Path
+    results_dir: Path
+
+    def model_dir(self, intervention: str, model_name: str) -> Path:
+        return self.models_dir / intervention / model_name
+
+    def evaluation_file(self, intervention: str, model_name: str, distribution: str) -> Path:
+        return self.results_dir / "evaluations" / intervention / model_name / f"{distribution}.json"
+
+    def training_staging(self, intervention: str, model_name: str, fingerprint: str) -> Path:
+        """Where a training step writes; the same for every attempt at the same result, so that it may resume."""
+        return self.models_dir / ".staging" / f"{intervention}-{fingerprint[:16]}" / model_name
+
+    def evaluation_staging(self, intervention: str, model_name: str) -> Path:
+        return self.results_dir / ".staging" / intervention / model_name
+
+    def lock_file(self, result: Path) -> Path:
+        """The lock of the step that makes `result`; beside the results, so that every harness finds the same."""
+        digest = hashlib.sha256(str(result).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        base = self.models_dir if result.is_relative_to(self.models_dir) else self.results_dir
+        return base / ".locks" / f"{result.name[:80]}-{digest}.lock"
+
+    def new_log(self, intervention: str, model_name: str, kind: str) -> Path:
+        """A log file no earlier attempt has used: train-1.log, train-2.log, ..."""
+        folder = self.results_dir / "logs" / intervention / model_name
+        folder.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while (path := folder / f"{kind}-{number}.log").exists():
+            number += 1
+        return path
+
+    def shown(self, path: Path) -> str:
+        """A path as a person and a step see it: relative to the project root where it lies under it."""
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+
+
+def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes) -> Standing:
+    """What may be reused of a tuned model's folder for a training step with these parts."""
+    if not model_dir.is_dir() or not any(model_dir.iterdir()):
+        return Standing("absent")
+    record = training_record(model_dir)
+    if record is None:
+        return Standing("foreign", f"{TRAINING_RECORD} is not in the folder: not trained by this harness")
+    if record.get("content") != model_content(model_dir, hashes):
+        return Standing("foreign", "its files were changed after training")
+    return _compare(parts, record.get("parts"))
+
+
+def training_record(model_dir: Path) -> dict[str, Any] | None:
+    """The record the harness left in a tuned model's folder; None where there is none, or a damaged one."""
+    try:
+        record = read_json(model_dir / TRAINING_RECORD, "training record")
+    except InputError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def model_content(model_dir: Path, hashes: FileHashes) -> str | None:
+    """Hash of a model folder's files, without the records of how they came there; None without a folder."""
+    return folder_identity(hashes, model_dir, _RECORDS)
+
+
+def read_stored(path: Path) -> Evaluation | None:
+    """The evaluation in a file, None where there is none; InputError when it is damaged."""
+    return read_evaluation(path)[0] if path.exists() else None
+
+
+def evaluation_standing(path: Path, parts: Parts, content: str | None) -> Standing:
+    """What may be reused of an evaluation file for an evaluation with these parts.
+
+    `content` is the hash of the tuned model that lies in place now and was made by the training step meant
+    (None where there is none): an evaluation of a model it has since replaced is stale.
+    """
+    try:
+        evaluation = read_stored(path)
+    except InputError as error:
+        return Standing("unusable", str(error))
+    if evaluation is None:
+        return Standing("absent")
+    provenance = evaluation.provenance
+    if provenance is None:
+        return Standing("foreign", "it carries no provenance: not made by this harness")
+    standing = _compare(parts, provenance.get("parts"))
+    made_with = provenance.get("model_content")
+    if standing.usable and content is not None and made_with != content:
+        return Standing("stale", "the model was trained again since")
+    return standing
+
+
+def _compare(parts: Parts, recorded: object) -> Standing:
+    if not isinstance(recorded, dict):
+        return Standing("stale", "its record does not say what it was made from")
+    differing = differences(parts, recorded)
+    if differing:
+        return Standing("stale", f"changed since: {', '.join(differing)}")
+    unknown = unknown_parts(parts)
+    if unknown:
+        return Standing("unchecked", f"not there to be compared: {', '.join(unknown)}")
+    return Standing("current")

@@ -1,0 +1,153 @@
+"""The table of generalization metrics: a pure function of the plan's rows and their evaluations."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from genies.contract import Evaluation
+from genies.harness.plan import Plan, Row
+from genies.metrics import differential_elicitation, rms_calibration_error
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """The figures of one shift, in the order of the CSV columns; None is a hole."""
+
+    source: str
+    target: str
+    target_reference: str
+    generalization_accuracy: float | None
+    """Tuned on source, tested on target."""
+    baseline_accuracy: float | None
+    """The baseline intervention on the untuned base model, tested on target."""
+    baseline_intervention: str
+    target_tuned_capability: float | None
+    """The reference intervention, tuned and tested on target_reference."""
+    target_tuned_capability_intervention: str
+    source_ID_accuracy: float | None
+    """Tuned on source, tested on source."""
+    RMS_calibration_error: float | None
+    """Of the evaluation behind generalization_accuracy."""
+    differential_elicitation: float | None
+    """(generalization_accuracy - baseline_accuracy) / target_tuned_capability."""
+    RMS_calibration_formula: str | None
+    """weighted: genies.metrics.rms_calibration_error; published: the figure of the 2023 release."""
+    label: str | None
+    category: str | None
+    pairs: int | None
+    """Pairs of the evaluation behind generalization_accuracy, where it lists them."""
+
+
+COLUMNS = [column.name for column in fields(TableRow)]
+
+
+def make_table(plan: Plan, evaluations: Mapping[Path, Evaluation]) -> list[TableRow]:
+    """One row for each row of the plan, in request order; a figure whose evaluation is not there is None."""
+    return [_table_row(row, plan, evaluations) for row in plan.rows]
+
+
+def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation]) -> TableRow:
+    def accuracy(path: Path) -> float | None:
+        return evaluations[path].eval_accuracy if path in evaluations else None
+
+    generalization, baseline, capability = map(accuracy, (row.generalization, row.baseline, row.capability))
+    evaluation = evaluations.get(row.generalization)
+    error, formula = calibration(evaluation) if evaluation else (None, None)
+    elicitation = None
+    if generalization is not None and baseline is not None and capability is not None:
+        elicitation = differential_elicitation(generalization, baseline, capability)
+    probabilities = evaluation.eval_probabilities if evaluation else None
+    return TableRow(
+        source=row.shift.source,
+        target=row.shift.target,
+        target_reference=row.shift.target_reference,
+        generalization_accuracy=generalization,
+        baseline_accuracy=baseline,
+        baseline_intervention=plan.baseline_intervention,
+        target_tuned_capability=capability,
+        target_tuned_capability_intervention=plan.capability_intervention,
+        source_ID_accuracy=accuracy(row.source_id),
+        RMS_calibration_error=error,
+        differential_elicitation=elicitation,
+        RMS_calibration_formula=formula,
+        label=row.shift.label,
+        category=row.shift.category,
+        pairs=len(probabilities) if probabilities else None,
+    )
+
+
+def calibration(evaluation: Evaluation) -> tuple[float | None, str | None]:
+    """RMS calibration error of an evaluation and the formula behind it; probabilities alone are enough for ours.
+
+    Files of the 2023 release hold the old figure under the key that ours use; they are known by having neither
+    provenance nor the published figure under its own key.
+    """
+    stored = evaluation.eval_rms_calibration_error
+    if stored is not None:
+        ours = evaluation.provenance is not None or evaluation.eval_rms_calibration_error_published is not None
+        return stored, "weighted" if ours else "published"
+    if evaluation.eval_probabilities:
+        return rms_calibration_error(evaluation.eval_probabilities), "weighted"
+    return None, None
+
+
+def to_csv(rows: Sequence[TableRow]) -> str:
+    """Comma-separated values with a header line: holes are empty fields, numbers the shortest text that reads back."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow(["" if (value := getattr(row, name)) is None else value for name in COLUMNS])
+    return text.getvalue()
+
+
+_SHOWN = {
+    "generalization": "generalization_accuracy",
+    "baseline": "baseline_accuracy",
+    "target-tuned": "target_tuned_capability",
+    "source ID": "source_ID_accuracy",
+    "RMS calib. error": "RMS_calibration_error",
+    "diff. elicitation": "differential_elicitation",
+}
+
+
+def to_markdown(rows: Sequence[TableRow]) -> str:
+    """A Markdown table to paste, to three decimals, with the mean over unique shifts where there are several."""
+    lines = [["shift", *_SHOWN]]
+    lines += [[_shift_name(row), *(_number(getattr(row, name)) for name in _SHOWN.values())] for row in rows]
+    unique = list({(row.source, row.target, row.target_reference): row for row in rows}.values())
+    if len(unique) > 1:
+        complete = [row for row in unique if all(getattr(row, name) is not None for name in _SHOWN.values())]
+        name = f"mean of {len(complete)} shifts" + ("" if len(complete) == len(rows) else f" (of {len(rows)} rows)")
+        means = [
+            _number(sum(getattr(row, column) for row in complete) / len(complete) if complete else None)
+            for column in _SHOWN.values()
+        ]
+        lines.append([name, *means])
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    return "\n".join(_line(line, widths) for line in [lines[0], rule, *lines[1:]])
+
+
+def _shift_name(row: TableRow) -> str:
+    reference = "" if row.target_reference == row.target else f" (ref. {row.target_reference})"
+    return f"{row.source} > {row.target}{reference}".replace("|", "\\|")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *numbers = zip(cells, widths, strict=True)
+    return "| " + " | ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]) + " |"
+
+
+def shifts_with_holes(rows: Sequence[TableRow]) -> list[TableRow]:
+    """Rows that lack one of the four accuracies."""
+    needed = ("generalization_accuracy", "baseline_accuracy", "target_tuned_capability", "source_ID_accuracy")
+    return [row for row in rows if any(getattr(row, name) is None for name in needed)]

@@ -1,0 +1,136 @@
+"""Attention over a packed row: every token sees the path of its own sequence and nothing else.
+
+The function here is registered with transformers under a name of its own, and takes the row from a context:
+
+    with attending(row):
+        model(input_ids, position_ids=positions)
+
+On a CPU each run is attended to by itself, against its prefix and itself, so that no work is spent on pairs of
+tokens that do not see one another; on a GPU one call with a boolean mask is faster than many small ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from genies.lm.packing import Row, Run
+
+NAME = "genies_rows"
+"""The attention implementation's name in transformers."""
+
+
+class UnsupportedAttention(Exception):
+    """The model's attention does something that rows cannot do; the message names it."""
+
+
+class _Masks:
+    """Masks of one row, made once and used in every block."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self._made: dict[Any, Tensor | None] = {}
+
+    def whole(self, window: int | None, device: torch.device) -> Tensor:
+        """[tokens, tokens] for the row."""
+        window = None if window is None or window >= self.row.longest else window
+        if window not in self._made:
+            self._made[window] = self.row.mask(window).to(device)
+        mask = self._made[window]
+        assert mask is not None
+        return mask
+
+    def of_run(self, place: int, window: int | None, like: Tensor) -> Tensor | None:
+        """[run, prefix + run], 0 where seen and -inf elsewhere; None where plain causal attention is the same."""
+        run = self.row.runs[place]
+        prefix, length = run.position, run.stop - run.start
+        if window is not None and window >= prefix + length:
+            window = None
+        if window is None and (prefix == 0 or length == 1):
+            return None
+        key = (place, window)
+        if key not in self._made:
+            rows = torch.arange(prefix, prefix + length)[:, None]
+            columns = torch.arange(prefix + length)[None, :]
+            hidden = columns > rows
+            if window is not None:
+                hidden |= columns <= rows - window
+            mask = torch.zeros(length, prefix + length, dtype=like.dtype)
+            self._made[key] = mask.masked_fill_(hidden, float("-inf")).to(like.device)
+        return self._made[key]
+
+
+_current: ContextVar[_Masks | None] = ContextVar("row", default=None)
+
+
+@contextmanager
+def attending(row: Row) -> Iterator[None]:
+    """Within the context a model with this attention takes its one row of tokens for `row`."""
+    token = _current.set(_Masks(row))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface: query [1, heads, tokens, width] to [1, tokens, heads, width].
+
+    Raises UnsupportedAttention for extras that change the result (soft capping, sinks, position biases).
+    """
+    masks = _current.get()
+    if masks is None:
+        raise UnsupportedAttention("no row is being attended to")
+    for name in ("softcap", "s_aux", "sinks", "position_bias"):
+        if others.get(name) is not None:
+            raise UnsupportedAttention(f"its attention uses {name}")
+    options: dict[str, Any] = {
+        "dropout_p": dropout,
+        "scale": scaling,
+        "enable_gqa": query.shape[1] != key.shape[1],
+    }
+    if query.device.type == "cpu":
+        pieces = [
+            _attend_run(query, key, value, run, masks.of_run(place, sliding_window, query), options)
+            for place, run in enumerate(masks.row.runs)
+        ]
+        return torch.cat(pieces, dim=2).transpose(1, 2), None
+    if options.pop("enable_gqa"):
+        # The kernels that take both a mask and grouped keys are slow: repeat the keys, as transformers does.
+        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for part in (key, value))
+    mask = masks.whole(sliding_window, query.device)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2), None
+
+
+def _attend_run(
+    query: Tensor, key: Tensor, value: Tensor, run: Run, mask: Tensor | None, options: dict[str, Any]
+) -> Tensor:
+    own = slice(run.start, run.stop)
+    if run.prefix:
+        stretches = [*(slice(start, stop) for start, stop in run.prefix), own]
+        key = torch.cat([key[:, :, stretch] for stretch in stretches], dim=2)
+        value = torch.cat([value[:, :, stretch] for stretch in stretches], dim=2)
+    else:
+        key, value = key[:, :, own], value[:, :, own]
+    causal = mask is None and not run.prefix
+    return scaled_dot_product_attention(query[:, :, own], key, value, attn_mask=mask, is_causal=causal, **options)
+
+
+AttentionInterface.register(NAME, attend)

