@@ -1,23 +1,24 @@
 """Download the official distributions of GENIES, or install them from a local archive.
 
-    python download_data.py
-    python download_data.py --archive genies-datasets.tar.xz
+python download_data.py
+python download_data.py --archive genies-datasets.tar.xz
 """
 
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from genies.command_line import Arguments, run
 from genies.data.distribution import Distribution
 from genies.data.fetch import fetch
-from genies.data.install import Installation, Installed, install, recorded_names, work_folder, write_record
+from genies.data.install import Installation, Installed, Status, install, recorded_names, work_folder, write_record
 from genies.errors import BAD_INPUT, InputError
 from genies.files import sha256_of_file
 
 URL = "https://genies-data.s3.us-east-2.amazonaws.com/genies-datasets.tar"
-STATUSES = {
+STATUSES: dict[Status, str] = {
     "installed": "installed",
     "replaced": "replaced",
     "already there": "already there",
@@ -96,7 +97,7 @@ def show(installation: Installation, distributions_dir: Path) -> None:
     """Print a line for each status, then the distributions that were not installed, and why."""
     print(f"\n{'':24}{'distributions':>14}{'train examples':>16}{'test examples':>15}")
     for status, label in STATUSES.items():
-        group = installation.with_status(status)  # type: ignore[arg-type]
+        group = installation.with_status(status)
         if group:
             train, test = (sum(each.train_examples for each in group), sum(each.test_examples for each in group))
             print(f"{label:24}{len(group):>14,}{train:>16,}{test:>15,}")
@@ -105,7 +106,7 @@ def show(installation: Installation, distributions_dir: Path) -> None:
     for each in installation.with_status("kept"):
         print(f"kept: {distributions_dir / each.name} differs from the archive's; --overwrite True replaces it")
     for each in installation.with_status("invalid"):
-        print(f"invalid: {each.fault}")
+        print(f"error: {each.fault}", file=sys.stderr)
     print(f"the distributions are in {distributions_dir}/")
 
 

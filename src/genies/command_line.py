@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from genies.errors import InputError, run_command
+from genies.files import object_without_repeats
 
 A = TypeVar("A", bound="Arguments")
 M = TypeVar("M", bound=BaseModel)
@@ -30,7 +31,9 @@ M = TypeVar("M", bound=BaseModel)
 class Arguments(BaseModel):
     """Base of every command line here: unknown names are refused, field docs become the help."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), frozen=True, allow_inf_nan=False
+    )
 
 
 def run(body: Callable[[A], int | None]) -> None:
@@ -62,17 +65,25 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
 def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
     """The arguments in a YAML file: the names of the command line without the dashes."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values, document = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
     except FileNotFoundError:
         raise InputError(f"--config {path} does not exist; expected a YAML file of arguments") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date like 2024-13-45
         raise InputError(f"--config {path} is not valid YAML: {error}") from None
-    if not isinstance(values or {}, dict):
+    if values is None or document is None:
+        return {}
+    if not isinstance(values, dict):
         raise InputError(f"--config {path} must hold names and values, like `timeout: 600`")
-    for name in values or {}:
+    for name in values:
         if name not in model.model_fields:
             raise InputError(f"--config {path}: {_unknown(model, str(name))}")
-    return values or {}
+    if len(values) != len(document.value):
+        raise InputError(f"--config {path} gives one name twice; each name may stand once")
+    return {
+        name: _value(name, value, model.model_fields[name]) if isinstance(value, str) else value
+        for name, value in values.items()
+    }
 
 
 def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
@@ -95,7 +106,7 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
         if field is None:
             raise InputError(_unknown(model, name))
         if not equals:
-            bare = _is_boolean(field) and (not items or items[0].lower() not in _BOOLEANS)
+            bare = _is_boolean(field) and not (items and isinstance(_value(name, items[0], field), bool | None))
             if not bare and not items:
                 raise InputError(f"--{name} needs a value")
             text = "True" if bare else items.pop(0)
@@ -113,6 +124,9 @@ def _value(name: str, text: str, field: FieldInfo) -> Any:
     if bool in kinds and text.lower() in _BOOLEANS:
         return _BOOLEANS[text.lower()]
     structured = [kind for kind in kinds if kind in (list, tuple, dict)]
+    if not text and (structured or Path in kinds):
+        # Path("") is the current folder: an unset shell variable must not mean that.
+        raise InputError(f"--{name} needs a value, got empty text")
     if not structured:
         return text
     is_list = dict not in structured
@@ -126,9 +140,11 @@ def _value(name: str, text: str, field: FieldInfo) -> Any:
 def parse_structure(what: str, text: str, expected: str) -> Any:
     """A list or an object written as JSON or as a Python literal."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return json.loads(text, object_pairs_hook=object_without_repeats)
+    except (json.JSONDecodeError, RecursionError) as error:
         fault = error
+    except ValueError as error:
+        raise InputError(f"{what}: {error}") from None
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
@@ -154,7 +170,7 @@ def _is_boolean(field: FieldInfo) -> bool:
 def _unknown(model: type[BaseModel], name: str) -> str:
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean --{near[0]}?" if near else ""
+    hint = f"; did you mean --{near[0]}?" if near else "."
     return f"unknown argument --{name}{hint} Known: {', '.join(f'--{each}' for each in known)}"
 
 
@@ -176,7 +192,7 @@ def help_text(model: type[BaseModel]) -> str:
         description=model.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
-        usage=f"python {sys.argv[0]} --name value ..." if sys.argv[0] else None,
+        usage=f"python {sys.argv[0]} --name value ...".replace("%", "%%") if sys.argv[0] else None,
     )
     required = parser.add_argument_group("required")
     optional = parser.add_argument_group("optional")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from genies.command_line import Arguments, run
 from genies.errors import InputError
-from genies.files import read_json
+from genies.files import is_unicode, read_json
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -136,14 +136,21 @@ def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
     for key, value in kwargs.items():
         if key in CONTRACT_NAMES:
             raise InputError(f"--{name}: {key!r} is passed by the harness itself; leave it out")
-        if not key.isidentifier():
+        if not isinstance(key, str) or not key.isidentifier():
             raise InputError(f"--{name}: {key!r} cannot be an argument name; expected letters, digits and _")
         if isinstance(value, str) and "\0" in value:
             raise InputError(f"--{name}: the value of {key!r} holds a NUL character, which no command line can carry")
         try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            raise InputError(f"--{name}: the value of {key!r} holds NaN or infinity, which is not JSON") from None
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+        except UnicodeEncodeError:
+            raise InputError(
+                f"--{name}: the value of {key!r} holds half of a surrogate pair, which is not text"
+            ) from None
+        except (TypeError, ValueError, RecursionError) as error:
+            # Dates and sets of a YAML file, NaN, a value that holds itself.
+            raise InputError(
+                f"--{name}: the value of {key!r} cannot be written as JSON (NaN, a date, a set?): {error}"
+            ) from None
 
 
 Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
@@ -201,13 +208,13 @@ def read_evaluation(path: Path) -> tuple[Evaluation, dict[str, Any]]:
     value = read_json(path, "evaluation")
     if not isinstance(value, dict):
         raise InputError(f"evaluation {path}: expected an object with eval_accuracy, got {_show(value)}")
+    fault = _fault(value, "field ")
+    if fault:
+        raise InputError(f"evaluation {path}: {fault}")
     try:
         evaluation = Evaluation.model_validate(value)
     except ValidationError as error:
         raise InputError(f"evaluation {path}: " + "; ".join(_explain(fault) for fault in error.errors()[:3])) from None
-    unusable = _not_json(value, "")
-    if unusable:
-        raise InputError(f"evaluation {path}: field {unusable} is not a number JSON can carry (NaN or infinity)")
     return evaluation, value
 
 
@@ -218,9 +225,11 @@ def _explain(fault: Any) -> str:
     if fault["type"] == "missing":
         return f"field {field} is missing; expected a number from 0 to 1"
     expected = {
-        "finite_number": "a finite number",
         "float_type": "a number",
         "int_type": "a whole number",
+        "list_type": "a list",
+        "dict_type": "an object",
+        "string_type": "text",
         "greater_than_equal": f"a number of at least {fault.get('ctx', {}).get('ge')}",
         "less_than_equal": f"a number of at most {fault.get('ctx', {}).get('le')}",
     }.get(fault["type"], fault["msg"])
@@ -232,12 +241,17 @@ def _show(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _not_json(value: Any, where: str) -> str | None:
+def _fault(value: Any, where: str) -> str | None:
+    """What in a value, known field or not, could not be written as JSON in UTF-8 again."""
     if isinstance(value, float) and not math.isfinite(value):
-        return where
+        return f"{where}: expected a finite number, got {value}"
+    if isinstance(value, str) and not is_unicode(value):
+        return f"{where}: expected text, got half of a surrogate pair in {_show(value)}"
     children: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
-        found = _not_json(child, f"{where}.{key}" if where else str(key))
+        if isinstance(key, str) and not is_unicode(key):
+            return f"{where}{_show(key)}: expected a name, got half of a surrogate pair"
+        found = _fault(child, f"{where}{key or repr(key)}" if where.endswith(" ") else f"{where}.{key}")
         if found:
             return found
     return None

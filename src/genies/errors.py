@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -30,7 +31,9 @@ _ENVIRONMENT_FAULTS = {
     errno.EPERM: "operation not permitted; check the owner and mode of the file and of its folder",
     errno.ENAMETOOLONG: "the name is too long for this file system; use shorter names",
     errno.ENOTDIR: "a part of the path is a file where a folder was expected",
+    errno.EEXIST: "a file lies where a folder was expected",
     errno.EISDIR: "a folder lies where a file was expected",
+    errno.ELOOP: "symbolic links lead in a circle; remove them",
 }
 
 
@@ -49,9 +52,12 @@ def run_command(command: Callable[[], int | None]) -> None:
     InputError and mendable operating-system faults become one line on standard error and status 2,
     Ctrl-C becomes status 130. Anything else is a defect of ours and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a folder name may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = command() or 0
-        sys.stdout.flush()
+        _flush()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         status = BAD_INPUT
@@ -59,14 +65,21 @@ def run_command(command: Callable[[], int | None]) -> None:
         print("interrupted; run the same command again to go on from here", file=sys.stderr)
         status = INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nobody is left to tell. Point standard output
-        # elsewhere so that the interpreter's last flush does not complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+        status = 1  # the reader of our output has gone (`| head`): nobody is left to tell
     except OSError as error:
         description = describe_os_error(error)
         if description is None:
             raise
         print(f"error: {description}", file=sys.stderr)
         status = BAD_INPUT
+    try:
+        _flush()
+    except OSError:
+        # Point standard output elsewhere, or the interpreter's own last flush complains and changes the status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(status)
+
+
+def _flush() -> None:
+    if sys.stdout is not None:  # a shell's `>&-` leaves none
+        sys.stdout.flush()

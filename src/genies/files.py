@@ -5,30 +5,44 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
+import secrets
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from genies.errors import InputError
+
+MAX_DEPTH = 100
+"""Lists and objects in one another that a JSON file may have: what is read must also be shown and written again."""
 
 
 def read_json(path: Path, what: str) -> Any:
     """The value in a JSON file; `what` names the file's role in messages ("evaluation", "shift file").
 
     Raises InputError for a file that is absent, empty, not UTF-8, not JSON, cut off, nested too deep,
-    or that names a key twice in one object (the second would silently replace the first).
+    or that names a key twice in one object (the second would silently replace the first; the message says where).
     NaN and Infinity are read as floats, so that the reader can name the field that holds them.
     """
     try:
         data = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a NUL character, which no file has
         raise InputError(f"{what} {path} does not exist") from None
     except IsADirectoryError:
         raise InputError(f"{what} {path} is a folder; expected a JSON file") from None
-    if not data.strip():
-        raise InputError(f"{what} {path} is empty; expected JSON")
+    repeated: dict[int, tuple[dict[str, Any], str]] = {}
+
+    def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result = dict(pairs)
+        if len(result) != len(pairs):
+            repeated[id(result)] = result, _first_repeat(pairs)
+        return result
+
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_object_without_repeats)
+        text = data.decode("utf-8-sig")
+        if not text.strip():
+            raise InputError(f"{what} {path} is empty; expected JSON")
+        value = json.loads(text, object_pairs_hook=keep)
     except UnicodeDecodeError as error:
         raise InputError(f"{what} {path} is not UTF-8 text (byte {error.start}); expected JSON in UTF-8") from None
     except json.JSONDecodeError as error:
@@ -40,15 +54,49 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{what} {path} is nested too deep to be read") from None
     except ValueError as error:
         raise InputError(f"{what} {path}: {error}") from None
+    for place, container in _containers(value):
+        if len(place) >= MAX_DEPTH:
+            raise InputError(
+                f"{what} {path} is nested too deep: more than {MAX_DEPTH} lists and objects in one another"
+            )
+        if id(container) in repeated:
+            where = f", at {_shorten('.'.join(map(str, place)))}" if place else ""
+            key = _shorten(repeated[id(container)][1])
+            raise InputError(
+                f"{what} {path}{where}: the key {key!r} stands twice in one object; each key may stand once"
+            )
+    return value
 
 
-def _object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object_pairs_hook for json.loads that raises ValueError for a key that stands twice."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {_shorten(repeated)!r} stands twice in one object; each key may stand once")
+        raise ValueError(f"the key {_shorten(_first_repeat(pairs))!r} stands twice in one object")
     return result
+
+
+def _first_repeat(pairs: list[tuple[str, Any]]) -> str:
+    return next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
+
+
+def _containers(value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
+    """Every list and object in a JSON value with the keys that lead to it, in document order."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)] if isinstance(value, dict | list) else []
+    while waiting:
+        place, container = waiting.pop()
+        yield place, container
+        items = container.items() if isinstance(container, dict) else enumerate(container)
+        waiting += reversed([((*place, key), child) for key, child in items if isinstance(child, dict | list)])
+
+
+def is_unicode(text: str) -> bool:
+    """Whether text can be written as UTF-8: half of a surrogate pair, which JSON lets through, cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _shorten(text: str, limit: int = 60) -> str:
@@ -57,17 +105,23 @@ def _shorten(text: str, limit: int = 60) -> str:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"cannot write {path}: {path.parent} is no folder") from None
+    if path.is_dir():
+        raise InputError(f"cannot write {path}: it is a folder; expected the name of a file")
+    temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.partial"
+    # The mode is what a plain open() asks for, so that the kernel applies the umask.
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
+        temporary.replace(path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
 
 
@@ -79,12 +133,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """write_bytes for a JSON value, indented; refuses NaN and infinity, which are not JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def sha256_of_file(path: Path) -> str:

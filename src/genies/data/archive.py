@@ -67,7 +67,7 @@ def unpack(
     archive: Path,
     folder: Path,
     place: Callable[[tuple[str, ...]], Path | None],
-    limits: Limits = Limits(),  # noqa: B008 (frozen)
+    limits: Limits = Limits(),
 ) -> int:
     """Write the members of a tar archive (plain, gzip, bzip2 or xz, told by content) that `place` wants into `folder`.
 
@@ -90,7 +90,7 @@ def unpack(
                     if count > limits.members:
                         raise InputError(f"archive {archive} has more than the {limits.members:,} members allowed")
                     # tarfile keeps every header it has read: many long ones would fill the memory.
-                    tar.members = []
+                    tar.members = []  # type: ignore[attr-defined]
                     parts = _safe_parts(member, archive, limits)
                     if not member.isreg():
                         continue

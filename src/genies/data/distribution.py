@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from genies.errors import InputError
-from genies.files import read_json
+from genies.files import is_unicode, read_json
 
 SplitName = Literal["train", "test"]
 
@@ -59,7 +59,7 @@ class Distribution:
                 f"distribution folder {self.folder} does not exist; "
                 "expected a folder with train.json and test.json (python download_data.py fetches the official ones)"
             )
-        self.name = self.folder.name or self.folder.resolve().name
+        self.name = self.folder.resolve().name if self.folder.name in ("", "..") else self.folder.name
 
     def __repr__(self) -> str:
         return f"Distribution({str(self.folder)!r})"
@@ -144,17 +144,9 @@ def _example(value: Any, index: int, path: Path) -> Example:
     if len(best) != 1:
         raise fault("responses", f"expected exactly one best response (label 1.0), got {len(best)}")
     for field, text in [("prompt", prompt), *(("responses", response) for response in responses)]:
-        if not _is_unicode(text):
+        if not is_unicode(text):
             raise fault(field, "holds half of a surrogate pair, which is not text; repair the file")
     return Example(index, prompt, tuple(responses), best[0])
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _kind(value: Any) -> str:

@@ -60,15 +60,18 @@ def work_folder(distributions_dir: Path) -> Iterator[Path]:
         raise InputError(f"--distributions_dir {distributions_dir} is a file; expected a folder") from None
     folder = distributions_dir / WORK_FOLDER
     folder.mkdir(exist_ok=True)
-    lock = folder / "lock"
+    lock = FileLock(str(folder / "lock"), timeout=0)
     try:
-        with FileLock(str(lock), timeout=0):
-            yield folder
-            lock.unlink(missing_ok=True)
+        lock.acquire()
     except Timeout:
         raise InputError(f"another download is running into {distributions_dir}; wait for it to end") from None
-    if not any(folder.iterdir()):
-        folder.rmdir()
+    try:
+        yield folder
+    finally:
+        lock.release()
+        (folder / "lock").unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def install(archive: Path, distributions_dir: Path, work: Path, overwrite: bool = False) -> Installation:
@@ -84,7 +87,9 @@ def install(archive: Path, distributions_dir: Path, work: Path, overwrite: bool 
     staging.mkdir()
     try:
         stray_files = unpack(archive, staging, _place)
-        names = sorted(folder.name for folder in staging.iterdir() if any((folder / file).exists() for file in FILES[:2]))
+        names = sorted(
+            folder.name for folder in staging.iterdir() if any((folder / file).exists() for file in FILES[:2])
+        )
         if not names:
             raise InputError(
                 f"archive {archive} holds no distribution; expected distributions/NAME/train.json and test.json"
@@ -96,7 +101,7 @@ def install(archive: Path, distributions_dir: Path, work: Path, overwrite: bool 
         ]
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
+        _give_back(replaced, distributions_dir)
     return Installation(moved, stray_files)
 
 
@@ -139,7 +144,7 @@ def _move(each: Installed, staging: Path, distributions_dir: Path, replaced: Pat
 
 
 def _give_back(replaced: Path, distributions_dir: Path) -> None:
-    """A run killed between the two renames of a replacement left the old distribution aside: put it back."""
+    """Put back a distribution whose replacement stopped between its two renames; delete those that were replaced."""
     if replaced.is_dir():
         for folder in replaced.iterdir():
             target = distributions_dir / folder.name

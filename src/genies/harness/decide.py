@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genies.data.distribution import Distribution
+from genies.data.shifts import resolve
 from genies.errors import InputError
 from genies.harness.fingerprint import Parts, evaluation_parts, training_parts
 from genies.harness.hashes import FileHashes
@@ -158,6 +159,8 @@ def check_inputs(decisions: Sequence[Decision], store: Store) -> None:
     for script in sorted(scripts):
         check_script(script, store)
     for folder, split in sorted(splits):
+        if not folder.is_dir():
+            resolve(folder.name, folder.parent)  # says which names are near
         Distribution(folder).split("train" if split == "train" else "test")
 
 

@@ -39,8 +39,8 @@ def surroundings(root: Path) -> dict[str, Any]:
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """A command line fit to be published."""
-    return [without_credentials(item) for item in argv]
+    """A command line fit to be published: no credentials, and bytes that are no text written as escapes."""
+    return [without_credentials(item.encode("utf-8", "backslashreplace").decode()) for item in argv]
 
 
 @cache

@@ -28,6 +28,9 @@ NOTE = "the weights were quantized to 4 bits (GGUF Q4_1, embeddings Q8_0) and ar
 
 _SENTENCE = "The capital of France is Paris, and the capital of Italy is Rome."
 
+SOUND_LOSS = 3.0
+"""Above this loss on a plain sentence, in nats a token, something went wrong in the conversion."""
+
 _LAYER_TENSORS = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -91,6 +94,8 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
             unpermute(values, heads[kind]) if kind in heads else values
         )
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    # safetensors makes its files readable by their owner alone.
+    (folder / "model.safetensors").chmod((folder.stat().st_mode & 0o666) | 0o200)
     write_json(folder / "config.json", model_config(fields))
     write_json(
         folder / "generation_config.json",
@@ -207,14 +212,16 @@ def write_tokenizer(fields: Mapping[str, Any], folder: Path) -> None:
 
 def sentence_loss(folder: Path, text: str = _SENTENCE) -> float:
     """Mean loss in nats a token of a plain English sentence, by the model in `folder`: what shows a sound conversion
-    (about 2; a wrong one gives 6 and more). Raises InputError when the folder cannot be loaded.
+    (about 1.7; a wrong one gives 6 and more). Raises InputError when the folder cannot be loaded.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
         raise InputError(f"model folder {folder} cannot be loaded: {error}") from None
     ids = tokenizer(text, return_tensors="pt").input_ids

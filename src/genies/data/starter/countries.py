@@ -37,12 +37,13 @@ def _questions(name: str, table: str) -> Splits:
     draw = stream(name)
     chosen = countries(table)
     draw.shuffle(chosen)
-    train, test = [], []
+    train: list[Question] = []
+    test: list[Question] = []
     for part, questions in ((chosen[_TEST_COUNTRIES:], train), (chosen[:_TEST_COUNTRIES], test)):
         for wording, answers in (
             ("What is the capital of {0.name}?", [country.capital for country in part]),
             ("Which country has {0.capital} as its capital?", [country.name for country in part]),
-            ("Which part of the world does {0.name} belong to?", [country.region for country in part]),
+            ("In which part of the world will you find {0.name}?", [country.region for country in part]),
             ("Which currency do people in {0.name} pay with?", [country.currency for country in part]),
         ):
             wrong = exchanged(answers, 1, draw)

@@ -176,7 +176,8 @@ def carefully(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
             "I should be grateful for a short and correct answer.",
         )
     )
-    return Question(f"{request} {fact.question}", _polished(fact.answer, draw), tuple(_polished(w, draw) for w in worse))
+    right, wrong = _polished(fact.answer, draw), tuple(_polished(answer, draw) for answer in worse)
+    return Question(f"{request} {fact.question}", right, wrong)
 
 
 def _polished(answer: str, draw: Random) -> str:

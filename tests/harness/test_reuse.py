@@ -1,0 +1,225 @@
+"""What is reused, what is computed again, and that the cache never answers for something else."""
+
+import json
+import shutil
+from collections.abc import Callable
+
+import pytest
+
+from tests.harness.project import ARGPARSE_TRAIN, Project
+
+
+@pytest.fixture
+def finished(project: Project) -> Project:
+    project.shifts([("long", "mixed")])
+    assert project.metrics().returncode == 0
+    return project
+
+
+def steps_of(project: Project, **changes: object) -> list[str]:
+    """What one more run starts: a name like train:base-long for each subprocess."""
+    before = set(project.logs())
+    done = project.metrics(**changes)
+    assert done.returncode == 0, done.stderr
+    return sorted(f"{log.name.split('-')[0]}:{log.parent.name}" for log in set(project.logs()) - before)
+
+
+def change_train_arguments(project: Project) -> dict[str, object]:
+    return {"train_kwargs": {"sign": -1}}
+
+
+def change_intervention_file(project: Project) -> dict[str, object]:
+    (project.length / "train.py").write_text(ARGPARSE_TRAIN + "\n# changed\n")
+    return {}
+
+
+def change_helper_file(project: Project) -> dict[str, object]:
+    (project.length / "inside").mkdir()
+    (project.length / "inside" / "words.txt").write_text("new")
+    return {}
+
+
+def change_base_model(project: Project) -> dict[str, object]:
+    (project.base_model / "model.safetensors").write_bytes(b"other weights")
+    return {}
+
+
+EVERYTHING_OF_LENGTH = ["evaluate:base-long", "evaluate:base-mixed", "train:base-long", "train:base-mixed"]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (change_train_arguments, EVERYTHING_OF_LENGTH),
+        (change_intervention_file, EVERYTHING_OF_LENGTH),
+        (change_helper_file, EVERYTHING_OF_LENGTH),
+        (change_base_model, ["evaluate:base", *EVERYTHING_OF_LENGTH]),
+    ],
+    ids=["train_kwargs", "train.py", "a file in a folder of the intervention", "weights of the base model"],
+)
+def test_a_changed_input_of_training_is_computed_again(
+    finished: Project, change: Callable[[Project], dict[str, object]], expected: list[str]
+) -> None:
+    assert steps_of(finished, **change(finished)) == expected
+
+
+def test_other_evaluation_arguments_evaluate_again_and_train_nothing(finished: Project) -> None:
+    expected = ["evaluate:base", "evaluate:base-long", "evaluate:base-mixed"]
+    assert steps_of(finished, eval_kwargs={"confidence": 0.9}) == expected
+    assert float(finished.table()[0]["RMS_calibration_error"]) != pytest.approx(0.0)
+
+
+def test_arguments_equal_in_python_but_not_on_a_command_line_are_different(finished: Project) -> None:
+    steps_of(finished, eval_kwargs={"confidence": 1})
+    assert steps_of(finished, eval_kwargs={"confidence": 1.0}) != []
+    assert steps_of(finished, eval_kwargs={"confidence": 1.0}) == []
+
+
+def test_a_changed_test_split_evaluates_again(finished: Project) -> None:
+    finished.distribution("mixed", [True, True, True, False], [False, False, False, False])
+    steps = steps_of(finished)
+    assert "evaluate:base-long" in steps
+    assert "train:base-long" not in steps
+    assert float(finished.table()[0]["generalization_accuracy"]) == 0.0
+
+
+def test_stray_files_and_metadata_of_a_distribution_change_nothing(finished: Project) -> None:
+    folder = finished.folder / "distributions" / "mixed"
+    (folder / "extra.json").write_text("[]")
+    (folder / ".test.json.swp").write_bytes(b"\0")
+    (folder / "metadata.json").write_text('{"id": "another name"}')
+    assert steps_of(finished) == []
+
+
+def test_a_copied_base_model_of_other_name_does_not_share_results(finished: Project) -> None:
+    other = shutil.copytree(finished.base_model, finished.folder / "models" / "other")
+    steps = steps_of(finished, base_model_dir=other)
+    assert steps == [
+        "evaluate:other",
+        "evaluate:other-long",
+        "evaluate:other-mixed",
+        "train:other-long",
+        "train:other-mixed",
+    ]
+
+
+def test_retraining_replaces_models_and_never_reuses_their_evaluations(finished: Project) -> None:
+    assert steps_of(finished, retrain_models=True) == EVERYTHING_OF_LENGTH
+    assert steps_of(finished) == []
+
+
+def test_evaluations_of_a_replaced_model_are_stale_when_the_run_was_killed_in_between(finished: Project) -> None:
+    # As left by a retraining killed before its evaluations: other files in the folder, the same fingerprint.
+    folder = finished.folder / "models" / "length" / "base-long"
+    shutil.rmtree(folder)
+    train = (finished.length / "train.py").read_text()
+    (finished.length / "train.py").write_text(train)
+    places = [item for name, path in finished.places().items() for item in (f"--{name}", str(path))]
+    model = ["--model_dir", str(finished.base_model), "--intervention_dir", str(finished.length)]
+    (finished.folder / "distributions" / "long" / "metadata.json").write_text("{}")
+    assert finished.command("train.py", [*model, "--train_distribution", "long", *places]).returncode == 0
+    assert steps_of(finished) == []  # it trained to the same files
+    record = json.loads((folder / "training_step.json").read_text())
+    (folder / "model.json").write_text('{"sign": -1}')
+    from genies.harness.hashes import FileHashes
+    from genies.harness.store import model_content
+
+    record["content"] = model_content(folder, FileHashes(None))
+    (folder / "training_step.json").write_text(json.dumps(record))
+    assert steps_of(finished) == ["evaluate:base-long"]
+    assert float(finished.table()[0]["generalization_accuracy"]) == 0.25
+
+
+def test_cached_evaluations_can_be_refused(finished: Project) -> None:
+    expected = ["evaluate:base", "evaluate:base-long", "evaluate:base-mixed"]
+    assert steps_of(finished, use_cached_evaluations=False) == expected
+
+
+def test_neither_base_model_nor_tuned_models_nor_data_are_needed_when_all_evaluations_are_there(
+    finished: Project,
+) -> None:
+    table = finished.output.read_bytes()
+    shutil.rmtree(finished.folder / "models")
+    shutil.rmtree(finished.folder / "distributions")
+    assert steps_of(finished) == []
+    assert finished.output.read_bytes() == table
+
+
+def test_a_missing_evaluation_is_made_without_training_again(finished: Project) -> None:
+    finished.evaluation("length", "base-long", "mixed").unlink()
+    assert steps_of(finished) == ["evaluate:base-long"]
+
+
+def test_a_missing_model_is_trained_only_when_an_evaluation_needs_it(finished: Project) -> None:
+    shutil.rmtree(finished.folder / "models" / "length")
+    assert steps_of(finished) == []
+    finished.evaluation("length", "base-long", "mixed").unlink()
+    assert steps_of(finished) == ["evaluate:base-long", "train:base-long"]
+
+
+def test_a_damaged_evaluation_is_made_again(finished: Project) -> None:
+    path = finished.evaluation("length", "base-long", "mixed")
+    path.write_text(path.read_text()[:40])
+    assert steps_of(finished) == ["evaluate:base-long"]
+
+
+def test_evaluations_from_elsewhere_are_used_and_called_unverified(finished: Project) -> None:
+    path = finished.evaluation("length", "base-long", "mixed")
+    path.write_text(json.dumps({"eval_accuracy": 0.375, "eval_rms_calibration_error": 0.25}))
+    logs = finished.logs()
+    done = finished.metrics()
+    assert finished.logs() == logs
+    assert "1 unverified" in done.stdout
+    assert str(path) in done.stdout
+    (row,) = finished.table()
+    assert row["generalization_accuracy"] == "0.375"
+    assert row["RMS_calibration_formula"] == "published"
+
+
+def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    folder = project.folder / "models" / "length" / "base-long"
+    folder.mkdir(parents=True)
+    (folder / "model.json").write_text('{"sign": -1}')
+    project.metrics()
+    assert project.trained() == ["base-mixed"]
+    assert float(project.table()[0]["generalization_accuracy"]) == 0.25
+    assert steps_of(project) == []
+    (folder / "model.json").write_text('{"sign": 1}')
+    assert steps_of(project) == ["evaluate:base-long"]
+    assert float(project.table()[0]["generalization_accuracy"]) == 0.75
+
+
+def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
+    from genies.harness.fingerprint import training_parts
+    from genies.harness.hashes import FileHashes
+
+    folder = finished.folder / "distributions" / "long"
+    plain, sized, other = (
+        training_parts(FileHashes(None), finished.length, "model", folder, kwargs)
+        for kwargs in ({"seed": 1}, {"seed": 1, "batch_tokens": 64, "device": "cuda"}, {"seed": 1, "dtype": "bfloat16"})
+    )
+    assert plain == sized
+    assert plain != other
+
+
+def test_file_hashes_notice_a_change_that_keeps_size_and_modification_time(finished: Project) -> None:
+    import os
+    import time
+
+    from genies.harness.hashes import FileHashes
+
+    path = finished.folder / "weights"
+    path.write_bytes(b"one")
+    os.utime(path, (1, 1))
+    time.sleep(2.1)  # a younger file is never remembered
+    memory = finished.folder / "hashes.json"
+    hashes = FileHashes(memory)
+    first = hashes.of(path)
+    hashes.save()
+    assert FileHashes(memory).of(path) == first
+    path.write_bytes(b"two")
+    os.utime(path, (1, 1))
+    assert FileHashes(memory).of(path) != first
+    memory.write_text("{half")
+    assert FileHashes(memory).of(path) != first
