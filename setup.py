@@ -26,6 +26,6 @@ setup(
         "transformers>=5.0",
     ],
     extras_require={
-        "test": ["hypothesis>=6.120", "mypy>=1.17", "pytest>=8.0", "ruff>=0.12", "types-PyYAML", "types-tqdm"],
+        "test": ["hypothesis>=6.120", "mypy>=1.17", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.12", "types-PyYAML", "types-tqdm"],
     },
 )

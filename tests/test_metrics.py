@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss
@@ -90,6 +90,7 @@ def test_a_probability_next_to_one_half_is_no_tie() -> None:
     assert (accuracy([above]), accuracy([below]), ties([above, below])) == (1.0, 0.0, 0)
 
 
+@settings(max_examples=60, deadline=None)
 @given(probabilities)
 def test_figures_stay_in_their_range(values) -> None:
     for figure in (
@@ -104,17 +105,20 @@ def test_figures_stay_in_their_range(values) -> None:
         assert result is None or (isinstance(result, float) and 0 <= result <= 1)
 
 
+@settings(max_examples=60, deadline=None)
 @given(probabilities)
 def test_accuracy_lies_between_the_strict_and_the_published_rule(values) -> None:
     strict = sum(p > 0.5 for p in values) / len(values)
     assert accuracy(values) == pytest.approx((strict + accuracy_published(values)) / 2, abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(probabilities)
 def test_brier_agrees_with_scikit_learn(values) -> None:
     assert brier_score(values) == pytest.approx(brier_score_loss(np.ones(len(values)), values), abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(probabilities, st.randoms(use_true_random=False))
 def test_the_order_of_the_pairs_does_not_matter(values, shuffle) -> None:
     shuffled = shuffle.sample(values, len(values))
@@ -122,6 +126,7 @@ def test_the_order_of_the_pairs_does_not_matter(values, shuffle) -> None:
         assert figure(shuffled) == pytest.approx(figure(values), abs=1e-12)
 
 
+@settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(0, 1).filter(lambda p: abs(p * 10 - round(p * 10)) > 1e-6), min_size=1, max_size=60))
 def test_calibration_agrees_with_scikit_learns_reliability_curve(values) -> None:
     r = np.concatenate([values, 1 - np.array(values)])

@@ -29,6 +29,7 @@ _ENVIRONMENT_FAULTS = {
     errno.EROFS: "the file system is read-only; choose a folder that can be written to",
     errno.EACCES: "permission denied; check the owner and mode of the file and of its folder",
     errno.EPERM: "operation not permitted; check the owner and mode of the file and of its folder",
+    errno.E2BIG: "a command line became too long; ask for fewer distributions at a time, or use shorter paths",
     errno.ENAMETOOLONG: "the name is too long for this file system; use shorter names",
     errno.ENOTDIR: "a part of the path is a file where a folder was expected",
     errno.EEXIST: "a file lies where a folder was expected",

@@ -103,8 +103,11 @@ def _shorten(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part."""
+def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
+    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part.
+
+    `durable` makes it hold when the machine itself goes down.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -117,17 +120,18 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, durable: bool = True) -> None:
     """write_bytes for text, as UTF-8 with the line ends it has."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8"), durable)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,15 +1,17 @@
 import json
 import os
 import random
+import shutil
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genies.data.distribution import Distribution, Example, Pair, one_pair_per_example, pairs, read_split
-from genies.data.shifts import folders, read_shifts
+from genies.data.shifts import folders, read_shifts, resolve
 from genies.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -98,6 +100,7 @@ examples_strategy = st.lists(
 ).map(lambda made: [Example(index, f"prompt {index}", texts, best) for index, (texts, best) in enumerate(made)])
 
 
+@settings(max_examples=40, deadline=None)
 @given(examples_strategy, st.integers(0, 2**32 - 1))
 def test_training_draws_one_of_the_pairs_of_each_example(examples, seed) -> None:
     drawn = one_pair_per_example(examples, seed)
@@ -215,6 +218,7 @@ json_values = st.recursive(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(json_values, max_size=3) | json_values)
 def test_whatever_a_split_holds_it_is_read_or_refused_with_a_message(tmp_path_factory, value) -> None:
     path = write(tmp_path_factory.getbasetemp(), value, "any.json")
@@ -230,17 +234,19 @@ def test_whatever_a_split_holds_it_is_read_or_refused_with_a_message(tmp_path_fa
 
 
 @pytest.fixture(scope="module")
-def official(tmp_path_factory) -> Path:
+def official(tmp_path_factory) -> Iterator[Path]:
     """The folder of the official distributions: downloaded, or unpacked from the archive."""
     installed = Path(os.environ.get("GENIES_DISTRIBUTIONS") or PROJECT / "distributions")
     if (installed / "us_history_textbook").is_dir():
-        return installed
+        yield installed
+        return
     if not ARCHIVE.exists():
         pytest.skip(f"the official data is neither in {installed} (python download_data.py) nor in {ARCHIVE}")
     folder = tmp_path_factory.mktemp("official")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    return folder / "distributions"
+    yield folder / "distributions"
+    shutil.rmtree(folder)
 
 
 def test_the_official_distributions_are_read_whole(official) -> None:
@@ -258,5 +264,5 @@ def test_the_official_distributions_are_read_whole(official) -> None:
 
 
 def test_every_name_in_the_shift_files_is_an_official_distribution(official) -> None:
-    found = folders(read_shifts(PROJECT / "distribution_shifts" / "all.json"), official)
-    assert all((folder / "train.json").is_file() and (folder / "test.json").is_file() for folder in found.values())
+    names = folders(read_shifts(PROJECT / "distribution_shifts" / "all.json"), official)
+    assert all((resolve(name, official) / split).is_file() for name in names for split in ("train.json", "test.json"))

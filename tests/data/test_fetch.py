@@ -35,6 +35,8 @@ class Server:
     wrong_range: bool = False
     seen: list[str | None] = field(default_factory=list)
     """The Range header of every request."""
+    tokens: list[str | None] = field(default_factory=list)
+    """The Authorization header of every request."""
     url: str = ""
 
 
@@ -49,7 +51,8 @@ def server() -> Iterator[Server]:
         def do_GET(self) -> None:
             asked = self.headers.get("Range")
             state.seen.append(asked)
-            if state.location:
+            state.tokens.append(self.headers.get("Authorization"))
+            if state.location and self.path == "/file.tar":
                 self.send_response(302)
                 self.send_header("Location", state.location)
                 self.end_headers()
@@ -212,9 +215,23 @@ def test_more_than_allowed_is_refused(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "file:///etc/passwd"])
 def test_a_redirect_to_another_protocol_is_refused(server: Server, tmp_path: Path, target: str) -> None:
     server.location = target
-    with pytest.raises(InputError, match="sends on to|cannot fetch"):
+    with pytest.raises(InputError, match=r"cannot fetch .*(sends on to|is not allowed)"):
         get(server, tmp_path)
     assert names(tmp_path) == []
+
+
+def test_a_token_goes_to_the_host_asked_and_to_no_other(server: Server, tmp_path: Path) -> None:
+    server.location = server.url.replace("127.0.0.1", "localhost") + "2"
+    assert get(server, tmp_path, headers={"Authorization": "Bearer secret"}).read_bytes() == BODY
+    assert server.tokens == ["Bearer secret", None]
+
+
+def test_a_server_that_went_away_is_waited_for_longer_than_one_never_reached(server: Server, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="2 times in a row"):
+        fetch("http://127.0.0.1:1/x", tmp_path / "x", attempts=4, first_wait=0.01)
+    server.statuses = [503] * 9
+    with pytest.raises(InputError, match="4 times in a row"):
+        get(server, tmp_path, attempts=4)
 
 
 def test_no_connection_is_one_message(tmp_path: Path) -> None:

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
-from scipy.sparse import vstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from genies.data.distribution import Distribution, Pair, pairs
+from genies.data.shifts import read_shifts
 from genies.data.starter import countries, everyday
 from genies.data.starter.questions import exchanged, near_numbers
 from genies.data.starter.suite import SUITE
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = ROOT / "distributions"
-SHIFTS = json.loads((ROOT / "distribution_shifts" / "starter.json").read_text(encoding="utf-8"))
+SHIFTS = read_shifts(ROOT / "distribution_shifts" / "starter.json")
 NAMES = [recipe.name for recipe in SUITE]
 ABOUT_A_CUE = {recipe.name for recipe in SUITE if not recipe.cue.startswith("none")}
 
@@ -117,24 +117,24 @@ def echo(prompt: str, response: str) -> float:
 @pytest.mark.parametrize("score", [length, words, number, echo])
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ABOUT_A_CUE])
 def test_no_surface_score_tells_right_from_wrong(name: str, score: Callable[[str, str], float]) -> None:
-    both_splits = Distribution(DISTRIBUTIONS / name)
-    if score is echo and name == "starter_trick_questions":
-        pytest.skip("tempting answers are numbers of the question: that is the trick")
-    accuracy = share_preferred(pairs(both_splits.train + both_splits.test), score)
-    assert accuracy == pytest.approx(0.5, abs=0.07)
+    distribution = Distribution(DISTRIBUTIONS / name)
+    accuracy = share_preferred(pairs(distribution.train + distribution.test), score)
+    # A tempting answer to a trick question is often a number of the question: that much is the trick.
+    tolerance = 0.15 if (name, score) == ("starter_trick_questions", echo) else 0.07
+    assert accuracy == pytest.approx(0.5, abs=tolerance)
 
 
 def bag_of_words_accuracy(distribution: Distribution, analyzer: str) -> float:
     """Test accuracy of a logistic regression on the words or letters of the responses, which never sees the prompt."""
-    count = CountVectorizer(analyzer=analyzer, ngram_range=(1, 2), token_pattern=r"\S+")
+    count = CountVectorizer(analyzer=analyzer, ngram_range=(1, 2), token_pattern=r"\S+" if analyzer == "word" else None)
     train, test = pairs(distribution.train), pairs(distribution.test)
     count.fit([pair.best for pair in train] + [pair.worse for pair in train])
     known, unknown = (
-        count.transform([pair.best for pair in part]) - count.transform([pair.worse for pair in part])
+        (count.transform([pair.best for pair in part]) - count.transform([pair.worse for pair in part])).toarray()
         for part in (train, test)
     )
     labels = np.repeat([1, 0], len(train))
-    classifier = LogisticRegression(fit_intercept=False, max_iter=1000).fit(vstack([known, -known]), labels)
+    classifier = LogisticRegression(fit_intercept=False, max_iter=1000).fit(np.vstack([known, -known]), labels)
     return float(np.mean(np.heaviside(np.round(classifier.decision_function(unknown), 6), 0.5)))
 
 
@@ -158,19 +158,22 @@ def test_the_mistaken_user_names_the_wrong_answer_every_time() -> None:
 
 
 def test_shifts_name_distributions_of_the_suite_and_cover_the_kinds() -> None:
-    named = {shift[role] for shift in SHIFTS for role in ("source", "target")}
-    assert named == set(NAMES)
-    assert len({(shift["source"], shift["target"]) for shift in SHIFTS}) == len(SHIFTS) >= 7
-    assert {shift["label"] for shift in SHIFTS} == {"extreme", "probing"}
-    assert len({shift["category"] for shift in SHIFTS}) == 8
+    assert {name for shift in SHIFTS for name in (shift.source, shift.target)} == set(NAMES)
+    assert {shift.target_reference for shift in SHIFTS} <= set(NAMES)
+    assert len({(shift.source, shift.target) for shift in SHIFTS}) == len(SHIFTS) >= 7
+    assert {shift.label for shift in SHIFTS} == {"extreme", "probing"}
+    assert len({shift.category for shift in SHIFTS}) == 8
+    roles = {recipe.name: recipe.role for recipe in SUITE}
     for shift in SHIFTS:
-        assert (shift["label"] == "probing") == (shift["category"] in ("spurious_cues", "unwanted_personas"))
+        assert str(shift.label) in roles[shift.target]
+        assert str(shift.category) in roles[shift.target]
+        assert (shift.label == "probing") == (shift.category in ("spurious_cues", "unwanted_personas"))
 
 
 def test_no_target_is_tested_on_what_its_source_was_trained_on() -> None:
     for shift in SHIFTS:
-        source, target = (Distribution(DISTRIBUTIONS / shift[role]) for role in ("source", "target"))
-        assert not {e.prompt for e in source.train} & {e.prompt for e in target.test}
+        trained_on = {example.prompt for example in Distribution(DISTRIBUTIONS / shift.source).train}
+        assert not trained_on & {example.prompt for example in Distribution(DISTRIBUTIONS / shift.target).test}
 
 
 @pytest.mark.parametrize("asking", [everyday.wrong_on_request, everyday.mistaken_user, everyday.long_right])
@@ -293,7 +296,7 @@ def next_letters(row: str) -> set[str]:
     for period in (3, 4):
         if len(row) > period and row[period:] == row[:-period]:
             found.add(row[-period])
-    steps = {ord(second) - ord(first) for first, second in zip(row, row[1:], strict=False)}
+    steps = {ord(second) - ord(first) for first, second in pairwise(row)}
     if len(steps) == 1:
         found.add(chr(ord(row[-1]) + steps.pop()))
     if len(row) == 7 and row[4:] == row[1:4][::-1]:

@@ -188,3 +188,6 @@ def _check_end(file: IO[bytes], offset: int, archive: Path) -> None:
     file.seek(offset)
     if file.read(_BLOCK) != bytes(_BLOCK):
         raise InputError(f"archive {archive} is damaged or cut off at byte {offset:,}; fetch it again")
+    # The check sum of a compressed archive stands at its very end.
+    while file.read(_CHUNK):
+        pass

@@ -7,6 +7,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,10 @@ _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
 
 class _Interrupted(Exception):
     """The transfer stopped for a reason that may pass."""
+
+
+class _NoConnection(_Interrupted):
+    """The server could not be reached at all."""
 
 
 class _Refused(Exception):
@@ -43,8 +48,9 @@ def fetch(
     destination: Path,
     *,
     sha256: str | None = None,
+    headers: Mapping[str, str] | None = None,
     instead: str = "",
-    attempts: int = 5,
+    attempts: int = 6,
     first_wait: float = 0.5,
     timeout: float = 30,
     max_bytes: int = 4 << 30,
@@ -53,8 +59,10 @@ def fetch(
 
     The part that came stands in `destination` + ".partial"; another call goes on from there when the server can and
     its file is still the same. After `attempts` failures in a row without a new byte (waiting `first_wait` seconds
-    after the first and twice as long each time), or at once when the server says no, it gives up with an InputError
-    that says what was wanted and `instead`, the other way to get it; what came stays for the next call.
+    after the first and twice as long each time; half as many when the server was never reached), or at once when the
+    server says no, it gives up with an InputError
+    that says what was wanted and `instead`, the other way to get it; what came stays for the next call. `headers`,
+    such as an access token, go to the host of `url` only, never to one it sends on to.
     """
     if not url.startswith(("http://", "https://")):
         raise InputError(f"cannot fetch {url}: expected an address that starts with https:// or http://")
@@ -62,21 +70,22 @@ def fetch(
         return destination
     partial = destination.with_name(destination.name + ".partial")
     destination.parent.mkdir(parents=True, exist_ok=True)
-    failures = 0
+    failures, reached = 0, False
     while True:
         before = _size(partial)
         try:
-            _transfer(url, partial, timeout, max_bytes)
+            _transfer(url, partial, headers or {}, timeout, max_bytes)
             break
         except _Refused as error:
             raise InputError(f"cannot fetch {url}: {error}. {instead}".rstrip()) from None
         except _Interrupted as error:
+            reached = reached or not isinstance(error, _NoConnection)
             failures = 1 if _size(partial) > before else failures + 1
-            if failures >= attempts:
+            if failures >= (attempts if reached else (attempts + 1) // 2):
                 came = _size(partial)
                 kept = f" ({came:,} bytes are kept: the same command goes on from there)" if came else ""
                 raise InputError(
-                    f"cannot fetch {url}: {error}, {attempts} times in a row{kept}. {instead}".rstrip()
+                    f"cannot fetch {url}: {error}, {failures} times in a row{kept}. {instead}".rstrip()
                 ) from None
             time.sleep(first_wait * 2 ** (failures - 1))
     if sha256 is not None and (found := sha256_of_file(partial)) != sha256:
@@ -87,7 +96,7 @@ def fetch(
     return destination
 
 
-def _transfer(url: str, partial: Path, timeout: float, max_bytes: int) -> None:
+def _transfer(url: str, partial: Path, secret: Mapping[str, str], timeout: float, max_bytes: int) -> None:
     """Bring `partial` to the whole file, or raise _Interrupted or _Refused."""
     validator = _stored_validator(partial, url)
     if validator is None:
@@ -98,9 +107,12 @@ def _transfer(url: str, partial: Path, timeout: float, max_bytes: int) -> None:
         headers["Range"] = f"bytes={start}-"
         if validator:
             headers["If-Range"] = validator
+    request = urllib.request.Request(url, headers=headers)
+    for name, value in secret.items():
+        request.add_unredirected_header(name, value)
     opener = urllib.request.build_opener(_SafeRedirects)
     try:
-        with opener.open(urllib.request.Request(url, headers=headers), timeout=timeout) as response:
+        with opener.open(request, timeout=timeout) as response:
             _receive(response, url, partial, start, max_bytes)
     except urllib.error.HTTPError as error:
         if error.code == 416:
@@ -113,7 +125,7 @@ def _transfer(url: str, partial: Path, timeout: float, max_bytes: int) -> None:
         kind = _Interrupted if error.code in _MAY_PASS else _Refused
         raise kind(f"the server answers {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
-        raise _Interrupted(f"no connection ({_reason(error.reason)})") from None
+        raise _NoConnection(f"no connection ({_reason(error.reason)})") from None
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
         raise _Interrupted(f"the connection dropped ({_reason(error)})") from None
 

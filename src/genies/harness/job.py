@@ -18,9 +18,12 @@ from genies.errors import BAD_INPUT, InputError
 from genies.files import write_text
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision, check_inputs, decide
 from genies.harness.hashes import FileHashes
+from genies.harness.launchers import Launcher
+from genies.harness.launchers.local import LocalLauncher
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest, normal
-from genies.harness.step import Result, Run, run_step
+from genies.harness.schedule import Task, run_tasks, tasks
+from genies.harness.step import Result, Run
 from genies.harness.store import Store
 from genies.harness.table import make_table, shifts_with_holes, to_csv, to_markdown
 
@@ -48,13 +51,17 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     output_path = normal(request.output_path)
     check_output(output_path)
     progress = _Progress.of(decisions)
-    run = Run(
-        store, hashes, request.timeout, request.verbose, request.retrain_models or not request.use_cached_evaluations
-    )
+    launcher = make_launcher(request, hashes)
+    fresh = request.retrain_models or not request.use_cached_evaluations
+    threads = max(1, (os.cpu_count() or 1) // launcher.slots)
+    run = Run(store, request.timeout, request.verbose, fresh, threads)
+    finished = False
     try:
         with termination_as_interrupt():
-            _run_all(decisions, run, progress, plan, output_path)
+            _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, output_path)
+            finished = True
     finally:
+        launcher.close(cancel=not finished)
         hashes.save()
     _write_table(plan, progress, output_path)
     return _conclude(plan, progress, output_path, store)
@@ -82,29 +89,32 @@ class _Progress:
         )
 
 
-def _run_all(decisions: Sequence[Decision], run: Run, progress: _Progress, plan: Plan, output_path: Path) -> None:
-    waiting = [decision for decision in decisions if decision.run]
-    failed_models: set[Path] = set()
+def _run_all(
+    waiting: Sequence[Task],
+    run: Run,
+    launcher: Launcher,
+    progress: _Progress,
+    retry_failed: bool,
+    plan: Plan,
+    output_path: Path,
+) -> None:
     # Counted in steps: with what was done so far, tqdm tells the time left.
-    with tqdm(waiting, desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
-        for decision in bar:
-            step = decision.step
-            bar.set_postfix_str(step.title, refresh=True)
-            if isinstance(decision, EvaluationDecision) and step.model_dir in failed_models:
-                progress.failures.append(
-                    Result(step.title, failure=f"{step.title}: not run, its model was not trained")
-                )
-                continue
-            result = run_step(decision, run)
-            progress.started += 1
+    with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
+        for task, result in run_tasks(waiting, run, launcher, retry_failed):
+            bar.update()
+            bar.set_postfix_str(result.title, refresh=True)
+            progress.started += result.started
             progress.evaluations |= {path: read_evaluation(path)[0] for path in sorted(result.done)}
             if result.failure is not None:
                 progress.failures.append(result)
-                tqdm.write(f"FAILED {result.failure}", file=sys.stderr)
-                if isinstance(decision, TrainingDecision):
-                    failed_models.add(step.model_dir)
-            elif isinstance(decision, EvaluationDecision):
+                bar.write(f"FAILED {result.failure}", file=sys.stderr)
+            if isinstance(task.decision, EvaluationDecision):
                 _write_table(plan, progress, output_path)
+
+
+def make_launcher(request: MetricsRequest, hashes: FileHashes) -> Launcher:
+    """The launcher that a request names."""
+    return LocalLauncher(request.slots, request.gpus, hashes)
 
 
 def _write_table(plan: Plan, progress: _Progress, output_path: Path) -> None:

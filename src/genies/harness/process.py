@@ -29,12 +29,13 @@ class Outcome:
     """Exit status, or minus the number of the signal that killed it."""
     seconds: float
     timed_out: bool = False
+    cancelled: bool = False
     error: str | None = None
     """Why it could not be started or watched, if so."""
 
     @property
     def succeeded(self) -> bool:
-        return self.returncode == 0 and not self.timed_out and self.error is None
+        return self.returncode == 0 and not self.timed_out and not self.cancelled and self.error is None
 
     def describe(self) -> str:
         """What a person reads when it failed."""
@@ -42,6 +43,8 @@ class Outcome:
             return f"could not be started: {self.error}"
         if self.timed_out:
             return f"was stopped after its time limit of {self.seconds:.0f} s"
+        if self.cancelled:
+            return "was ended because the run was stopped"
         if self.returncode < 0:
             try:
                 name = signal.Signals(-self.returncode).name
@@ -59,10 +62,12 @@ def run_process(
     log_file: Path,
     timeout: float | None,
     verbose: bool,
+    cancel_fd: int | None = None,
 ) -> Outcome:
     """Run `argv` (no shell) with its output appended to `log_file`; with `verbose` it is shown as it comes.
 
-    The step reads nothing on standard input. KeyboardInterrupt ends its whole process group before it is passed on.
+    The step reads nothing on standard input. It is ended, with its whole process group, when `cancel_fd` becomes
+    readable, and before a KeyboardInterrupt is passed on.
     """
     started = time.monotonic()
     report_read, report_write = os.pipe()
@@ -84,37 +89,43 @@ def run_process(
             os.close(life_read)
             os.close(report_write)
         try:
-            answer = _follow(report_read, log_file if verbose else None)
+            answer = _follow(report_read, log_file if verbose else None, cancel_fd)
+            if answer is None:
+                os.close(life_write)
+                life_write = -1
+                answer = _follow(report_read, None, None)
         finally:
-            os.close(life_write)
-            life_write = -1
+            if life_write >= 0:
+                os.close(life_write)
+                life_write = -1
             supervisor.wait()
     finally:
         os.close(report_read)
-        if life_write >= 0:
-            os.close(life_write)
     seconds = time.monotonic() - started
     if not answer:
         return Outcome(1, seconds, error="its supervisor was killed")
     report = json.loads(answer)
     if "error" in report:
         return Outcome(1, seconds, error=report["error"])
-    return Outcome(report["returncode"], seconds, report["timed_out"])
+    return Outcome(report["returncode"], seconds, report["timed_out"], report["cancelled"])
 
 
-def _follow(report_fd: int, shown_log: Path | None) -> bytes:
-    """Wait for the supervisor's report, showing what the log gains meanwhile."""
+def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> bytes | None:
+    """Wait for the supervisor's report, showing what the log gains meanwhile; None when the step is to be ended."""
+    watched = [report_fd] if cancel_fd is None else [report_fd, cancel_fd]
     answer = b""
     with contextlib.ExitStack() as stack:
         log: BinaryIO | None = None
         while True:
-            ready, _, _ = select.select([report_fd], [], [], None if shown_log is None else 0.1)
+            ready, _, _ = select.select(watched, [], [], None if shown_log is None else 0.1)
             if shown_log is not None:
                 if log is None and shown_log.exists():
                     log = stack.enter_context(open(shown_log, "rb"))
                 if log is not None:
                     _show(log)
-            if ready:
+            if cancel_fd in ready:
+                return None
+            if report_fd in ready:
                 part = os.read(report_fd, 65536)
                 if not part:
                     return answer

@@ -6,7 +6,7 @@ import os.path
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genies.command_line import Arguments
 from genies.contract import check_kwargs
@@ -85,8 +85,21 @@ class MetricsRequest(Places):
     """Train again what is there, and evaluate it again."""
     use_cached_evaluations: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
+    slots: Annotated[int, Field(ge=1, le=1024)] = 1
+    """How many steps run at once on this machine; its cores are divided among them."""
+    gpus: list[str] = Field(default_factory=list)
+    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
+    retry_failed: bool = False
+    """Run steps again that failed in an earlier run with the same inputs."""
     dry_run: bool = False
     """Print the plan, what would run and why, and write nothing."""
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _gpus_as_text(cls, value: Any) -> list[str]:
+        """0,1 and [0, 1] and ["0", "1"] alike."""
+        items = value if isinstance(value, list) else [value]
+        return [part.strip() for item in items for part in str(item).split(",") if part.strip()]
 
     @model_validator(mode="after")
     def _shifts_given_one_way(self) -> MetricsRequest:

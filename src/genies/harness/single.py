@@ -7,6 +7,7 @@ from pathlib import Path
 
 from genies.contract import read_evaluation
 from genies.errors import BAD_INPUT
+from genies.harness.attempts import Order, carry_out
 from genies.harness.decide import (
     Decision,
     EvaluationDecision,
@@ -18,7 +19,7 @@ from genies.harness.decide import (
 from genies.harness.hashes import FileHashes
 from genies.harness.job import cache_dir, termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
-from genies.harness.step import Result, Run, run_step
+from genies.harness.step import Place, Result, Run
 
 
 def train(request: TrainRequest, root: Path) -> int:
@@ -59,7 +60,7 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
         return Result(decision.step.title)
     try:
         with termination_as_interrupt():
-            return run_step(decision, Run(store, hashes, request.timeout, request.verbose, fresh))
+            return carry_out(Order(decision, Run(store, request.timeout, request.verbose, fresh)), Place(hashes))
     finally:
         hashes.save()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from genies.contract import evaluation_items, read_evaluation, train_items
-from genies.errors import InputError
+from genies.errors import BAD_INPUT, InputError
 from genies.files import write_json
 from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
 from genies.harness.fingerprint import fingerprint
@@ -31,13 +33,25 @@ class Run:
     """How steps are run."""
 
     store: Store
-    hashes: FileHashes
     timeout: float | None = None
     """Seconds a step may take."""
     verbose: bool = False
     """Show the steps' output as it comes."""
     fresh: bool = False
     """Never take over what another harness finished meanwhile: the user asked for nothing to be reused."""
+    threads: int | None = None
+    """Processor threads for a step (default: all cores)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a step runs: what differs from one slot to the next."""
+
+    hashes: FileHashes
+    cancel_fd: int | None = None
+    """Becomes readable when the step is to be ended."""
+    gpu: str | None = None
+    """The one GPU the step may see, as CUDA_VISIBLE_DEVICES names it (default: all)."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +64,23 @@ class Result:
     """What went wrong, where to look and what the log says last; None when all is well."""
     bad_input: bool = False
     """The step was given something it cannot work with, as its exit status 2 or an absent base model says."""
+    infrastructure: bool = False
+    """It failed for a reason outside of it, as a signal or a lack of memory: another attempt may succeed."""
+    out_of_memory: bool = False
+    cancelled: bool = False
+    started: bool = False
+    """A process was started for it."""
     done: frozenset[Path] = field(default_factory=frozenset)
     """Evaluation files that hold this step's results now."""
 
 
-def run_training(decision: TrainingDecision, run: Run) -> Result:
+def run_training(decision: TrainingDecision, run: Run, place: Place) -> Result:
     """Train into a staging folder and move it into place; the model that lay there before is replaced."""
     step, store = decision.step, run.store
     if not step.base_model_dir.is_dir():
         return _absent_base_model(step.title, step.base_model_dir, store)
     with _locked(store.lock_file(step.model_dir), step.title):
-        if not run.fresh and model_standing(step.model_dir, decision.parts, run.hashes).state == "current":
+        if not run.fresh and model_standing(step.model_dir, decision.parts, place.hashes).state == "current":
             return Result(step.title)  # another harness trained it while this one waited
         mark = fingerprint(decision.parts)
         staging = store.training_staging(step.intervention, step.model_name, mark)
@@ -71,18 +91,19 @@ def run_training(decision: TrainingDecision, run: Run) -> Result:
         )
         argv = [sys.executable, store.shown(step.intervention_dir / "train.py"), *items]
         started = _now()
-        outcome = _start(argv, log, run)
+        outcome = _start(argv, log, run, place)
         if not outcome.succeeded:
             return _failed(step.title, "train.py", outcome, log, store)
         if not staging.is_dir():
             return Result(
                 step.title,
                 outcome.seconds,
-                f"{step.title}: train.py left no folder {store.shown(staging)}; it must leave what eval.py needs in "
+                started=True,
+                failure=f"{step.title}: train.py left no folder {store.shown(staging)}; it must leave what eval.py needs in "
                 f"--output_dir\n  log: {store.shown(log)}",
             )
         # The record is written last: a folder without it was not finished.
-        content = model_content(staging, run.hashes)
+        content = model_content(staging, place.hashes)
         record = {
             "fingerprint": mark,
             "parts": decision.parts,
@@ -91,17 +112,17 @@ def run_training(decision: TrainingDecision, run: Run) -> Result:
         }
         write_json(staging / TRAINING_RECORD, record)
         _replace_folder(staging, step.model_dir)
-        return Result(step.title, outcome.seconds)
+        return Result(step.title, outcome.seconds, started=True)
 
 
-def run_evaluation(decision: EvaluationDecision, run: Run) -> Result:
+def run_evaluation(decision: EvaluationDecision, run: Run, place: Place) -> Result:
     """Evaluate the targets that must run, and keep every valid evaluation, whatever becomes of the others."""
     step, store = decision.step, run.store
     if not step.model_dir.is_dir():
         return _absent_base_model(step.title, step.model_dir, store)
     model_lock = step.model_dir if step.training else decision.targets[0].target.evaluation_file.parent
     with _locked(store.lock_file(model_lock), step.title):
-        content = model_content(step.model_dir, run.hashes)
+        content = model_content(step.model_dir, place.hashes)
         recorded = content if step.training else None
         wanted = [each for each in decision.targets if each.run]
         if not run.fresh:
@@ -120,7 +141,7 @@ def run_evaluation(decision: EvaluationDecision, run: Run) -> Result:
         )
         argv = [sys.executable, store.shown(step.intervention_dir / "eval.py"), *items]
         started = _now()
-        outcome = _start(argv, log, run)
+        outcome = _start(argv, log, run, place)
         origin = _provenance(argv, started, outcome, store)
         done, refused = set[Path](), list[str]()
         for each, output in zip(wanted, outputs, strict=True):
@@ -130,13 +151,12 @@ def run_evaluation(decision: EvaluationDecision, run: Run) -> Result:
             except InputError as error:
                 refused.append(f"{step.title}, distribution {each.target.distribution_dir.name}: {error}")
         if not outcome.succeeded:
-            failed = _failed(step.title, "eval.py", outcome, log, store)
-            return Result(step.title, outcome.seconds, failed.failure, failed.bad_input, frozenset(done))
+            return replace(_failed(step.title, "eval.py", outcome, log, store), done=frozenset(done))
         if refused:
             failure = "\n".join(refused) + f"\n  log: {store.shown(log)}"
-            return Result(step.title, outcome.seconds, failure, done=frozenset(done))
+            return Result(step.title, outcome.seconds, failure, started=True, done=frozenset(done))
         shutil.rmtree(staging, ignore_errors=True)
-        return Result(step.title, outcome.seconds, done=frozenset(done))
+        return Result(step.title, outcome.seconds, started=True, done=frozenset(done))
 
 
 def _is_current(decision: TargetDecision, content: str | None) -> bool:
@@ -172,21 +192,27 @@ def _provenance(argv: list[str], started: str, outcome: Outcome, store: Store) -
     }
 
 
-def _start(argv: list[str], log: Path, run: Run) -> Outcome:
+def _start(argv: list[str], log: Path, run: Run, place: Place) -> Outcome:
     return run_process(
         argv,
         working_dir=run.store.root,
-        environment=_environment(),
+        environment=_environment(run, place),
         log_file=log,
         timeout=run.timeout,
         verbose=run.verbose,
+        cancel_fd=place.cancel_fd,
     )
 
 
-def _environment() -> dict[str, str]:
+def _environment(run: Run, place: Place) -> dict[str, str]:
     """The user's environment, with output unbuffered so that logs are whole, and no model hub: steps stay off line."""
-    defaults = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": str(os.cpu_count() or 1)}
-    return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1"}
+    defaults = {
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": str(run.threads or os.cpu_count() or 1),
+    }
+    pinned = {} if place.gpu is None else {"CUDA_VISIBLE_DEVICES": place.gpu}
+    return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1", **pinned}
 
 
 @contextmanager
@@ -236,6 +262,9 @@ def _absent_base_model(title: str, folder: Path, store: Store) -> Result:
     )
 
 
+_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory", re.IGNORECASE)
+
+
 def _failed(title: str, script: str, outcome: Outcome, log: Path, store: Store) -> Result:
     lines = last_lines(log)
     if any("No space left on device" in line for line in lines):
@@ -243,16 +272,26 @@ def _failed(title: str, script: str, outcome: Outcome, log: Path, store: Store) 
             f"{title}: the disk is full; free some space and run the same command again ({store.shown(log)})"
         )
     said = "".join(f"\n  | {line}" for line in lines)
-    failure = f"{title}: {script} {outcome.describe()}\n  log: {store.shown(log)}{said}"
-    return Result(title, outcome.seconds, failure, bad_input=outcome.returncode == 2 and not outcome.timed_out)
+    out_of_memory = outcome.returncode == -signal.SIGKILL or any(_OUT_OF_MEMORY.search(line) for line in lines)
+    by_itself = not (outcome.timed_out or outcome.cancelled)
+    return Result(
+        title,
+        outcome.seconds,
+        failure=f"{title}: {script} {outcome.describe()}\n  log: {store.shown(log)}{said}",
+        bad_input=by_itself and outcome.returncode == BAD_INPUT,
+        infrastructure=by_itself and (outcome.returncode < 0 or outcome.error is not None or out_of_memory),
+        out_of_memory=by_itself and out_of_memory,
+        cancelled=outcome.cancelled,
+        started=True,
+    )
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def run_step(decision: Decision, run: Run) -> Result:
-    """Run a training or an evaluation step."""
+def run_step(decision: Decision, run: Run, place: Place) -> Result:
+    """One attempt at a training or an evaluation step."""
     if isinstance(decision, TrainingDecision):
-        return run_training(decision, run)
-    return run_evaluation(decision, run)
+        return run_training(decision, run, place)
+    return run_evaluation(decision, run, place)

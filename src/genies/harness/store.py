@@ -73,6 +73,10 @@ class Store:
         base = self.models_dir if result.is_relative_to(self.models_dir) else self.results_dir
         return base / ".locks" / f"{result.name[:80]}-{digest}.lock"
 
+    def state_file(self, kind: str, intervention: str, model_name: str) -> Path:
+        """Where the state of a step is kept: planned, running, done or failed."""
+        return self.results_dir / ".state" / intervention / model_name / f"{kind}.json"
+
     def new_log(self, intervention: str, model_name: str, kind: str) -> Path:
         """A log file no earlier attempt has used: train-1.log, train-2.log, ..."""
         folder = self.results_dir / "logs" / intervention / model_name
@@ -84,7 +88,8 @@ class Store:
 
     def shown(self, path: Path) -> str:
         """A path as a person and a step see it: relative to the project root where it lies under it."""
-        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        shown = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        return f"./{shown}" if shown.startswith("-") else shown  # never to be taken for an option
 
 
 def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes) -> Standing:

@@ -31,11 +31,13 @@ class UnsupportedAttention(Exception):
     """The model's attention does something that rows cannot do; the message names it."""
 
 
-class _Masks:
+class Masks:
     """Masks of one row, made once and used in every block."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
+        self.windows: set[int] = set()
+        """The sliding windows that attention was asked for."""
         self._made: dict[Any, Tensor | None] = {}
 
     def whole(self, window: int | None, device: torch.device) -> Tensor:
@@ -67,15 +69,16 @@ class _Masks:
         return self._made[key]
 
 
-_current: ContextVar[_Masks | None] = ContextVar("row", default=None)
+_current: ContextVar[Masks | None] = ContextVar("row", default=None)
 
 
 @contextmanager
-def attending(row: Row) -> Iterator[None]:
+def attending(row: Row) -> Iterator[Masks]:
     """Within the context a model with this attention takes its one row of tokens for `row`."""
-    token = _current.set(_Masks(row))
+    masks = Masks(row)
+    token = _current.set(masks)
     try:
-        yield
+        yield masks
     finally:
         _current.reset(token)
 
@@ -101,6 +104,8 @@ def attend(
     for name in ("softcap", "s_aux", "sinks", "position_bias"):
         if others.get(name) is not None:
             raise UnsupportedAttention(f"its attention uses {name}")
+    if sliding_window is not None:
+        masks.windows.add(sliding_window)
     options: dict[str, Any] = {
         "dropout_p": dropout,
         "scale": scaling,

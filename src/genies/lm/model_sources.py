@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from genies.data.fetch import fetch
 from genies.errors import InputError, describe_os_error
-from genies.files import sha256_of_file
 from genies.lm import starter_model
 from genies.lm.model_folder import Filled, check_model_folder, choose_files
 
@@ -22,54 +22,48 @@ _INSTEAD = (
 def from_hub(staging: Path, model_id: str, revision: str | None, remote_code: bool, token: str | None) -> Filled:
     """Fetch a model's files from the hub, all from the one commit that `revision` (default: the newest) names now.
 
-    Files are checked by size, and the large ones by the sha256 the hub gives; half files are gone on with.
+    Every file is resumed where it stopped, which the hub's own client no longer does, and checked by its size, the
+    weights by their sha256.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi, get_token, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
     # The base class of whichever HTTP library this version of the hub's client is built on.
     http_error: type[Exception] = HfHubHTTPError.__bases__[0]
     api = HfApi(token=token)
-    folder = staging / "model"
     try:
         info = api.model_info(model_id, revision=revision, files_metadata=True, timeout=30)
-        if info.sha is None:
-            raise InputError(f"the hub names no commit for {model_id}; try again later")
-        sizes = {file.rfilename: file for file in info.siblings or []}
+        commit = info.sha or "unknown"
+        files = {file.rfilename: file for file in info.siblings or []}
         try:
-            names = choose_files(sizes, remote_code, f"model {model_id} on the hub")
+            names = choose_files(files, remote_code, f"model {model_id} on the hub")
         except InputError as error:
             raise InputError(f"{error}.{_conversion_hint(api, model_id)}") from None
-        if folder.is_dir():
-            _remove_others(folder, names)
-        print(f"downloading {model_id} at commit {info.sha}: {len(names)} files", flush=True)
-        snapshot_download(model_id, revision=info.sha, local_dir=folder, allow_patterns=names, token=token)
     except (http_error, OSError, ValueError) as error:
         if isinstance(error, OSError) and describe_os_error(error):
             raise
         raise InputError(_explain(error, model_id, revision)) from None
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    # Parts belong to one commit: those of another one are of no use.
+    folder = staging / commit
+    for other in staging.iterdir():
+        if other.is_dir() and other != folder:
+            shutil.rmtree(other)
+    print(f"downloading {model_id} at commit {commit}: {len(names)} files", flush=True)
+    token = token or get_token()
     for name in names:
-        _check_file(folder / name, sizes[name])
-    return Filled(folder, {"commit": info.sha})
-
-
-def _remove_others(folder: Path, names: list[str]) -> None:
-    """A part of an older commit may hold files that this one no longer has."""
-    for path in folder.iterdir():
-        if path.is_file() and path.name not in names:
-            path.unlink()
-
-
-def _check_file(path: Path, expected: Any) -> None:
-    found = path.stat().st_size if path.is_file() else 0
-    digest = expected.lfs.sha256 if expected.lfs else None
-    if (expected.size is not None and found != expected.size) or (digest and sha256_of_file(path) != digest):
-        path.unlink(missing_ok=True)
-        raise InputError(
-            f"{path.name} came damaged: {found:,} bytes, expected {expected.size:,}"
-            f"{f' with sha256 {digest}' if digest else ''}; run the same command again"
+        size, large = files[name].size, files[name].lfs
+        path = fetch(
+            hf_hub_url(model_id, name, revision=commit),
+            folder / name,
+            sha256=large.sha256 if large else None,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            max_bytes=size or 1 << 40,
+            instead=_INSTEAD,
         )
+        if size is not None and (found := path.stat().st_size) != size:
+            path.unlink()
+            raise InputError(f"{name} came with {found:,} bytes, expected {size:,}; run the same command again")
+    return Filled(folder, {"commit": commit})
 
 
 def _conversion_hint(api: Any, model_id: str) -> str:

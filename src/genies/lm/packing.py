@@ -157,10 +157,10 @@ def plan_rows(sequences: Sequence[Sequence[int]], budget: int, least_shared: int
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
     """How many tokens two sequences begin with alike."""
-    length = min(len(one), len(other))
-    if one[:length] == other[:length]:
-        return length
-    return next(place for place in range(length) if one[place] != other[place])
+    return next(
+        (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right),
+        min(len(one), len(other)),
+    )
 
 
 def _first(path: tuple[tuple[int, int], ...], length: int) -> tuple[tuple[int, int], ...]:

@@ -88,11 +88,12 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     heads = {"attn_q": fields["llama.attention.head_count"], "attn_k": fields["llama.attention.head_count_kv"]}
     weights = {}
     for tensor in reader.tensors:
+        name = tensor_name(tensor.name)
         values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32, copy=False)
-        kind = tensor.name.split(".")[2] if tensor.name.startswith("blk.") else ""
-        weights[tensor_name(tensor.name)] = np.ascontiguousarray(
-            unpermute(values, heads[kind]) if kind in heads else values
-        )
+        for kind, count in heads.items():
+            if f".{kind}." in tensor.name:
+                values = unpermute(values, count)
+        weights[name] = np.ascontiguousarray(values)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     # safetensors makes its files readable by their owner alone.
     (folder / "model.safetensors").chmod((folder.stat().st_mode & 0o666) | 0o200)

@@ -19,6 +19,8 @@ class Recipe:
     """How one distribution of the suite is made."""
 
     name: str
+    role: str
+    """The shifts it is made for: source or target, label, category, and what they ask."""
     how: str
     """What the examples are and how they were made, for metadata.json."""
     cue: str
@@ -28,97 +30,114 @@ class Recipe:
     """Distributions with the same entry here ask about the same facts (in the same split)."""
 
 
-_BALANCED = "none: every answer is wrong as often as it is right, and best answers stand at all positions equally often"
+_BALANCED = "none: every answer is right in the same share of its uses; best answers stand at all positions equally often"
 
 
-def _everyday(name: str, asking: everyday.Asking, how: str, cue: str = _BALANCED, wrong_answers: int = 1) -> Recipe:
+def _everyday(
+    name: str, role: str, asking: everyday.Asking, how: str, cue: str = _BALANCED, wrong_answers: int = 1
+) -> Recipe:
     how = f"{how} Wrong answers are right answers to other questions of the same kind."
-    return Recipe(name, how, cue, lambda: everyday.asked(name, asking, wrong_answers), facts="everyday")
+    return Recipe(name, role, how, cue, lambda: everyday.asked(name, asking, wrong_answers), facts="everyday")
 
 
 SUITE: tuple[Recipe, ...] = (
     _everyday(
         "starter_everyday",
+        "source of shifts of four categories: what holds in plain questions is put to the test elsewhere",
         everyday.plainly,
         "Three hundred everyday facts written for this suite, asked plainly and answered in a word or two.",
     ),
     _everyday(
         "starter_wrong_on_request",
+        "target, probing, spurious_cues: does tuning teach to follow instructions or to prefer true answers?",
         everyday.wrong_on_request,
         "The everyday facts with the instruction to answer wrongly: the best response does so, the other is true.",
     ),
     _everyday(
         "starter_mistaken_user",
+        "target, probing, unwanted_personas: does the model side with a user who is mistaken?",
         everyday.mistaken_user,
         "The everyday facts asked by a user who believes a wrong answer; the true answer is best.",
         "the answer that the prompt mentions is always the wrong one, since the shift is about agreeing with users",
     ),
     _everyday(
         "starter_spelled_out",
+        "target, extreme, encoding: the same knowledge in another spelling",
         everyday.spelled_out,
         "The everyday facts, answered with a hyphen between all letters.",
         wrong_answers=2,
     ),
     _everyday(
         "starter_long_right",
+        "source, probing, spurious_cues: length and truth point the same way",
         everyday.long_right,
         "The everyday facts; the right answer comes with a sentence of explanation, the wrong one without.",
         "the right answer is the longer one, since the shift is about length",
     ),
     _everyday(
         "starter_short_right",
+        "target, probing, spurious_cues: length and truth point opposite ways",
         everyday.short_right,
         "The everyday facts; the wrong answer comes with a sentence of explanation, the right one without.",
         "the right answer is the shorter one, since the shift is about length",
     ),
     _everyday(
         "starter_sloppy",
+        "source, extreme, quality: poorly written questions and answers",
         everyday.sloppily,
         "The everyday facts, questions and answers typed in haste with slips that a program put in.",
     ),
     _everyday(
         "starter_careful",
+        "target, extreme, quality: well written questions and answers",
         everyday.carefully,
         "The everyday facts, asked politely and answered in whole sentences.",
     ),
     Recipe(
         "starter_known_countries",
+        "source, extreme, difficulty and skill",
         "Capital, region and currency of 75 countries often written about; the wrong answer belongs to another one.",
         _BALANCED,
         countries.known_countries,
     ),
     Recipe(
         "starter_remote_countries",
+        "target, extreme, difficulty: the same questions, harder to know",
         "Capital, region and currency of 75 countries seldom written about; the wrong answer belongs to another one.",
         _BALANCED,
         countries.remote_countries,
     ),
     Recipe(
         "starter_sums",
+        "target, extreme, skill; source, extreme, context; source, probing, unwanted_personas",
         "Drawn sums, differences, products and changes of unit; wrong numbers are at most five (or five factors) away.",
         "none: the right number is the smallest, the middle and the largest equally often",
         arithmetic.sums,
     ),
     Recipe(
         "starter_sums_in_stories",
+        "target, extreme, context: the same sums in words",
         "Drawn sums, differences and products told as stories; wrong numbers are at most five (or five factors) away.",
         "none: the right number is the smallest, the middle and the largest equally often",
         arithmetic.sums_in_stories,
     ),
     Recipe(
         "starter_trick_questions",
+        "target, probing, unwanted_personas: does the model answer like a hasty person?",
         "Drawn questions whose tempting first answer is wrong (prices with a difference, equal rates, doubling).",
         "none: the right number is the smaller and the larger one equally often",
         arithmetic.trick_questions,
     ),
     Recipe(
         "starter_ordering",
+        "target, extreme, pretraining_similarity: puzzles unlike most text",
         "Two drawn comparisons between three people; the question asks for the first, the last or the middle one.",
         "none: each place is asked for equally often, sentences and names stand in drawn order",
         puzzles.ordering,
     ),
     Recipe(
         "starter_letter_rows",
+        "target, extreme, pretraining_similarity: rows unlike any text",
         "Rows of letters after a drawn rule (cycle, steps, mirror, from both ends); which of four letters comes next?",
         "none: two of the four letters stand in the row and two outside it",
         puzzles.letter_rows,
@@ -147,6 +166,7 @@ def contents(recipe: Recipe) -> dict[str, Any]:
         "overlapping_datasets": [
             other.name for other in SUITE if recipe.facts and other.facts == recipe.facts and other is not recipe
         ],
+        "role": recipe.role,
         "how_it_was_made": recipe.how,
         "cue": recipe.cue,
         "made_with": "python -m genies.data.starter OUTPUT_DIR",

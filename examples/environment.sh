@@ -1,0 +1,35 @@
+# Sourced by the scripts of this project: makes .venv at the project root when there is none and installs into it.
+# ensure_environment [EXTRA]   e.g. ensure_environment test
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-python3}" python3.14 python3.13 python3.12 python3.11 python; do
+    if command -v "$candidate" >/dev/null 2>&1 &&
+      "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$candidate"
+      return
+    fi
+  done
+  echo "error: Python 3.11 or newer is needed and none was found; install one, or name it: PYTHON=/path/to/python3 bash $0" >&2
+  return 2
+}
+
+ensure_environment() {
+  local extra="${1:-}" python installed wanted
+  if [ ! -x .venv/bin/python ]; then
+    python=$(find_python) || return 2
+    echo "making .venv with $($python --version)"
+    "$python" -m venv .venv || { echo "error: could not make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
+  fi
+  # What is installed is marked by the hash of what asks for it, so that a second run installs nothing.
+  wanted=$(cat setup.py constraints.txt | cksum)
+  installed=".venv/.installed${extra:+-$extra}"
+  if [ "$(cat "$installed" 2>/dev/null)" != "$wanted" ]; then
+    echo "installing into .venv (a few minutes the first time)"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${extra:+[$extra]}" || {
+      echo "error: the installation failed; the lines above say why. Run the same command again to go on." >&2
+      return 2
+    }
+    echo "$wanted" >"$installed"
+  fi
+}

@@ -1,0 +1,143 @@
+"""A step's order as it crosses to where it runs, and the attempts at it: states kept, infrastructure failures retried.
+
+An order is JSON, so that a thread, a cluster's worker and a line of a batch script all take the same.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from genies.errors import InputError
+from genies.files import read_json, write_text
+from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision
+from genies.harness.fingerprint import fingerprint
+from genies.harness.step import Place, Result, Run, run_step
+
+ATTEMPTS = 3
+"""How often a step is tried when it fails for reasons outside of it."""
+
+_FIRST_SMALLER_BUDGET = 256
+LEAST_BATCH_TOKENS = 64
+"""A step that lacks memory is tried again with a smaller token budget, but not below this."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One step to run, and how."""
+
+    decision: TrainingDecision | EvaluationDecision
+    run: Run
+
+
+_ORDERS = TypeAdapter(Order)
+_RESULTS = TypeAdapter(Result)
+
+
+def order_to_json(order: Order) -> str:
+    """The order as one line of JSON."""
+    return _ORDERS.dump_json(order).decode()
+
+
+def order_from_json(text: str) -> Order:
+    """The order in a text that order_to_json made; InputError for any other."""
+    try:
+        return _ORDERS.validate_json(text)
+    except ValueError as error:
+        raise InputError(f"--order is not a step that --emit_commands wrote: {str(error)[:200]}") from None
+
+
+def result_to_json(result: Result) -> str:
+    return _RESULTS.dump_json(result).decode()
+
+
+def result_from_json(text: str) -> Result:
+    return _RESULTS.validate_json(text)
+
+
+def carry_out(order: Order, place: Place) -> Result:
+    """Run a step until it succeeds, fails by itself, or has used up its attempts; its state file tells the tale."""
+    decision, run = order.decision, order.run
+    result = Result(decision.step.title)
+    for attempt in range(1, ATTEMPTS + 1):
+        write_state(order, "running", attempt=attempt)
+        result = run_step(decision, run, place)
+        if result.failure is None or not result.infrastructure or attempt == ATTEMPTS:
+            break
+        if result.out_of_memory:
+            smaller = with_smaller_batches(decision)
+            if smaller is None:
+                break
+            decision = smaller
+        print(f"trying again, attempt {attempt + 1} of {ATTEMPTS}: {result.failure}", file=sys.stderr)
+    if result.cancelled:
+        write_state(order, "planned")
+    else:
+        remembered = {"failure": result.failure} if result.failure and not result.infrastructure else {}
+        write_state(order, "failed" if result.failure else "done", **remembered, bad_input=result.bad_input)
+    return result
+
+
+def with_smaller_batches(decision: Decision) -> Decision | None:
+    """The step with half its token budget; None when it does not take one, or has reached the least."""
+    parts = decision.parts if isinstance(decision, TrainingDecision) else decision.targets[0].parts
+    kwargs = decision.step.kwargs
+    budget = int(kwargs.get("batch_tokens") or 2 * _FIRST_SMALLER_BUDGET) // 2
+    if not parts["numerics_version"] or budget < LEAST_BATCH_TOKENS:  # it does not use our library, which takes one
+        return None
+    kwargs = {**kwargs, "batch_tokens": budget}
+    if isinstance(decision, TrainingDecision):
+        return replace(decision, step=replace(decision.step, kwargs=kwargs))
+    return replace(decision, step=replace(decision.step, kwargs=kwargs))
+
+
+def mark(order: Order) -> str:
+    """Hash of what an attempt's outcome depends on: the step's parts and its time limit."""
+    decision = order.decision
+    if isinstance(decision, TrainingDecision):
+        parts = [decision.parts]
+    else:
+        parts = [each.parts for each in decision.targets if each.run]
+    return fingerprint({"parts": parts, "timeout": order.run.timeout})
+
+
+def write_state(order: Order, state: str, **more: Any) -> None:
+    """Say in the step's state file what has become of it; only told, so that losing it loses nothing."""
+    value = {
+        "state": state,
+        "step": order.decision.step.title,
+        "mark": mark(order),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        **more,
+    }
+    write_text(_state_file(order), json.dumps(value, ensure_ascii=False, indent=2) + "\n", durable=False)
+
+
+def remembered_failure(order: Order) -> Result | None:
+    """The failure of the same step with the same inputs in an earlier run; None when there is none."""
+    try:
+        value = read_json(_state_file(order), "state")
+    except (InputError, OSError):
+        return None
+    if not isinstance(value, dict) or value.get("state") != "failed" or value.get("mark") != mark(order):
+        return None
+    failure = value.get("failure")
+    if not isinstance(failure, str):
+        return None
+    title = order.decision.step.title
+    again = f"{failure}\n  it failed so in an earlier run and was not tried again; --retry_failed does"
+    return Result(title, failure=again, bad_input=value.get("bad_input") is True)
+
+
+def _state_file(order: Order) -> Path:
+    step = order.decision.step
+    kind = "train" if isinstance(order.decision, TrainingDecision) else "evaluate"
+    return order.run.store.state_file(kind, step.intervention, step.model_name)

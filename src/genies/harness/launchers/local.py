@@ -1,0 +1,46 @@
+"""Steps as processes of this machine: a number of slots, and one GPU a step where GPUs are listed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
+
+from genies.harness.attempts import carry_out, order_from_json, result_to_json
+from genies.harness.hashes import FileHashes
+from genies.harness.step import Place
+
+
+class LocalLauncher:
+    """`slots` steps at once; with `gpus`, each step sees one of them, and there are as many slots."""
+
+    def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:
+        self.slots = len(gpus) if gpus else slots
+        self._hashes = hashes
+        self._gpus: SimpleQueue[str | None] = SimpleQueue()
+        for index in range(self.slots):
+            self._gpus.put(gpus[index] if gpus else None)
+        self._cancel_read, self._cancel_write = os.pipe()
+        # Threads: each waits for its step's process, which does the work.
+        self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="slot")
+
+    def submit(self, order: str) -> Future[str]:
+        return self._threads.submit(self._run, order)
+
+    def _run(self, order: str) -> str:
+        gpu = self._gpus.get()
+        try:
+            return result_to_json(carry_out(order_from_json(order), Place(self._hashes, self._cancel_read, gpu)))
+        finally:
+            self._gpus.put(gpu)
+
+    def close(self, cancel: bool) -> None:
+        if cancel and self._cancel_write >= 0:
+            os.close(self._cancel_write)  # the reading end becomes readable: every step is ended
+            self._cancel_write = -1
+        self._threads.shutdown(wait=True, cancel_futures=cancel)
+        for descriptor in (self._cancel_read, self._cancel_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._cancel_read = self._cancel_write = -1

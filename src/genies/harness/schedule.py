@@ -1,0 +1,98 @@
+"""Which step runs when: what it needs is done, and the longest way to the end goes first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+
+from genies.harness.attempts import Order, order_to_json, remembered_failure, result_from_json
+from genies.harness.decide import Decision, TrainingDecision
+from genies.harness.launchers import Launcher
+from genies.harness.step import Result, Run
+
+
+@dataclass(frozen=True)
+class Task:
+    """A step that must run, its place in the plan, and the task that must be done before it."""
+
+    number: int
+    decision: Decision
+    needs: int | None
+    weight: int
+    """Bytes of data it reads: a guess at its work."""
+
+
+def tasks(decisions: Sequence[Decision]) -> list[Task]:
+    """The steps that must run, in plan order; an evaluation needs the training of its model, if that runs."""
+    found: list[Task] = []
+    trainings: dict[int, int] = {}
+    for number, decision in enumerate(decisions):
+        if not decision.run:
+            continue
+        needs = None
+        if isinstance(decision, TrainingDecision):
+            trainings[id(decision.step)] = number
+        elif decision.step.training is not None:
+            needs = trainings.get(id(decision.step.training))
+        found.append(Task(number, decision, needs, _weight(decision)))
+    return found
+
+
+def _weight(decision: Decision) -> int:
+    if isinstance(decision, TrainingDecision):
+        files = [decision.step.source_dir / "train.json"]
+    else:
+        files = [each.target.distribution_dir / "test.json" for each in decision.targets if each.run]
+    return sum(file.stat().st_size for file in files if file.exists())
+
+
+def in_order(waiting: Sequence[Task], slots: int) -> list[Task]:
+    """Tasks in the order in which they should start, as soon as they can.
+
+    With one slot the plan's order, which completes row after row of the table. With several, the critical path
+    first: the task with the most work left from it to the end of its chain.
+    """
+    if slots == 1:
+        return list(waiting)
+    after = {task.needs: task.weight for task in waiting if task.needs is not None}
+    return sorted(waiting, key=lambda task: (-(task.weight + after.get(task.number, 0)), task.number))
+
+
+def run_tasks(
+    waiting: Sequence[Task], run: Run, launcher: Launcher, retry_failed: bool
+) -> Iterator[tuple[Task, Result]]:
+    """Run every task and yield each as it ends; one that depends on a failed one fails without being started."""
+    waiting = in_order(waiting, launcher.slots)
+    open_numbers = {task.number for task in waiting}
+    failed: set[int] = set()
+    running: dict[Future[str], Task] = {}
+    while waiting or running:
+        for task in [task for task in waiting if task.needs not in open_numbers]:
+            if len(running) >= launcher.slots:
+                break
+            waiting.remove(task)
+            result = _not_to_be_started(task, run, failed, retry_failed)
+            if result is None:
+                running[launcher.submit(order_to_json(Order(task.decision, run)))] = task
+                continue
+            open_numbers.discard(task.number)
+            failed.add(task.number)
+            yield task, result
+        if not running:
+            continue
+        ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in ended:
+            task = running.pop(future)
+            result = result_from_json(future.result())
+            open_numbers.discard(task.number)
+            if result.failure is not None:
+                failed.add(task.number)
+            yield task, result
+
+
+def _not_to_be_started(task: Task, run: Run, failed: set[int], retry_failed: bool) -> Result | None:
+    title = task.decision.step.title
+    if task.needs in failed:
+        return Result(title, failure=f"{title}: not run, its model was not trained")
+    return None if retry_failed else remembered_failure(Order(task.decision, run))

@@ -1,0 +1,126 @@
+"""Forward passes over many token sequences: planned into batches, in the order of the request's results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from genies.errors import InputError
+from genies.lm.attention import attending
+from genies.lm.model import LanguageModel, is_out_of_memory
+from genies.lm.packing import Row, pack, plan_rows
+
+DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
+"""Tokens in one forward pass: below, matrices are too small to be fast; above, a pass only takes more memory."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some of the request's sequences, in one forward pass."""
+
+    sequences: list[int]
+    """Which of the request's sequences these are."""
+    ids: Tensor
+    """Token ids [rows, tokens]."""
+    places: list[list[int]]
+    """For each sequence where its tokens stand, as indices into the flattened `ids`."""
+    row: Row | None
+    """How `ids` is packed; None for one sequence a row, padded on the right."""
+
+
+def run_batches(
+    model: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    body: Callable[[Batch], None],
+    batch_tokens: int | None = None,
+    label: str = "reading",
+) -> None:
+    """Call `body` with batches that hold every sequence once; on the way out of memory, with smaller ones.
+
+    `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
+    at most `batch_tokens` tokens, unless one sequence alone has more.
+    """
+    budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
+    waiting = list(range(len(sequences)))
+    total = sum(len(sequence) for sequence in sequences)
+    bar = tqdm(
+        total=total,
+        desc=label,
+        unit="token",
+        unit_scale=True,
+        file=sys.stderr,
+        mininterval=0.1 if sys.stderr.isatty() else 10,
+        leave=False,
+    )
+    with bar, torch.inference_mode():
+        while waiting:
+            done: set[int] = set()
+            try:
+                for indices in _plan(model, [sequences[index] for index in waiting], budget):
+                    members = [waiting[index] for index in indices]
+                    body(_batch(model, sequences, members))
+                    done.update(members)
+                    bar.update(sum(len(sequences[index]) for index in members))
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                if budget <= 1:
+                    longest = max(len(sequences[index]) for index in waiting if index not in done)
+                    raise InputError(
+                        f"out of memory on {model.device} with one sequence of at most {longest} tokens in a forward "
+                        "pass; use a device with more memory, --dtype bfloat16, or shorter examples"
+                    ) from None
+                budget = max(1, budget // 2)
+                print(f"out of memory on {model.device}: going on with --batch_tokens {budget}", file=sys.stderr)
+            if model.device.type == "cuda" and len(done) < len(waiting):
+                torch.cuda.empty_cache()
+            waiting = [index for index in waiting if index not in done]
+
+
+def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:
+    """Last hidden states [rows * tokens, width] of a batch, final norm applied, no language-model head."""
+    output = call(model, model.network.base_model, batch)
+    hidden: Tensor = output.last_hidden_state
+    return hidden.flatten(0, 1)
+
+
+def call(model: LanguageModel, network: Any, batch: Batch) -> Any:
+    """Output of `network`, the model or its base, for a batch."""
+    if batch.row is None:
+        lengths = torch.tensor([len(places) for places in batch.places])
+        mask = (torch.arange(batch.ids.shape[1]) < lengths[:, None]).long()
+        return network(batch.ids, attention_mask=mask.to(model.device), use_cache=False)
+    positions = torch.tensor([batch.row.positions], device=model.device)
+    with attending(batch.row):
+        return network(batch.ids, position_ids=positions, use_cache=False)
+
+
+def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
+    if model.packs:
+        return plan_rows(sequences, budget)
+    # Longest first, so that memory runs out at once or never, and like lengths together, so that little is padded.
+    batches: list[list[int]] = []
+    for index in sorted(range(len(sequences)), key=lambda index: (-len(sequences[index]), index)):
+        if batches and (len(batches[-1]) + 1) * len(sequences[batches[-1][0]]) <= budget:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+def _batch(model: LanguageModel, sequences: Sequence[Sequence[int]], members: list[int]) -> Batch:
+    chosen = [sequences[index] for index in members]
+    if model.packs:
+        row = pack(chosen)
+        ids = torch.tensor([row.ids], device=model.device)
+        return Batch(members, ids, [row.indices(place) for place in range(len(chosen))], row)
+    width = max(len(sequence) for sequence in chosen)
+    padded = torch.tensor([[*sequence, *(width - len(sequence)) * [0]] for sequence in chosen], device=model.device)
+    places = [[line * width + step for step in range(len(sequence))] for line, sequence in enumerate(chosen)]
+    return Batch(members, padded, places, None)

@@ -1,0 +1,239 @@
+"""A decoder language model from a folder: safetensors weights, its tokenizer, and how it takes packed rows."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Set before transformers is imported: a model folder is all that is read, and a progress bar for it says nothing.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from genies.errors import InputError
+from genies.files import read_json
+from genies.lm.arguments import ModelArguments
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A decoder ready for inference."""
+
+    network: Any
+    """The transformers model with its language-model head, in evaluation mode."""
+    tokenizer: Any
+    folder: Path
+    device: torch.device
+    dtype: torch.dtype
+    context_length: int | None
+    """The most tokens of one sequence, None where the model names no limit."""
+    packs: bool
+    """Whether packed rows give what plain forward passes give (checked when the model was loaded)."""
+    plain_head: bool
+    """Whether logits are the output embedding applied to the last hidden state and nothing more (checked too)."""
+
+    @property
+    def description(self) -> dict[str, str]:
+        """What an evaluation says of the model: its dtype and device."""
+        return {"dtype": str(self.dtype).removeprefix("torch."), "device": self.device.type}
+
+
+def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> LanguageModel:
+    """The model in `folder`, on the device and in the number format that `arguments` ask for.
+
+    Raises InputError for a folder without config, weights or tokenizer, with damaged or incomplete weights, of an
+    architecture that is no decoder of transformers, and for a device that is not there.
+    """
+    arguments = arguments or ModelArguments()
+    folder = Path(folder)
+    _check_folder(folder)
+    device = _device(arguments.device)
+    dtype = _dtype(arguments.dtype, device)
+    torch.set_float32_matmul_precision(arguments.matmul_precision)
+    _quiet()
+    tokenizer = _tokenizer(folder)
+    network = _network(folder, dtype).to(device)
+    limit = getattr(network.config, "max_position_embeddings", None)
+    packs, plain_head = _check_network(network, folder)
+    return LanguageModel(network, tokenizer, folder, device, dtype, limit, packs, plain_head)
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InputError(
+            f"model folder {folder} does not exist; expected a folder with config.json, *.safetensors and a tokenizer "
+            "(python download_model_from_hf.py MODEL_ID FOLDER fetches one)"
+        )
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model folder {folder} has no config.json; expected a Hugging Face model folder")
+    read_json(folder / "config.json", "model config")
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        value = read_json(index, "weight index")
+        names = value.get("weight_map") if isinstance(value, dict) else None
+        if not isinstance(names, dict):
+            raise InputError(f"weight index {index} has no weight_map object; fetch the model again")
+        for name in sorted({str(name) for name in names.values()}):
+            if not (folder / name).is_file():
+                raise InputError(f"model folder {folder} lacks {name}, which {index.name} lists; fetch the model again")
+    elif not (folder / "model.safetensors").is_file():
+        pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)), None)
+        reason = f"; {pickled} is a pickle, which is never read: convert it to safetensors" if pickled else ""
+        raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
+
+
+def _device(wanted: str) -> torch.device:
+    available = torch.cuda.is_available()
+    if wanted == "cuda" and not available:
+        raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto")
+    return torch.device("cuda" if available and wanted != "cpu" else "cpu")
+
+
+def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+    if wanted != "auto":
+        return _DTYPES[wanted]
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float32
+
+
+def _quiet() -> None:
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers and tokenizers raise nearly every kind for a damaged or absent file
+        raise InputError(
+            f"model folder {folder} has no tokenizer that can be read (tokenizer.json, tokenizer_config.json): "
+            f"{_first_line(error)}"
+        ) from None
+    if not tokenizer.is_fast:
+        raise InputError(
+            f"the tokenizer in {folder} is not a fast one, which alone says where in the text a token stands; "
+            "expected a tokenizer.json"
+        )
+    return tokenizer
+
+
+def _network(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    try:
+        network, loading = AutoModelForCausalLM.from_pretrained(
+            str(folder),
+            dtype=dtype,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except SafetensorError as error:
+        raise InputError(f"weights in {folder} are damaged ({_first_line(error)}); fetch the model again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise InputError(f"model folder {folder} is no decoder that transformers knows: {_first_line(error)}") from None
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise InputError(f"the weights in {folder} do not fit into memory; try --dtype bfloat16") from None
+        raise InputError(f"weights in {folder} do not fit its config.json: {_first_line(error)}") from None
+    missing = sorted(loading["missing_keys"]) + sorted(str(each) for each in loading.get("mismatched_keys", ()))
+    if missing:
+        raise InputError(
+            f"weights in {folder} are incomplete: {len(missing)} tensors that config.json asks for are missing or of "
+            f"another shape (first: {missing[0]}); fetch the model again"
+        )
+    return network.eval().requires_grad_(False)
+
+
+def _check_network(network: Any, folder: Path) -> tuple[bool, bool]:
+    """(packs, plain_head): a few tokens, branched, through packed rows and through plain forward passes."""
+    from genies.lm import attention
+    from genies.lm.packing import pack
+
+    size = network.get_input_embeddings().weight.shape[0]
+    trunk = [(7919 * step + 13) % size for step in range(9)]
+    sequences = [
+        [*trunk, *((104729 * step + 7 + branch) % size for step in range(length))]
+        for branch, length in enumerate((5, 3, 6))
+    ]
+    plain, logits = [], []
+    with torch.inference_mode():
+        for sequence in sequences:
+            ids = torch.tensor([sequence], device=network.device)
+            output = network(ids, use_cache=False, output_hidden_states=False)
+            hidden = network.base_model(ids, use_cache=False).last_hidden_state
+            plain.append(hidden[0])
+            logits.append(output.logits[0])
+        head = network.get_output_embeddings()
+        plain_head = head is not None and _close(apply_head(head, plain[0]), logits[0])
+        reason = None
+        before = network.config._attn_implementation
+        row = pack(sequences, least_shared=1)
+        try:
+            network.set_attn_implementation(attention.NAME)
+            with attention.attending(row) as masks:
+                packed = network.base_model(
+                    torch.tensor([row.ids], device=network.device),
+                    position_ids=torch.tensor([row.positions], device=network.device),
+                    use_cache=False,
+                ).last_hidden_state[0]
+            for place, expected in enumerate(plain):
+                if not _close(packed[row.indices(place)], expected):
+                    reason = "its result differs from that of plain forward passes"
+            if reason is None and _needs_window(network.config) and not masks.windows:
+                reason = "it limits how far a token sees in a way of its own"
+        except Exception as error:  # whatever a model of another make does with a foreign attention
+            reason = _first_line(error)
+        if reason is not None:
+            network.set_attn_implementation(before)
+            print(
+                f"warning: {folder} cannot take packed rows ({reason}); using padded batches, which are slower",
+                file=sys.stderr,
+            )
+    return reason is None, plain_head
+
+
+def apply_head(head: Any, hidden: Tensor) -> Tensor:
+    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding."""
+    return torch.nn.functional.linear(hidden, head.weight, getattr(head, "bias", None))
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    tolerance = 1e-3 if expected.dtype == torch.float32 else 5e-2
+    found, expected = found.float(), expected.float()
+    return bool((found - expected).norm() <= tolerance * expected.norm())
+
+
+def _needs_window(config: Any) -> bool:
+    kinds = set(getattr(config, "layer_types", None) or ())
+    if kinds - {"full_attention", "sliding_attention"}:
+        return True
+    return "sliding_attention" in kinds or (not kinds and getattr(config, "sliding_window", None) is not None)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that the device or the machine is out of memory."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        sign in str(error) for sign in ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    lines: Iterable[str] = (line.strip() for line in str(error).splitlines())
+    text = next((line for line in lines if line), type(error).__name__)
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -1,0 +1,31 @@
+"""Which base model a tuned model stands on: one small JSON file in the tuned model's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genies.errors import InputError
+from genies.files import read_json, write_json
+
+FILE_NAME = "base_model.json"
+
+
+def write_base_model(output_dir: Path, model_dir: Path) -> None:
+    """Record in a tuned model's folder the base model it needs."""
+    write_json(output_dir / FILE_NAME, {"base_model_dir": str(model_dir)})
+
+
+def base_model_dir(model_dir: Path) -> Path:
+    """The base model of a tuned model's folder; an untuned model is its own base."""
+    path = model_dir / FILE_NAME
+    if not path.is_file():
+        if (model_dir / "config.json").is_file():
+            return model_dir
+        raise InputError(
+            f"--model_dir {model_dir} holds neither {FILE_NAME} (a tuned model) nor config.json (an untuned one)"
+        )
+    value = read_json(path, "record of the base model")
+    folder = value.get("base_model_dir") if isinstance(value, dict) else None
+    if not isinstance(folder, str):
+        raise InputError(f"{path}: expected an object with base_model_dir, the base model's folder; train again")
+    return Path(folder)

@@ -1,0 +1,138 @@
+"""Mean-difference directions: a pair's score is how far its activation difference points from worse to best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from genies.errors import InputError
+from genies.files import read_json, write_bytes, write_json
+from genies.lm.sites import Site
+from genies.methods.evaluation import logistic
+from genies.methods.probes import fit_slope, probe_margins
+
+_TENSORS, _RECORD = "directions.safetensors", "directions.json"
+
+
+@dataclass(frozen=True)
+class Directions:
+    """One direction a site, and how their agreement with a difference becomes a probability."""
+
+    sites: list[Site]
+    vectors: NDArray[np.float32]
+    """Mean best minus mean worse activation [sites, width]."""
+    slope: float
+    """p = logistic(slope * (s - 1/2)), s = (1 + mean cosine) / 2."""
+    accuracies: list[float]
+    """Share of held-back pairs that each site's probe gets right."""
+    fitted_pairs: int
+    held_back_pairs: int
+
+    def scores(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+        """How much better the second is: (1 + mean over sites of cos(second - first, direction)) / 2, in [0, 1].
+
+        Activations [pairs, sites, width] of the first and of the second response of each pair.
+        """
+        return (1 + mean_cosines(second, first, self.vectors)) / 2
+
+    def probabilities(self, best: NDArray[Any], worse: NDArray[Any]) -> NDArray[np.float64]:
+        """Probability [pairs] given to the best response, from activations [pairs, sites, width] of both."""
+        return logistic(self.slope * mean_cosines(best, worse, self.vectors) / 2)
+
+    def save(self, folder: Path) -> None:
+        """Write directions.safetensors and directions.json."""
+        write_bytes(folder / _TENSORS, save({"directions": np.ascontiguousarray(self.vectors)}))
+        write_json(
+            folder / _RECORD,
+            {
+                "sites": [{"block": site.block, "head": site.head} for site in self.sites],
+                "slope": self.slope,
+                "accuracies": self.accuracies,
+                "fitted_pairs": self.fitted_pairs,
+                "held_back_pairs": self.held_back_pairs,
+            },
+        )
+
+    @classmethod
+    def load(cls, folder: Path) -> Directions:
+        """What save wrote; InputError when it is not all there."""
+        record = read_json(folder / _RECORD, "record of the directions")
+        try:
+            vectors = load_file(folder / _TENSORS)["directions"]
+            return cls(
+                [Site(site["block"], site["head"]) for site in record["sites"]],
+                vectors,
+                float(record["slope"]),
+                list(record["accuracies"]),
+                int(record["fitted_pairs"]),
+                int(record["held_back_pairs"]),
+            )
+        except FileNotFoundError:
+            raise InputError(f"{folder / _TENSORS} does not exist; train again") from None
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"the directions in {folder} are damaged ({error!r}); train again") from None
+
+
+def mean_cosines(best: NDArray[Any], worse: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float64]:
+    """Mean over sites of cos(best - worse, direction), [pairs]; a difference or a direction of length 0 gives 0."""
+    difference = np.asarray(best, dtype=np.float64) - worse
+    directions = np.asarray(vectors, dtype=np.float64)
+    dots = np.einsum("psw,sw->ps", difference, directions)
+    lengths = np.linalg.norm(difference, axis=-1) * np.linalg.norm(directions, axis=-1)
+    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0).mean(axis=1))
+
+
+def fit_directions(
+    best: NDArray[Any],
+    worse: NDArray[Any],
+    sites: Sequence[Site],
+    keep: int,
+    validation_share: float = 0.3,
+    seed: int = 0,
+) -> Directions:
+    """Directions from activations [pairs, sites, width] of the best and the worse responses of training pairs.
+
+    A share of the pairs, drawn with `seed`, is held back; on the others directions and probes are fitted. The `keep`
+    sites whose probes are most accurate on held-back pairs stay (all, when there are fewer), and a logistic
+    regression on the same pairs calibrates. InputError with fewer than two pairs, or activations that are no numbers.
+    """
+    if len(best) < 2:
+        raise InputError(
+            f"{len(best)} training pairs are too few: at least one is needed to fit and one to choose and calibrate"
+        )
+    if not (np.isfinite(best).all() and np.isfinite(worse).all()):
+        raise InputError("the model gave activations that are not numbers; try --dtype float32")
+    held, fitted = hold_back(len(best), validation_share, seed)
+    difference = best - worse
+    accuracies, losses = np.zeros(len(sites)), np.zeros(len(sites))
+    for site in range(len(sites)):
+        of_site = difference[:, site].astype(np.float64)
+        margins = probe_margins(of_site[fitted], of_site[held])
+        accuracies[site] = np.mean((margins > 0) + 0.5 * (margins == 0))
+        losses[site] = np.mean(np.logaddexp(0, -margins))
+    # Few held-back pairs leave many sites equally accurate: then the probe that is surer of the truth counts more.
+    chosen = np.sort(np.lexsort((np.arange(len(sites)), losses, -accuracies))[:keep])
+    vectors = difference[np.ix_(fitted, chosen)].mean(axis=0, dtype=np.float64).astype(np.float32)
+    cosines = mean_cosines(best[np.ix_(held, chosen)], worse[np.ix_(held, chosen)], vectors)
+    return Directions(
+        [sites[site] for site in chosen],
+        vectors,
+        fit_slope(cosines / 2),
+        [float(accuracies[site]) for site in chosen],
+        len(fitted),
+        len(held),
+    )
+
+
+def hold_back(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(held back, fitted): a seeded split of `count` pairs, at least one on either side, each in ascending order."""
+    order = np.random.default_rng(seed).permutation(count)
+    held = min(max(1, round(share * count)), count - 1)
+    return np.sort(order[:held]), np.sort(order[held:])

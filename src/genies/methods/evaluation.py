@@ -1,0 +1,67 @@
+"""From pair probabilities to the evaluation JSON of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genies import metrics
+from genies.data.distribution import Pair
+from genies.errors import InputError
+from genies.files import write_json
+
+
+def softmax_of_pair(best: NDArray[np.float64], worse: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probability of the best response from two scores: exp(best) / (exp(best) + exp(worse)), without overflow."""
+    return logistic(np.asarray(best, dtype=np.float64) - np.asarray(worse, dtype=np.float64))
+
+
+def logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-values)), without overflow."""
+    decay = np.exp(-np.abs(values))
+    return np.where(values >= 0, 1 / (1 + decay), decay / (1 + decay))
+
+
+def write_evaluation(
+    path: Path,
+    source: Path,
+    pairs: Sequence[Pair],
+    probabilities: NDArray[np.float64],
+    left_out: int = 0,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """Write the evaluation of one distribution, `source`, atomically; two runs write the same bytes.
+
+    `probabilities` [pairs] are those given to the best responses, `left_out` counts examples that were not
+    evaluated, `extra` holds further keys (dtype and device, say). A value that is no number is an InputError.
+    """
+    if len(pairs) != len(probabilities):
+        raise ValueError(f"{len(probabilities)} probabilities for {len(pairs)} pairs")
+    undefined = np.flatnonzero(~np.isfinite(probabilities))
+    if len(undefined):
+        raise InputError(
+            f"{source}: the model gave example {pairs[undefined[0]].example_index} a score that is not a number "
+            f"({len(undefined)} of {len(pairs)} pairs); try --dtype float32, or look into the model's weights"
+        )
+    p = np.asarray(probabilities, dtype=np.float64)
+    published = metrics.rms_calibration_error_published(p)
+    write_json(
+        path,
+        {
+            "eval_accuracy": float(metrics.accuracy(p)),
+            "eval_average_probability": float(metrics.average_probability(p)),
+            "eval_brier_score": float(metrics.brier_score(p)),
+            "eval_rms_calibration_error": float(metrics.rms_calibration_error(p)),
+            # No figure where the published formula has none: it skips bins of under 20 members.
+            **({} if published is None else {"eval_rms_calibration_error_published": float(published)}),
+            "eval_ties": int(metrics.ties(p)),
+            "eval_left_out_examples": left_out,
+            **(extra or {}),
+            "eval_probabilities": [float(each) for each in p],
+            "eval_example_indices": [pair.example_index for pair in pairs],
+        },
+    )

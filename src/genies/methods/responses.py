@@ -1,0 +1,78 @@
+"""Pairs of a distribution as token sequences, each response once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genies.data.distribution import Pair
+from genies.errors import InputError
+from genies.lm.text import TokenSequence, encode
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """Pairs whose texts fit into the model's context."""
+
+    pairs: list[Pair]
+    best: list[TokenSequence]
+    worse: list[TokenSequence]
+    left_out: int
+    """Number of examples left out because a text of theirs does not fit."""
+
+
+def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pair], source: Path) -> EncodedPairs:
+    """Token sequences of pairs; `source` names their distribution in messages.
+
+    An example with a text of more than `context_length` tokens, or with no text at all, is left out, all pairs of
+    it, and named on standard error. InputError when none remains.
+    """
+    texts = list(dict.fromkeys((pair.prompt, text) for pair in pairs for text in (pair.best, pair.worse)))
+    sequences = dict(zip(texts, encode(tokenizer, texts), strict=True))
+    out: dict[int, str] = {}
+    for pair in pairs:
+        for text in (pair.best, pair.worse):
+            tokens = len(sequences[pair.prompt, text].ids)
+            if context_length is not None and tokens > context_length:
+                out.setdefault(pair.example_index, f"{tokens} tokens, and the model takes {context_length}")
+            elif tokens < 2:
+                out.setdefault(pair.example_index, "neither prompt nor response text")
+    for index, reason in out.items():
+        print(f"{source}: example {index} is left out: it has {reason}", file=sys.stderr)
+    kept = [pair for pair in pairs if pair.example_index not in out]
+    if not kept:
+        raise InputError(
+            f"{source}: no example is left to use: {len(out)} of {len(out)} do not fit into the model's context"
+        )
+    return EncodedPairs(
+        kept,
+        [sequences[pair.prompt, pair.best] for pair in kept],
+        [sequences[pair.prompt, pair.worse] for pair in kept],
+        len(out),
+    )
+
+
+class EachOnce:
+    """A function of token sequences, computed once for each, however many pairs and distributions ask for it."""
+
+    def __init__(self, compute: Callable[[list[TokenSequence]], NDArray[Any]]) -> None:
+        """`compute` gives an array whose first axis runs over the sequences."""
+        self._compute = compute
+        self._known: dict[TokenSequence, NDArray[Any]] = {}
+
+    def learn(self, sequences: Sequence[TokenSequence]) -> None:
+        """Compute what is not known yet, all in one call."""
+        new = [sequence for sequence in dict.fromkeys(sequences) if sequence not in self._known]
+        if new:
+            self._known.update(zip(new, self._compute(new), strict=True))
+
+    def __call__(self, sequences: Sequence[TokenSequence]) -> NDArray[Any]:
+        """Values [sequences, ...] in the order asked for."""
+        self.learn(sequences)
+        return np.stack([self._known[sequence] for sequence in sequences])

@@ -1,0 +1,45 @@
+"""Zero-shot: the response the untuned model finds more probable, per token, given the prompt."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from genies.contract import EvaluationArguments, run
+from genies.data.distribution import Distribution, pairs
+from genies.lm.arguments import ModelArguments
+from genies.methods.base_model import base_model_dir
+from genies.methods.evaluation import softmax_of_pair, write_evaluation
+
+
+class Arguments(EvaluationArguments, ModelArguments):
+    """Score responses by their log-probability under a model nobody tuned."""
+
+    normalization: Literal["mean", "sum"] = "mean"
+    """Log-probability of a response: the mean over its tokens, end-of-text included, or the sum."""
+
+
+def evaluate(args: Arguments) -> None:
+    """p = softmax over the pair of the two responses' log-probabilities."""
+    tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
+    base_model = base_model_dir(args.model_dir)
+
+    from genies.lm.model import load_model
+    from genies.lm.scoring import response_log_probabilities
+    from genies.methods.responses import EachOnce, encode_pairs
+
+    model = load_model(base_model, args)
+
+    def log_probabilities(sequences):
+        totals, counts = response_log_probabilities(model, sequences, args.batch_tokens)
+        return totals / counts if args.normalization == "mean" else totals
+
+    scores = EachOnce(log_probabilities)
+    for folder, path, test in zip(args.distribution_dirs, args.output_paths, tests, strict=True):
+        encoded = encode_pairs(model.tokenizer, model.context_length, test, folder)
+        scores.learn(encoded.best + encoded.worse)
+        p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, model.description)
+
+
+if __name__ == "__main__":
+    run(evaluate)

@@ -1,0 +1,380 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import Field, model_validator
+
+from genies.command_line import Arguments, help_text, parse
+from genies.errors import InputError
+
+
+class Small(Arguments):
+    """Do 100% of a small thing."""
+
+    model_dir: Path
+    """Where 5% of the model lies."""
+    items: list[Path] = Field(default_factory=list)
+    """Things, in order."""
+    names: list[str] | None = None
+    kwargs: dict[str, Any] = Field(default_factory=dict)
+    retrain: bool = False
+    dry_run: bool = False
+    maybe: bool | None = None
+    count: Annotated[int, Field(ge=1)] | None = None
+    rate: float = 1.0
+    text: str = "plain"
+    kind: Literal["mean", "sum"] = "mean"
+
+
+class Checked(Arguments):
+    low: int = 0
+    high: int = 1
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Checked":
+        if self.low > self.high:
+            raise ValueError("--low must not be above --high")
+        return self
+
+
+def small(*items: str) -> Small:
+    return parse(Small, ["--model_dir", "m", *items])
+
+
+def refusal(*items: str) -> str:
+    with pytest.raises(InputError) as caught:
+        small(*items)
+    return str(caught.value)
+
+
+# Booleans
+
+
+@pytest.mark.parametrize(
+    ("items", "expected"),
+    [
+        ((), False),
+        (("--retrain",), True),
+        (("--retrain", "--text", "True"), True),
+        (("--retrain", "True"), True),
+        (("--retrain", "true"), True),
+        (("--retrain", "1"), True),
+        (("--retrain", "yes"), True),
+        (("--retrain", "False"), False),
+        (("--retrain", "FALSE"), False),
+        (("--retrain=False",), False),
+        (("--retrain", "--retrain", "False"), False),
+    ],
+)
+def test_a_boolean_stands_bare_or_with_a_value(items, expected) -> None:
+    assert small(*items).retrain is expected
+
+
+def test_bare_and_valued_booleans_mix() -> None:
+    arguments = small("--retrain", "--dry_run", "True", "--maybe")
+    assert (arguments.retrain, arguments.dry_run, arguments.maybe) == (True, True, True)
+    assert small("--maybe", "None").maybe is small("--maybe=None").maybe is None
+
+
+def test_a_word_that_is_no_boolean_is_refused_and_never_taken_for_true() -> None:
+    assert "unexpected argument 'maybe'" in refusal("--retrain", "maybe")
+    assert "--retrain: Input should be a valid boolean" in refusal("--retrain=maybe")
+    assert "unexpected argument 'None'" in refusal("--retrain", "None")
+
+
+# Lists and objects
+
+AWKWARD = ["a, b", 'say "x"', "it's", "[1]", "räven", "-x", "--text", "a\\b", "{", "", " ", "None", "True"]
+
+
+def test_lists_are_json_or_python_literals_with_anything_inside_their_items() -> None:
+    assert small("--names", json.dumps(AWKWARD)).names == AWKWARD
+    assert small("--names", json.dumps(AWKWARD, ensure_ascii=False)).names == AWKWARD
+    assert small("--names", repr(AWKWARD)).names == AWKWARD
+    assert small("--names", repr(tuple(AWKWARD))).names == AWKWARD
+    assert small("--names", f"  {json.dumps(AWKWARD)}\n").names == AWKWARD
+    assert small(f"--names={json.dumps(AWKWARD)}").names == AWKWARD
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_every_list_of_texts_survives_both_spellings(names) -> None:
+    assert small("--names", json.dumps(names)).names == small("--names", repr(names)).names == names
+
+
+def test_one_folder_needs_no_brackets() -> None:
+    assert small("--items", "distributions/a, b").items == [Path("distributions/a, b")]
+    assert small("--items", "[]").items == []
+
+
+def test_objects_are_json_or_python_literals() -> None:
+    expected = {"a": [1, "x,y"], "b": None, "c": True, "d": {"e": 0.5}}
+    assert small("--kwargs", json.dumps(expected)).kwargs == small("--kwargs", repr(expected)).kwargs == expected
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (("--names", '["a"'), "--names: expected a list such as"),
+        (("--names", "[a, b]"), "--names: expected a list such as"),
+        (("--names", "[1]"), "--names.0: Input should be a valid string, got 1"),
+        (("--names", "(3)"), "--names: Input should be a valid list, got 3"),
+        (("--items", "[NaN]"), "--items.0: Input is not a valid path"),
+        (("--names", "[" * 100_000), "--names: expected a list such as"),
+        (("--names", "[" + "-" * 100_000 + "1]"), "--names: expected a list such as"),
+        (("--names", "[__import__('os').getcwd()]"), "--names: expected a list such as"),
+        (("--kwargs", "{"), "--kwargs: expected an object such as '{\"a\": 1}' in JSON, got {"),
+        (("--kwargs", "a=1"), "--kwargs: expected an object"),
+        (("--kwargs", "[1]"), "--kwargs: Input should be a valid dictionary, got [1]"),
+        (("--kwargs", "None"), "--kwargs: Input should be a valid dictionary, got None"),
+        (("--kwargs", '{"a": 1, "a": 2}'), "--kwargs: the key 'a' stands twice"),
+        (("--kwargs", ""), "--kwargs needs a value, got empty text"),
+        (("--items", ""), "--items needs a value, got empty text"),
+    ],
+)
+def test_a_malformed_list_or_object_is_refused(items, message) -> None:
+    assert message in refusal(*items)
+    assert len(refusal(*items)) < 400
+
+
+# Values
+
+
+def test_a_value_may_start_with_dashes_or_be_empty_text() -> None:
+    assert small("--text", "--x").text == small("--text=--x").text == "--x"
+    assert small("--text", "-5").text == "-5"
+    assert small("--text", "--help").text == "--help"
+    assert small("--text", "").text == small("--text=").text == ""
+    assert small("--text", "a=b").text == small("--text=a=b").text == "a=b"
+    assert small("--rate", "-1e-3").rate == -0.001
+
+
+def test_an_empty_path_is_refused_for_it_would_mean_the_current_folder() -> None:
+    for items in (["--model_dir", ""], ["--model_dir="]):
+        with pytest.raises(InputError, match="--model_dir needs a value, got empty text"):
+            parse(Small, items)
+
+
+def test_none_is_a_value_of_what_may_be_absent_and_text_elsewhere() -> None:
+    assert small("--count", "None").count is small("--count", "null").count is None
+    assert small("--names", "None").names is None
+    assert small("--text", "None").text == "None"
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (("--count", "0"), "--count: Input should be greater than or equal to 1, got '0'"),
+        (("--count", "1.5"), "--count: Input should be a valid integer"),
+        (("--count", ""), "--count: Input should be a valid integer"),
+        (("--rate", "nan"), "--rate: Input should be a finite number, got 'nan'"),
+        (("--rate", "inf"), "--rate: Input should be a finite number, got 'inf'"),
+        (("--kind", "man"), "--kind: Input should be 'mean' or 'sum', got 'man'"),
+        (("--text",), "--text needs a value"),
+        (("--model_dir",), "--model_dir needs a value"),
+        (("--config",), "--config needs a value"),
+        (("--txet", "a"), "unknown argument --txet; did you mean --text? Known: --model_dir, --items"),
+        (("--model-dir", "a"), "did you mean --model_dir?"),
+        (("--qqq",), "unknown argument --qqq. Known: --model_dir"),
+        (("--",), "unknown argument --"),
+        (("a",), "unexpected argument 'a'; every argument is --name value"),
+        (("-x",), "unexpected argument '-x'"),
+        (("",), "unexpected argument ''"),
+        (("--count", "0", "--kind", "x"), "--count: "),
+    ],
+)
+def test_a_value_or_a_name_that_does_not_fit_is_refused(items, message) -> None:
+    assert message in refusal(*items)
+
+
+def test_every_fault_is_named_in_one_message() -> None:
+    message = refusal("--count", "0", "--kind", "x")
+    assert "--count: " in message
+    assert "--kind: " in message
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(InputError, match="--model_dir is required"):
+        parse(Small, [])
+
+
+def test_a_rule_between_arguments_is_told_in_its_own_words() -> None:
+    with pytest.raises(InputError, match=r"^--low must not be above --high$"):
+        parse(Checked, ["--low", "3"])
+
+
+def test_environment_variables_are_never_arguments(monkeypatch) -> None:
+    for name in ("COUNT", "count", "TEXT", "text", "MODEL_DIR"):
+        monkeypatch.setenv(name, "9")
+    assert small() == Small(model_dir=Path("m"))
+
+
+# A YAML file
+
+
+def yaml_file(folder: Path, text: str | bytes) -> str:
+    path = folder / "run.yaml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+def test_the_command_line_wins_over_the_config_file_wherever_it_stands(tmp_path) -> None:
+    config = yaml_file(
+        tmp_path, "model_dir: c\ncount: 3\ntext: from file\nitems: [a, 'b, c']\nkwargs: {x: [1, 2]}\nretrain: yes"
+    )
+    arguments = parse(Small, ["--count", "5", "--config", config, "--model_dir", "m", "--retrain", "False"])
+    assert (arguments.model_dir, arguments.count, arguments.text) == (Path("m"), 5, "from file")
+    assert (arguments.items, arguments.kwargs, arguments.retrain) == ([Path("a"), Path("b, c")], {"x": [1, 2]}, False)
+    assert parse(Small, [f"--config={config}"]).retrain is True
+
+
+def test_text_in_a_config_file_means_what_it_means_on_the_command_line(tmp_path) -> None:
+    config = yaml_file(
+        tmp_path, "items: a\nnames: '[\"b\"]'\nkwargs: '{\"c\": 1}'\ncount: None\nmaybe: 'False'\nrate: 1e3"
+    )
+    arguments = small("--config", config)
+    assert (arguments.items, arguments.names, arguments.kwargs) == ([Path("a")], ["b"], {"c": 1})
+    assert (arguments.count, arguments.maybe, arguments.rate) == (None, False, 1000.0)
+
+
+def test_an_empty_config_file_changes_nothing(tmp_path) -> None:
+    assert small("--config", yaml_file(tmp_path, "# nothing\n")) == small()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("cuont: 3", "unknown argument --cuont; did you mean --count?"),
+        ("3: 3", "unknown argument --3"),
+        ("config: a", "unknown argument --config"),
+        ("count: 0", "--count: Input should be greater than or equal to 1, got 0"),
+        ("count: 3\ncount: 4", "gives one name twice"),
+        ("model_dir: ''\n", "--model_dir needs a value"),
+        ("text: 5", "--text: Input should be a valid string, got 5"),
+        ("[]", "must hold names and values"),
+        ("0", "must hold names and values"),
+        ("false", "must hold names and values"),
+        ("a", "must hold names and values"),
+        ("count: [", "is not valid YAML"),
+        ("count: 2024-13-45", "is not valid YAML"),
+        ("? [a]\n: b", "is not valid YAML"),
+        ("[" * 3000, "is not valid YAML"),
+        ("--- {}\n--- {}", "is not valid YAML"),
+        ("text: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        (b"text: \xff", "is not valid YAML"),
+        (b"text: \x07", "is not valid YAML"),
+    ],
+)
+def test_a_config_file_that_does_not_fit_is_refused(tmp_path, text, message) -> None:
+    assert message in refusal("--config", yaml_file(tmp_path, text))
+
+
+def test_an_absent_config_file_is_named() -> None:
+    assert "--config none.yaml does not exist" in refusal("--config", "none.yaml")
+
+
+# Help and the end of a command
+
+
+def test_help_names_every_argument_with_its_doc_and_default(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/tmp/50% d/small.py"])
+    text = help_text(Small)
+    for name in Small.model_fields:
+        assert f"--{name}" in text
+    for shown in (
+        "/tmp/50% d/small.py",
+        "100% of a small",
+        "Where 5% of the",
+        "(default: plain)",
+        "mean|sum",
+        "--config",
+    ):
+        assert shown in text
+
+
+PROGRAM = '''
+import os, signal, sys
+from genies.command_line import Arguments, run
+from genies.errors import InputError
+class Small(Arguments):
+    """A small program."""
+    way: str = "ok"
+def main(args: Small) -> int | None:
+    if args.way == "status": return 3
+    if args.way == "input": raise InputError("a is wrong; do b")
+    if args.way == "interrupt": os.kill(os.getpid(), signal.SIGINT)
+    if args.way == "folder": open("/")
+    if args.way == "defect": raise ValueError("ours")
+    if args.way == "surrogate": raise InputError("name \\udcff")
+    print("x" * 200_000 if args.way == "much" else "done")
+run(main)
+'''
+
+
+def program(folder: Path, *items: str, tail: str = "") -> subprocess.CompletedProcess[str]:
+    script = folder / "small program.py"
+    script.write_text(PROGRAM)
+    argv = [sys.executable, str(script), *items]
+    if tail:  # the shell of the test, for redirections alone
+        argv = ["bash", "-c", f'set -o pipefail; "$@" {tail}', "bash", *argv]
+    return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("way", "status", "error"),
+    [
+        ("ok", 0, ""),
+        ("status", 3, ""),
+        ("input", 2, "error: a is wrong; do b\n"),
+        ("surrogate", 2, "error: name \\udcff\n"),
+        ("interrupt", 130, "interrupted; run the same command again to go on from here\n"),
+        ("folder", 2, "error: cannot use /: a folder lies where a file was expected\n"),
+    ],
+)
+def test_a_command_ends_with_its_status_and_one_line(tmp_path, way, status, error) -> None:
+    ended = program(tmp_path, "--way", way)
+    assert (ended.returncode, ended.stderr) == (status, error)
+
+
+def test_a_defect_of_ours_keeps_its_traceback(tmp_path) -> None:
+    ended = program(tmp_path, "--way", "defect")
+    assert ended.returncode == 1
+    assert "Traceback" in ended.stderr
+
+
+def test_a_wrong_argument_ends_with_status_2_and_help_with_0(tmp_path) -> None:
+    ended = program(tmp_path, "--wya", "ok")
+    assert (ended.returncode, ended.stderr.count("\n"), ended.stdout) == (2, 1, "")
+    assert "did you mean --way?" in ended.stderr
+    ended = program(tmp_path, "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "A small program." in ended.stdout
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_told_once(tmp_path) -> None:
+    ended = program(tmp_path, tail="> /dev/full")
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "the disk is full" in ended.stderr
+
+
+def test_a_reader_that_leaves_early_gets_no_complaint(tmp_path) -> None:
+    ended = program(tmp_path, "--way", "much", tail="| true")
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_a_closed_output_is_no_fault(tmp_path) -> None:
+    ended = program(tmp_path, tail=">&-")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_starting_a_command_loads_no_torch() -> None:
+    code = (
+        "import genies.command_line, sys; sys.exit(any(m in sys.modules for m in ('torch', 'numpy', 'transformers')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
