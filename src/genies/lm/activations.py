@@ -19,12 +19,13 @@ from genies.lm.forward import Batch, call, run_batches
 from genies.lm.model import LanguageModel
 from genies.lm.sites import Site, SiteKind
 
+
 def all_sites(model: LanguageModel, kind: SiteKind) -> list[Site]:
     """Every attention head, or every block, of a model, in order."""
-    blocks = range(len(find_blocks(model.network)))
+    blocks = range(len(find_blocks(model)))
     if kind == "blocks":
         return [Site(block) for block in blocks]
-    return [Site(block, head) for block in blocks for head in range(head_count(model.network))]
+    return [Site(block, head) for block in blocks for head in range(head_count(model))]
 
 
 def last_token_activations(
@@ -43,8 +44,8 @@ def last_token_activations(
     of_heads = sites[0].head is not None
     if any((site.head is not None) != of_heads for site in sites):
         raise ValueError("sites of both kinds cannot be read into one array")
-    blocks = find_blocks(model.network)
-    heads = head_count(model.network)
+    blocks = find_blocks(model)
+    heads = head_count(model)
     wanted = sorted({site.block for site in sites})
     columns = {
         block: [(column, site.head or 0) for column, site in enumerate(sites) if site.block == block]
@@ -101,7 +102,7 @@ def _read_blocks(
                 )
             )
     try:
-        call(model, model.network.base_model, batch)
+        call(model, model.decoder, batch)
     except _Deepest:
         pass
     finally:
@@ -110,13 +111,13 @@ def _read_blocks(
     return [found[place] for place in range(len(blocks))]
 
 
-def find_blocks(network: Any) -> Any:
+def find_blocks(model: LanguageModel) -> Any:
     """The decoder's blocks, in order: the module list as long as the config says the model is deep."""
-    depth = network.config.num_hidden_layers
-    for module in network.base_model.modules():
+    depth = model.decoder.config.num_hidden_layers
+    for module in model.decoder.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
             return module
-    raise InputError(f"no list of {depth} blocks in {type(network).__name__}; its activations cannot be read")
+    raise InputError(f"no list of {depth} blocks in {type(model.decoder).__name__}; its activations cannot be read")
 
 
 _ATTENTIONS = ("self_attn", "attention", "attn", "self_attention")
@@ -140,6 +141,6 @@ def find_output_projection(block: Any) -> torch.nn.Module:
     )
 
 
-def head_count(network: Any) -> int:
+def head_count(model: LanguageModel) -> int:
     """Number of attention (query) heads in a block."""
-    return int(network.config.num_attention_heads)
+    return int(model.decoder.config.num_attention_heads)

@@ -27,6 +27,10 @@ NAME = "genies_rows"
 """The attention implementation's name in transformers."""
 
 
+DEVICES_BY_RUN = frozenset({"cpu"})
+"""Where each run is attended to by itself."""
+
+
 class UnsupportedAttention(Exception):
     """The model's attention does something that rows cannot do; the message names it."""
 
@@ -111,7 +115,7 @@ def attend(
         "scale": scaling,
         "enable_gqa": query.shape[1] != key.shape[1],
     }
-    if query.device.type == "cpu":
+    if query.device.type in DEVICES_BY_RUN:
         pieces = [
             _attend_run(query, key, value, run, masks.of_run(place, sliding_window, query), options)
             for place, run in enumerate(masks.row.runs)

@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from genies.errors import InputError
 from genies.lm.attention import attending
-from genies.lm.model import LanguageModel, is_out_of_memory
+from genies.lm.capability import is_out_of_memory
+from genies.lm.model import LanguageModel
 from genies.lm.packing import Row, pack, plan_rows
 
 DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
@@ -46,6 +47,13 @@ def run_batches(
     `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
     at most `batch_tokens` tokens, unless one sequence alone has more.
     """
+    vocabulary = model.network.get_input_embeddings().weight.shape[0]
+    highest = max((max(sequence) for sequence in sequences), default=0)
+    if highest >= vocabulary:
+        raise InputError(
+            f"the tokenizer in {model.folder} gives token id {highest} and the model knows {vocabulary} tokens: "
+            "they do not belong together; fetch the model again"
+        )
     budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
     waiting = list(range(len(sequences)))
     total = sum(len(sequence) for sequence in sequences)
@@ -85,13 +93,13 @@ def run_batches(
 
 def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:
     """Last hidden states [rows * tokens, width] of a batch, final norm applied, no language-model head."""
-    output = call(model, model.network.base_model, batch)
+    output = call(model, model.decoder, batch)
     hidden: Tensor = output.last_hidden_state
     return hidden.flatten(0, 1)
 
 
 def call(model: LanguageModel, network: Any, batch: Batch) -> Any:
-    """Output of `network`, the model or its base, for a batch."""
+    """Output of `network`, the model's network or its decoder, for a batch."""
     if batch.row is None:
         lengths = torch.tensor([len(places) for places in batch.places])
         mask = (torch.arange(batch.ids.shape[1]) < lengths[:, None]).long()

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,11 @@ os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 
 from genies.errors import InputError
 from genies.files import read_json
 from genies.lm.arguments import ModelArguments
+from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -30,6 +28,8 @@ class LanguageModel:
 
     network: Any
     """The transformers model with its language-model head, in evaluation mode."""
+    decoder: Any
+    """The network without the head: its output has the last hidden states, final norm applied."""
     tokenizer: Any
     folder: Path
     device: torch.device
@@ -63,8 +63,8 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     tokenizer = _tokenizer(folder)
     network = _network(folder, dtype).to(device)
     limit = getattr(network.config, "max_position_embeddings", None)
-    packs, plain_head = _check_network(network, folder)
-    return LanguageModel(network, tokenizer, folder, device, dtype, limit, packs, plain_head)
+    packs, plain_head = check_network(network, str(folder))
+    return LanguageModel(network, find_decoder(network), tokenizer, folder, device, dtype, limit, packs, plain_head)
 
 
 def _check_folder(folder: Path) -> None:
@@ -119,7 +119,7 @@ def _tokenizer(folder: Path) -> Any:
     except Exception as error:  # transformers and tokenizers raise nearly every kind for a damaged or absent file
         raise InputError(
             f"model folder {folder} has no tokenizer that can be read (tokenizer.json, tokenizer_config.json): "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from None
     if not tokenizer.is_fast:
         raise InputError(
@@ -133,7 +133,7 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
-        network, loading = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=dtype,
             local_files_only=True,
@@ -142,13 +142,14 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
             output_loading_info=True,
         )
     except SafetensorError as error:
-        raise InputError(f"weights in {folder} are damaged ({_first_line(error)}); fetch the model again") from None
+        raise InputError(f"weights in {folder} are damaged ({first_line(error)}); fetch the model again") from None
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise InputError(f"model folder {folder} is no decoder that transformers knows: {_first_line(error)}") from None
+        raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise InputError(f"the weights in {folder} do not fit into memory; try --dtype bfloat16") from None
-        raise InputError(f"weights in {folder} do not fit its config.json: {_first_line(error)}") from None
+        raise InputError(f"weights in {folder} do not fit its config.json: {first_line(error)}") from None
+    network, loading = loaded
     missing = sorted(loading["missing_keys"]) + sorted(str(each) for each in loading.get("mismatched_keys", ()))
     if missing:
         raise InputError(
@@ -156,84 +157,3 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
             f"another shape (first: {missing[0]}); fetch the model again"
         )
     return network.eval().requires_grad_(False)
-
-
-def _check_network(network: Any, folder: Path) -> tuple[bool, bool]:
-    """(packs, plain_head): a few tokens, branched, through packed rows and through plain forward passes."""
-    from genies.lm import attention
-    from genies.lm.packing import pack
-
-    size = network.get_input_embeddings().weight.shape[0]
-    trunk = [(7919 * step + 13) % size for step in range(9)]
-    sequences = [
-        [*trunk, *((104729 * step + 7 + branch) % size for step in range(length))]
-        for branch, length in enumerate((5, 3, 6))
-    ]
-    plain, logits = [], []
-    with torch.inference_mode():
-        for sequence in sequences:
-            ids = torch.tensor([sequence], device=network.device)
-            output = network(ids, use_cache=False, output_hidden_states=False)
-            hidden = network.base_model(ids, use_cache=False).last_hidden_state
-            plain.append(hidden[0])
-            logits.append(output.logits[0])
-        head = network.get_output_embeddings()
-        plain_head = head is not None and _close(apply_head(head, plain[0]), logits[0])
-        reason = None
-        before = network.config._attn_implementation
-        row = pack(sequences, least_shared=1)
-        try:
-            network.set_attn_implementation(attention.NAME)
-            with attention.attending(row) as masks:
-                packed = network.base_model(
-                    torch.tensor([row.ids], device=network.device),
-                    position_ids=torch.tensor([row.positions], device=network.device),
-                    use_cache=False,
-                ).last_hidden_state[0]
-            for place, expected in enumerate(plain):
-                if not _close(packed[row.indices(place)], expected):
-                    reason = "its result differs from that of plain forward passes"
-            if reason is None and _needs_window(network.config) and not masks.windows:
-                reason = "it limits how far a token sees in a way of its own"
-        except Exception as error:  # whatever a model of another make does with a foreign attention
-            reason = _first_line(error)
-        if reason is not None:
-            network.set_attn_implementation(before)
-            print(
-                f"warning: {folder} cannot take packed rows ({reason}); using padded batches, which are slower",
-                file=sys.stderr,
-            )
-    return reason is None, plain_head
-
-
-def apply_head(head: Any, hidden: Tensor) -> Tensor:
-    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding."""
-    return torch.nn.functional.linear(hidden, head.weight, getattr(head, "bias", None))
-
-
-def _close(found: Tensor, expected: Tensor) -> bool:
-    tolerance = 1e-3 if expected.dtype == torch.float32 else 5e-2
-    found, expected = found.float(), expected.float()
-    return bool((found - expected).norm() <= tolerance * expected.norm())
-
-
-def _needs_window(config: Any) -> bool:
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if kinds - {"full_attention", "sliding_attention"}:
-        return True
-    return "sliding_attention" in kinds or (not kinds and getattr(config, "sliding_window", None) is not None)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that the device or the machine is out of memory."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(
-        sign in str(error) for sign in ("can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    lines: Iterable[str] = (line.strip() for line in str(error).splitlines())
-    text = next((line for line in lines if line), type(error).__name__)
-    return text if len(text) <= 200 else text[:197] + "..."

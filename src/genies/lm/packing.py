@@ -96,8 +96,11 @@ def pack(sequences: Sequence[Sequence[int]], least_shared: int = LEAST_SHARED) -
     Any order is right; lexicographic order shares the most. A sequence that begins like the one before it for fewer
     than `least_shared` tokens stands apart. See Row for an example; nested branches:
 
-    >>> pack([[1, 2, 3], [1, 2, 4, 5], [1, 2, 4, 6]], least_shared=1).runs
-    (Run(start=0, stop=3, prefix=()), Run(start=3, stop=5, prefix=((0, 2),)), Run(start=5, stop=6, prefix=((0, 2), (3, 4))))
+    >>> for run in pack([[1, 2, 3], [1, 2, 4, 5], [1, 2, 4, 6]], least_shared=1).runs:
+    ...     print(run)
+    Run(start=0, stop=3, prefix=())
+    Run(start=3, stop=5, prefix=((0, 2),))
+    Run(start=5, stop=6, prefix=((0, 2), (3, 4)))
     """
     ids: list[int] = []
     runs: list[Run] = []
@@ -131,7 +134,7 @@ def plan_rows(sequences: Sequence[Sequence[int]], budget: int, least_shared: int
     that costs least: what is shared with the next row is computed twice, and a short row is less efficient, so that
     a prompt's responses stay together when they fit.
     """
-    order = sorted(range(len(sequences)), key=lambda index: sequences[index])
+    order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index]))
     shared = [0] * len(order)
     for place in range(1, len(order)):
         length = shared_length(sequences[order[place - 1]], sequences[order[place]])

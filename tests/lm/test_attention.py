@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from genies.lm import attention
+from genies.lm.packing import pack
+from genies.lm.scoring import response_log_probabilities
+from genies.lm.text import encode
+from tests.lm.test_scoring import TEXTS
+from tests.tiny_models import FAMILIES
+
+SEQUENCES = [[*range(3, 13), *branch] for branch in ([20, 21, 22], [20, 21, 30, 31, 32], [40], [41, 42, 43, 44])]
+
+
+@pytest.mark.parametrize("window", [None, 3, 12])
+@pytest.mark.parametrize("key_heads", [4, 2, 1])
+@pytest.mark.parametrize("devices", [frozenset(), frozenset({"cpu"})])
+def test_rows_attend_as_softmax_over_the_mask_says(window, key_heads, devices, monkeypatch):
+    monkeypatch.setattr(attention, "DEVICES_BY_RUN", devices)
+    row = pack(SEQUENCES, least_shared=1)
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(1, 4, len(row.ids), 8, generator=generator)
+    key, value = (torch.randn(1, key_heads, len(row.ids), 8, generator=generator) for _ in range(2))
+    with attention.attending(row):
+        found, _ = attention.attend(torch.nn.Module(), query, key, value, None, scaling=0.3, sliding_window=window)
+    repeated = [part.repeat_interleave(4 // key_heads, dim=1) for part in (key, value)]
+    scores = (query @ repeated[0].transpose(2, 3) * 0.3).masked_fill(~row.mask(window), float("-inf"))
+    torch.testing.assert_close(found, (scores.softmax(-1) @ repeated[1]).transpose(1, 2), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_one_mask_for_the_row_scores_as_run_by_run(family, tiny_model, monkeypatch):
+    model = tiny_model(family)
+    sequences = encode(model.tokenizer, TEXTS)
+    expected, _ = response_log_probabilities(model, sequences)
+    monkeypatch.setattr(attention, "DEVICES_BY_RUN", frozenset())
+    totals, _ = response_log_probabilities(model, sequences)
+    assert totals == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("devices", [frozenset(), frozenset({"cpu"})])
+def test_gradients_through_a_row_are_those_of_plain_forwards(devices, tiny_model, tiny_model_dir, monkeypatch):
+    from transformers import AutoModelForCausalLM
+
+    monkeypatch.setattr(attention, "DEVICES_BY_RUN", devices)
+    row = pack(SEQUENCES, least_shared=1)
+    gradients = []
+    for packed in (True, False):
+        network = AutoModelForCausalLM.from_pretrained(
+            tiny_model_dir("llama"), attn_implementation=attention.NAME if packed else "eager"
+        ).model
+        if packed:
+            with attention.attending(row):
+                hidden = network(torch.tensor([row.ids]), position_ids=torch.tensor([row.positions])).last_hidden_state
+            last = [hidden[0, row.indices(place)[-1]] for place in range(len(SEQUENCES))]
+        else:
+            last = [network(torch.tensor([ids])).last_hidden_state[0, -1] for ids in SEQUENCES]
+        sum((place + 1) * each.square().sum() for place, each in enumerate(last)).backward()
+        gradients.append([parameter.grad for parameter in network.parameters()])
+    for found, expected in zip(*gradients, strict=True):
+        assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+def test_extras_that_change_attention_are_refused():
+    query = torch.zeros(1, 1, 1, 4)
+    with (
+        attention.attending(pack([[1]])),
+        pytest.raises(attention.UnsupportedAttention, match="softcap"),
+    ):
+        attention.attend(torch.nn.Module(), query, query, query, None, softcap=30.0)
