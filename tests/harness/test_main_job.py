@@ -136,7 +136,7 @@ def test_a_dry_run_writes_nothing_and_says_what_would_run(project: Project) -> N
     done = project.metrics(dry_run=True)
     assert done.returncode == 0
     assert sorted(project.folder.rglob("*")) == before
-    assert "train length on long" in done.stdout
+    assert "train length, base-long" in done.stdout
     assert "7 steps in the plan, 7 to run" in done.stdout
     project.metrics()
     assert "7 steps in the plan, 0 to run" in project.metrics(dry_run=True).stdout

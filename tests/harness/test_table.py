@@ -7,13 +7,18 @@ import pytest
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.harness.plan import Plan, Row
-from genies.harness.table import COLUMNS, make_table, shifts_with_holes, to_csv, to_markdown
+from genies.harness.table import COLUMNS, TableRow, make_table, shifts_with_holes, to_csv, to_markdown
 
 PATHS = (Path("generalization"), Path("source_id"), Path("baseline"), Path("capability"))
 
 
 def plan_of(*shifts: Shift) -> Plan:
-    return Plan([], [Row(shift, *PATHS) for shift in shifts], "zero_shot", "lora_fine_tune")
+    return Plan([], [Row("base", "mms", None, shift, *PATHS) for shift in shifts], "zero_shot", "lora_fine_tune")
+
+
+def table_of(shifts: tuple[Shift, ...] | Shift, known: dict[Path, Evaluation]) -> list[TableRow]:
+    plan = plan_of(*(shifts if isinstance(shifts, tuple) else (shifts,)))
+    return make_table(plan.rows, plan, known)
 
 
 def evaluations(*accuracies: float, **more: object) -> dict[Path, Evaluation]:
@@ -24,7 +29,7 @@ def evaluations(*accuracies: float, **more: object) -> dict[Path, Evaluation]:
 
 
 def test_numbers_are_written_so_that_they_read_back_the_same() -> None:
-    rows = make_table(plan_of(Shift("a", "b")), evaluations(1 / 3, 0.1 + 0.2, 0.25, 0.7))
+    rows = table_of((Shift("a", "b")), evaluations(1 / 3, 0.1 + 0.2, 0.25, 0.7))
     header, line = to_csv(rows).splitlines()
     values = dict(zip(header.split(","), line.split(","), strict=True))
     assert float(values["generalization_accuracy"]) == 1 / 3
@@ -34,7 +39,7 @@ def test_numbers_are_written_so_that_they_read_back_the_same() -> None:
 
 
 def test_what_is_not_there_is_a_hole_and_never_a_number() -> None:
-    (row,) = make_table(plan_of(Shift("a", "b")), evaluations(0.5, 0.6))
+    (row,) = table_of((Shift("a", "b")), evaluations(0.5, 0.6))
     assert row.baseline_accuracy is None
     assert row.differential_elicitation is None
     assert to_csv([row]).splitlines()[1].startswith("a,b,b,0.5,,zero_shot,,lora_fine_tune,0.6,,,")
@@ -42,7 +47,7 @@ def test_what_is_not_there_is_a_hole_and_never_a_number() -> None:
 
 
 def test_a_capability_of_zero_leaves_elicitation_empty() -> None:
-    (row,) = make_table(plan_of(Shift("a", "b")), evaluations(0.5, 0.5, 0.5, 0.0))
+    (row,) = table_of((Shift("a", "b")), evaluations(0.5, 0.5, 0.5, 0.0))
     assert row.differential_elicitation is None
     assert shifts_with_holes([row]) == []
 
@@ -58,16 +63,16 @@ def test_a_capability_of_zero_leaves_elicitation_empty() -> None:
     ],
 )
 def test_the_calibration_formula_is_named(more: dict[str, object], error: float | None, formula: str | None) -> None:
-    (row,) = make_table(plan_of(Shift("a", "b")), evaluations(0.5, 0.5, 0.5, 0.5, **more))
+    (row,) = table_of((Shift("a", "b")), evaluations(0.5, 0.5, 0.5, 0.5, **more))
     assert (row.RMS_calibration_error, row.RMS_calibration_formula) == (error, formula)
 
 
 def test_the_mean_counts_a_shift_listed_twice_once_and_says_so() -> None:
     both = (Shift("a", "b"), Shift("a", "c"), Shift("a", "b"))
-    rows = make_table(plan_of(*both), evaluations(0.5, 0.5, 0.5, 0.5, eval_rms_calibration_error=0.1))
+    rows = table_of(both, evaluations(0.5, 0.5, 0.5, 0.5, eval_rms_calibration_error=0.1))
     assert "mean of 2 shifts (of 3 rows)" in to_markdown(rows)
 
 
 def test_a_name_with_a_bar_does_not_break_the_markdown_table() -> None:
-    rows = make_table(plan_of(Shift("a|b", "c")), evaluations(0.5, 0.5, 0.5, 0.5))
+    rows = table_of((Shift("a|b", "c")), evaluations(0.5, 0.5, 0.5, 0.5))
     assert "a\\|b > c" in to_markdown(rows)

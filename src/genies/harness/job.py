@@ -14,18 +14,19 @@ from tqdm import tqdm
 
 from genies.contract import Evaluation, read_evaluation
 from genies.data.shifts import repeats
-from genies.errors import BAD_INPUT, InputError
-from genies.files import write_text
+from genies.errors import BAD_INPUT
+from genies.harness.commands import write_commands
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision, check_inputs, decide
 from genies.harness.hashes import FileHashes
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
+from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest, normal
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.step import Result, Run
 from genies.harness.store import Store
-from genies.harness.table import make_table, shifts_with_holes, to_csv, to_markdown
+from genies.harness.table import make_table, shifts_with_holes, to_markdown
 
 
 def cache_dir(root: Path) -> Path:
@@ -37,34 +38,40 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     """Run the main job and return its exit status: 0, 1 when a step failed, 2 when one was given bad input."""
     store = request.store(root)
     plan = request.plan(root)
-    again = repeats([row.shift for row in plan.rows])
+    again = repeats(request.shifts())
     if again:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     decisions = decide(plan, request.policy(), hashes)
     check_inputs(decisions, store)
+    tables = plan_tables(plan, normal(request.output_path))
     if request.dry_run:
         print(describe(decisions, store))
         return 0
     hashes.save()
 
-    output_path = normal(request.output_path)
-    check_output(output_path)
+    fresh = request.retrain_models or not request.use_cached_evaluations
+    if request.emit_commands is not None:
+        waiting = tasks(decisions)
+        write_commands(request.emit_commands, waiting, Run(store, request.timeout, request.verbose, fresh))
+        print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
+        return 0
+
+    check_tables(tables)
     progress = _Progress.of(decisions)
     launcher = make_launcher(request, hashes)
-    fresh = request.retrain_models or not request.use_cached_evaluations
     threads = max(1, (os.cpu_count() or 1) // launcher.slots)
     run = Run(store, request.timeout, request.verbose, fresh, threads)
     finished = False
     try:
         with termination_as_interrupt():
-            _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, output_path)
+            _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, tables)
             finished = True
     finally:
         launcher.close(cancel=not finished)
         hashes.save()
-    _write_table(plan, progress, output_path)
-    return _conclude(plan, progress, output_path, store)
+    write_tables(tables, plan, progress.evaluations)
+    return _conclude(plan, progress, tables, store)
 
 
 @dataclass
@@ -96,7 +103,7 @@ def _run_all(
     progress: _Progress,
     retry_failed: bool,
     plan: Plan,
-    output_path: Path,
+    tables: Sequence[Table],
 ) -> None:
     # Counted in steps: with what was done so far, tqdm tells the time left.
     with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
@@ -109,7 +116,7 @@ def _run_all(
                 progress.failures.append(result)
                 bar.write(f"FAILED {result.failure}", file=sys.stderr)
             if isinstance(task.decision, EvaluationDecision):
-                _write_table(plan, progress, output_path)
+                write_tables(tables, plan, progress.evaluations, result.done)
 
 
 def make_launcher(request: MetricsRequest, hashes: FileHashes) -> Launcher:
@@ -117,36 +124,26 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes) -> Launcher:
     return LocalLauncher(request.slots, request.gpus, hashes)
 
 
-def _write_table(plan: Plan, progress: _Progress, output_path: Path) -> None:
-    write_text(output_path, to_csv(make_table(plan, progress.evaluations)))
-
-
-def _conclude(plan: Plan, progress: _Progress, output_path: Path, store: Store) -> int:
-    rows = make_table(plan, progress.evaluations)
-    print(to_markdown(rows))
-    print(f"\ntable: {store.shown(output_path)}   evaluations: {store.shown(store.results_dir / 'evaluations')}")
-    print(
-        f"{len(progress.evaluations)} evaluations, {progress.started} steps run, {len(progress.unverified)} unverified"
-    )
-    for path in progress.unverified[:5]:
+def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: Store) -> int:
+    for table in tables[:-1] if len(tables) > 1 else tables:  # the combined one repeats the others
+        if len(tables) > 1:
+            print(f"{table.rows[0].intervention}, {table.rows[0].model}")
+        print(to_markdown(make_table(table.rows, plan, progress.evaluations)), end="\n\n")
+    names = ", ".join(store.shown(table.path) for table in tables)
+    print(f"table: {names}   evaluations: {store.shown(store.results_dir / 'evaluations')}")
+    unverified = progress.unverified
+    print(f"{len(progress.evaluations)} evaluations, {progress.started} steps run, {len(unverified)} unverified")
+    for path in unverified[:5]:
         print(f"  unverified: {store.shown(Path(path))}")
-    if len(progress.unverified) > 5:
-        print(f"  ... and {len(progress.unverified) - 5} more")
+    if len(unverified) > 5:
+        print(f"  ... and {len(unverified) - 5} more")
     if not progress.failures:
         return 0
-    print(f"\n{len(progress.failures)} steps failed, {len(shifts_with_holes(rows))} rows have holes:", file=sys.stderr)
+    holes = shifts_with_holes(make_table(plan.rows, plan, progress.evaluations))
+    print(f"\n{len(progress.failures)} steps failed, {len(holes)} rows have holes:", file=sys.stderr)
     for result in progress.failures:
         print(f"- {result.failure}", file=sys.stderr)
     return BAD_INPUT if any(result.bad_input for result in progress.failures) else 1
-
-
-def check_output(path: Path) -> None:
-    """InputError, before anything runs, for an output file that could not be written."""
-    if path.is_dir():
-        raise InputError(f"--output_path {path} is a folder; expected the name of a CSV file")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise InputError(f"--output_path {path}: its folder cannot be written to")
 
 
 @contextmanager

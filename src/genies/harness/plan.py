@@ -33,7 +33,7 @@ class TrainingStep:
 
     @property
     def title(self) -> str:
-        return f"train {self.intervention} on {self.source_dir.name}"
+        return f"train {self.intervention}, {self.model_name}"
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,12 @@ Step = TrainingStep | EvaluationStep
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: a shift and the evaluation files its figures come from."""
+    """One line of a table: a shift and the evaluation files its figures come from."""
 
+    model: str
+    intervention: str
+    seed: int | None
+    """The seed passed to train.py and eval.py; None when the request names no seeds."""
     shift: Shift
     generalization: Path
     source_id: Path
@@ -92,96 +96,104 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Interventions:
-    """Folders of the three interventions of a request, and the arguments for each kind of step."""
+class Study:
+    """What is compared: every base model with every intervention and every seed, on the same shifts."""
 
-    intervention_dir: Path
+    base_model_dirs: Sequence[Path]
+    intervention_dirs: Sequence[Path]
     baseline_dir: Path
     capability_dir: Path
     train_kwargs: Kwargs
     eval_kwargs: Kwargs
     capability_train_kwargs: Kwargs
+    seeds: Sequence[int | None] = (None,)
 
 
-def make_plan(
-    shifts: Sequence[Shift],
-    folders: Mapping[str, Path],
-    base_model_dir: Path,
-    interventions: Interventions,
-    store: Store,
-) -> Plan:
-    """The plan for a table of `shifts`; `folders` maps every distribution name in them to its folder.
+def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study, store: Store) -> Plan:
+    """The plan for the tables of `shifts`; `folders` maps every distribution name in them to its folder.
 
-    Raises InputError when two different folders would write to the same place.
+    Raises InputError when two different folders of one name would write to the same place.
     """
-    building = _Building(folders, base_model_dir, store)
-    chosen = interventions
+    check_names(study.base_model_dirs)
+    check_names([*study.intervention_dirs, study.capability_dir, study.baseline_dir])
+    # One intervention with two sets of arguments gives two models for one source: the reference gets its own name.
+    shared = study.capability_dir in study.intervention_dirs
+    suffix = "-target_tuned" if shared and study.capability_train_kwargs != study.train_kwargs else ""
+    building = _Building(folders, study.eval_kwargs, store)
+    rows = []
+    for base_model in study.base_model_dirs:
+        for intervention in study.intervention_dirs:
+            for seed in study.seeds:
+                for shift in shifts:
+                    baseline = building.untuned(base_model, study.baseline_dir, shift.target)
+                    source_id, generalization = (
+                        building.tuned(base_model, intervention, shift.source, study.train_kwargs, seed, target)
+                        for target in (shift.source, shift.target)
+                    )
+                    capability = building.tuned(
+                        base_model,
+                        study.capability_dir,
+                        shift.target_reference,
+                        study.capability_train_kwargs,
+                        seed,
+                        shift.target_reference,
+                        suffix,
+                    )
+                    paths = (generalization, source_id, baseline, capability)
+                    rows.append(Row(base_model.name, intervention.name, seed, shift, *paths))
+    return Plan(building.steps, rows, study.baseline_dir.name, study.capability_dir.name)
+
+
+def check_names(folders: Sequence[Path]) -> None:
+    """InputError for two different folders of one name, which would write to the same place."""
     by_name: dict[str, Path] = {}
-    for folder in (chosen.intervention_dir, chosen.capability_dir, chosen.baseline_dir):
+    for folder in folders:
         if by_name.setdefault(folder.name, folder) != folder:
             raise InputError(
                 f"{by_name[folder.name]} and {folder} are two folders of one name, and the name says "
                 "where models and evaluations lie; rename one of them"
             )
-    same_name = chosen.intervention_dir == chosen.capability_dir
-    # One intervention with two sets of arguments gives two models for one source: the reference gets its own name.
-    capability_suffix = "-target_tuned" if same_name and chosen.capability_train_kwargs != chosen.train_kwargs else ""
-
-    rows = []
-    for shift in shifts:
-        baseline = building.untuned(chosen.baseline_dir, chosen.eval_kwargs, shift.target)
-        source_id, generalization = (
-            building.tuned(chosen.intervention_dir, shift.source, chosen.train_kwargs, chosen.eval_kwargs, target)
-            for target in (shift.source, shift.target)
-        )
-        capability = building.tuned(
-            chosen.capability_dir,
-            shift.target_reference,
-            chosen.capability_train_kwargs,
-            chosen.eval_kwargs,
-            shift.target_reference,
-            capability_suffix,
-        )
-        rows.append(Row(shift, generalization, source_id, baseline, capability))
-    return Plan(building.steps, rows, chosen.baseline_dir.name, chosen.capability_dir.name)
 
 
 class _Building:
     """A plan that grows: each model and each evaluation file once, in the order of first need."""
 
-    def __init__(self, folders: Mapping[str, Path], base_model_dir: Path, store: Store) -> None:
+    def __init__(self, folders: Mapping[str, Path], eval_kwargs: Kwargs, store: Store) -> None:
         self.steps: list[Step] = []
         self._evaluations: dict[tuple[str, str], EvaluationStep] = {}
+        self._placed: set[Path] = set()
         self._folders = folders
-        self._base_model_dir = base_model_dir
+        self._eval_kwargs = eval_kwargs
         self._store = store
 
-    def untuned(self, intervention_dir: Path, kwargs: Kwargs, target: str) -> Path:
-        name = self._base_model_dir.name
-        step = self._evaluations.get((intervention_dir.name, name))
+    def untuned(self, base_model: Path, intervention_dir: Path, target: str) -> Path:
+        step = self._evaluations.get((intervention_dir.name, base_model.name))
         if step is None:
-            step = EvaluationStep(intervention_dir, name, self._base_model_dir, None, kwargs)
+            step = EvaluationStep(intervention_dir, base_model.name, base_model, None, self._eval_kwargs)
             self._add(step)
         return self._target(step, target)
 
     def tuned(
         self,
+        base_model: Path,
         intervention_dir: Path,
         source: str,
-        train_kwargs: Kwargs,
-        eval_kwargs: Kwargs,
+        kwargs: Kwargs,
+        seed: int | None,
         target: str,
         suffix: str = "",
     ) -> Path:
-        name = f"{self._base_model_dir.name}-{source}{suffix}"
+        seeded = "" if seed is None else f"-seed{seed}"
+        name = f"{base_model.name}-{source}{suffix}{seeded}"
         step = self._evaluations.get((intervention_dir.name, name))
         if step is None:
+            extra = {} if seed is None else {"seed": seed}
             model_dir = self._store.model_dir(intervention_dir.name, name)
             training = TrainingStep(
-                intervention_dir, self._base_model_dir, self._folders[source], train_kwargs, name, model_dir
+                intervention_dir, base_model, self._folders[source], {**kwargs, **extra}, name, model_dir
             )
             self.steps.append(training)
-            step = EvaluationStep(intervention_dir, name, model_dir, training, eval_kwargs)
+            step = EvaluationStep(intervention_dir, name, model_dir, training, {**self._eval_kwargs, **extra})
             self._add(step)
         return self._target(step, target)
 
@@ -191,7 +203,7 @@ class _Building:
 
     def _target(self, step: EvaluationStep, target: str) -> Path:
         path = self._store.evaluation_file(step.intervention, step.model_name, target)
-        entry = Target(self._folders[target], path)
-        if entry not in step.targets:
-            step.targets.append(entry)
+        if path not in self._placed:
+            self._placed.add(path)
+            step.targets.append(Target(self._folders[target], path))
         return path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,7 +14,7 @@ from genies.contract import check_kwargs
 from genies.data.shifts import Shift, folders, name_of, read_shifts, shifts_from_dirs
 from genies.errors import InputError
 from genies.harness.decide import Policy
-from genies.harness.plan import EvaluationStep, Interventions, Plan, Target, TrainingStep, make_plan
+from genies.harness.plan import EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
 from genies.harness.store import Store
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
@@ -59,12 +60,15 @@ class MetricsRequest(Places):
     computed from the same model, data, arguments and code is reused; run the same command again to go on after a stop.
     """
 
-    base_model_dir: Path
-    """Folder of the untuned base model."""
-    intervention_dir: Path
-    """Folder of the intervention: train.py and eval.py."""
+    base_model_dir: Annotated[list[Path], Field(min_length=1)]
+    """Folder of the untuned base model; or several, as '["models/a", "models/b"]'."""
+    intervention_dir: Annotated[list[Path], Field(min_length=1)]
+    """Folder of the intervention: train.py and eval.py; or several."""
     output_path: Path
-    """The CSV file to write; written again after every step, so that a stopped run leaves a true partial table."""
+    """The CSV file to write; written again after every step, so that a stopped run leaves a true partial table.
+    With several models or interventions it holds {model} and {intervention}; a combined table lies beside them."""
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
+    """Train and evaluate with each of these seeds, as '[0, 1, 2]'; a row for each (default: no --seed is passed)."""
     path_to_distribution_shift_pairs: Path | None = None
     """A JSON file of shifts, as distribution_shifts/GENIES.json."""
     source_dirs: list[str] | None = None
@@ -91,6 +95,8 @@ class MetricsRequest(Places):
     """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
     retry_failed: bool = False
     """Run steps again that failed in an earlier run with the same inputs."""
+    emit_commands: Path | None = None
+    """Instead of running the steps, write a line of JSON for each to this file: its id, what it needs, its argv."""
     dry_run: bool = False
     """Print the plan, what would run and why, and write nothing."""
 
@@ -112,6 +118,15 @@ class MetricsRequest(Places):
             raise ValueError("--source_dirs and --target_dirs go together and pair item by item")
         return self
 
+    def _check_seeds(self) -> None:
+        given = {"train_kwargs": self.train_kwargs, "eval_kwargs": self.eval_kwargs}
+        given["target_tuned_train_kwargs"] = self.target_tuned_train_kwargs or {}
+        for name, kwargs in given.items():
+            if "seed" in kwargs:
+                raise InputError(f"--{name} names a seed and so does --seeds; give it in one place")
+        if not self.seeds:
+            raise InputError("--seeds is empty; expected at least one seed, or leave it out")
+
     def shifts(self) -> list[Shift]:
         if self.path_to_distribution_shift_pairs is not None:
             return read_shifts(self.path_to_distribution_shift_pairs)
@@ -128,25 +143,24 @@ class MetricsRequest(Places):
         check_kwargs("train_kwargs", self.train_kwargs)
         check_kwargs("eval_kwargs", self.eval_kwargs)
         check_kwargs("target_tuned_train_kwargs", capability_kwargs)
+        if self.seeds is not None:
+            self._check_seeds()
         shifts = self.shifts()
         given = [*(self.source_dirs or []), *(self.target_dirs or [])]
         by_name = folders(shifts, self.distributions_folder(root), given)
-        return make_plan(
-            shifts,
-            {name: normal(folder) for name, folder in by_name.items()},
-            named_folder(self.base_model_dir, "base_model_dir"),
-            Interventions(
-                intervention_folder(self.intervention_dir, root, "intervention_dir"),
-                intervention_folder(self.baseline_intervention, root, "baseline_intervention"),
-                intervention_folder(
-                    self.target_tuned_capability_intervention, root, "target_tuned_capability_intervention"
-                ),
-                self.train_kwargs,
-                self.eval_kwargs,
-                capability_kwargs,
+        study = Study(
+            unique([named_folder(each, "base_model_dir") for each in self.base_model_dir]),
+            unique([intervention_folder(each, root, "intervention_dir") for each in self.intervention_dir]),
+            intervention_folder(self.baseline_intervention, root, "baseline_intervention"),
+            intervention_folder(
+                self.target_tuned_capability_intervention, root, "target_tuned_capability_intervention"
             ),
-            self.store(root),
+            self.train_kwargs,
+            self.eval_kwargs,
+            capability_kwargs,
+            [None] if self.seeds is None else unique(self.seeds),
         )
+        return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
 
 
 class TrainRequest(Places):
@@ -215,6 +229,14 @@ class EvaluateRequest(Places):
         if not targets:
             raise InputError("--distributions is empty; expected at least one distribution")
         return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
+
+
+T = TypeVar("T")
+
+
+def unique(items: Sequence[T]) -> list[T]:
+    """The items without repeats, in order of first mention."""
+    return list(dict.fromkeys(items))
 
 
 def distribution_folder(item: str, distributions_dir: Path) -> Path:

@@ -99,8 +99,8 @@ def run_training(decision: TrainingDecision, run: Run, place: Place) -> Result:
                 step.title,
                 outcome.seconds,
                 started=True,
-                failure=f"{step.title}: train.py left no folder {store.shown(staging)}; it must leave what eval.py needs in "
-                f"--output_dir\n  log: {store.shown(log)}",
+                failure=f"{step.title}: train.py left no folder {store.shown(staging)}; "
+                f"it must leave what eval.py needs in --output_dir\n  log: {store.shown(log)}",
             )
         # The record is written last: a folder without it was not finished.
         content = model_content(staging, place.hashes)

@@ -40,14 +40,17 @@ class TableRow:
     category: str | None
     pairs: int | None
     """Pairs of the evaluation behind generalization_accuracy, where it lists them."""
+    seed: int | None
+    intervention: str
+    base_model: str
 
 
 COLUMNS = [column.name for column in fields(TableRow)]
 
 
-def make_table(plan: Plan, evaluations: Mapping[Path, Evaluation]) -> list[TableRow]:
-    """One row for each row of the plan, in request order; a figure whose evaluation is not there is None."""
-    return [_table_row(row, plan, evaluations) for row in plan.rows]
+def make_table(rows: Sequence[Row], plan: Plan, evaluations: Mapping[Path, Evaluation]) -> list[TableRow]:
+    """A line for each of `rows`, in their order; a figure whose evaluation is not there is None."""
+    return [_table_row(row, plan, evaluations) for row in rows]
 
 
 def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation]) -> TableRow:
@@ -77,6 +80,9 @@ def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation]) -> 
         label=row.shift.label,
         category=row.shift.category,
         pairs=len(probabilities) if probabilities else None,
+        seed=row.seed,
+        intervention=row.intervention,
+        base_model=row.model,
     )
 
 
@@ -119,7 +125,7 @@ def to_markdown(rows: Sequence[TableRow]) -> str:
     """A Markdown table to paste, to three decimals, with the mean over unique shifts where there are several."""
     lines = [["shift", *_SHOWN]]
     lines += [[_shift_name(row), *(_number(getattr(row, name)) for name in _SHOWN.values())] for row in rows]
-    unique = list({(row.source, row.target, row.target_reference): row for row in rows}.values())
+    unique = list({(row.source, row.target, row.target_reference, row.seed): row for row in rows}.values())
     if len(unique) > 1:
         complete = [row for row in unique if all(getattr(row, name) is not None for name in _SHOWN.values())]
         name = f"mean of {len(complete)} shifts" + ("" if len(complete) == len(rows) else f" (of {len(rows)} rows)")
@@ -135,7 +141,8 @@ def to_markdown(rows: Sequence[TableRow]) -> str:
 
 def _shift_name(row: TableRow) -> str:
     reference = "" if row.target_reference == row.target else f" (ref. {row.target_reference})"
-    return f"{row.source} > {row.target}{reference}".replace("|", "\\|")
+    seed = "" if row.seed is None else f", seed {row.seed}"
+    return f"{row.source} > {row.target}{reference}{seed}".replace("|", "\\|")
 
 
 def _number(value: float | None) -> str:

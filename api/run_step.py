@@ -1,0 +1,18 @@
+"""Run one step of a plan, as a line of --emit_commands names it."""
+
+from pathlib import Path
+
+from genies.command_line import run
+from genies.harness.commands import StepRequest, run_one
+from genies.harness.job import cache_dir, termination_as_interrupt
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main(request: StepRequest) -> int:
+    with termination_as_interrupt():
+        return run_one(request, cache_dir(ROOT) / "file_hashes.json")
+
+
+if __name__ == "__main__":
+    run(main)

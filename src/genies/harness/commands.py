@@ -1,0 +1,56 @@
+"""The steps of a plan as command lines, for batch systems: one line of JSON a step, and the command that runs one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from genies.command_line import Arguments
+from genies.errors import BAD_INPUT
+from genies.files import write_text
+from genies.harness.attempts import Order, carry_out, order_from_json, order_to_json
+from genies.harness.hashes import FileHashes
+from genies.harness.schedule import Task
+from genies.harness.step import Place, Run
+
+
+def write_commands(path: Path, waiting: Sequence[Task], run: Run) -> None:
+    """A line for each step that must run: {"id": 2, "needs": [1], "step": title, "argv": [...]}.
+
+    A line may run as soon as those it needs have ended well; `argv` is run at the project root. When all have run, the
+    main job, started as before without --emit_commands, finds everything done and writes the table.
+    """
+    lines = [
+        {
+            "id": task.number,
+            "needs": [] if task.needs is None else [task.needs],
+            "step": task.decision.step.title,
+            "argv": [sys.executable, "api/run_step.py", "--order", order_to_json(Order(task.decision, run))],
+        }
+        for task in waiting
+    ]
+    write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+class StepRequest(Arguments):
+    """Run one step of a plan: the argv of a line that --emit_commands wrote.
+
+    The same care as in the main job: lock, staging, time-out, checks of what the step leaves, move into place.
+    """
+
+    order: str
+    """The step, as --emit_commands wrote it: JSON."""
+
+
+def run_one(request: StepRequest, hashes_file: Path) -> int:
+    """Run the step and return the exit status: 0, 1 when it failed, 2 when it was given bad input."""
+    hashes = FileHashes(hashes_file)
+    result = carry_out(order_from_json(request.order), Place(hashes))
+    hashes.save()
+    if result.failure is None:
+        print(f"done: {result.title}")
+        return 0
+    print(f"error: {result.failure}", file=sys.stderr)
+    return BAD_INPUT if result.bad_input else 1

@@ -1,0 +1,84 @@
+"""The tables of a request on disk: one for each base model and intervention, and with several a combined one."""
+
+from __future__ import annotations
+
+import os
+import string
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from genies.contract import Evaluation
+from genies.errors import InputError
+from genies.files import write_text
+from genies.harness.plan import Plan, Row
+from genies.harness.table import make_table, to_csv
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file and the rows of the plan that stand in it."""
+
+    path: Path
+    rows: list[Row]
+
+
+def plan_tables(plan: Plan, output_path: Path) -> list[Table]:
+    """The tables of a plan: {model} and {intervention} in `output_path` are filled in.
+
+    With several of both, the combined table lies where the part of the path without braces ends, by the name
+    combined-<file name>. Raises InputError when two tables would have one path, and for unknown braces.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in plan.rows:
+        groups.setdefault((row.model, row.intervention), []).append(row)
+    tables = [
+        Table(Path(_filled(str(output_path), model, intervention)), rows)
+        for (model, intervention), rows in groups.items()
+    ]
+    if len({table.path for table in tables}) < len(tables):
+        raise InputError(
+            f"--output_path {output_path} names one file for {len(tables)} tables; "
+            "with several base models write {model} into it, with several interventions {intervention}"
+        )
+    if len(tables) > 1:
+        name = _filled(output_path.name, "all", "all")
+        fixed = next(parent for parent in output_path.parents if "{" not in str(parent))
+        tables.append(Table(fixed / f"combined-{name}", plan.rows))
+    return tables
+
+
+def _filled(text: str, model: str, intervention: str) -> str:
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+    except ValueError as error:
+        raise InputError(
+            f"--output_path {text}: {error}; braces stand only as {{model}} and {{intervention}}"
+        ) from None
+    if names - {"model", "intervention"}:
+        unknown = ", ".join(sorted(names - {"model", "intervention"}))
+        raise InputError(f"--output_path {text}: unknown name {unknown!r} in braces; known: model, intervention")
+    return text.replace("{model}", model).replace("{intervention}", intervention)
+
+
+def check_tables(tables: Collection[Table]) -> None:
+    """InputError, before anything runs, for a table that could not be written."""
+    for table in tables:
+        if table.path.is_dir():
+            raise InputError(f"--output_path {table.path} is a folder; expected the name of a CSV file")
+        table.path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(table.path.parent, os.W_OK):
+            raise InputError(f"--output_path {table.path}: its folder cannot be written to")
+
+
+def write_tables(
+    tables: Collection[Table], plan: Plan, evaluations: Mapping[Path, Evaluation], done: Collection[Path] | None = None
+) -> None:
+    """Write the tables as they are now; with `done`, only those that one of these evaluation files concerns."""
+    for table in tables:
+        if done is None or any(not _files(row).isdisjoint(done) for row in table.rows):
+            write_text(table.path, to_csv(make_table(table.rows, plan, evaluations)))
+
+
+def _files(row: Row) -> set[Path]:
+    return {row.generalization, row.source_id, row.baseline, row.capability}

@@ -1,0 +1,146 @@
+"""Several models, interventions, seeds, slots: one request, shared steps, and batch systems."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
+from tests.harness.test_failures import one_message
+
+SEEDED_TRAIN = ARGPARSE_TRAIN.replace('"--sign"', '"--seed", type=int)\nparser.add_argument("--sign"').replace(
+    '"sign": args.sign', '"seed": args.seed, "sign": args.sign'
+)
+SEEDED_EVAL = ARGPARSE_EVAL.replace('"--confidence"', '"--seed", type=int)\nparser.add_argument("--confidence"')
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_several_models_and_interventions_share_the_baseline_and_the_reference(project: Project) -> None:
+    other = project.folder / "models" / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    opposite = project.intervention("opposite", ARGPARSE_TRAIN.replace("default=1", "default=-1"), ARGPARSE_EVAL)
+    done = project.metrics(
+        base_model_dir=[str(project.base_model), str(other)],
+        intervention_dir=[str(project.length), str(opposite)],
+        output_path=project.folder / "tables" / "{model}" / "{intervention}" / "T.csv",
+    )
+    assert done.returncode == 0, done.stderr
+    tables = project.folder / "tables"
+    assert float(read(tables / "base" / "length" / "T.csv")[1]["generalization_accuracy"]) == 0.75
+    assert float(read(tables / "other" / "opposite" / "T.csv")[1]["generalization_accuracy"]) == 0.25
+    combined = read(tables / "combined-T.csv")
+    assert [(row["base_model"], row["intervention"]) for row in combined[::3]] == [
+        ("base", "length"),
+        ("base", "opposite"),
+        ("other", "length"),
+        ("other", "opposite"),
+    ]
+    # A model: the reference on short and mixed, length on long as well, opposite on long and short.
+    assert len(project.trained()) == 2 * 5
+    baselines = [log for log in project.logs() if log.parent.name in ("base", "other")]
+    assert len(baselines) == 2
+
+
+def test_one_file_for_several_tables_is_refused(project: Project) -> None:
+    opposite = project.intervention("opposite", ARGPARSE_TRAIN, ARGPARSE_EVAL)
+    message = one_message(project.metrics(intervention_dir=[str(project.length), str(opposite)]))
+    assert "{intervention}" in message
+    assert "no_such" in one_message(project.metrics(output_path=project.folder / "{no_such}.csv"))
+
+
+def test_each_seed_has_models_and_rows_of_its_own(project: Project) -> None:
+    theirs = project.intervention("seeded", SEEDED_TRAIN, SEEDED_EVAL)
+    project.shifts([("long", "mixed")])
+    changes = {"intervention_dir": theirs, "target_tuned_capability_intervention": theirs}
+    done = project.metrics(**changes, seeds=[0, 7])
+    assert done.returncode == 0, done.stderr
+    assert [row["seed"] for row in project.table()] == ["0", "7"]
+    model = json.loads((project.folder / "models/seeded/base-long-seed7/model.json").read_text())
+    assert model["seed"] == 7
+    assert project.trained() == ["base-long-seed0", "base-long-seed7", "base-mixed-seed0", "base-mixed-seed7"]
+    assert "seed" in one_message(project.metrics(**changes, seeds=[0], train_kwargs={"seed": 1}))
+    assert "--seeds" in one_message(project.metrics(**changes, seeds=[]))
+
+
+@pytest.mark.parametrize("options", [{"slots": 3}, {"gpus": "0,1"}], ids=["slots", "gpus"])
+def test_several_slots_give_the_same_table_as_one(project: Project, tmp_path: Path, options: dict[str, object]) -> None:
+    show = "import os; print('gpu', os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ['OMP_NUM_THREADS'])\n"
+    theirs = project.intervention("shown", show + ARGPARSE_TRAIN, ARGPARSE_EVAL)
+    one = Project(tmp_path / "one")
+    assert one.metrics(intervention_dir=theirs).returncode == 0
+    done = project.metrics(intervention_dir=theirs, **options)
+    assert done.returncode == 0, done.stderr
+    assert project.output.read_bytes() == one.output.read_bytes()
+    said = {
+        log.read_text().splitlines()[0].split()[1]
+        for log in project.logs()
+        if "shown" in log.parts and log.name == "train-1.log"
+    }
+    assert said <= ({"0", "1"} if "gpus" in options else {"None"})
+
+
+def test_a_failed_step_is_not_tried_again_until_something_changes_or_it_is_asked_for(project: Project) -> None:
+    mark = project.folder / "mended"
+    train = f"import os, sys\nif not os.path.exists({str(mark)!r}): sys.exit('not mended')\n" + ARGPARSE_TRAIN
+    theirs = project.intervention("broken", train, ARGPARSE_EVAL)
+    project.shifts([("long", "mixed")])
+    assert project.metrics(intervention_dir=theirs).returncode == 1
+    mark.touch()
+    logs = project.logs()
+    again = project.metrics(intervention_dir=theirs)
+    assert again.returncode == 1
+    assert project.logs() == logs
+    assert "not mended" in again.stderr
+    assert "--retry_failed" in again.stderr
+    assert project.metrics(intervention_dir=theirs, retry_failed=True).returncode == 0
+
+
+def test_a_step_killed_by_a_signal_is_tried_again(project: Project) -> None:
+    mark = project.folder / "killed_once"
+    train = f"""import os, pathlib
+mark = pathlib.Path({str(mark)!r})
+if not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), 11)
+"""
+    theirs = project.intervention("killed", train + ARGPARSE_TRAIN, ARGPARSE_EVAL)
+    project.shifts([("long", "mixed")])
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 0, done.stderr
+    assert "trying again" in done.stderr
+    assert len([log for log in project.logs() if "killed" in log.parts and log.name.startswith("train-")]) == 2
+
+
+def test_lines_for_a_batch_system_run_by_themselves_and_the_main_job_finds_all_done(project: Project) -> None:
+    lines = project.folder / "steps.jsonl"
+    done = project.metrics(emit_commands=lines)
+    assert done.returncode == 0, done.stderr
+    assert project.logs() == []
+    steps = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    assert len(steps) == 7
+    ended: set[int] = set()
+    while steps:  # last line first, as far as what it needs has ended: the order is free
+        step = next(each for each in reversed(steps) if ended.issuperset(each["needs"]))
+        ran = subprocess.run(
+            step["argv"], cwd=ROOT, env=project.environment(), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ran.returncode == 0, ran.stderr
+        ended.add(step["id"])
+        steps.remove(step)
+    logs = project.logs()
+    done = project.metrics()
+    assert done.returncode == 0
+    assert project.logs() == logs
+    assert float(project.table()[1]["generalization_accuracy"]) == 0.75
+    broken = subprocess.run(
+        [sys.executable, "api/run_step.py", "--order", "{}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "--emit_commands" in one_message(broken)
