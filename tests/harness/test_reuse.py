@@ -121,10 +121,10 @@ def test_evaluations_of_a_replaced_model_are_stale_when_the_run_was_killed_in_be
     assert steps_of(finished) == []  # it trained to the same files
     record = json.loads((folder / "training_step.json").read_text())
     (folder / "model.json").write_text('{"sign": -1}')
+    from genies.harness.fingerprint import model_content
     from genies.harness.hashes import FileHashes
-    from genies.harness.store import model_content
 
-    record["content"] = model_content(folder, FileHashes(None))
+    record["content"] = model_content(FileHashes(None), folder)
     (folder / "training_step.json").write_text(json.dumps(record))
     assert steps_of(finished) == ["evaluate:base-long"]
     assert float(finished.table()[0]["generalization_accuracy"]) == 0.25
@@ -191,12 +191,12 @@ def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
 
 
 def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
-    from genies.harness.fingerprint import training_parts
+    from genies.harness.fingerprint import Identities
     from genies.harness.hashes import FileHashes
 
     folder = finished.folder / "distributions" / "long"
     plain, sized, other = (
-        training_parts(FileHashes(None), finished.length, "model", folder, kwargs)
+        Identities(FileHashes(None)).training_parts(finished.length, finished.base_model, folder, kwargs)
         for kwargs in ({"seed": 1}, {"seed": 1, "batch_tokens": 64, "device": "cuda"}, {"seed": 1, "dtype": "bfloat16"})
     )
     assert plain == sized

@@ -87,6 +87,16 @@ def test_several_slots_give_the_same_table_as_one(project: Project, tmp_path: Pa
     assert said <= ({"0", "1"} if "gpus" in options else {"None"})
 
 
+def test_distributions_of_equal_content_do_not_disturb_one_another_in_parallel(project: Project) -> None:
+    names = [f"twin{number}" for number in range(6)]
+    for name in names:
+        project.distribution(name, [True] * 4, [True] * 4)
+    project.shifts([(name, name) for name in names])
+    done = project.metrics(slots=3)
+    assert done.returncode == 0, done.stderr
+    assert [row["source_ID_accuracy"] for row in project.table()] == ["1.0"] * 6
+
+
 def test_a_failed_step_is_not_tried_again_until_something_changes_or_it_is_asked_for(project: Project) -> None:
     mark = project.folder / "mended"
     train = f"import os, sys\nif not os.path.exists({str(mark)!r}): sys.exit('not mended')\n" + ARGPARSE_TRAIN

@@ -9,14 +9,12 @@ from pathlib import Path
 from genies.data.distribution import Distribution
 from genies.data.shifts import resolve
 from genies.errors import InputError
-from genies.harness.fingerprint import Parts, evaluation_parts, training_parts
-from genies.harness.hashes import FileHashes
+from genies.harness.fingerprint import Identities, Parts
 from genies.harness.plan import EvaluationStep, Plan, Target, TrainingStep
 from genies.harness.store import (
     Standing,
     Store,
     evaluation_standing,
-    model_content,
     model_standing,
     training_record,
 )
@@ -62,30 +60,31 @@ class EvaluationDecision:
 Decision = TrainingDecision | EvaluationDecision
 
 
-def decide(plan: Plan, policy: Policy, hashes: FileHashes) -> list[Decision]:
+def decide(plan: Plan, policy: Policy, identities: Identities) -> list[Decision]:
     """A decision for every step, in plan order. Reads files, writes nothing, starts nothing."""
     decisions: list[Decision] = []
     for step in plan.steps:
         if isinstance(step, EvaluationStep):  # its training, if any, stands right before it
-            decisions += decide_evaluation(step, policy, hashes)
+            decisions += decide_evaluation(step, policy, identities)
     return decisions
 
 
-def decide_evaluation(step: EvaluationStep, policy: Policy, hashes: FileHashes) -> list[Decision]:
+def decide_evaluation(step: EvaluationStep, policy: Policy, identities: Identities) -> list[Decision]:
     """Decisions for an evaluation step and, before it, for the training step that makes its model."""
     if step.training is None:
-        model = _model_as_it_lies(step.model_dir, hashes)
-        return [EvaluationDecision(step, _targets(step, model, None, policy, hashes))]
+        model = _model_as_it_lies(step.model_dir, identities)
+        return [EvaluationDecision(step, _targets(step, model, None, policy, identities))]
 
     training = step.training
-    base_model = model_content(training.base_model_dir, hashes)
-    parts = training_parts(hashes, training.intervention_dir, base_model, training.source_dir, training.kwargs)
-    standing = model_standing(step.model_dir, parts, hashes)
-    content = model_content(step.model_dir, hashes) if standing.usable else None
+    parts = identities.training_parts(
+        training.intervention_dir, training.base_model_dir, training.source_dir, training.kwargs
+    )
+    standing = model_standing(step.model_dir, parts, identities.hashes)
+    content = identities.model(step.model_dir) if standing.usable else None
     if standing.state == "foreign":
-        targets = _targets(step, {"files": content}, None, policy, hashes)
+        targets = _targets(step, {"files": content}, None, policy, identities)
     else:
-        targets = _targets(step, parts, content, policy, hashes)
+        targets = _targets(step, parts, content, policy, identities)
 
     needed = any(target.run for target in targets)
     if policy.retrain_models:
@@ -96,22 +95,21 @@ def decide_evaluation(step: EvaluationStep, policy: Policy, hashes: FileHashes) 
         run, why = needed, standing.reason or ("not trained yet" if needed else "its evaluations are all there")
     if run:
         # A model trained anew is evaluated anew, all of it: no table mixes two trainings.
-        targets = [_replace_model(step, target, parts, hashes) for target in targets]
+        targets = [_replace_model(step, target, parts, identities) for target in targets]
     return [TrainingDecision(training, parts, standing, run, why), EvaluationDecision(step, targets)]
 
 
-def decide_training(step: TrainingStep, retrain: bool, hashes: FileHashes) -> TrainingDecision:
+def decide_training(step: TrainingStep, retrain: bool, identities: Identities) -> TrainingDecision:
     """The decision for a training step asked for by itself."""
-    base_model = model_content(step.base_model_dir, hashes)
-    parts = training_parts(hashes, step.intervention_dir, base_model, step.source_dir, step.kwargs)
-    standing = model_standing(step.model_dir, parts, hashes)
+    parts = identities.training_parts(step.intervention_dir, step.base_model_dir, step.source_dir, step.kwargs)
+    standing = model_standing(step.model_dir, parts, identities.hashes)
     why = "retraining was asked for" if retrain else standing.reason or "not trained yet"
     return TrainingDecision(step, parts, standing, retrain or not standing.usable, why)
 
 
-def _model_as_it_lies(model_dir: Path, hashes: FileHashes) -> Parts:
+def _model_as_it_lies(model_dir: Path, identities: Identities) -> Parts:
     """What an evaluation of a folder depends on: the training it records, else its files."""
-    content = model_content(model_dir, hashes)
+    content = identities.model(model_dir)
     record = training_record(model_dir)
     if record is not None and record.get("content") == content and isinstance(record.get("parts"), dict):
         return dict(record["parts"])
@@ -119,11 +117,11 @@ def _model_as_it_lies(model_dir: Path, hashes: FileHashes) -> Parts:
 
 
 def _targets(
-    step: EvaluationStep, model: Parts, content: str | None, policy: Policy, hashes: FileHashes
+    step: EvaluationStep, model: Parts, content: str | None, policy: Policy, identities: Identities
 ) -> list[TargetDecision]:
     decisions = []
     for target in step.targets:
-        parts = evaluation_parts(hashes, step.intervention_dir, model, target.distribution_dir, step.kwargs)
+        parts = identities.evaluation_parts(step.intervention_dir, model, target.distribution_dir, step.kwargs)
         standing = evaluation_standing(target.evaluation_file, parts, content)
         if not policy.use_cached_evaluations:
             run, why = True, "cached evaluations are not to be used"
@@ -133,8 +131,10 @@ def _targets(
     return decisions
 
 
-def _replace_model(step: EvaluationStep, decision: TargetDecision, model: Parts, hashes: FileHashes) -> TargetDecision:
-    parts = evaluation_parts(hashes, step.intervention_dir, model, decision.target.distribution_dir, step.kwargs)
+def _replace_model(
+    step: EvaluationStep, decision: TargetDecision, model: Parts, identities: Identities
+) -> TargetDecision:
+    parts = identities.evaluation_parts(step.intervention_dir, model, decision.target.distribution_dir, step.kwargs)
     why = decision.why if decision.run and decision.why else "the model is trained anew"
     return TargetDecision(decision.target, parts, decision.standing, True, why)
 

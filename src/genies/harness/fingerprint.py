@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import genies
 from genies.contract import CONTRACT_VERSION
 from genies.harness.hashes import FileHashes
 
 Parts = dict[str, Any]
+T = TypeVar("T")
 
 WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "log_level", "no_cache"})
 """Arguments that change speed or place, never results (dtype does, and is part of the fingerprint)."""
@@ -27,43 +28,55 @@ _IMPORTS_GENIES = re.compile(rb"^\s*(?:from|import)\s+genies\b", re.MULTILINE)
 _DOCUMENTATION = {".md", ".rst", ".log"}
 
 
-def training_parts(
-    hashes: FileHashes,
-    intervention_dir: Path,
-    base_model: str | None,
-    source_dir: Path,
-    kwargs: Mapping[str, Any],
-) -> Parts:
-    """Everything that determines a tuned model; `base_model` is the identity of the base model's folder."""
-    return {
-        **_step_parts("train", hashes, intervention_dir, kwargs),
-        "base_model": base_model,
-        "distribution": distribution_identity(hashes, source_dir),
-    }
+class Identities:
+    """Identities of the folders that steps are given, each looked at once: for one pass over a plan."""
 
+    def __init__(self, hashes: FileHashes) -> None:
+        self.hashes = hashes
+        self._known: dict[tuple[str, Path], Any] = {}
 
-def evaluation_parts(
-    hashes: FileHashes,
-    intervention_dir: Path,
-    model: Parts,
-    distribution_dir: Path,
-    kwargs: Mapping[str, Any],
-) -> Parts:
-    """Everything that determines an evaluation; `model` is the training step's parts, or {"files": identity}."""
-    return {
-        **_step_parts("evaluate", hashes, intervention_dir, kwargs),
-        "model": model,
-        "distribution": distribution_identity(hashes, distribution_dir),
-    }
+    def intervention(self, folder: Path) -> Parts:
+        return self._once("intervention", folder, intervention_identity)
 
+    def distribution(self, folder: Path) -> str | None:
+        return self._once("distribution", folder, distribution_identity)
 
-def _step_parts(kind: str, hashes: FileHashes, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
-    return {
-        "contract": CONTRACT_VERSION,
-        "kind": kind,
-        **intervention_identity(hashes, intervention_dir),
-        "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
-    }
+    def model(self, folder: Path) -> str | None:
+        return self._once("model", folder, model_content)
+
+    def _once(self, kind: str, folder: Path, identity: Callable[[FileHashes, Path], T]) -> T:
+        if (kind, folder) not in self._known:
+            self._known[kind, folder] = identity(self.hashes, folder)
+        known: T = self._known[kind, folder]
+        return known
+
+    def training_parts(
+        self, intervention_dir: Path, base_model_dir: Path, source_dir: Path, kwargs: Mapping[str, Any]
+    ) -> Parts:
+        """Everything that determines a tuned model."""
+        return {
+            **self._step_parts("train", intervention_dir, kwargs),
+            "base_model": self.model(base_model_dir),
+            "distribution": self.distribution(source_dir),
+        }
+
+    def evaluation_parts(
+        self, intervention_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
+    ) -> Parts:
+        """Everything that determines an evaluation; `model` is the training step's parts, or {"files": identity}."""
+        return {
+            **self._step_parts("evaluate", intervention_dir, kwargs),
+            "model": model,
+            "distribution": self.distribution(distribution_dir),
+        }
+
+    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
+        return {
+            "contract": CONTRACT_VERSION,
+            "kind": kind,
+            **self.intervention(intervention_dir),
+            "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
+        }
 
 
 def _has_effect(name: str, value: Any) -> bool:
@@ -126,11 +139,20 @@ def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
     }
 
 
-def folder_identity(hashes: FileHashes, folder: Path, but: frozenset[str] = frozenset()) -> str | None:
-    """Hash of a model folder's files by relative name and content, documentation left out; None without a folder."""
+TRAINING_RECORD = "training_step.json"
+"""In a tuned model's folder: its parts, its fingerprint, the hash of the files and how they came to be."""
+
+_RECORDS = frozenset({TRAINING_RECORD, "genies_download.json"})
+
+
+def model_content(hashes: FileHashes, folder: Path) -> str | None:
+    """Hash of a model folder's files by relative name and content; None without a folder.
+
+    Documentation and the records of how the files came there are left out.
+    """
     if not folder.is_dir():
         return None
-    paths = [path for path in _files(folder) if path.suffix.lower() not in _DOCUMENTATION and path.name not in but]
+    paths = [path for path in _files(folder) if path.suffix.lower() not in _DOCUMENTATION and path.name not in _RECORDS]
     return _combined(hashes, folder, paths)
 
 

@@ -17,6 +17,7 @@ from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT
 from genies.harness.commands import write_commands
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision, check_inputs, decide
+from genies.harness.fingerprint import Identities
 from genies.harness.hashes import FileHashes
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
@@ -42,7 +43,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     if again:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decisions = decide(plan, request.policy(), hashes)
+    decisions = decide(plan, request.policy(), Identities(hashes))
     check_inputs(decisions, store)
     tables = plan_tables(plan, normal(request.output_path))
     if request.dry_run:

@@ -67,9 +67,11 @@ def run_tasks(
     open_numbers = {task.number for task in waiting}
     failed: set[int] = set()
     running: dict[Future[str], Task] = {}
+    # With several slots some steps wait at the launcher, so that no slot idles while this one reads and writes.
+    ahead = launcher.slots if launcher.slots == 1 else 2 * launcher.slots
     while waiting or running:
         for task in [task for task in waiting if task.needs not in open_numbers]:
-            if len(running) >= launcher.slots:
+            if len(running) >= ahead:
                 break
             waiting.remove(task)
             result = _not_to_be_started(task, run, failed, retry_failed)

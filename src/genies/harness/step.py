@@ -21,11 +21,11 @@ from genies.contract import evaluation_items, read_evaluation, train_items
 from genies.errors import BAD_INPUT, InputError
 from genies.files import write_json
 from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
-from genies.harness.fingerprint import fingerprint
+from genies.harness.fingerprint import TRAINING_RECORD, fingerprint, model_content
 from genies.harness.hashes import FileHashes
 from genies.harness.process import Outcome, last_lines, run_process
 from genies.harness.provenance import command, surroundings
-from genies.harness.store import TRAINING_RECORD, Store, evaluation_standing, model_content, model_standing
+from genies.harness.store import Store, evaluation_standing, model_standing
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def run_training(decision: TrainingDecision, run: Run, place: Place) -> Result:
                 f"it must leave what eval.py needs in --output_dir\n  log: {store.shown(log)}",
             )
         # The record is written last: a folder without it was not finished.
-        content = model_content(staging, place.hashes)
+        content = model_content(place.hashes, staging)
         record = {
             "fingerprint": mark,
             "parts": decision.parts,
@@ -122,7 +122,7 @@ def run_evaluation(decision: EvaluationDecision, run: Run, place: Place) -> Resu
         return _absent_base_model(step.title, step.model_dir, store)
     model_lock = step.model_dir if step.training else decision.targets[0].target.evaluation_file.parent
     with _locked(store.lock_file(model_lock), step.title):
-        content = model_content(step.model_dir, place.hashes)
+        content = model_content(place.hashes, step.model_dir)
         recorded = content if step.training else None
         wanted = [each for each in decision.targets if each.run]
         if not run.fresh:

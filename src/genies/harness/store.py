@@ -15,13 +15,8 @@ from typing import Any, Literal
 from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
 from genies.files import read_json
-from genies.harness.fingerprint import Parts, differences, folder_identity, unknown_parts
+from genies.harness.fingerprint import TRAINING_RECORD, Parts, differences, model_content, unknown_parts
 from genies.harness.hashes import FileHashes
-
-TRAINING_RECORD = "training_step.json"
-"""In a tuned model's folder: its parts, its fingerprint, the hash of the files and how they came to be."""
-
-_RECORDS = frozenset({TRAINING_RECORD, "genies_download.json"})
 
 State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
 
@@ -62,7 +57,7 @@ class Store:
 
     def training_staging(self, intervention: str, model_name: str, fingerprint: str) -> Path:
         """Where a training step writes; the same for every attempt at the same result, so that it may resume."""
-        return self.models_dir / ".staging" / f"{intervention}-{fingerprint[:16]}" / model_name
+        return self.models_dir / ".staging" / intervention / f"{model_name}-{fingerprint[:16]}" / model_name
 
     def evaluation_staging(self, intervention: str, model_name: str) -> Path:
         return self.results_dir / ".staging" / intervention / model_name
@@ -99,7 +94,7 @@ def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes) -> Standin
     record = training_record(model_dir)
     if record is None:
         return Standing("foreign", f"{TRAINING_RECORD} is not in the folder: not trained by this harness")
-    if record.get("content") != model_content(model_dir, hashes):
+    if record.get("content") != model_content(hashes, model_dir):
         return Standing("foreign", "its files were changed after training")
     return _compare(parts, record.get("parts"))
 
@@ -111,11 +106,6 @@ def training_record(model_dir: Path) -> dict[str, Any] | None:
     except InputError:
         return None
     return record if isinstance(record, dict) else None
-
-
-def model_content(model_dir: Path, hashes: FileHashes) -> str | None:
-    """Hash of a model folder's files, without the records of how they came there; None without a folder."""
-    return folder_identity(hashes, model_dir, _RECORDS)
 
 
 def read_stored(path: Path) -> Evaluation | None:

@@ -1,0 +1,160 @@
+"""What the harness itself costs: planning, a run with nothing to do, a step, and how well slots are used.
+
+    python benchmarks/harness.py [--json FILE]
+
+Everything runs with real subprocesses in a temporary folder; the steps do next to nothing, so that what is left is
+the harness. Figures are medians where a median makes sense, and ratios within one run where two things are compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+
+TRAIN = "import sys, time, json, os\nt = time.time()\n{work}\nprint(json.dumps([t, time.time()]))\n"
+EVAL = """import sys, time, json, os
+t = time.time()
+{work}
+args = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+for path in json.loads(args["--output_paths"]):
+    with open(path, "w") as file:
+        file.write('{{"eval_accuracy": 0.5}}')
+print(json.dumps([t, time.time()]))
+"""
+
+
+def make_project(folder: Path, distributions: int, work: str) -> None:
+    """A base model, an intervention whose steps do `work`, and small distributions."""
+    (folder / "models" / "base").mkdir(parents=True)
+    (folder / "models" / "base" / "config.json").write_text("{}")
+    stub = folder / "stub"
+    stub.mkdir()
+    (stub / "train.py").write_text(TRAIN.format(work=work))
+    (stub / "eval.py").write_text(EVAL.format(work=work))
+    example = [{"prompt": "q", "responses": {"a": 1.0, "b": 0.0}}]
+    for number in range(distributions):
+        place = folder / "distributions" / f"d{number}"
+        place.mkdir(parents=True)
+        for split in ("train", "test"):
+            (place / f"{split}.json").write_text(json.dumps(example))
+
+
+def main_job(folder: Path, shifts: list[tuple[str, str]], *options: str) -> tuple[float, float, str]:
+    """Run the main job; seconds, peak memory in MB of the harness, and what it printed."""
+    (folder / "shifts.json").write_text(json.dumps(shifts))
+    command = [sys.executable, "api/compute_generalization_metrics.py", "--base_model_dir", folder / "models/base"]
+    command += ["--intervention_dir", folder / "stub", "--baseline_intervention", folder / "stub"]
+    command += ["--target_tuned_capability_intervention", folder / "stub", "--models_dir", folder / "models"]
+    command += ["--results_dir", folder / "results", "--distributions_dir", folder / "distributions"]
+    command += [
+        "--path_to_distribution_shift_pairs",
+        folder / "shifts.json",
+        "--output_path",
+        folder / "t.csv",
+        *options,
+    ]
+    environment = {**os.environ, "GENIES_CACHE": str(folder / "cache")}
+    started = time.perf_counter()
+    done = subprocess.run([*map(str, command)], cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(done.stderr[-2000:])
+    return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, done.stdout
+
+
+def spans(folder: Path) -> list[tuple[float, float]]:
+    """Start and end of every step's own work, as the steps themselves wrote them into their logs."""
+    logs = (folder / "results" / "logs").rglob("*.log")
+    return sorted(tuple(json.loads(log.read_text().splitlines()[-1])) for log in logs)
+
+
+def busy_share(folder: Path, slots: int, seconds_each: float) -> float:
+    """Share of slot time, from the first step's start to the last one's end, in which a step was at work.
+
+    A step's work is counted from the start of its interpreter: `seconds_each` of sleep and what Python needs.
+    """
+    found = spans(folder)
+    first, last = found[0][0], max(end for _, end in found)
+    return sum(end - start for start, end in found) / ((last - first) * slots)
+
+
+def measure() -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_project(folder, 200, "")
+        names = [f"d{number}" for number in range(200)]
+        shifts = [(names[i % 200], names[(i * 7 + i // 200) % 200]) for i in range(10_000)]
+        seconds, memory, _ = main_job(folder, shifts, "--dry_run", "True")
+        figures["plan 10,000 shifts over 200 distributions, s"] = seconds
+        figures["peak memory of it, MB"] = memory
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_project(folder, 66, "")
+        listed = json.loads((ROOT / "distribution_shifts" / "all.json").read_text())
+        used = sorted(
+            {entry[key] for entry in listed for key in ("source", "target", "target_reference") if key in entry}
+        )
+        places = {each: f"d{number}" for number, each in enumerate(used)}
+        shifts = [(places[entry["source"]], places[entry["target"]]) for entry in listed]
+        first, _, said = main_job(folder, shifts)
+        steps = int(said.split(" steps run")[0].rsplit(" ", 1)[1])
+        figures["all.json with stub steps, one slot, s a step"] = first / steps
+        again, _, said = main_job(folder, shifts)
+        assert " 0 steps run" in said
+        figures["all.json again, everything there, s"] = again
+        found = spans(folder)
+        gaps = [start - end for (_, end), (start, _) in itertools.pairwise(found)]
+        figures["from a step's last line to the next one's first, median ms"] = 1000 * median(gaps)
+        bare = []
+        for _ in range(20):
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-c", "import sys, time, json, os"], check=True)
+            bare.append(time.perf_counter() - started)
+        figures["of which an interpreter's own start and end, median ms"] = 1000 * median(bare)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_project(folder, 125, "time.sleep(0.5)")
+        pairs = [(f"d{number}", f"d{number + 1}") for number in range(0, 124)] + [("d124", "d0")]
+        main_job(folder, pairs, "--slots", "2")
+        figures["steps of half a second on two slots"] = len(spans(folder))
+        figures["share of slot time at work"] = busy_share(folder, 2, 0.5)
+    walls = {}
+    for slots in (1, 2):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            make_project(folder, 4, "sum(i * i for i in range(6_000_000))")
+            pairs = [(f"d{number}", f"d{number}") for number in range(4)]
+            walls[slots], _, _ = main_job(folder, pairs, "--slots", str(slots))
+    figures["9 computing steps, wall time of two slots over one"] = walls[2] / walls[1]
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    args = parser.parse_args()
+    figures = measure()
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
+    print("| what | figure |\n|---|---:|")
+    for name, value in figures.items():
+        print(f"| {name} | {value:.3g} |")
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
