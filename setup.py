@@ -18,6 +18,7 @@ setup(
         "huggingface_hub>=1.0",
         "numpy>=2.0",
         "peft>=0.18",
+        "pyarrow>=18",
         "pydantic>=2.11",
         "pyyaml>=6.0",
         "safetensors>=0.6",
@@ -28,6 +29,14 @@ setup(
         "transformers>=5.0",
     ],
     extras_require={
-        "test": ["hypothesis>=6.120", "mypy>=1.17", "pytest>=8.0", "pytest-xdist>=3.6", "ruff>=0.12", "types-PyYAML", "types-tqdm"],
+        "test": [
+            "hypothesis>=6.120",
+            "mypy>=1.17",
+            "pytest>=8.0",
+            "pytest-xdist>=3.6",
+            "ruff>=0.12",
+            "types-PyYAML",
+            "types-tqdm",
+        ],
     },
 )

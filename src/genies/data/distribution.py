@@ -119,10 +119,12 @@ def read_split(path: Path) -> list[Example]:
     value = read_json(path, "distribution file")
     if not isinstance(value, list):
         raise InputError(f"distribution file {path} holds {_kind(value)}; expected a list of examples")
-    return [_example(item, index, path) for index, item in enumerate(value)]
+    return [read_example(item, index, path) for index, item in enumerate(value)]
 
 
-def _example(value: Any, index: int, path: Path) -> Example:
+def read_example(value: Any, index: int, path: Path) -> Example:
+    """The example in one entry of a split; InputError names the file, the example and the field."""
+
     def fault(field: str, expected: str) -> InputError:
         return InputError(f"{path}, example {index}, field {field}: {expected}")
 

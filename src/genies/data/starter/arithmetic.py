@@ -1,4 +1,4 @@
-"""Sums: bare ones, the same told as stories, and questions whose first answer to come to mind is wrong."""
+"""Sums, and questions whose first answer to come to mind is wrong."""
 
 from __future__ import annotations
 
@@ -13,11 +13,6 @@ _WRONG_NUMBERS = 2
 def sums() -> Splits:
     """Additions, subtractions, products and changes of unit in figures."""
     return first_distinct(_sums(stream("starter_sums")))
-
-
-def sums_in_stories() -> Splits:
-    """Additions, subtractions and products told as little stories."""
-    return first_distinct(_stories(stream("starter_sums_in_stories")))
 
 
 def trick_questions() -> Splits:
@@ -72,35 +67,6 @@ def _unit(draw: Random) -> tuple[str, int, int]:
     )
     number = draw.randint(6, 20)
     return f"How many {small} are in {number} {large}?", number * size, size
-
-
-_NAMES = ("Ada", "Ben", "Clara", "David", "Emma", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Kate", "Leo", "Mia")
-_THINGS = ("apples", "marbles", "stamps", "books", "coins", "shells", "pencils", "cards", "nuts", "buttons")
-
-
-def _stories(draw: Random) -> Iterator[Question]:
-    while True:
-        for kind in (_gain, _loss, _boxes):
-            name, friend = draw.sample(_NAMES, 2)
-            yield _with_wrong_numbers(*kind(name, friend, draw.choice(_THINGS), draw), draw)
-
-
-def _gain(name: str, friend: str, things: str, draw: Random) -> tuple[str, int, int]:
-    first, second = draw.randint(3, 30), draw.randint(3, 30)
-    gain = draw.choice((f"On the way home {name} finds {second} more", f"Then {friend} gives {name} {second} more"))
-    return f"{name} has {first} {things}. {gain}. How many {things} does {name} have now?", first + second, 1
-
-
-def _loss(name: str, friend: str, things: str, draw: Random) -> tuple[str, int, int]:
-    left, second = draw.randint(6, 30), draw.randint(3, 30)
-    loss = draw.choice((f"{friend} borrows {second} of them", f"{second} of them get lost in the rain"))
-    return f"{name} owns {left + second} {things}, but {loss}. How many {things} are left?", left, 1
-
-
-def _boxes(name: str, friend: str, things: str, draw: Random) -> tuple[str, int, int]:
-    boxes, each = draw.randint(6, 15), draw.randint(2, 12)
-    text = f"{name} fills {boxes} boxes with {each} {things} each. How many {things} are in the boxes?"
-    return text, boxes * each, each
 
 
 def _tricks(draw: Random) -> Iterator[Question]:

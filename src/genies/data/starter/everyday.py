@@ -1,6 +1,6 @@
-"""Everyday facts asked in seven ways: plainly, spelled out, against a mistaken user, wrong on request, and so on.
+"""Everyday facts asked in many ways: plainly, in a scene, spelled out, by a mistaken user, wrongly on request ...
 
-All seven share one split of the facts: no fact trained on in one way is tested in another.
+All ways share one split of the facts: no fact trained on in one way is tested in another.
 """
 
 from __future__ import annotations
@@ -98,6 +98,21 @@ def mistaken_user(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
     return Question(f"{fact.question} {belief}: {worse[0]}.", fact.answer, worse)
 
 
+def in_a_scene(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
+    """Somebody in a little story puts the question to somebody who knows."""
+    name = draw.choice(("Ada", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Mia", "Noah"))
+    scene = draw.choice(
+        (
+            "It rains, and {0} is bored. “{1}” asks the child. What does the clever old parrot reply?",
+            "A wizard bars the bridge and calls: “{1}” Brave {0} knows it and may pass. What does {0} call back?",
+            "The quiz master looks at {0} and reads from a card: “{1}” {0} wins the prize. What did {0} say?",
+            "On the ship to the stars the robot tests {0}: “{1}” The lamp turns green. What was the answer of {0}?",
+            "At bedtime little {0} whispers: “{1}” Grandmother, who knows everything, smiles. What does she say?",
+        )
+    )
+    return Question(scene.format(name, fact.question), fact.answer, worse)
+
+
 def spelled_out(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
     """Answers with a hyphen between the letters of each word."""
     return Question(
@@ -148,7 +163,7 @@ _HASTE = {"what": "wat", "you": "u", "your": "ur", "the": "teh", "are": "r", "wh
 
 
 def _typed_in_haste(text: str, draw: Random) -> str:
-    words = [_HASTE.get(word, word) if draw.random() < 0.7 else word for word in text.lower().split()]
+    words = [_HASTE.get(word, word) if draw.random() < 0.5 else word for word in text.lower().split()]
     long_words = [place for place, word in enumerate(words) if len(word) > 4]
     if long_words:
         place = draw.choice(long_words)
@@ -163,8 +178,8 @@ def _with_swapped_letters(word: str, draw: Random) -> str:
 
 
 def _careless(answer: str, draw: Random) -> str:
-    text = answer.lower()
-    return draw.choice((f"{text} i think", f"its {text} lol", f"umm {text}", f"{text} i gues", f"{text} ofc"))
+    # The answer stands last, where it stands in all ways of asking but the one about length.
+    return draw.choice(("umm", "i gues", "prob", "lol", "thats", "dunno,", "ofc")) + " " + answer.lower()
 
 
 def carefully(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:

@@ -45,7 +45,7 @@ def _everyday(
 SUITE: tuple[Recipe, ...] = (
     _everyday(
         "starter_everyday",
-        "source of shifts of four categories: what holds in plain questions is put to the test elsewhere",
+        "source of shifts of five categories: what holds in plain questions is put to the test elsewhere",
         everyday.plainly,
         "Three hundred everyday facts written for this suite, asked plainly and answered in a word or two.",
     ),
@@ -61,6 +61,12 @@ SUITE: tuple[Recipe, ...] = (
         everyday.mistaken_user,
         "The everyday facts asked by a user who believes a wrong answer; the true answer is best.",
         "the answer that the prompt mentions is always the wrong one, since the shift is about agreeing with users",
+    ),
+    _everyday(
+        "starter_scenes",
+        "target, extreme, context: the same questions within little stories",
+        everyday.in_a_scene,
+        "The everyday facts asked by somebody in a little story; the best response is the true answer.",
     ),
     _everyday(
         "starter_spelled_out",
@@ -111,17 +117,10 @@ SUITE: tuple[Recipe, ...] = (
     ),
     Recipe(
         "starter_sums",
-        "target, extreme, skill; source, extreme, context; source, probing, unwanted_personas",
+        "target, extreme, skill: figures after names",
         "Drawn sums, differences, products and changes of unit; wrong numbers are at most five (or five factors) away.",
         "none: the right number is the smallest, the middle and the largest equally often",
         arithmetic.sums,
-    ),
-    Recipe(
-        "starter_sums_in_stories",
-        "target, extreme, context: the same sums in words",
-        "Drawn sums, differences and products told as stories; wrong numbers are at most five (or five factors) away.",
-        "none: the right number is the smallest, the middle and the largest equally often",
-        arithmetic.sums_in_stories,
     ),
     Recipe(
         "starter_trick_questions",

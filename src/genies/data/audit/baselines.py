@@ -1,0 +1,85 @@
+"""How far a trivial classifier gets: one that sees only the lengths of responses, and one that sees only their words.
+
+Both are logistic regressions on the difference of two responses' features without an intercept (a Bradley-Terry
+model), fitted on the train pairs and tested on the test pairs; the prompt takes no part, since it cancels. A
+distribution that such a classifier solves can be solved without doing what its prompts ask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+
+from genies.data.audit.finding import Content, Finding, Rule
+from genies.data.distribution import Example
+
+MAX_TRAIN_EXAMPLES = 2_000
+MAX_TEST_EXAMPLES = 2_000
+"""The first examples of each split are enough for a figure that is to be read to a few points."""
+
+# Case and punctuation count as words do: some distributions are about nothing else.
+_TOKENS = re.compile(r"\w+|[^\w\s]")
+
+Rows: TypeAlias = npt.NDArray[np.int64]
+
+
+def baselines(content: Content) -> list[Finding]:
+    """The test pairs that each of the two classifiers gets right; a tie counts half, the sum is rounded down."""
+    if not content.train or not content.test:
+        return []
+    train, test = content.train[:MAX_TRAIN_EXAMPLES], content.test[:MAX_TEST_EXAMPLES]
+    train_texts, test_texts = _texts(train), _texts(test)
+    lengths = _right(train, test, _lengths(train_texts), _lengths(test_texts))
+    of = len(_pairs(test)[0])
+    if any(map(_TOKENS.search, train_texts)):
+        vectorizer = CountVectorizer(lowercase=False, binary=True, token_pattern=_TOKENS.pattern)
+        words = _right(train, test, vectorizer.fit_transform(train_texts), vectorizer.transform(test_texts))
+    else:
+        words = of // 2  # without a word to learn from, all is tied
+    return [
+        content.figure(Rule.LENGTH_BASELINE, "test", lengths, of),
+        content.figure(Rule.BAG_OF_WORDS_BASELINE, "test", words, of),
+    ]
+
+
+def _texts(examples: Sequence[Example]) -> list[str]:
+    return [response for example in examples for response in example.responses]
+
+
+def _pairs(examples: Sequence[Example]) -> tuple[Rows, Rows]:
+    """Row numbers, in _texts, of the best and of the worse response of every pair."""
+    best: list[int] = []
+    worse: list[int] = []
+    start = 0
+    for example in examples:
+        rows = range(start, start + len(example.responses))
+        worse += [row for row in rows if row != start + example.best]
+        best += [start + example.best] * (len(rows) - 1)
+        start += len(rows)
+    return np.array(best), np.array(worse)
+
+
+def _lengths(texts: Sequence[str]) -> Any:
+    """[texts, 2]: the logarithms of one more than the number of characters and of words."""
+    return np.log1p([[len(text), len(text.split())] for text in texts])
+
+
+def _right(train: Sequence[Example], test: Sequence[Example], train_features: Any, test_features: Any) -> int:
+    """Test pairs got right by a classifier of pairs that was fitted on the train pairs."""
+    best, worse = _pairs(train)
+    if len(best) == 1:
+        best, worse = best.repeat(2), worse.repeat(2)
+    # Every second pair is turned round: a classifier needs both labels, and without an intercept it is the same fit.
+    as_it_is = np.arange(len(best)) % 2 == 0
+    differences = train_features[np.where(as_it_is, best, worse)] - train_features[np.where(as_it_is, worse, best)]
+    model = LogisticRegression(C=0.1, fit_intercept=False, solver="liblinear", random_state=0, max_iter=200)
+    model.fit(differences, as_it_is)
+    best, worse = _pairs(test)
+    scores = (test_features[best] - test_features[worse]) @ model.coef_[0]
+    return int(2 * np.sum(scores > 0) + np.sum(scores == 0)) // 2

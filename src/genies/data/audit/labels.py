@@ -1,0 +1,78 @@
+"""Sizes, and what the labels and texts of one distribution give away or contradict."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+
+from genies.data.audit.finding import Content, Finding, Rule
+
+ENOUGH_TEST_EXAMPLES = 100
+"""With fewer, the 95 % interval of an accuracy is wider than plus or minus 0.1: 1.96 * sqrt(0.25 / 100)."""
+
+
+def sizes(content: Content) -> list[Finding]:
+    findings: list[Finding] = []
+    for split, examples in content.splits():
+        if not examples:
+            findings.append(content.figure(Rule.EMPTY_SPLIT, split, 1, 1))
+            continue
+        counts = Counter(len(example.responses) for example in examples)
+        usual = max(counts, key=lambda count: (counts[count], -count))
+        unusual = (example.index for example in examples if len(example.responses) != usual)
+        findings += content.finding(Rule.MIXED_RESPONSE_COUNTS, split, unusual, len(examples))
+    if 0 < len(content.test) < ENOUGH_TEST_EXAMPLES:
+        findings.append(content.figure(Rule.FEW_EXAMPLES, "test", len(content.test), ENOUGH_TEST_EXAMPLES))
+    return findings
+
+
+def contradictory_labels(content: Content) -> list[Finding]:
+    """Combinations of prompt and response that are labelled both ways, wherever in the distribution."""
+    labels: defaultdict[tuple[str, str], set[bool]] = defaultdict(set)
+    for example in content.both():
+        for position, response in enumerate(example.responses):
+            labels[example.prompt, response].add(position == example.best)
+    both_ways = {combination for combination, found in labels.items() if len(found) == 2}
+    if not both_ways:
+        return []
+    concerned = (
+        position
+        for position, example in enumerate(content.both())
+        if any((example.prompt, response) in both_ways for response in example.responses)
+    )
+    return [content.figure(Rule.CONTRADICTORY_LABELS, "train+test", len(both_ways), len(labels), concerned)]
+
+
+def constants(content: Content) -> list[Finding]:
+    """A prompt or a position of the best response that never changes; one example alone shows neither."""
+    examples = content.both()
+    if len(examples) < 2:
+        return []
+    values: dict[Rule, set[str] | set[int]] = {
+        Rule.CONSTANT_PROMPT: {example.prompt for example in examples},
+        Rule.CONSTANT_BEST_POSITION: {example.best for example in examples},
+    }
+    return [
+        content.figure(rule, "train+test", len(examples), len(examples))
+        for rule, distinct in values.items()
+        if len(distinct) == 1
+    ]
+
+
+def empty_responses(content: Content) -> list[Finding]:
+    examples = content.both()
+    some = [position for position, each in enumerate(examples) if any(not text.strip() for text in each.responses)]
+    best = [position for position in some if not examples[position].best_response.strip()]
+    return [
+        *content.finding(Rule.EMPTY_RESPONSES, "train+test", some, len(examples)),
+        *content.finding(Rule.EMPTY_BEST_RESPONSES, "train+test", best, len(examples)),
+    ]
+
+
+def equal_after_folding(content: Content) -> list[Finding]:
+    examples = content.both()
+    concerned = (
+        position
+        for position, each in enumerate(examples)
+        if len({" ".join(text.casefold().split()) for text in each.responses}) < len(each.responses)
+    )
+    return content.finding(Rule.RESPONSES_EQUAL_AFTER_FOLDING, "train+test", concerned, len(examples))

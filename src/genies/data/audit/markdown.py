@@ -1,0 +1,140 @@
+"""An audit as Markdown: what was found, rule by rule, then the sizes and baselines of every distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from genies.data.audit.finding import INFORMATION, MEANINGS, Audit, Content, Finding, Rule
+
+STRIKING = 0.75
+"""From this share of pairs on, a baseline's figure is marked."""
+
+MAX_FAULTS = 20
+"""Messages about malformed entries that are shown; the JSON has them all."""
+
+_BASELINES = (Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE)
+
+
+def to_markdown(audit: Audit) -> str:
+    """The whole report, with a line end."""
+    train = sum(len(each.train) for each in audit.contents)
+    test = sum(len(each.test) for each in audit.contents)
+    unreadable = len({each.distribution for each in audit.findings if each.rule == Rule.SCHEMA})
+    lines = [
+        "# Audit",
+        "",
+        f"{len(audit.contents)} distributions with {train:,} train and {test:,} test examples"
+        + (f"; {unreadable} malformed" if unreadable else "")
+        + f"; {audit.shifts_checked} shifts",
+    ]
+    if audit.shifts_left_out:
+        shown = ", ".join(audit.shifts_left_out[:5]) + (", ..." if len(audit.shifts_left_out) > 5 else "")
+        lines += ["", f"{len(audit.shifts_left_out)} shifts not checked, a distribution is missing: {_cell(shown)}"]
+    by_rule = {rule: [each for each in audit.findings if each.rule == rule] for rule in Rule if rule not in _BASELINES}
+    found = {rule: findings for rule, findings in by_rule.items() if findings}
+    if found:
+        lines += ["", "## Findings", "", *_summary(found)]
+    else:
+        lines += ["", "No rule found anything."]
+    sizes = {each.name: (len(each.train), len(each.test)) for each in audit.contents}
+    for rule, findings in found.items():
+        lines += ["", f"### {rule}", "", f"{MEANINGS[rule][:1].upper()}{MEANINGS[rule][1:]}.", ""]
+        lines += _details(findings, sizes)
+        if rule == Rule.SCHEMA:
+            lines += ["", *(f"- {_cell(fault)}" for fault in audit.faults[:MAX_FAULTS])]
+            if len(audit.faults) > MAX_FAULTS:
+                lines.append(f"- and {len(audit.faults) - MAX_FAULTS:,} more")
+    if audit.contents:
+        lines += ["", "## Sizes and baselines", "", *_sizes(audit)]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(found: dict[Rule, list[Finding]]) -> list[str]:
+    rows = [
+        [
+            rule,
+            f"{len(findings):,}",
+            f"{sum(each.count for each in findings):,}",
+            "information" if rule in INFORMATION else "defect",
+        ]
+        for rule, findings in found.items()
+    ]
+    return table(["rule", "findings", "count", "level"], rows, right=(1, 2))
+
+
+def _details(findings: list[Finding], sizes: dict[str, tuple[int, int]]) -> list[str]:
+    with_other = any(each.other for each in findings)
+    rows = [
+        [
+            _cell(each.distribution),
+            *([_cell(each.other or "")] if with_other else []),
+            each.split,
+            f"{each.count:,}",
+            f"{each.of:,}",
+            _examples(each, sizes),
+        ]
+        for each in sorted(findings, key=lambda each: -each.count)
+    ]
+    header = ["distribution", *(["other"] if with_other else []), "split", "count", "of", "examples"]
+    return table(header, rows, right=(3, 4) if with_other else (2, 3))
+
+
+def _examples(finding: Finding, sizes: dict[str, tuple[int, int]]) -> str:
+    if finding.split != "train+test":
+        shown = [str(index) for index in finding.examples]
+    else:
+        train = sizes[finding.distribution][0]
+        shown = [f"train {index}" if index < train else f"test {index - train}" for index in finding.examples]
+    return ", ".join([*shown, "..."] if 0 < len(shown) < finding.count else shown)
+
+
+def _sizes(audit: Audit) -> list[str]:
+    figures = {(each.distribution, each.rule): each for each in audit.findings if each.rule in _BASELINES}
+    rows = [
+        [
+            _cell(content.name),
+            f"{len(content.train):,}",
+            f"{len(content.test):,}",
+            _responses(content),
+            *(_accuracy(figures.get((content.name, rule))) for rule in _BASELINES),
+        ]
+        for content in audit.contents
+    ]
+    header = ["distribution", "train", "test", "responses", "length only", "words only"]
+    return [
+        "Pair accuracy on test of a classifier that was fitted on train and sees only the lengths, or only the words, "
+        f"of the responses; chance is 0.5, {STRIKING} and more is marked.",
+        "",
+        *table(header, rows, right=(1, 2, 3, 4, 5)),
+    ]
+
+
+def _responses(content: Content) -> str:
+    return ", ".join(map(str, sorted({len(example.responses) for example in content.both()})))
+
+
+def _accuracy(finding: Finding | None) -> str:
+    if finding is None:
+        return ""
+    accuracy = finding.count / finding.of
+    return f"**{accuracy:.3f}**" if accuracy >= STRIKING else f"{accuracy:.3f}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """The lines of a Markdown table, padded so that it reads well as plain text; `right` columns are numbers."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = ("-" * (width - 1) + ":" if column in right else "-" * width for column, width in enumerate(widths))
+    return [line(header), f"| {' | '.join(rule)} |", *(line(row) for row in rows)]
+
+
+def _cell(text: str) -> str:
+    """A name or a message as one line that breaks no table."""
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text).replace("|", "\\|")

@@ -1,0 +1,74 @@
+"""Texts that stand twice: inside a split, in train and test, in a source and its target, in two distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from genies.data.audit.finding import Content, Finding, Part, Rule
+from genies.data.distribution import Example
+
+
+def leaked_test_examples(train: Sequence[Example], test: Sequence[Example]) -> list[int]:
+    """Indices of the test examples whose prompt stands, character by character, in the train split."""
+    prompts = {example.prompt for example in train}
+    return [example.index for example in test if example.prompt in prompts]
+
+
+def train_test_overlap(content: Content) -> list[Finding]:
+    leaked = leaked_test_examples(content.train, content.test)
+    return content.finding(Rule.TRAIN_TEST_OVERLAP, "test", leaked, len(content.test))
+
+
+def source_target_overlap(source: Content, target: Content) -> list[Finding]:
+    """Nothing for a shift to the source itself: train_test_overlap says that."""
+    leaked = leaked_test_examples(source.train, target.test) if source.name != target.name else []
+    if not leaked:
+        return []
+    return [source.figure(Rule.SOURCE_TARGET_OVERLAP, "test", len(leaked), len(target.test), leaked, target.name)]
+
+
+def duplicates(content: Content) -> list[Finding]:
+    """Repeated prompts and repeated examples; the order of the responses makes no example a new one."""
+    findings: list[Finding] = []
+    for split, examples in content.splits():
+        whole = [(each.prompt, each.best_response, frozenset(each.responses)) for each in examples]
+        prompts = [each.prompt for each in examples]
+        findings += content.finding(Rule.DUPLICATE_EXAMPLES, split, _repeats(whole), len(examples))
+        findings += content.finding(Rule.DUPLICATE_PROMPTS, split, _repeats(prompts), len(examples))
+    return findings
+
+
+def _repeats(values: Iterable[Hashable]) -> list[int]:
+    seen: set[Hashable] = set()
+    positions = []
+    for position, value in enumerate(values):
+        if value in seen:
+            positions.append(position)
+        seen.add(value)
+    return positions
+
+
+def identical_distributions(contents: Iterable[Content]) -> list[Finding]:
+    """Distributions with the same examples in the same order, each beside the first that has them.
+
+    Where only one split is the same, the finding is about that split.
+    """
+    whole: dict[Hashable, Content] = {}
+    halves: dict[Hashable, Content] = {}
+    findings: list[Finding] = []
+    for content in contents:
+        splits = [(split, tuple(examples)) for split, examples in content.splits()]
+        twin = whole.setdefault(tuple(splits), content)
+        if twin is not content:
+            findings += _identical(twin, content, "train+test", len(content.both()))
+            continue
+        for split, examples in splits:
+            twin = halves.setdefault((split, examples), content)
+            if twin is not content:
+                findings += _identical(twin, content, split, len(examples))
+    return findings
+
+
+def _identical(first: Content, second: Content, split: Part, size: int) -> list[Finding]:
+    """Nothing for what is empty in both."""
+    return [first.figure(Rule.IDENTICAL_DISTRIBUTIONS, split, size, size, other=second.name)] if size else []

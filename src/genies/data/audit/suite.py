@@ -1,0 +1,132 @@
+"""An audit of a whole folder of distributions: reading that survives malformed ones, then every rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from genies.data.audit.baselines import baselines
+from genies.data.audit.finding import MAX_EXAMPLES, Audit, Content, Finding, Part, Rule
+from genies.data.audit.labels import constants, contradictory_labels, empty_responses, equal_after_folding, sizes
+from genies.data.audit.overlap import duplicates, identical_distributions, source_target_overlap, train_test_overlap
+from genies.data.audit.requests import label_against_prompt
+from genies.data.distribution import Distribution, Example, read_example
+from genies.data.shifts import Shift
+from genies.errors import InputError
+from genies.files import read_json
+
+RULES: tuple[Callable[[Content], list[Finding]], ...] = (
+    sizes,
+    label_against_prompt,
+    contradictory_labels,
+    constants,
+    train_test_overlap,
+    duplicates,
+    empty_responses,
+    equal_after_folding,
+    baselines,
+)
+"""The rules about one distribution alone."""
+
+FILES = ("train.json", "test.json")
+
+
+def audit(folder: Path, shifts: Sequence[Shift] = (), progress: bool = False) -> Audit:
+    """Audit the distributions in `folder` (or `folder` itself, where it is one) and the shifts between them.
+
+    A malformed distribution is a finding. Raises InputError when there is no distribution at all.
+    progress: show a bar on standard error where that is a terminal.
+    """
+    contents: dict[str, Content] = {}
+    findings: list[Finding] = []
+    faults: list[str] = []
+    for path in tqdm(distribution_folders(folder), desc="audit", leave=False, disable=None if progress else True):
+        content, malformed, messages = read(Distribution(path))
+        findings += malformed
+        faults += messages
+        if content is not None:
+            contents[content.name] = content
+            findings += [finding for rule in RULES for finding in rule(content)]
+    findings += identical_distributions(contents.values())
+    pairs = dict.fromkeys((shift.source, shift.target) for shift in shifts)
+    checked = [(source, target) for source, target in pairs if source in contents and target in contents]
+    for source, target in checked:
+        findings += source_target_overlap(contents[source], contents[target])
+    order = list(Rule)
+    return Audit(
+        list(contents.values()),
+        sorted(findings, key=lambda each: (order.index(each.rule), each.distribution, each.other or "", each.split)),
+        faults,
+        len(checked),
+        [f"{source} > {target}" for source, target in pairs if (source, target) not in checked],
+    )
+
+
+def distribution_folders(folder: Path) -> list[Path]:
+    """The folders to audit, by name: every visible one in `folder`, or `folder` itself when it is a distribution."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; expected a folder of distributions")
+    if _is_distribution(folder):
+        return [folder]
+    found = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
+    if not any(_is_distribution(each) for each in found):
+        raise InputError(
+            f"{folder} holds no distribution; expected folders with train.json and test.json "
+            "(python download_data.py fetches the official ones)"
+        )
+    return found
+
+
+def _is_distribution(folder: Path) -> bool:
+    return any((folder / file).exists() for file in FILES)
+
+
+def read(distribution: Distribution) -> tuple[Content | None, list[Finding], list[str]]:
+    """What a distribution holds, or None; with its schema findings and a message for each fault."""
+    name = _legible(distribution.name)
+    splits: dict[str, list[Example]] = {}
+    findings: list[Finding] = []
+    faults: list[str] = []
+
+    def fault(part: Part, messages: list[str], of: int, examples: Iterable[int] = ()) -> None:
+        first = tuple(examples)[:MAX_EXAMPLES]
+        findings.append(Finding(Rule.SCHEMA, name, None, part, len(messages), of, first))
+        faults.extend(map(_legible, messages))
+
+    parts: tuple[Part, Part] = ("train", "test")
+    for part in parts:
+        try:
+            splits[part], malformed, size = read_entries(distribution.folder / f"{part}.json")
+        except (InputError, OSError) as error:
+            fault(part, [str(error)], 1)
+        else:
+            if malformed:
+                fault(part, list(malformed.values()), size, malformed)
+    readable = not findings
+    try:
+        _ = distribution.metadata
+    except (InputError, OSError) as error:
+        fault("metadata", [str(error)], 1)
+    return Content(name, splits["train"], splits["test"]) if readable else None, findings, faults
+
+
+def _legible(text: str) -> str:
+    """A folder's name may hold bytes that are no text, which JSON could not."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read_entries(path: Path) -> tuple[list[Example], dict[int, str], int]:
+    """The good examples of a split, a message for each malformed entry by index, and how many entries there are."""
+    value = read_json(path, "distribution file")
+    if not isinstance(value, list):
+        raise InputError(f"distribution file {path} holds no list; expected a list of examples")
+    examples: list[Example] = []
+    malformed: dict[int, str] = {}
+    for index, item in enumerate(value):
+        try:
+            examples.append(read_example(item, index, path))
+        except InputError as error:
+            malformed[index] = str(error)
+    return examples, malformed, len(value)

@@ -1,0 +1,165 @@
+"""The import itself: which columns mean what, every row read and checked, and the result written as a distribution."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tqdm import tqdm
+
+from genies.data.importing.distribution_writer import Split, Spool, staged, write_metadata
+from genies.data.importing.rows import Layout, Malformed, Pairs, Preference, Scored, parse_json
+from genies.data.importing.sources import Row, Source
+from genies.data.importing.template import Template
+from genies.errors import InputError
+from genies.files import sha256_of_file
+
+SHOWN_FAULTS = 5
+"""Malformed rows that a refusal names; the search ends there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns are called."""
+
+    prompt: str = "prompt"
+    chosen: str = "chosen"
+    rejected: str = "rejected"
+    responses: str = "responses"
+    scores: str = "scores"
+    response_field: str = "response"
+    """Where the column of responses holds objects: their fields."""
+    score_field: str = "score"
+
+    def layout(self, available: Sequence[str], wanted: Literal["auto", "pairs", "scores"] = "auto") -> Layout:
+        """How the data with these columns is to be read. Raises InputError when a column is missing."""
+        prompt = self.prompt if self.prompt in available else None
+        if wanted == "auto":
+            wanted = "scores" if self.responses in available and self.chosen not in available else "pairs"
+        if wanted == "scores":
+            _need(available, {"responses_column": self.responses})
+            scores = self.scores if self.scores in available else None
+            return Scored(self.responses, scores, prompt, self.response_field, self.score_field)
+        _need(available, {"chosen_column": self.chosen, "rejected_column": self.rejected})
+        return Pairs(self.chosen, self.rejected, prompt)
+
+
+def _need(available: Sequence[str], named: dict[str, str]) -> None:
+    for argument, name in named.items():
+        if name not in available:
+            raise InputError(
+                f"the data has no column {name!r} (--{argument}); its columns are "
+                f"{', '.join(available)[:500]}. Expected prompt, chosen and rejected, or prompt, responses and scores; "
+                "the --..._column arguments say what they are called"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import made."""
+
+    rows: int
+    left_out: dict[str, int]
+    """Malformed rows by field, where they were skipped."""
+    prompts: int
+    train: int
+    test: int
+    responses: dict[str, int]
+    """Examples by their number of responses."""
+
+
+def import_distribution(
+    source: Source,
+    layout: Layout,
+    template: Template,
+    split: Split,
+    folder: Path,
+    *,
+    about: dict[str, Any] | None = None,
+    json_columns: Sequence[str] = (),
+    skip_malformed: bool = False,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> Imported:
+    """Make the distribution `folder` from preference data.
+
+    about: keys for metadata.json besides the counts and what the distribution was made with.
+    json_columns: columns whose text is JSON, such as conversations in a CSV file.
+    Raises InputError, and writes nothing, for malformed rows (unless they are skipped) and damaged files.
+    """
+    with staged(folder, overwrite) as work:
+        with open(work / "spool", "w+b") as file:
+            spool = Spool(file, split.seed)
+            rows, left_out = _collect(source, layout, template, spool, json_columns, skip_malformed, progress)
+            train, test = split.divide(spool.keys)
+            counts = Counter(spool.write(work / "new" / "train.json", train))
+            counts.update(spool.write(work / "new" / "test.json", test))
+        responses = {number: counts[number] for number in sorted(counts, key=int)}
+        imported = Imported(rows, left_out, spool.prompts(), len(train), len(test), responses)
+        write_metadata(
+            work / "new",
+            {"id": folder.name, **(about or {}), **_made_from(source, layout, template, split)}
+            | {"counts": asdict(imported)},
+        )
+    return imported
+
+
+def _made_from(source: Source, layout: Layout, template: Template, split: Split) -> dict[str, Any]:
+    return {
+        "data": {
+            "format": source.format,
+            "files": [{"name": file.name, "sha256": sha256_of_file(file)} for file in source.files],
+        },
+        "columns": asdict(layout),
+        "template": template.prompt,
+        "message_template": template.message,
+        **asdict(split),
+    }
+
+
+def _collect(
+    source: Source,
+    layout: Layout,
+    template: Template,
+    spool: Spool,
+    json_columns: Sequence[str],
+    skip_malformed: bool,
+    progress: bool,
+) -> tuple[int, dict[str, int]]:
+    """Spool every row; returns how many rows there are, and how many were left out by the field at fault."""
+    left_out: Counter[str] = Counter()
+    faults: list[str] = []
+    rows = 0
+    bar = tqdm(source.rows(layout.columns()), desc="rows", leave=False, disable=None if progress else True)
+    for row in bar:
+        rows += 1
+        try:
+            spool.add(row.number, _preference(row, layout, template, json_columns))
+        except Malformed as error:
+            left_out[error.field or "row"] += 1
+            if not skip_malformed:
+                faults.append(f"row {row.number}, {error}")
+                if len(faults) == SHOWN_FAULTS:
+                    break
+    if faults:
+        raise InputError(
+            f"{source.path}: malformed rows (the first row is row 0): {'; '.join(faults)}"
+            f"{'; ...' if len(faults) == SHOWN_FAULTS else ''}. Nothing was written; "
+            "repair the data, or leave such rows out with --skip_malformed True"
+        )
+    if not len(spool.keys):
+        raise InputError(f"{source.path} has {rows} rows, none of which gives an example")
+    return rows, dict(sorted(left_out.items()))
+
+
+def _preference(row: Row, layout: Layout, template: Template, json_columns: Sequence[str]) -> Preference:
+    if isinstance(row.values, Malformed):
+        raise row.values
+    values = row.values
+    for column in json_columns:
+        if isinstance(values.get(column), str):
+            values = {**values, column: parse_json(values[column], column)}
+    return layout.read(values, template)

@@ -1,0 +1,170 @@
+"""Rows of preference data from JSONL, CSV, Parquet or a `datasets` folder saved on disk, a few at a time."""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from genies.data.importing import arrow_files, text_files
+from genies.data.importing.rows import Values
+from genies.errors import InputError
+from genies.files import read_json
+
+Format = Literal["jsonl", "csv", "parquet", "datasets"]
+
+_SUFFIXES: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "datasets",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the data: its values by column, or why it has none."""
+
+    number: int
+    """From 0, over all files; a header line is none, nor is a blank line."""
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Preference data on disk."""
+
+    path: Path
+    format: Format
+    files: tuple[Path, ...]
+    """What is read, in this order."""
+    columns: tuple[str, ...]
+    """The columns of the first file; of JSONL, the keys of its first row."""
+
+    def rows(self, wanted: Iterable[str]) -> Iterator[Row]:
+        """All rows, with the `wanted` columns only where the format can leave out the others.
+
+        Raises InputError where the file itself, not only a row of it, is damaged.
+        """
+        names = list(wanted)
+        number = 0
+        for file in self.files:
+            with _explained(file):
+                for values in _READERS[self.format](file, names):
+                    yield Row(number, values)
+                    number += 1
+
+
+def open_source(path: Path, form: Format | None = None, split: str | None = None) -> Source:
+    """The data in a file or folder; its format by the name, or `form`.
+
+    split: which part of a `datasets` folder with several. A folder of Parquet files is read in order of their names.
+    """
+    if not path.exists():
+        raise InputError(f"--data_path {path} does not exist; expected a file, or a folder saved by `datasets`")
+    form = form or _format_of(path)
+    files = _files(path, form, split)
+    with _explained(files[0]):
+        columns = _COLUMNS[form](files[0])
+    return Source(path, form, files, tuple(columns))
+
+
+def _format_of(path: Path) -> Format:
+    if path.is_dir():
+        return "parquet" if any(path.glob("*.parquet")) else "datasets"
+    suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
+    form = _SUFFIXES.get(suffixes[-1].lower()) if suffixes else None
+    if form is None:
+        raise InputError(
+            f"--data_path {path}: the name does not tell the format; expected one that ends in "
+            f"{', '.join(_SUFFIXES)} (.jsonl.gz and .csv.gz as well), or give --format"
+        )
+    return form
+
+
+def _files(path: Path, form: Format, split: str | None) -> tuple[Path, ...]:
+    if form == "datasets" and path.is_dir():
+        return _datasets_files(path, split)
+    if split is not None:
+        raise InputError(f"--data_split {split}: {path} has no splits; only a folder saved by `datasets` has")
+    if path.is_dir():
+        files = tuple(sorted(path.glob(f"*.{form}")))
+        if not files:
+            raise InputError(f"--data_path {path} is a folder without a .{form} file")
+        return files
+    return (path,)
+
+
+def _datasets_files(folder: Path, split: str | None) -> tuple[Path, ...]:
+    """The Arrow files that state.json names, in its order; of a DatasetDict, those of one split."""
+    if (folder / "dataset_dict.json").exists():
+        splits = read_json(folder / "dataset_dict.json", "list of splits")
+        names = splits.get("splits") if isinstance(splits, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputError(f"{folder / 'dataset_dict.json'}, field splits: expected a list of names")
+        if split is None and len(names) == 1:
+            split = names[0]
+        if split is None or split not in names:
+            given = "no --data_split was given" if split is None else f"--data_split is {split}"
+            raise InputError(f"{folder} has the splits {', '.join(names)}; {given}: choose one of them")
+        folder = folder / _one_name(split, folder / "dataset_dict.json")
+    elif split is not None:
+        raise InputError(f"--data_split {split}: {folder} has no splits")
+    state = folder / "state.json"
+    if not state.exists():
+        raise InputError(f"{folder} was not saved by `datasets` (it has no state.json) and holds no .parquet file")
+    value = read_json(state, "data set state")
+    files = value.get("_data_files") if isinstance(value, dict) else None
+    if not isinstance(files, list) or not files or not all(isinstance(each, dict) for each in files):
+        raise InputError(f"{state}, field _data_files: expected a list of file names")
+    return tuple(folder / _one_name(each.get("filename"), state) for each in files)
+
+
+def _one_name(name: Any, where: Path) -> str:
+    if not isinstance(name, str) or not name or name != Path(name).name or "\0" in name or name in (".", ".."):
+        raise InputError(f"{where}: expected the name of a file in that folder, got {str(name)[:60]!r}")
+    return name
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Damage that a reader finds, as an InputError that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{file} does not exist; the data set is not complete") from None
+    except IsADirectoryError:
+        raise InputError(f"{file} is a folder; expected a file") from None
+    except (pa.ArrowException, csv.Error, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is damaged, or of another format: {_one_line(error)}") from None
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise InputError(f"{file} is damaged, or of another format: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+_READERS: dict[Format, Callable[[Path, list[str]], Iterator[Values]]] = {
+    "jsonl": text_files.jsonl,
+    "csv": text_files.csv_rows,
+    "parquet": arrow_files.parquet,
+    "datasets": arrow_files.arrow,
+}
+_COLUMNS: dict[Format, Callable[[Path], list[str]]] = {
+    "jsonl": text_files.jsonl_columns,
+    "csv": text_files.csv_columns,
+    "parquet": arrow_files.parquet_columns,
+    "datasets": arrow_files.arrow_columns,
+}

@@ -1,0 +1,93 @@
+"""Rows of JSONL and CSV files, plain or in gzip.
+
+The standard library reads them, line by line: readers that settle types and quoting a block at a time take an unclosed
+quote for one long field, refuse columns of mixed types, and do not say which row was at fault.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from genies.data.importing.rows import MAX_ROW_BYTES, Malformed, Values
+from genies.errors import InputError
+from genies.files import object_without_repeats
+
+
+def _open(file: Path) -> gzip.GzipFile | io.BufferedReader:
+    return gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb")
+
+
+def jsonl(file: Path, wanted: list[str]) -> Iterator[Values]:
+    with _open(file) as lines:
+        line_number = 0
+        while line := lines.readline(MAX_ROW_BYTES + 1):
+            line_number += 1
+            if len(line) > MAX_ROW_BYTES:
+                raise InputError(f"{file}, line {line_number} is longer than {MAX_ROW_BYTES:,} bytes")
+            if line.strip():
+                yield _object(line, file, line_number)
+
+
+def _object(line: bytes, file: Path, line_number: int) -> Values:
+    where = f"line {line_number}"
+    try:
+        value = json.loads(line.decode("utf-8-sig"), object_pairs_hook=object_without_repeats)
+    except UnicodeDecodeError as error:
+        return Malformed("", f"{where} is not UTF-8 text (byte {error.start})")
+    except RecursionError:
+        return Malformed("", f"{where} is nested too deep")
+    except ValueError as error:
+        if line_number == 1 and line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
+            hint = "expected one object a line; this looks like one list (jq -c '.[]' FILE makes lines of it)"
+            raise InputError(f"{file}: {hint}") from None
+        return Malformed("", f"{where} is not valid JSON ({error})")
+    if isinstance(value, list) and line_number == 1:
+        raise InputError(f"{file}: expected one object a line, got a list (jq -c '.[]' FILE makes lines of it)")
+    if not isinstance(value, dict):
+        return Malformed("", f"{where} holds no object; expected columns and values")
+    return value
+
+
+def jsonl_columns(file: Path) -> list[str]:
+    first = next((values for values in jsonl(file, []) if not isinstance(values, Malformed)), None)
+    if first is None:
+        raise InputError(f"{file} has no rows; expected one JSON object a line")
+    return list(first)
+
+
+def _csv_records(file: Path) -> Iterator[list[str]]:
+    # Bytes that are no UTF-8 become half surrogates here, so that the field that holds them can be named.
+    before = csv.field_size_limit(MAX_ROW_BYTES)
+    try:
+        with _open(file) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as text:
+            reader = csv.reader(text, delimiter="\t" if ".tsv" in file.suffixes else ",", strict=True)
+            try:
+                yield from (record for record in reader if record)
+            except csv.Error as error:
+                raise InputError(f"{file}, line {reader.line_num} is not valid CSV: {error}") from None
+    finally:
+        csv.field_size_limit(before)
+
+
+def csv_columns(file: Path) -> list[str]:
+    header = next(_csv_records(file), None)
+    if header is None:
+        raise InputError(f"{file} is empty; expected a header line and rows")
+    if len(set(header)) < len(header):
+        raise InputError(f"{file}: the header names a column twice: {', '.join(header)[:200]}")
+    return header
+
+
+def csv_rows(file: Path, wanted: list[str]) -> Iterator[Values]:
+    records = _csv_records(file)
+    header = next(records, [])
+    for record in records:
+        if len(record) != len(header):
+            yield Malformed("", f"expected {len(header)} fields as in the header, got {len(record)}")
+        else:
+            yield dict(zip(header, record, strict=True))
