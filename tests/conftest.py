@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,3 +49,28 @@ def tiny_model(tiny_model_dir: Callable[..., Path]) -> Callable[..., Any]:
         return made[family, tokenizer]
 
     return model
+
+
+@pytest.fixture(scope="session")
+def official_distributions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the 66 official distributions and nothing else; skips where they are not to be had.
+
+    Taken from GENIES_OFFICIAL_DISTRIBUTIONS, an unpacked folder, else from the archive in the folder `shared` beside
+    the project (GENIES_SHARED names another), else from what download_data.py left in distributions/.
+    """
+    root = Path(__file__).resolve().parents[1]
+    given = os.environ.get("GENIES_OFFICIAL_DISTRIBUTIONS")
+    shared = Path(os.environ.get("GENIES_SHARED", root.parent / "shared"))
+    archive = shared / "data" / "genies-datasets.tar.xz"
+    folder = tmp_path_factory.mktemp("official")
+    if given is None and archive.is_file():
+        command = [sys.executable, "download_data.py", "--archive", str(archive), "--distributions_dir", str(folder)]
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+        return folder
+    here = Path(given or root / "distributions")
+    for each in here.iterdir():
+        if each.is_dir() and not each.name.startswith(("starter_", ".")):
+            (folder / each.name).symlink_to(each.resolve())
+    if not (folder / "us_history_textbook").exists():
+        pytest.skip(f"the official distributions are not in {here}, nor is their archive {archive}")
+    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -13,26 +12,16 @@ from genies.data.audit.suite import audit
 from genies.data.shifts import read_shifts
 
 PROJECT = Path(__file__).resolve().parents[2]
-OFFICIAL = Path(os.environ.get("GENIES_OFFICIAL_DISTRIBUTIONS") or PROJECT / "distributions")
-KNOWN = ("alpaca_mmlu", "biology_with_literary_style", "reward_seeking", "us_history_textbook")
 
-pytestmark = pytest.mark.skipif(
-    not all((OFFICIAL / name / "train.json").is_file() for name in KNOWN),
-    reason="the official distributions are not there (python download_data.py, or GENIES_OFFICIAL_DISTRIBUTIONS)",
-)
+pytestmark = pytest.mark.xdist_group("official")  # the audit is made once
 
 
 @pytest.fixture(scope="module")
-def official(tmp_path_factory: pytest.TempPathFactory) -> Audit:
-    # The starter suite may lie beside the official distributions: link to those alone.
-    folder = tmp_path_factory.mktemp("official")
-    for each in OFFICIAL.iterdir():
-        if each.is_dir() and not each.name.startswith(("starter_", ".")):
-            (folder / each.name).symlink_to(each.resolve())
+def official(official_distributions: Path) -> Audit:
     shifts = [
         shift for name in ("all.json", "GENIES.json") for shift in read_shifts(PROJECT / "distribution_shifts" / name)
     ]
-    return audit(folder, shifts)
+    return audit(official_distributions, shifts)
 
 
 def by_distribution(official: Audit, rule: Rule) -> dict[str, Finding]:

@@ -1,9 +1,5 @@
 import json
-import os
 import random
-import shutil
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +11,6 @@ from genies.data.shifts import folders, read_shifts, resolve
 from genies.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("GENIES_SHARED") or PROJECT.parent / "shared")
-ARCHIVE = SHARED / "data" / "genies-datasets.tar.xz"
 GOOD = {"prompt": "2 + 2 = ", "responses": {"4": 1.0, "5": 0.0}}
 
 
@@ -233,25 +227,9 @@ def test_whatever_a_split_holds_it_is_read_or_refused_with_a_message(tmp_path_fa
 # The official data
 
 
-@pytest.fixture(scope="module")
-def official(tmp_path_factory) -> Iterator[Path]:
-    """The folder of the official distributions: downloaded, or unpacked from the archive."""
-    installed = Path(os.environ.get("GENIES_DISTRIBUTIONS") or PROJECT / "distributions")
-    if (installed / "us_history_textbook").is_dir():
-        yield installed
-        return
-    if not ARCHIVE.exists():
-        pytest.skip(f"the official data is neither in {installed} (python download_data.py) nor in {ARCHIVE}")
-    folder = tmp_path_factory.mktemp("official")
-    with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(folder, filter="data")
-    yield folder / "distributions"
-    shutil.rmtree(folder)
-
-
-def test_the_official_distributions_are_read_whole(official) -> None:
-    starter = {path for path in official.iterdir() if path.name.startswith("starter_")}
-    distributions = [Distribution(path) for path in sorted(official.iterdir()) if path.is_dir() and path not in starter]
+def test_the_official_distributions_are_read_whole(official_distributions: Path) -> None:
+    folders = [path for path in sorted(official_distributions.iterdir()) if not path.name.startswith(".")]
+    distributions = [Distribution(path) for path in folders]
     assert len(distributions) == 66
     assert sum(len(each.train) for each in distributions) == 45_237
     assert sum(len(each.test) for each in distributions) == 18_996
@@ -263,6 +241,10 @@ def test_the_official_distributions_are_read_whole(official) -> None:
         assert isinstance(each.metadata, dict)
 
 
-def test_every_name_in_the_shift_files_is_an_official_distribution(official) -> None:
-    names = folders(read_shifts(PROJECT / "distribution_shifts" / "all.json"), official)
-    assert all((resolve(name, official) / split).is_file() for name in names for split in ("train.json", "test.json"))
+def test_every_name_in_the_shift_files_is_an_official_distribution(official_distributions: Path) -> None:
+    names = folders(read_shifts(PROJECT / "distribution_shifts" / "all.json"), official_distributions)
+    assert all(
+        (resolve(name, official_distributions) / split).is_file()
+        for name in names
+        for split in ("train.json", "test.json")
+    )
