@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import difflib
+import inspect
 import json
 import sys
 import types
@@ -189,7 +190,7 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
 def help_text(model: type[BaseModel]) -> str:
     """The `--help` page: the model's docstring, then every argument with its default and its field doc."""
     parser = argparse.ArgumentParser(
-        description=model.__doc__,
+        description=inspect.cleandoc(model.__doc__ or ""),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
         usage=f"python {sys.argv[0]} --name value ...".replace("%", "%%") if sys.argv[0] else None,

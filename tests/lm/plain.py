@@ -34,6 +34,6 @@ def plain_log_probability(folder: Path, ids: Sequence[int], response: Sequence[i
 
 @torch.inference_mode()
 def plain_hidden_states(folder: Path, ids: Sequence[int]) -> np.ndarray:
-    """Hidden states at the last token after each block but the last (whose norm transformers applies): [blocks, width]."""
+    """Hidden states [blocks, width] at the last token, after each block but the last, which transformers norms."""
     states = plain_network(folder)(torch.tensor([list(ids)]), output_hidden_states=True).hidden_states
     return torch.stack([state[0, -1] for state in states[1:-1]]).numpy()

@@ -133,7 +133,10 @@ def test_an_encoder_decoder_is_no_decoder(folder):
 def test_remote_code_is_not_run(folder):
     (folder / "modeling_evil.py").write_text("raise SystemExit('ran')")
     config = json.loads((folder / "config.json").read_text())
-    config |= {"model_type": "evil", "auto_map": {"AutoConfig": "modeling_evil.C", "AutoModelForCausalLM": "modeling_evil.M"}}
+    config |= {
+        "model_type": "evil",
+        "auto_map": {"AutoConfig": "modeling_evil.C", "AutoModelForCausalLM": "modeling_evil.M"},
+    }
     (folder / "config.json").write_text(json.dumps(config))
     assert "model folder" in message(folder)
 

@@ -66,7 +66,9 @@ def test_texts_score_as_one_plain_forward_each(family, tokenizer, tiny_model, ti
     sequences = encode(model.tokenizer, TEXTS)
     totals, _ = response_log_probabilities(model, sequences)
     folder = tiny_model_dir(family, tokenizer)
-    assert totals == pytest.approx([plain_log_probability(folder, each.ids, each.response) for each in sequences], abs=1e-4)
+    assert totals == pytest.approx(
+        [plain_log_probability(folder, each.ids, each.response) for each in sequences], abs=1e-4
+    )
 
 
 def test_sentencepiece_texts_score_as_plain(tiny_model, tiny_model_dir):
@@ -74,7 +76,9 @@ def test_sentencepiece_texts_score_as_plain(tiny_model, tiny_model_dir):
     sequences = encode(model.tokenizer, TEXTS)
     totals, _ = response_log_probabilities(model, sequences)
     folder = tiny_model_dir("llama", "metaspace")
-    assert totals == pytest.approx([plain_log_probability(folder, each.ids, each.response) for each in sequences], abs=1e-4)
+    assert totals == pytest.approx(
+        [plain_log_probability(folder, each.ids, each.response) for each in sequences], abs=1e-4
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

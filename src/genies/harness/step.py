@@ -196,7 +196,7 @@ def _start(argv: list[str], log: Path, run: Run, place: Place) -> Outcome:
     return run_process(
         argv,
         working_dir=run.store.root,
-        environment=_environment(run, place),
+        environment=step_environment(run.threads, place.gpu),
         log_file=log,
         timeout=run.timeout,
         verbose=run.verbose,
@@ -204,14 +204,17 @@ def _start(argv: list[str], log: Path, run: Run, place: Place) -> Outcome:
     )
 
 
-def _environment(run: Run, place: Place) -> dict[str, str]:
-    """The user's environment, with output unbuffered so that logs are whole, and no model hub: steps stay off line."""
+def step_environment(threads: int | None = None, gpu: str | None = None) -> dict[str, str]:
+    """The user's environment, with output unbuffered so that logs are whole, and no model hub: steps stay off line.
+
+    threads: processor threads (default: all cores). gpu: the one GPU to be seen (default: all).
+    """
     defaults = {
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(run.threads or os.cpu_count() or 1),
+        "OMP_NUM_THREADS": str(threads or os.cpu_count() or 1),
     }
-    pinned = {} if place.gpu is None else {"CUDA_VISIBLE_DEVICES": place.gpu}
+    pinned = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1", **pinned}
 
 

@@ -17,7 +17,7 @@ from genies.lm.capability import is_out_of_memory
 from genies.lm.model import LanguageModel
 from genies.lm.packing import Row, pack, plan_rows
 
-DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
+DEFAULT_BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
 """Tokens in one forward pass: below, matrices are too small to be fast; above, a pass only takes more memory."""
 
 

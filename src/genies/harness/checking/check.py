@@ -1,0 +1,197 @@
+"""Check an intervention: three rounds of two runs each, and more only to find out what a failed run stumbled over."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from genies.command_line import Arguments
+from genies.contract import check_kwargs
+from genies.errors import InputError
+from genies.harness.checking.bad_input import judge_bad_input
+from genies.harness.checking.evaluating import judge_evaluation, paths_fail
+from genies.harness.checking.report import Verdict, failed, ok, skipped, to_text
+from genies.harness.checking.runs import Ran, Runs
+from genies.harness.decide import check_script
+from genies.harness.request import intervention_folder, named_folder
+from genies.harness.store import Store
+
+CHECKS = (
+    "train.py runs",
+    "eval.py runs",
+    "several distributions",
+    "valid evaluations",
+    "figures of pairs",
+    "2 to 4 responses",
+    "source as target",
+    "paths",
+    "same figures again",
+    "order of responses",
+    "nothing else written",
+    "malformed distribution",
+    "missing distribution",
+)
+"""In the order of the report."""
+
+_STRAYS_SHOWN = 8
+
+
+class CheckRequest(Arguments):
+    """Check that an intervention honours the contract: on a made two-layer model and made distributions, in a minute.
+
+    Example:
+      python api/check_intervention.py src/interventions/mms
+
+    The first argument may be the folder of the intervention instead of --intervention_dir. The exit status is 0 when
+    all is well, 1 when a check failed; then the logs are kept and each failure says what to change.
+    """
+
+    intervention_dir: Path
+    """Folder of the intervention: train.py and eval.py."""
+    base_model_dir: Path | None = None
+    """Folder of the untuned model to use (default: a made one of two layers)."""
+    train_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Arguments for train.py, as '{"seed": 1}'."""
+    eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Arguments for eval.py."""
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 120.0
+    """Seconds one run of a script may take."""
+
+
+def check_intervention(request: CheckRequest, root: Path) -> int:
+    """Check the intervention, print the report, and return the exit status: 0, or 1 when a check failed.
+
+    `root` is the project root, the scripts' working directory. Raises InputError for folders that are not there.
+    """
+    check_kwargs("train_kwargs", request.train_kwargs)
+    check_kwargs("eval_kwargs", request.eval_kwargs)
+    store = Store(root, root / "models", root / "results")
+    intervention = intervention_folder(request.intervention_dir, root, "intervention_dir")
+    for script in ("train.py", "eval.py"):
+        check_script(intervention / script, store)
+    base_model = None if request.base_model_dir is None else named_folder(request.base_model_dir, "base_model_dir")
+    if base_model is not None and not base_model.is_dir():
+        raise InputError(
+            f"model folder {store.shown(base_model)} does not exist; name another with --base_model_dir, "
+            "or leave it out: a made model is used"
+        )
+    started = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="genies-check-")).resolve()
+    try:
+        runs = Runs(intervention, root, folder, base_model, request.timeout, request.train_kwargs, request.eval_kwargs)
+        try:
+            verdicts = judge(runs)
+        finally:
+            runs.close()
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    print(f"{store.shown(intervention)} against the contract, {time.monotonic() - started:.0f} s\n")
+    print(to_text(verdicts), end="")
+    return _conclude(verdicts, folder)
+
+
+def _conclude(verdicts: list[Verdict], folder: Path) -> int:
+    states = [verdict.state for verdict in verdicts]
+    if "FAILED" not in states:
+        shutil.rmtree(folder, ignore_errors=True)
+        print("\nIt honours the contract.")
+        return 0
+    left_out = f", {states.count('skipped')} skipped for it" if "skipped" in states else ""
+    print(f"\n{states.count('FAILED')} of {len(states)} checks failed{left_out}.")
+    print(f"The logs and all that was given to the scripts lie in {folder}; delete it when you are done.")
+    return 1
+
+
+@dataclass
+class Findings:
+    """The verdicts as they come; what is not found out is skipped, for a reason."""
+
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+    def add(self, verdict: Verdict) -> None:
+        """Keep a verdict, unless the check failed before."""
+        known = self.verdicts.get(verdict.check)
+        if known is None or known.state != "FAILED":
+            self.verdicts[verdict.check] = verdict
+
+    def in_order(self, why: str) -> list[Verdict]:
+        return [self.verdicts.get(check, skipped(check, why)) for check in CHECKS]
+
+
+def judge(runs: Runs) -> list[Verdict]:
+    """Run the scripts and return a verdict for every check, in the order of CHECKS."""
+    findings = Findings()
+    why = _judge_runs(runs, findings)
+    if runs.strays:
+        shown = runs.strays[:_STRAYS_SHOWN]
+        more = len(runs.strays) - len(shown)
+        findings.add(
+            failed(
+                "nothing else written",
+                expected="train.py changes only what is in --output_dir, and eval.py writes only --output_paths",
+                came="\n".join([*shown, *([f"and {more} more"] if more else [])]),
+                log=None,
+                change="write into --output_dir what eval.py needs, and what nobody needs into a temporary folder "
+                "(tempfile); the model folder, the distributions, the scripts' own folder and the working directory "
+                "are shared by runs that go on at the same time",
+            )
+        )
+    elif findings.verdicts["train.py runs"].state == "ok":
+        findings.add(ok("nothing else written", "inputs, own folder and working directory are as they were"))
+    return findings.in_order(why)
+
+
+def _judge_runs(runs: Runs, findings: Findings) -> str:
+    """Verdicts of all but the strays; the reason why those that are still missing are."""
+    plain, awkward = runs.project.plain, runs.project.awkward
+    usual, unusual = runs.train((plain, "source"), (awkward, "source"))
+    if usual.outcome.timed_out:
+        findings.add(_train_fails(usual, runs.train_kwargs))
+        return "train.py does not run"
+    if not usual.succeeded:
+        easy, easy_unusual = runs.train((plain, "two"), (awkward, "two"))
+        if not easy.succeeded:
+            findings.add(_train_fails(usual, runs.train_kwargs))
+            return "train.py does not run"
+        findings.add(
+            failed(
+                "2 to 4 responses",
+                expected="train.py takes a source whose examples have 2 to 4 responses; "
+                "it does take one whose examples have 2",
+                came=usual.describe(),
+                log=usual.log,
+                change="exactly one response of an example has the value 1.0, and there may be several others: "
+                "take one of them for each example, or all",
+            )
+        )
+        usual, unusual = easy, easy_unusual
+    findings.add(ok("train.py runs", f"{usual.outcome.seconds:.1f} s, exit status 0"))
+    if not unusual.succeeded:
+        findings.add(paths_fail(unusual))
+    for verdict in judge_evaluation(runs, usual, unusual if unusual.succeeded else None):
+        findings.add(verdict)
+    if findings.verdicts["eval.py runs"].state == "ok":
+        for verdict in judge_bad_input(runs, usual.output_dir):
+            findings.add(verdict)
+    return "eval.py does not run"
+
+
+def _train_fails(ran: Ran, kwargs: Mapping[str, Any]) -> Verdict:
+    given = "".join(f", --{name}" for name in kwargs)
+    return failed(
+        "train.py runs",
+        expected=f"train.py ends with exit status 0 when it is given --model_dir, --train_distribution, "
+        f"--output_dir{given}, each followed by its value as an item of its own",
+        came=ran.describe(),
+        log=ran.log,
+        change="take these arguments and require no others; what else it needs must have a default, or be passed "
+        "here with --train_kwargs as it will be in the table",
+    )

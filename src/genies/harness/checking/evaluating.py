@@ -1,0 +1,262 @@
+"""Judge eval.py by the evaluations of a tuned model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from genies.contract import Evaluation
+from genies.harness.checking.figures import (
+    Evaluated,
+    difference_between_runs,
+    difference_by_order,
+    fault_in_pairs,
+    tested_pairs,
+)
+from genies.harness.checking.made_project import EVALUATED, Role
+from genies.harness.checking.outputs import Outputs, read_outputs
+from genies.harness.checking.report import Verdict, failed, ok, skipped
+from genies.harness.checking.runs import Ran, Runs
+
+
+def judge_evaluation(runs: Runs, usual: Ran, unusual: Ran | None) -> Iterator[Verdict]:
+    """Verdicts on evaluating the model of training run `usual`, and that of its repetition under awkward paths."""
+    plain, awkward = runs.project.plain, runs.project.awkward
+    orders = [(plain, usual.output_dir, EVALUATED)]
+    if unusual is not None:
+        orders.append((awkward, unusual.output_dir, EVALUATED))
+    first, *others = runs.evaluate(*orders)
+    second = others[0] if others else None
+    if first.succeeded:
+        yield ok("eval.py runs", f"{first.outcome.seconds:.1f} s, exit status 0")
+        files = read_outputs(dict.fromkeys(EVALUATED, first))
+        yield from _judge_presence(files)
+    elif first.outcome.timed_out:
+        yield _eval_fails(first, runs)
+        return
+    else:
+        alone = dict(
+            zip(EVALUATED, runs.evaluate(*((plain, usual.output_dir, [role]) for role in EVALUATED)), strict=True)
+        )
+        verdict = _stumbles_over(first, alone, runs)
+        yield verdict
+        if verdict.check == "eval.py runs":
+            return
+        yield ok("eval.py runs", f"{alone['two'].outcome.seconds:.1f} s, exit status 0 for one distribution")
+        files = read_outputs({role: ran for role, ran in alone.items() if ran.succeeded})
+        second = None
+    yield from _judge_content(files)
+    evaluated = {
+        role: Evaluated(evaluation, tested_pairs(plain.distributions[role], runs.eval_kwargs.get("max_examples")))
+        for role, evaluation in files.valid.items()
+    }
+    in_pairs = _judge_pairs(files, evaluated)
+    yield in_pairs
+    why = "eval.py does not end well when it is given all distributions" if not first.succeeded else ""
+    again = None if second is None else read_outputs(dict.fromkeys(EVALUATED, second))
+    yield _judge_paths(files, second, again, why)
+    repeated = _judge_repetition(files, again, second, why)
+    yield repeated
+    yield _judge_order(files, evaluated, in_pairs, repeated)
+
+
+def _stumbles_over(first: Ran, alone: dict[Role, Ran], runs: Runs) -> Verdict:
+    """Which check a failed evaluation of all distributions fails, from evaluations of one distribution each."""
+    if not alone["two"].succeeded:
+        return _eval_fails(alone["two"], runs)
+    if not alone["target"].succeeded:
+        ran = alone["target"]
+        return failed(
+            "2 to 4 responses",
+            expected="eval.py takes examples with 2 to 4 responses; it does take those with 2",
+            came=ran.describe(),
+            log=ran.log,
+            change="exactly one response of an example has the value 1.0; it makes a pair with each of the others",
+        )
+    if not alone["source"].succeeded:
+        ran = alone["source"]
+        return failed(
+            "source as target",
+            expected="eval.py evaluates on the distribution the model was tuned on, as on any other: "
+            "every table has a column for it",
+            came=ran.describe(),
+            log=ran.log,
+            change="let --distribution_dirs name the source; eval.py reads its test.json, training its train.json",
+        )
+    return failed(
+        "several distributions",
+        expected=f"one run evaluates {len(alone)} distributions; it does evaluate each of them alone",
+        came=first.describe(),
+        log=first.log,
+        change="go through --distribution_dirs and --output_paths side by side, and keep nothing of one distribution "
+        "for the next",
+    )
+
+
+def _eval_fails(ran: Ran, runs: Runs) -> Verdict:
+    given = "".join(f", --{name}" for name in runs.eval_kwargs)
+    return failed(
+        "eval.py runs",
+        expected="eval.py ends with exit status 0 when it is given --model_dir, --distribution_dirs, "
+        f"--output_paths{given}, each followed by its value as an item of its own; the two lists are JSON, "
+        'such as \'["d1", "d2"]\'',
+        came=ran.describe(),
+        log=ran.log,
+        change="take these arguments and require no others, and read the lists with json.loads; what else it needs "
+        "must have a default, or be passed here with --eval_kwargs as it will be in the table",
+    )
+
+
+def _judge_presence(files: Outputs) -> Iterator[Verdict]:
+    log = next(iter(files.ran.values())).log
+    asked = len(files.ran)
+    there = asked - len(files.missing)
+    if files.missing and there:
+        yield failed(
+            "several distributions",
+            expected=f"{asked} distributions and {asked} output paths: a file at each",
+            came="exit status 0, but no file at\n" + _paths(files),
+            log=log,
+            change="go through --distribution_dirs and --output_paths side by side and write a file for each",
+        )
+    elif files.missing:
+        yield failed(
+            "valid evaluations",
+            expected="eval.py writes a JSON object at each of --output_paths",
+            came="exit status 0, but no file at\n" + _paths(files),
+            log=log,
+            change="write to exactly the paths given, which are relative to the working directory where they lie "
+            "below it; do not put them below another folder, nor change their ending",
+        )
+    else:
+        yield ok("several distributions", f"{asked} in one run")
+
+
+def _paths(files: Outputs) -> str:
+    return "\n".join(str(files.ran[role].outputs[role]) for role in files.missing)
+
+
+def _judge_content(files: Outputs) -> Iterator[Verdict]:
+    """Verdicts on what stands in the files, and on what kinds of distribution there are valid ones of."""
+    if files.faults:
+        role, fault = next(iter(files.faults.items()))
+        yield failed(
+            "valid evaluations",
+            expected="a JSON object with eval_accuracy, a number from 0 to 1, and the other figures of the contract, "
+            "where there are any, in their ranges",
+            came=fault + (f"\nand {len(files.faults) - 1} more files" if len(files.faults) > 1 else ""),
+            log=files.ran[role].log,
+            change="write it with json.dump from plain Python numbers (float(x), not an array or a tensor), and look "
+            "for what makes it NaN or out of range",
+        )
+    elif files.valid:
+        yield ok("valid evaluations", _keys(files))
+    kinds: list[tuple[str, list[Role], str]] = [
+        ("2 to 4 responses", ["two", "target"], "2, 3 and 4, and 2 throughout"),
+        ("source as target", ["source"], ""),
+    ]
+    for check, roles, note in kinds:
+        if all(role in files.valid for role in roles):
+            yield ok(check, note)
+        else:
+            yield skipped(check, "no valid evaluation")
+
+
+def _keys(files: Outputs) -> str:
+    evaluation = next(iter(files.valid.values()))
+    known = [name for name in Evaluation.model_fields if name in evaluation.model_fields_set]
+    more = len(evaluation.model_extra or {})
+    listed = ", ".join(known[:3]) + (f" and {len(known) - 3} more" if len(known) > 3 else "")
+    return listed + (f", {more} of its own" if more else "")
+
+
+def _judge_pairs(files: Outputs, evaluated: dict[Role, Evaluated]) -> Verdict:
+    check = "figures of pairs"
+    if not evaluated:
+        return skipped(check, "no valid evaluation")
+    for role, each in evaluated.items():
+        fault = fault_in_pairs(each)
+        if fault is not None:
+            expected, came = fault
+            path = files.ran[role].outputs[role]
+            return failed(
+                check,
+                expected=expected,
+                came=f"{came}\nin {path}",
+                log=files.ran[role].log,
+                change="give one probability for each pair of the best response and a worse one, in example order and "
+                "the worse responses in file order; or leave eval_probabilities and eval_example_indices out",
+            )
+    if all(each.evaluation.eval_probabilities is None for each in evaluated.values()):
+        return skipped(check, "no eval_probabilities are given: no intervals and no calibration error from them")
+    return ok(check, f"{sum(len(each.pairs) for each in evaluated.values())} pairs")
+
+
+def paths_fail(ran: Ran, came: str = "") -> Verdict:
+    return failed(
+        "paths",
+        expected=f"{ran.script} works with paths that hold spaces, quotes, commas and letters of other scripts and "
+        "that are relative to the working directory; under plain absolute ones it does",
+        came=came or ran.describe(),
+        log=ran.log,
+        change="use each path as it is given: no splitting at spaces or commas, no shell command (give subprocess a "
+        "list), no os.chdir before it is used",
+    )
+
+
+def _judge_paths(files: Outputs, second: Ran | None, again: Outputs | None, why: str) -> Verdict:
+    if second is None or again is None:
+        return skipped("paths", why)
+    if not second.succeeded:
+        return paths_fail(second)
+    lost = [role for role in files.valid if role not in again.valid]
+    if lost:
+        fault = again.faults.get(lost[0], f"exit status 0, but no file at\n{second.outputs[lost[0]]}")
+        return paths_fail(second, fault)
+    return ok("paths", "spaces, quotes, commas, other scripts; absolute and relative")
+
+
+def _judge_repetition(files: Outputs, again: Outputs | None, second: Ran | None, why: str) -> Verdict:
+    check = "same figures again"
+    if second is None or again is None or not second.succeeded:
+        return skipped(check, why or "the second run, under other paths, failed")
+    both = [role for role in files.valid if role in again.valid]
+    if not both:
+        return skipped(check, "no valid evaluation")
+    for role in both:
+        difference = difference_between_runs(files.valid[role], again.valid[role])
+        if difference is not None:
+            return failed(
+                check,
+                expected="training and evaluating twice on the same data with the same arguments gives the same "
+                "figures, wherever the files lie",
+                came=f"{difference}\nin {files.ran[role].outputs[role]}\nand {second.outputs[role]}",
+                log=second.log,
+                change="seed every generator (random, numpy, torch) from an argument --seed with a default; no order "
+                "of a set, no time, no path and no listing of a folder may decide anything",
+            )
+    return ok(check, f"trained and evaluated twice, {len(both)} distributions")
+
+
+def _judge_order(files: Outputs, evaluated: dict[Role, Evaluated], in_pairs: Verdict, repeated: Verdict) -> Verdict:
+    check = "order of responses"
+    given, reordered = evaluated.get("target"), evaluated.get("reordered")
+    if given is None or reordered is None:
+        return skipped(check, "no valid evaluation")
+    if in_pairs.state == "FAILED":
+        return skipped(check, "until 'figures of pairs' is ok")
+    difference = difference_by_order(given, reordered)
+    if difference is None:
+        compared = "accuracy" if given.evaluation.eval_probabilities is None else "accuracy and probabilities"
+        return ok(check, compared)
+    if repeated.state == "FAILED":
+        return skipped(check, "until 'same figures again' is ok: figures change by themselves")
+    ran = files.ran["target"]
+    return failed(
+        check,
+        expected="the same accuracy, and the same probability for each pair, when the responses of every example "
+        "stand in the file in another order",
+        came=f"{difference}\nin {ran.outputs['target']}\nand {files.ran['reordered'].outputs['reordered']}",
+        log=ran.log,
+        change="score each response by itself, or present each pair in both orders; the best response's place in the "
+        "file must not reach the scorer, and a tie counts half whichever stands first",
+    )

@@ -1,0 +1,37 @@
+"""What evaluation runs of a check left at the paths they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genies.contract import Evaluation, read_evaluation
+from genies.errors import InputError
+from genies.harness.checking.made_project import Role
+from genies.harness.checking.runs import Ran
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What evaluation runs left at the paths they were given, by distribution."""
+
+    ran: Mapping[Role, Ran]
+    valid: dict[Role, Evaluation]
+    faults: dict[Role, str]
+    """Why a file that is there is none that the contract takes."""
+    missing: list[Role]
+
+
+def read_outputs(ran: Mapping[Role, Ran]) -> Outputs:
+    """Look at the file each run was asked to write for its distribution."""
+    files = Outputs(ran, {}, {}, [])
+    for role, run in ran.items():
+        path = run.outputs[role]
+        if not path.is_file():
+            files.missing.append(role)
+            continue
+        try:
+            files.valid[role] = read_evaluation(path)[0]
+        except InputError as error:
+            files.faults[role] = str(error)
+    return files

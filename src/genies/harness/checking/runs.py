@@ -1,0 +1,156 @@
+"""Run an intervention's scripts in a made project, two at a time, and note what they change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from genies.contract import evaluation_items, train_items
+from genies.harness.checking.made_project import Copy, MadeProject, Role, make_project
+from genies.harness.checking.snapshot import Snapshot, differences, top, tree
+from genies.harness.process import Outcome, last_lines, run_process
+from genies.harness.provenance import python_executable
+from genies.harness.step import step_environment
+
+_AT_ONCE = 2
+_LOG_LINES = 6
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A script's run."""
+
+    script: str
+    outcome: Outcome
+    log: Path
+    output_dir: Path
+    outputs: dict[Role, Path] = field(default_factory=dict)
+    """Of an evaluation: the file asked for, for each distribution."""
+
+    @property
+    def succeeded(self) -> bool:
+        return self.outcome.succeeded and self.output_dir.is_dir()
+
+    def describe(self) -> str:
+        """How it ended and what the log says last."""
+        if self.outcome.succeeded and not self.output_dir.is_dir():
+            return f"{self.script} ended with exit status 0, but the folder of --output_dir is gone"
+        said = "".join(f"\n| {line[:200]}" for line in last_lines(self.log, _LOG_LINES))
+        return f"{self.script} {self.outcome.describe()}{said}"
+
+
+class Runs:
+    """The runs of one check: their order, their logs, and what they changed beside their output."""
+
+    def __init__(
+        self,
+        intervention_dir: Path,
+        root: Path,
+        folder: Path,
+        base_model_dir: Path | None,
+        timeout: float,
+        train_kwargs: Mapping[str, Any],
+        eval_kwargs: Mapping[str, Any],
+    ) -> None:
+        """`root` is the project root, the working directory of every step; `folder` is empty."""
+        self.intervention_dir, self.root = intervention_dir, root
+        self.base_model_dir, self.timeout = base_model_dir, timeout
+        self.train_kwargs, self.eval_kwargs = train_kwargs, eval_kwargs
+        self.project: MadeProject = make_project(folder, base_model_dir)
+        self.strays: list[str] = []
+        """What was changed that no script may change, and in which run."""
+        self._cancel_read, self._cancel_write = os.pipe()
+
+    def close(self) -> None:
+        """Let go of what the runs held; the folders stay."""
+        for descriptor in (self._cancel_read, self._cancel_write):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def train(self, *orders: tuple[Copy, Role]) -> list[Ran]:
+        """A training run on a source for each order."""
+        return self._round([partial(self._train, copy, role) for copy, role in orders], "training")
+
+    def evaluate(self, *orders: tuple[Copy, Path, Sequence[Role]]) -> list[Ran]:
+        """An evaluation run, of a tuned model on distributions, for each order."""
+        return self._round([partial(self._evaluate, *order) for order in orders], "evaluation")
+
+    def _train(self, copy: Copy, role: Role, number: int) -> Ran:
+        output = self._new_output(copy, f"model-{number}")
+        items = train_items(
+            self._shown(copy, copy.base_model),
+            self._shown(copy, copy.distributions[role]),
+            self._shown(copy, output),
+            self.train_kwargs,
+        )
+        return self._run("train.py", items, number, output, {})
+
+    def _evaluate(self, copy: Copy, model: Path, roles: Sequence[Role], number: int) -> Ran:
+        output = self._new_output(copy, f"evaluations-{number}")
+        outputs = {role: output / f"{copy.distributions[role].name}.json" for role in roles}
+        items = evaluation_items(
+            self._shown(copy, model),
+            [self._shown(copy, copy.distributions[role]) for role in roles],
+            [self._shown(copy, path) for path in outputs.values()],
+            self.eval_kwargs,
+        )
+        return self._run("eval.py", items, number, output, outputs)
+
+    def _new_output(self, copy: Copy, name: str) -> Path:
+        output = copy.outputs / name
+        output.mkdir()
+        return output
+
+    def _shown(self, copy: Copy, path: Path) -> str:
+        """Both kinds of path that the harness passes occur: absolute ones, and ones relative to the project root."""
+        return os.path.relpath(path, self.root) if copy is self.project.awkward else str(path)
+
+    def _run(self, script: str, items: list[str], number: int, output: Path, outputs: dict[Role, Path]) -> Ran:
+        log = self.project.logs / f"{number}-{script.removesuffix('.py')}.log"
+        path = self.intervention_dir / script
+        shown = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
+        outcome = run_process(
+            [python_executable(), shown, *items],
+            working_dir=self.root,
+            environment=self._environment(number),
+            log_file=log,
+            timeout=self.timeout,
+            verbose=False,
+            cancel_fd=self._cancel_read,
+        )
+        return Ran(script, outcome, log, output, outputs)
+
+    def _environment(self, number: int) -> dict[str, str]:
+        """As for a step of a table, but with a temporary folder of its own, and hashes of text that differ from run
+        to run, as they do in any two runs: what goes by the order of a set is seen."""
+        usual = step_environment(threads=max(1, (os.cpu_count() or 1) // _AT_ONCE))
+        return {**usual, "PYTHONHASHSEED": str(number), "TMPDIR": str(self.project.scratch)}
+
+    def _round(self, runs: Sequence[Callable[[int], Ran]], stage: str) -> list[Ran]:
+        """Do the runs, two at a time; then see what they changed, and set the made project right again."""
+        first = len(list(self.project.logs.iterdir())) + 1
+        before = self._snapshot()
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            try:
+                futures = [threads.submit(run, first + place) for place, run in enumerate(runs)]
+                done = [future.result() for future in futures]
+            except BaseException:
+                os.close(self._cancel_write)  # the reading end becomes readable: the scripts are ended
+                self._cancel_write = -1
+                threads.shutdown(wait=True, cancel_futures=True)
+                raise
+        changed = differences(before, self._snapshot({ran.output_dir for ran in done}))
+        if changed:
+            self.strays += [f"in {stage}, {line}" for line in changed]
+            make_project(self.project.folder, self.base_model_dir)
+        return done
+
+    def _snapshot(self, outputs: Collection[Path] = ()) -> Snapshot:
+        """All that no script may change, the outputs of earlier runs included."""
+        without = {self.project.logs, self.project.scratch, *outputs}
+        return {**top(self.root), **tree(self.intervention_dir), **tree(self.project.folder, without)}

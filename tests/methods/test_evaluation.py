@@ -1,0 +1,58 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genies.contract import read_evaluation
+from genies.data.distribution import Pair
+from genies.errors import InputError
+from genies.methods.evaluation import softmax_of_pair, write_evaluation
+
+PAIRS = [Pair(0, "p", "b", "w"), Pair(0, "p", "b", "v"), Pair(3, "q", "b", "w")]
+
+
+def test_the_file_is_a_valid_evaluation_with_every_figure(tmp_path):
+    path = tmp_path / "new" / "evaluation.json"
+    write_evaluation(path, tmp_path, PAIRS, np.array([0.9, 0.5, 0.2]), left_out=2, extra={"dtype": "float32"})
+    evaluation, value = read_evaluation(path)
+    assert evaluation.eval_accuracy == 0.5
+    assert evaluation.eval_probabilities == [0.9, 0.5, 0.2]
+    assert evaluation.eval_example_indices == [0, 0, 3]
+    assert evaluation.eval_ties == 1
+    assert evaluation.eval_brier_score == pytest.approx((0.01 + 0.25 + 0.64) / 3)
+    assert evaluation.eval_average_probability == pytest.approx(1.6 / 3)
+    assert evaluation.dtype == "float32"
+    assert value["eval_left_out_examples"] == 2
+    assert value["eval_rms_calibration_error"] >= 0
+
+
+def test_twice_gives_the_same_bytes(tmp_path):
+    for name in ("one", "other"):
+        write_evaluation(tmp_path / name, tmp_path, PAIRS, np.array([0.1, 0.2, 1 / 3]))
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf])
+def test_a_score_that_is_no_number_is_an_error_and_writes_nothing(wrong, tmp_path):
+    with pytest.raises(InputError, match="example 3 a score that is not a number"):
+        write_evaluation(tmp_path / "e.json", tmp_path, PAIRS, np.array([0.9, 0.5, wrong]))
+    assert not (tmp_path / "e.json").exists()
+
+
+def test_the_published_calibration_figure_stands_there_when_it_exists(tmp_path):
+    pairs = [Pair(index, "p", "b", "w") for index in range(200)]
+    write_evaluation(tmp_path / "e.json", tmp_path, pairs, np.linspace(0, 1, 200))
+    assert json.loads((tmp_path / "e.json").read_text())["eval_rms_calibration_error_published"] > 0
+
+
+@given(st.floats(-1e4, 1e4), st.floats(-1e4, 1e4))
+def test_softmax_of_a_pair_sums_to_one_and_keeps_the_order(best, worse):
+    [p] = softmax_of_pair(np.array([best]), np.array([worse]))
+    [q] = softmax_of_pair(np.array([worse]), np.array([best]))
+    assert 0 <= p <= 1
+    assert p + q == pytest.approx(1)
+    assert (p > 0.5) <= (best > worse)
+    assert p == pytest.approx(1 / (1 + math.exp(min(700, worse - best))), abs=1e-12)
