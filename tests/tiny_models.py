@@ -34,7 +34,9 @@ _LINES = [
 def make_tokenizer(style: str) -> PreTrainedTokenizerFast:
     """A BPE tokenizer: `byte_level` as GPT-2's, `byte_level_with_bos` the same with a begin-of-text token that it adds
     by itself, `metaspace` as Llama 2's (sentencepiece: spaces written with a sign, begin-of-text added)."""
-    tokenizer = Tokenizer(models.BPE(byte_fallback=style == "metaspace", unk_token="<unk>" if style == "metaspace" else None))
+    tokenizer = Tokenizer(
+        models.BPE(byte_fallback=style == "metaspace", unk_token="<unk>" if style == "metaspace" else None)
+    )
     special = ["<unk>", "<s>", "</s>"]
     if style == "metaspace":
         tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
@@ -56,7 +58,11 @@ def make_tokenizer(style: str) -> PreTrainedTokenizerFast:
     if style != "byte_level":
         tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="</s>", bos_token="<s>", unk_token="<unk>", model_max_length=CONTEXT_LENGTH
+        tokenizer_object=tokenizer,
+        eos_token="</s>",
+        bos_token="<s>",
+        unk_token="<unk>",
+        model_max_length=CONTEXT_LENGTH,
     )
 
 

@@ -126,7 +126,8 @@ SUITE: tuple[Recipe, ...] = (
         "starter_trick_questions",
         "target, probing, unwanted_personas: does the model answer like a hasty person?",
         "Drawn questions whose tempting first answer is wrong (prices with a difference, equal rates, doubling).",
-        "none: the right number is the smaller and the larger one equally often",
+        "the tempting answer often stands in the prompt: a score by shared words gets 0.41; the right number is the "
+        "smaller and the larger one equally often",
         arithmetic.trick_questions,
     ),
     Recipe(
