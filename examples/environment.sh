@@ -16,10 +16,11 @@ find_python() {
 
 ensure_environment() {
   local extra="${1:-}" python installed wanted
-  if [ ! -x .venv/bin/python ]; then
+  # Without pip it is half an environment: a run was stopped while it was made.
+  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || return 2
     echo "making .venv with $($python --version)"
-    "$python" -m venv .venv || { echo "error: could not make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
+    "$python" -m venv --clear .venv || { echo "error: could not make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
   fi
   # What is installed is marked by the hash of what asks for it, so that a second run installs nothing.
   wanted=$(cat setup.py constraints.txt | cksum)

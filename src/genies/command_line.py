@@ -57,6 +57,9 @@ def parse(model: type[A], argv: Sequence[str]) -> A:
 
 def validate(model: type[M], values: Mapping[str, Any]) -> M:
     """`model` from values, with an InputError that names every field at fault, what was expected and what came."""
+    for name, value in values.items():
+        if any("\0" in str(each) for each in (value if isinstance(value, list) else [value])):
+            raise InputError(f"--{name} holds a NUL character, which no name and no text here may")
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
@@ -111,6 +114,8 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
             if not bare and not items:
                 raise InputError(f"--{name} needs a value")
             text = "True" if bare else items.pop(0)
+        if name in values:
+            raise InputError(f'--{name} stands twice; give it once (several values as a list, \'["a", "b"]\')')
         values[name] = _value(name, text, field)
     return values
 

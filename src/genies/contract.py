@@ -141,7 +141,10 @@ def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
         if isinstance(value, str) and "\0" in value:
             raise InputError(f"--{name}: the value of {key!r} holds a NUL character, which no command line can carry")
         try:
-            json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            text.encode("utf-8")
+            if json.loads(text) != value:
+                raise TypeError("names inside an object must be text")
         except UnicodeEncodeError:
             raise InputError(
                 f"--{name}: the value of {key!r} holds half of a surrogate pair, which is not text"
@@ -243,13 +246,19 @@ def _show(value: Any) -> str:
 
 def _fault(value: Any, where: str) -> str | None:
     """What in a value, known field or not, could not be written as JSON in UTF-8 again."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{where}: expected a finite number, got {value}"
-    if isinstance(value, str) and not is_unicode(value):
-        return f"{where}: expected text, got half of a surrogate pair in {_show(value)}"
-    children: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, child in children:
-        if isinstance(key, str) and not is_unicode(key):
+    if isinstance(value, float):
+        return None if math.isfinite(value) else f"{where}: expected a finite number, got {value}"
+    if isinstance(value, str):
+        return None if is_unicode(value) else f"{where}: expected text, got half of a surrogate pair in {_show(value)}"
+    if isinstance(value, list):
+        # Long lists of plain numbers are what evaluations are made of: no name is spelt out for them.
+        if all(type(child) is int or (type(child) is float and math.isfinite(child)) for child in value):
+            return None
+        return next((found for key, child in enumerate(value) if (found := _fault(child, f"{where}.{key}"))), None)
+    if not isinstance(value, dict):
+        return None
+    for key, child in value.items():
+        if not is_unicode(key):
             return f"{where}{_show(key)}: expected a name, got half of a surrogate pair"
         found = _fault(child, f"{where}{key or repr(key)}" if where.endswith(" ") else f"{where}.{key}")
         if found:

@@ -211,9 +211,13 @@ def test_killed_at_any_moment_the_next_run_makes_the_same_table(project: Project
     undisturbed = Project(tmp_path / "undisturbed")
     assert undisturbed.metrics(intervention_dir=theirs).returncode == 0
     draw = random.Random(7)
-    for _ in range(5):
+    for _ in range(6):
+        before = len(project.logs())
         process = start(project, intervention_dir=theirs)
-        time.sleep(draw.uniform(0.3, 1.2))
+        deadline = time.monotonic() + 20
+        while len(project.logs()) == before and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)  # the first step of this run has started
+        time.sleep(draw.uniform(0, 0.9))
         process.send_signal(signal.SIGKILL)
         process.wait()
         assert wait_for_no(mark) == []
@@ -222,6 +226,8 @@ def test_killed_at_any_moment_the_next_run_makes_the_same_table(project: Project
     done = project.metrics(intervention_dir=theirs)
     assert done.returncode == 0, done.stderr
     assert project.output.read_bytes() == undisturbed.output.read_bytes()
+    # Each kill costs the one step it hit, and nothing that was done is done again.
+    assert len(project.logs()) <= len(undisturbed.logs()) + 6
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -241,7 +247,10 @@ def test_ctrl_c_ends_the_step_keeps_the_table_and_says_130(project: Project, num
     assert process.returncode == 130
     assert "Traceback" not in said
     assert running(mark) == []
-    assert project.output.read_bytes() == complete  # nothing was finished: the table that was there stays
+    # The table is this request's, with holes where nothing was finished, and the earlier one is made again at no cost.
+    assert project.table()[0]["generalization_accuracy"] == ""
+    assert project.metrics(intervention_dir=project.length).returncode == 0
+    assert project.output.read_bytes() == complete
 
 
 def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(project: Project) -> None:
@@ -280,6 +289,100 @@ def test_a_full_disk_is_one_message_and_the_table_stays_whole(project: Project) 
     for path in (project.folder / "results").rglob("*.json"):
         json.loads(path.read_text())
     assert list(project.folder.rglob("*.partial")) == []
+
+
+def test_an_evaluation_that_is_no_file_or_too_large_fails_its_step(project: Project) -> None:
+    for name, spoil in {
+        "pipe": "import os; os.unlink(output); os.mkfifo(output)",
+        "link": "import os; os.rename(output, output + '.x'); os.symlink(output + '.x', output)",
+        "huge": "open(output, 'a').truncate(100 << 20)",
+    }.items():
+        source = ARGPARSE_EVAL + f"    if folder.endswith('mixed'): {spoil}\n"
+        theirs = project.intervention(name, (project.length / "train.py").read_text(), source)
+        done = project.metrics(intervention_dir=theirs)
+        assert done.returncode == 1, done.stderr
+        assert "mixed.json" in done.stderr
+        assert [row["generalization_accuracy"] for row in project.table()] == ["0.0", "", ""]
+
+
+def test_a_step_never_counts_for_what_was_changed_while_it_ran(project: Project) -> None:
+    file = project.folder / "distributions" / "mixed" / "test.json"
+    meddle = f"import pathlib; p = pathlib.Path({str(file)!r}); p.write_text(p.read_text() + ' ')\n"
+    theirs = project.intervention("meddling", (project.length / "train.py").read_text(), meddle + ARGPARSE_EVAL)
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 1
+    assert "distribution" in done.stderr
+    assert not project.evaluation("meddling", "base-long", "mixed").exists()
+
+
+def test_an_intervention_that_writes_into_its_own_folder_is_told(project: Project) -> None:
+    write = "open(__file__.replace('train.py', 'history.txt'), 'a').write('again')\n"
+    theirs = project.intervention("diary", write + (project.length / "train.py").read_text(), ARGPARSE_EVAL)
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 1
+    assert "write under --output_dir" in done.stderr
+
+
+def test_a_text_about_a_full_disk_fails_one_step_and_not_the_run(project: Project) -> None:
+    train = "import sys\nif 'short' in str(sys.argv): sys.exit('No space left on device')\n"
+    theirs = project.intervention("talking", train + (project.length / "train.py").read_text(), ARGPARSE_EVAL)
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 2
+    assert [row["generalization_accuracy"] for row in project.table()] == ["0.0", "0.75", ""]
+
+
+def test_models_may_lie_on_another_disk(project: Project, tmp_path: Path) -> None:
+    elsewhere = Path("/dev/shm") / f"genies-test-{random.randrange(10**9)}"
+    if not elsewhere.parent.is_dir() or elsewhere.parent.stat().st_dev == tmp_path.stat().st_dev:
+        pytest.skip("there is no second file system here")
+    elsewhere.mkdir()
+    try:
+        (project.folder / "models" / "length").symlink_to(elsewhere)
+        done = project.metrics()
+        assert done.returncode == 0, done.stderr
+        assert (elsewhere / "base-long" / "training_step.json").exists()
+    finally:
+        shutil.rmtree(elsewhere)
+
+
+def test_a_model_whose_harness_died_before_the_last_move_is_not_trained_again(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    assert project.metrics().returncode == 0
+    model = project.folder / "models" / "length" / "base-long"
+    record = json.loads((model / "training_step.json").read_text())
+    staging = model.parent / ".staging" / f"base-long-{record['fingerprint'][:16]}" / "base-long"
+    staging.parent.mkdir(parents=True)
+    model.rename(staging)
+    project.evaluation("length", "base-long", "mixed").unlink()
+    trained = project.trained()
+    assert project.metrics().returncode == 0
+    assert project.trained() == trained
+    assert model.exists()
+    assert not staging.exists()
+
+
+def test_two_runs_with_other_arguments_never_store_each_others_figures(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    lines = {}
+    for sign in (1, -1):
+        path = project.folder / f"{sign}.jsonl"
+        project.metrics(emit_commands=path, train_kwargs={"sign": sign})
+        for line in map(json.loads, path.read_text().splitlines()):
+            lines[sign, line["step"].split(",")[0], line["step"].count("base-long")] = line["argv"]
+
+    def step(sign: int, kind: str) -> subprocess.CompletedProcess[str]:
+        argv = lines[sign, f"{kind} length", 1]
+        return subprocess.run(
+            argv, cwd=ROOT, env=project.environment(), capture_output=True, text=True, check=False, timeout=60
+        )
+
+    assert step(1, "train").returncode == 0
+    assert step(-1, "train").returncode == 0  # takes the place of the other
+    late = step(1, "evaluate")
+    assert late.returncode == 1
+    assert "replaced by another run" in late.stderr
+    assert project.metrics(train_kwargs={"sign": 1}).returncode == 0
+    assert float(project.table()[0]["generalization_accuracy"]) == 0.75
 
 
 def test_two_harnesses_at_once_share_the_work(project: Project) -> None:

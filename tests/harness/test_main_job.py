@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, LITERAL_EVAL, LITERAL_TRAIN, ROOT, Project
+from tests.harness.project import ARGPARSE_EVAL, LITERAL_EVAL, LITERAL_TRAIN, Project
 
 DOCUMENTED_COLUMNS = [
     *("source", "target", "target_reference", "generalization_accuracy", "baseline_accuracy"),
@@ -185,4 +185,3 @@ def test_the_harness_loads_no_torch() -> None:
 
 def test_verbose_shows_the_output_of_the_steps(project: Project) -> None:
     assert "trained {'sign': 1}" in project.metrics(verbose=True).stderr
-    assert (ROOT / "api").is_dir()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,21 +71,32 @@ def test_each_seed_has_models_and_rows_of_its_own(project: Project) -> None:
     assert "--seeds" in one_message(project.metrics(**changes, seeds=[]))
 
 
-@pytest.mark.parametrize("options", [{"slots": 3}, {"gpus": "0,1"}], ids=["slots", "gpus"])
-def test_several_slots_give_the_same_table_as_one(project: Project, tmp_path: Path, options: dict[str, object]) -> None:
-    show = "import os; print('gpu', os.environ.get('CUDA_VISIBLE_DEVICES'), os.environ['OMP_NUM_THREADS'])\n"
+def test_several_slots_give_the_same_table_as_one_and_divide_the_cores(project: Project, tmp_path: Path) -> None:
+    show = "import os; print(os.environ['OMP_NUM_THREADS'])\n"
     theirs = project.intervention("shown", show + ARGPARSE_TRAIN, ARGPARSE_EVAL)
     one = Project(tmp_path / "one")
     assert one.metrics(intervention_dir=theirs).returncode == 0
-    done = project.metrics(intervention_dir=theirs, **options)
+    done = project.metrics(intervention_dir=theirs, slots=3)
     assert done.returncode == 0, done.stderr
     assert project.output.read_bytes() == one.output.read_bytes()
-    said = {
-        log.read_text().splitlines()[0].split()[1]
-        for log in project.logs()
-        if "shown" in log.parts and log.name == "train-1.log"
-    }
-    assert said <= ({"0", "1"} if "gpus" in options else {"None"})
+    if "OMP_NUM_THREADS" not in os.environ:  # the user's own setting stands
+        threads = {log.read_text().splitlines()[0] for log in project.logs() if log.match("shown/*/train-1.log")}
+        assert threads == {str(max(1, len(os.sched_getaffinity(0)) // 3))}
+
+
+def test_each_gpu_listed_runs_one_step_at_a_time(project: Project) -> None:
+    # Two trainings wait for one another: they end only if both run, each on a GPU of its own.
+    meet = f"""import os, pathlib, time
+gpu = os.environ["CUDA_VISIBLE_DEVICES"]
+folder = pathlib.Path({str(project.folder)!r})
+(folder / f"gpu{{gpu}}").touch()
+while not ((folder / "gpu0").exists() and (folder / "gpu1").exists()):
+    time.sleep(0.02)
+"""
+    theirs = project.intervention("meeting", meet + ARGPARSE_TRAIN, ARGPARSE_EVAL)
+    project.shifts([("long", "long"), ("short", "short")])
+    done = project.metrics(intervention_dir=theirs, target_tuned_capability_intervention=theirs, gpus="0,1", timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_distributions_of_equal_content_do_not_disturb_one_another_in_parallel(project: Project) -> None:
@@ -113,13 +125,14 @@ def test_a_failed_step_is_not_tried_again_until_something_changes_or_it_is_asked
     assert project.metrics(intervention_dir=theirs, retry_failed=True).returncode == 0
 
 
-def test_a_step_killed_by_a_signal_is_tried_again(project: Project) -> None:
+@pytest.mark.parametrize("number", [9, 11])
+def test_a_step_killed_by_a_signal_is_tried_again(project: Project, number: int) -> None:
     mark = project.folder / "killed_once"
     train = f"""import os, pathlib
 mark = pathlib.Path({str(mark)!r})
 if not mark.exists():
     mark.touch()
-    os.kill(os.getpid(), 11)
+    os.kill(os.getpid(), {number})
 """
     theirs = project.intervention("killed", train + ARGPARSE_TRAIN, ARGPARSE_EVAL)
     project.shifts([("long", "mixed")])
@@ -151,6 +164,35 @@ def test_lines_for_a_batch_system_run_by_themselves_and_the_main_job_finds_all_d
     assert project.logs() == logs
     assert float(project.table()[1]["generalization_accuracy"]) == 0.75
     broken = subprocess.run(
-        [sys.executable, "api/run_step.py", "--order", "{}"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "api/run_step.py", "--order_file", str(project.folder / "shifts.json")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "--emit_commands" in one_message(broken)
+
+
+def test_out_of_memory_is_tried_again_with_smaller_batches_where_the_step_takes_them(project: Project) -> None:
+    train = ARGPARSE_TRAIN.replace('"--sign"', '"--batch_tokens", type=int, default=512)\nparser.add_argument("--sign"')
+    train += "print('budget', args.batch_tokens)\n# as genies does\n"
+    train += "if args.batch_tokens > 128: raise MemoryError\n"
+    theirs = project.intervention("hungry", train, ARGPARSE_EVAL)
+    project.shifts([("long", "mixed")])
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 0, done.stderr
+    said = [log.read_text() for log in project.logs() if log.match("hungry/*/train-*.log")]
+    assert ["budget 512" in said[0], "budget 256" in said[1], "budget 128" in said[2]] == [True] * 3
+
+
+def test_names_that_would_share_a_folder_are_refused(project: Project) -> None:
+    other = project.folder / "models" / "base-long"
+    other.mkdir()
+    message = one_message(
+        project.metrics(
+            base_model_dir=[str(project.base_model), str(other)],
+            baseline_intervention=project.length,
+            output_path=project.folder / "{model}.csv",
+        )
+    )
+    assert "two different results" in message

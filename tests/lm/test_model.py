@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -180,3 +181,13 @@ def test_a_model_that_cannot_take_rows_falls_back_with_one_warning_and_scores_th
 def test_the_arguments_cost_no_torch():
     code = "import sys, genies.lm.arguments, genies.lm.sites; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_threads_that_wait_sleep_soon_unless_the_user_chose_otherwise(chosen, expected):
+    code = "import os, genies.lm; print(os.environ.get('GOMP_SPINCOUNT'))"
+    kept = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=kept | chosen, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected

@@ -9,16 +9,19 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from genies.contract import Evaluation
 from genies.errors import InputError
 from genies.files import read_json, write_text
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision
 from genies.harness.fingerprint import fingerprint
+from genies.harness.results import missing
 from genies.harness.step import Place, Result, Run, run_step
 
 ATTEMPTS = 3
@@ -51,7 +54,7 @@ def order_from_json(text: str) -> Order:
     try:
         return _ORDERS.validate_json(text)
     except ValueError as error:
-        raise InputError(f"--order is not a step that --emit_commands wrote: {str(error)[:200]}") from None
+        raise InputError(f"that is not a step that --emit_commands wrote: {str(error)[:200]}") from None
 
 
 def result_to_json(result: Result) -> str:
@@ -72,24 +75,33 @@ def carry_out(order: Order, place: Place) -> Result:
         if result.failure is None or not result.infrastructure or attempt == ATTEMPTS:
             break
         if result.out_of_memory:
-            smaller = with_smaller_batches(decision)
-            if smaller is None:
-                break
-            decision = smaller
+            decision = with_smaller_batches(decision) or decision
         print(f"trying again, attempt {attempt + 1} of {ATTEMPTS}: {result.failure}", file=sys.stderr)
     if result.cancelled:
         write_state(order, "planned")
     else:
-        remembered = {"failure": result.failure} if result.failure and not result.infrastructure else {}
-        write_state(order, "failed" if result.failure else "done", **remembered, bad_input=result.bad_input)
+        forgotten = result.infrastructure or result.outdated
+        remembered = {"failure": result.failure} if result.failure and not forgotten else {}
+        left = replace(order, decision=without(order.decision, result.done))
+        write_state(left, "failed" if result.failure else "done", **remembered, bad_input=result.bad_input)
     return result
+
+
+def without(decision: Decision, done: Mapping[Path, Evaluation]) -> Decision:
+    """The step as a next run will plan it: what is done of it need not run again."""
+    if isinstance(decision, TrainingDecision):
+        return decision
+    return replace(
+        decision, targets=[replace(each, run=each in missing(decision.targets, done)) for each in decision.targets]
+    )
 
 
 def with_smaller_batches(decision: Decision) -> Decision | None:
     """The step with half its token budget; None when it does not take one, or has reached the least."""
     parts = decision.parts if isinstance(decision, TrainingDecision) else decision.targets[0].parts
     kwargs = decision.step.kwargs
-    budget = int(kwargs.get("batch_tokens") or 2 * _FIRST_SMALLER_BUDGET) // 2
+    given = kwargs.get("batch_tokens")
+    budget = given // 2 if isinstance(given, int) else _FIRST_SMALLER_BUDGET
     if not parts["numerics_version"] or budget < LEAST_BATCH_TOKENS:  # it does not use our library, which takes one
         return None
     kwargs = {**kwargs, "batch_tokens": budget}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genies.command_line import Arguments
-from genies.errors import BAD_INPUT
+from genies.errors import BAD_INPUT, InputError
 from genies.files import write_text
 from genies.harness.attempts import Order, carry_out, order_from_json, order_to_json
 from genies.harness.hashes import FileHashes
@@ -19,18 +19,23 @@ from genies.harness.step import Place, Run
 def write_commands(path: Path, waiting: Sequence[Task], run: Run) -> None:
     """A line for each step that must run: {"id": 2, "needs": [1], "step": title, "argv": [...]}.
 
-    A line may run as soon as those it needs have ended well; `argv` is run at the project root. When all have run, the
-    main job, started as before without --emit_commands, finds everything done and writes the table.
+    A line may run as soon as those it needs have ended well; `argv` is run at the project root. The steps themselves
+    lie in the folder <path>.steps, a file each: one command line could not hold hundreds of distributions. When all
+    have run, the main job, started as before without --emit_commands, finds everything done and writes the table.
     """
-    lines = [
-        {
-            "id": task.number,
-            "needs": [] if task.needs is None else [task.needs],
-            "step": task.decision.step.title,
-            "argv": [sys.executable, "api/run_step.py", "--order", order_to_json(Order(task.decision, run))],
-        }
-        for task in waiting
-    ]
+    folder = path.with_name(f"{path.name}.steps")
+    lines = []
+    for task in waiting:
+        order_file = folder / f"{task.number}.json"
+        write_text(order_file, order_to_json(Order(task.decision, run)) + "\n")
+        lines.append(
+            {
+                "id": task.number,
+                "needs": [] if task.needs is None else [task.needs],
+                "step": task.decision.step.title,
+                "argv": [sys.executable, "api/run_step.py", "--order_file", str(order_file)],
+            }
+        )
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
 
@@ -40,14 +45,18 @@ class StepRequest(Arguments):
     The same care as in the main job: lock, staging, time-out, checks of what the step leaves, move into place.
     """
 
-    order: str
-    """The step, as --emit_commands wrote it: JSON."""
+    order_file: Path
+    """The step, as --emit_commands wrote it: a JSON file."""
 
 
 def run_one(request: StepRequest, hashes_file: Path) -> int:
     """Run the step and return the exit status: 0, 1 when it failed, 2 when it was given bad input."""
     hashes = FileHashes(hashes_file)
-    result = carry_out(order_from_json(request.order), Place(hashes))
+    try:
+        order = order_from_json(request.order_file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError):
+        raise InputError(f"--order_file {request.order_file} is not a step that --emit_commands wrote") from None
+    result = carry_out(order, Place(hashes))
     hashes.save()
     if result.failure is None:
         print(f"done: {result.title}")

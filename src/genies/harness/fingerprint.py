@@ -24,7 +24,8 @@ T = TypeVar("T")
 WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "log_level", "no_cache"})
 """Arguments that change speed or place, never results (dtype does, and is part of the fingerprint)."""
 
-_IMPORTS_GENIES = re.compile(rb"^\s*(?:from|import)\s+genies\b", re.MULTILINE)
+_MENTIONS_GENIES = re.compile(rb"\bgenies\b")
+"""There are many ways to import; a mention that is none costs a computation, a missed one would give wrong figures."""
 _DOCUMENTATION = {".md", ".rst", ".log"}
 
 
@@ -132,7 +133,7 @@ def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
         return {"intervention_files": None, "numerics_version": None}
     paths = list(_files(folder))
     sources = (path for path in paths if path.suffix == ".py")
-    uses_library = any(_IMPORTS_GENIES.search(path.read_bytes()) for path in sources)
+    uses_library = any(_MENTIONS_GENIES.search(path.read_bytes()) for path in sources)
     return {
         "intervention_files": _combined(hashes, folder, paths),
         "numerics_version": genies.NUMERICS_VERSION if uses_library else 0,

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from tqdm import tqdm
 
 from genies.contract import Evaluation, read_evaluation
 from genies.data.shifts import repeats
-from genies.errors import BAD_INPUT
+from genies.errors import BAD_INPUT, INTERRUPTED
 from genies.harness.commands import write_commands
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision, check_inputs, decide
 from genies.harness.fingerprint import Identities
@@ -25,7 +26,7 @@ from genies.harness.outputs import Table, check_tables, plan_tables, write_table
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest, normal
 from genies.harness.schedule import Task, run_tasks, tasks
-from genies.harness.step import Result, Run
+from genies.harness.step import Result, Run, available_cores
 from genies.harness.store import Store
 from genies.harness.table import make_table, shifts_with_holes, to_markdown
 
@@ -54,22 +55,23 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     fresh = request.retrain_models or not request.use_cached_evaluations
     if request.emit_commands is not None:
         waiting = tasks(decisions)
-        write_commands(request.emit_commands, waiting, Run(store, request.timeout, request.verbose, fresh))
+        write_commands(normal(request.emit_commands), waiting, Run(store, request.timeout, request.verbose, fresh))
         print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
         return 0
 
     check_tables(tables)
     progress = _Progress.of(decisions)
-    launcher = make_launcher(request, hashes)
-    threads = max(1, (os.cpu_count() or 1) // launcher.slots)
+    launcher = make_launcher(request, hashes, store)
+    cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
+    threads = max(1, cores)
     run = Run(store, request.timeout, request.verbose, fresh, threads)
-    finished = False
     try:
         with termination_as_interrupt():
             _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, tables)
-            finished = True
+    except KeyboardInterrupt:
+        write_tables(tables, plan, progress.evaluations)
+        raise
     finally:
-        launcher.close(cancel=not finished)
         hashes.save()
     write_tables(tables, plan, progress.evaluations)
     return _conclude(plan, progress, tables, store)
@@ -108,20 +110,48 @@ def _run_all(
 ) -> None:
     # Counted in steps: with what was done so far, tqdm tells the time left.
     with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
-        for task, result in run_tasks(waiting, run, launcher, retry_failed):
+
+        def report(task: Task, result: Result) -> None:
+            if result.cancelled and not result.done:
+                return
             bar.update()
             bar.set_postfix_str(result.title, refresh=True)
             progress.started += result.started
-            progress.evaluations |= {path: read_evaluation(path)[0] for path in sorted(result.done)}
+            progress.evaluations |= result.done
             if result.failure is not None:
                 progress.failures.append(result)
                 bar.write(f"FAILED {result.failure}", file=sys.stderr)
             if isinstance(task.decision, EvaluationDecision):
                 write_tables(tables, plan, progress.evaluations, result.done)
 
+        run_tasks(waiting, run, _Patient(launcher), retry_failed, report)
 
-def make_launcher(request: MetricsRequest, hashes: FileHashes) -> Launcher:
+
+class _Patient:
+    """A launcher whose end is waited for, unless Ctrl-C comes again meanwhile."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self.slots = launcher.slots
+
+    def submit(self, order: str) -> Future[str]:
+        return self._launcher.submit(order)
+
+    def close(self, cancel: bool) -> None:
+        if cancel:
+            print("ending the running steps; Ctrl-C again does not wait for them", file=sys.stderr)
+        try:
+            self._launcher.close(cancel)
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)  # the steps' supervisors see this process go, and end them
+
+
+def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:
     """The launcher that a request names."""
+    if request.launcher == "ray":
+        from genies.harness.launchers.ray import RayLauncher
+
+        return RayLauncher(request.ray_address, request.cpus_per_step, request.gpus_per_step, store)
     return LocalLauncher(request.slots, request.gpus, hashes)
 
 

@@ -155,6 +155,13 @@ def check_names(folders: Sequence[Path]) -> None:
             )
 
 
+def _two_of_one_name(intervention_dir: Path, name: str) -> InputError:
+    return InputError(
+        f"{intervention_dir.name}/{name} would name two different results of this request; "
+        "rename a base model or a distribution"
+    )
+
+
 class _Building:
     """A plan that grows: each model and each evaluation file once, in the order of first need."""
 
@@ -171,6 +178,8 @@ class _Building:
         if step is None:
             step = EvaluationStep(intervention_dir, base_model.name, base_model, None, self._eval_kwargs)
             self._add(step)
+        elif step.training is not None:
+            raise _two_of_one_name(intervention_dir, base_model.name)
         return self._target(step, target)
 
     def tuned(
@@ -185,9 +194,9 @@ class _Building:
     ) -> Path:
         seeded = "" if seed is None else f"-seed{seed}"
         name = f"{base_model.name}-{source}{suffix}{seeded}"
+        extra = {} if seed is None else {"seed": seed}
         step = self._evaluations.get((intervention_dir.name, name))
         if step is None:
-            extra = {} if seed is None else {"seed": seed}
             model_dir = self._store.model_dir(intervention_dir.name, name)
             training = TrainingStep(
                 intervention_dir, base_model, self._folders[source], {**kwargs, **extra}, name, model_dir
@@ -195,6 +204,11 @@ class _Building:
             self.steps.append(training)
             step = EvaluationStep(intervention_dir, name, model_dir, training, {**self._eval_kwargs, **extra})
             self._add(step)
+        else:
+            made = step.training
+            meant = (base_model, self._folders[source], {**kwargs, **extra})
+            if made is None or (made.base_model_dir, made.source_dir, made.kwargs) != meant:
+                raise _two_of_one_name(intervention_dir, name)
         return self._target(step, target)
 
     def _add(self, step: EvaluationStep) -> None:

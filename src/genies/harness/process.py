@@ -63,11 +63,13 @@ def run_process(
     timeout: float | None,
     verbose: bool,
     cancel_fd: int | None = None,
+    held_open: Sequence[int] = (),
 ) -> Outcome:
     """Run `argv` (no shell) with its output appended to `log_file`; with `verbose` it is shown as it comes.
 
     The step reads nothing on standard input. It is ended, with its whole process group, when `cancel_fd` becomes
-    readable, and before a KeyboardInterrupt is passed on.
+    readable, and before a KeyboardInterrupt is passed on. `held_open` are descriptors, locks say, that stay open until
+    the last process of the step is gone, even when this one is killed.
     """
     started = time.monotonic()
     report_read, report_write = os.pipe()
@@ -82,7 +84,7 @@ def run_process(
                 stdin=life_read,
                 cwd=working_dir,
                 env=dict(environment),
-                pass_fds=[report_write],
+                pass_fds=[report_write, *held_open],
                 start_new_session=True,
             )
         finally:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import os.path
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from genies.command_line import Arguments
 from genies.contract import check_kwargs
-from genies.data.shifts import Shift, folders, name_of, read_shifts, shifts_from_dirs
+from genies.data.shifts import Shift, check_name, folders, name_of, read_shifts, shifts_from_dirs
 from genies.errors import InputError
 from genies.harness.decide import Policy
 from genies.harness.plan import EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
 from genies.harness.store import Store
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class Places(Arguments):
@@ -89,10 +89,18 @@ class MetricsRequest(Places):
     """Train again what is there, and evaluate it again."""
     use_cached_evaluations: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
+    launcher: Literal["local", "ray"] = "local"
+    """Where steps run: processes of this machine, or tasks of a Ray cluster (pip install -e .[ray])."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many steps run at once on this machine; its cores are divided among them."""
     gpus: list[str] = Field(default_factory=list)
     """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
+    ray_address: str | None = None
+    """HOST:PORT of a running Ray cluster (default: one is started on this machine and ended with the run)."""
+    cpus_per_step: Annotated[int, Field(ge=1)] = 1
+    """Processors that Ray reserves for a step."""
+    gpus_per_step: Annotated[float, Field(ge=0)] = 0
+    """GPUs that Ray reserves for a step, a whole number or a part of one as 0.5; with 0 a step sees none."""
     retry_failed: bool = False
     """Run steps again that failed in an earlier run with the same inputs."""
     emit_commands: Path | None = None
@@ -116,6 +124,20 @@ class MetricsRequest(Places):
             )
         if by_dirs and (self.source_dirs is None or self.target_dirs is None):
             raise ValueError("--source_dirs and --target_dirs go together and pair item by item")
+        return self
+
+    @model_validator(mode="after")
+    def _arguments_of_the_launcher(self) -> MetricsRequest:
+        of = {"local": ["slots", "gpus"], "ray": ["ray_address", "cpus_per_step", "gpus_per_step"]}
+        for launcher, names in of.items():
+            given = [name for name in names if name in self.model_fields_set]
+            if launcher != self.launcher and given:
+                raise ValueError(
+                    f"--{given[0]} goes with --launcher {launcher}; "
+                    f"--launcher {self.launcher} takes --{', --'.join(of[self.launcher])}"
+                )
+        if self.gpus_per_step > 1 and self.gpus_per_step % 1:
+            raise ValueError(f"--gpus_per_step: expected a whole number or a part of one GPU, got {self.gpus_per_step}")
         return self
 
     def _check_seeds(self) -> None:
@@ -255,6 +277,7 @@ def named_folder(path: Path, argument: str) -> Path:
     folder = normal(path)
     if not folder.name:
         raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
+    check_name(folder.name, f"--{argument}")
     return folder
 
 

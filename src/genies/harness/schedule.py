@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 
@@ -60,37 +60,48 @@ def in_order(waiting: Sequence[Task], slots: int) -> list[Task]:
 
 
 def run_tasks(
-    waiting: Sequence[Task], run: Run, launcher: Launcher, retry_failed: bool
-) -> Iterator[tuple[Task, Result]]:
-    """Run every task and yield each as it ends; one that depends on a failed one fails without being started."""
+    waiting: Sequence[Task], run: Run, launcher: Launcher, retry_failed: bool, report: Callable[[Task, Result], None]
+) -> None:
+    """Run every task and `report` each as it ends; one that depends on a failed one fails without being started.
+
+    The launcher is closed at the end. When an exception (Ctrl-C) ends the run, what runs is ended, and what had
+    finished by then is reported before the exception is passed on.
+    """
     waiting = in_order(waiting, launcher.slots)
     open_numbers = {task.number for task in waiting}
     failed: set[int] = set()
     running: dict[Future[str], Task] = {}
     # With several slots some steps wait at the launcher, so that no slot idles while this one reads and writes.
     ahead = launcher.slots if launcher.slots == 1 else 2 * launcher.slots
-    while waiting or running:
-        for task in [task for task in waiting if task.needs not in open_numbers]:
-            if len(running) >= ahead:
-                break
-            waiting.remove(task)
-            result = _not_to_be_started(task, run, failed, retry_failed)
-            if result is None:
-                running[launcher.submit(order_to_json(Order(task.decision, run)))] = task
-                continue
-            open_numbers.discard(task.number)
+
+    def ended(task: Task, result: Result) -> None:
+        open_numbers.discard(task.number)
+        if result.failure is not None:
             failed.add(task.number)
-            yield task, result
-        if not running:
-            continue
-        ended, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in ended:
-            task = running.pop(future)
-            result = result_from_json(future.result())
-            open_numbers.discard(task.number)
-            if result.failure is not None:
-                failed.add(task.number)
-            yield task, result
+        report(task, result)
+
+    finished = False
+    try:
+        while waiting or running:
+            for task in [task for task in waiting if task.needs not in open_numbers]:
+                if len(running) >= ahead:
+                    break
+                waiting.remove(task)
+                result = _not_to_be_started(task, run, failed, retry_failed)
+                if result is None:
+                    running[launcher.submit(order_to_json(Order(task.decision, run)))] = task
+                else:
+                    ended(task, result)
+            if running:
+                for future in wait(running, return_when=FIRST_COMPLETED)[0]:
+                    ended(running[future], result_from_json(future.result()))
+                    del running[future]
+        finished = True
+    finally:
+        launcher.close(cancel=not finished)
+        for future, task in running.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                report(task, result_from_json(future.result()))
 
 
 def _not_to_be_started(task: Task, run: Run, failed: set[int], retry_failed: bool) -> Result | None:

@@ -56,8 +56,11 @@ class Store:
         return self.results_dir / "evaluations" / intervention / model_name / f"{distribution}.json"
 
     def training_staging(self, intervention: str, model_name: str, fingerprint: str) -> Path:
-        """Where a training step writes; the same for every attempt at the same result, so that it may resume."""
-        return self.models_dir / ".staging" / intervention / f"{model_name}-{fingerprint[:16]}" / model_name
+        """Where a training step writes; the same for every attempt at the same result, so that it may resume.
+
+        Beside the place it will take, so that the last move stays on one disk wherever links lead.
+        """
+        return self.models_dir / intervention / ".staging" / f"{model_name}-{fingerprint[:16]}" / model_name
 
     def evaluation_staging(self, intervention: str, model_name: str) -> Path:
         return self.results_dir / ".staging" / intervention / model_name
@@ -95,7 +98,7 @@ def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes) -> Standin
     if record is None:
         return Standing("foreign", f"{TRAINING_RECORD} is not in the folder: not trained by this harness")
     if record.get("content") != model_content(hashes, model_dir):
-        return Standing("foreign", "its files were changed after training")
+        return Standing("stale", "its files were changed after training")
     return _compare(parts, record.get("parts"))
 
 
@@ -126,7 +129,7 @@ def evaluation_standing(path: Path, parts: Parts, content: str | None) -> Standi
     if evaluation is None:
         return Standing("absent")
     provenance = evaluation.provenance
-    if provenance is None:
+    if provenance is None or "fingerprint" not in provenance:
         return Standing("foreign", "it carries no provenance: not made by this harness")
     standing = _compare(parts, provenance.get("parts"))
     made_with = provenance.get("model_content")

@@ -20,7 +20,13 @@ import subprocess
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_LONGEST_WAIT = 3600.0
 
 
 def main() -> None:
@@ -30,7 +36,14 @@ def main() -> None:
     os.set_inheritable(report_fd, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    adopt_orphans()
+    prctl = process_control()
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the step, daemons say, become ours and can be found
+
+    def in_child() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # should this process be killed, its step goes with it
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -39,7 +52,7 @@ def main() -> None:
     try:
         with open(log_file, "ab") as log:
             child = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, preexec_fn=_default_signals
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, preexec_fn=in_child
             )
     except (OSError, ValueError) as error:
         report(report_fd, {"error": str(error)})
@@ -48,7 +61,7 @@ def main() -> None:
     deadline = time.monotonic() + timeout if timeout else None
     timed_out = cancelled = False
     while child.poll() is None:
-        remaining = None if deadline is None else max(0.0, deadline - time.monotonic())
+        remaining = None if deadline is None else min(_LONGEST_WAIT, max(0.0, deadline - time.monotonic()))
         ready, _, _ = select.select([0, woken], [], [], remaining)
         if woken in ready:
             os.read(woken, 4096)
@@ -61,17 +74,14 @@ def main() -> None:
     report(report_fd, {"returncode": child.returncode, "timed_out": timed_out, "cancelled": cancelled})
 
 
-def _default_signals() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)
+def process_control() -> "Callable[[int, int], object]":
+    """Linux's prctl; elsewhere something that does nothing."""
+    if sys.platform != "linux":
+        return lambda option, value: None
+    import ctypes
 
-
-def adopt_orphans() -> None:
-    """On Linux, become the parent of descendants whose own parent ends, so that daemons can be found."""
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    function = ctypes.CDLL(None).prctl
+    return lambda option, value: function(option, value, 0, 0, 0)
 
 
 def end(child: "subprocess.Popen[bytes]", grace: float) -> None:

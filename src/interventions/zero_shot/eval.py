@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from genies.contract import EvaluationArguments, run
 from genies.data.distribution import Distribution, pairs
 from genies.lm.arguments import ModelArguments
 from genies.methods.base_model import base_model_dir
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from genies.lm.text import TokenSequence
 
 
 class Arguments(EvaluationArguments, ModelArguments):
@@ -29,7 +35,7 @@ def evaluate(args: Arguments) -> None:
 
     model = load_model(base_model, args)
 
-    def log_probabilities(sequences):
+    def log_probabilities(sequences: list[TokenSequence]) -> NDArray[np.float64]:
         totals, counts = response_log_probabilities(model, sequences, args.batch_tokens)
         return totals / counts if args.normalization == "mean" else totals
 

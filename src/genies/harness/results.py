@@ -1,0 +1,167 @@
+"""What a step left: checked, given its provenance, and moved into place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genies.contract import Evaluation, read_evaluation
+from genies.errors import InputError
+from genies.files import write_json
+from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
+from genies.harness.fingerprint import TRAINING_RECORD, Identities, differences, fingerprint, model_content
+from genies.harness.hashes import FileHashes
+from genies.harness.process import Outcome
+from genies.harness.provenance import command, surroundings
+from genies.harness.store import Store, training_record
+
+LARGEST_EVALUATION = 64 << 20
+"""Bytes; an evaluation of a million pairs has a quarter of it."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """How a result came to be, but for what it was made from."""
+
+    argv: list[str]
+    started: str
+    """UTC, ISO 8601."""
+    outcome: Outcome
+    root: Path
+
+    def provenance(self) -> dict[str, Any]:
+        return {
+            "argv": command(self.argv),
+            "started": self.started,
+            "seconds": round(self.outcome.seconds, 3),
+            **surroundings(self.root),
+        }
+
+
+def changed_since_planned(decision: Decision, hashes: FileHashes) -> list[str]:
+    """The parts of a step that are no longer what the plan says: what it would make is something else."""
+    identities = Identities(hashes)
+    step = decision.step
+    if isinstance(decision, TrainingDecision):
+        now = identities.training_parts(
+            decision.step.intervention_dir, decision.step.base_model_dir, decision.step.source_dir, step.kwargs
+        )
+        return differences(now, decision.parts)
+    changed = _changed_model(decision, identities)
+    for each in decision.targets:
+        if each.run:
+            folder = each.target.distribution_dir
+            now = identities.evaluation_parts(step.intervention_dir, each.parts["model"], folder, step.kwargs)
+            changed += differences(now, each.parts)
+    return sorted(set(changed))
+
+
+def _changed_model(decision: EvaluationDecision, identities: Identities) -> list[str]:
+    meant = next(each.parts["model"] for each in decision.targets if each.run)
+    model_dir = decision.step.model_dir
+    content = identities.model(model_dir)
+    if meant.keys() == {"files"}:
+        return [] if meant["files"] == content else ["model"]
+    record = training_record(model_dir)
+    if record is None or record.get("content") != content or differences(meant, record.get("parts") or {}):
+        return ["model"]
+    return []
+
+
+def finish_training(decision: TrainingDecision, staging: Path, origin: Origin, hashes: FileHashes) -> None:
+    """Give a finished staging folder its record and move it into place; the record is written last of all."""
+    record = {
+        "fingerprint": fingerprint(decision.parts),
+        "parts": decision.parts,
+        "content": model_content(hashes, staging),
+        **origin.provenance(),
+    }
+    flush_folder(staging)
+    write_json(staging / TRAINING_RECORD, record)
+    replace_folder(staging, decision.step.model_dir)
+
+
+def is_finished(staging: Path, decision: TrainingDecision, hashes: FileHashes) -> bool:
+    """Whether a staging folder holds the whole model of this step: its harness was killed before the last move."""
+    record = training_record(staging)
+    return (
+        record is not None
+        and record.get("fingerprint") == fingerprint(decision.parts)
+        and record.get("content") == model_content(hashes, staging)
+    )
+
+
+def promote(decision: TargetDecision, output: Path, origin: Origin, content: str | None) -> Evaluation:
+    """Check what eval.py wrote, put it in place with its provenance, and return it."""
+    try:
+        status = output.lstat()
+    except FileNotFoundError:
+        raise InputError(f"evaluation {output} does not exist; expected one JSON file for each distribution") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"evaluation {output} is no regular file; expected a JSON file")
+    if status.st_size > LARGEST_EVALUATION:
+        raise InputError(
+            f"evaluation {output} has {status.st_size >> 20} MiB; expected at most {LARGEST_EVALUATION >> 20}"
+        )
+    evaluation, value = read_evaluation(output)
+    provenance = {
+        "fingerprint": fingerprint(decision.parts),
+        "parts": decision.parts,
+        "model_content": content,
+        **origin.provenance(),
+        "device": value.get("device"),
+    }
+    write_json(decision.target.evaluation_file, {**value, "provenance": provenance})
+    return evaluation.model_copy(update={"provenance": provenance})
+
+
+def prepare(staging: Path, keep_checkpoints: bool = False) -> None:
+    """An empty staging folder, but for the checkpoints of an attempt that was killed."""
+    staging.mkdir(parents=True, exist_ok=True)
+    for entry in staging.iterdir():
+        if keep_checkpoints and entry.name.startswith("checkpoint-") and entry.is_dir() and not entry.is_symlink():
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the files of a folder on the disk before anything says that they are there."""
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def replace_folder(new: Path, place: Path) -> None:
+    """Move a finished folder into place; what lay there is deleted only after that."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    old = new.parent / f"replaced-{os.getpid()}-{time.monotonic_ns()}"
+    if place.exists() or place.is_symlink():
+        place.rename(old)
+    new.rename(place)
+    shutil.rmtree(new.parent, ignore_errors=True)
+
+
+def missing(targets: Sequence[TargetDecision], done: Mapping[Path, Evaluation]) -> list[TargetDecision]:
+    """The targets that must run and have no result yet."""
+    return [each for each in targets if each.run and each.target.evaluation_file not in done]
+
+
+def lock_files(decision: Decision, store: Store) -> list[Path]:
+    """The locks of a step: that of the model, and for an evaluation that of the folder it writes to."""
+    if isinstance(decision, TrainingDecision):
+        return [store.lock_file(decision.step.model_dir)]
+    folder = decision.targets[0].target.evaluation_file.parent
+    return [store.lock_file(decision.step.model_dir), store.lock_file(folder)]
