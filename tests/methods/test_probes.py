@@ -41,8 +41,12 @@ def test_the_slope_stays_finite_when_every_value_has_the_right_sign():
 
 
 @given(st.lists(st.floats(-1, 1), min_size=1, max_size=20))
-def test_turning_every_pair_round_turns_the_slope_round(values):
+def test_the_slope_is_finite_and_zero_where_there_is_nothing_to_go_by(values):
     found = fit_slope(np.array(values))
     assert np.isfinite(found)
-    if not any(values):
-        assert found == 0
+    assert fit_slope(np.zeros(len(values))) == 0
+
+
+@given(st.lists(st.floats(0.01, 1), min_size=1, max_size=20))
+def test_a_direction_that_points_from_best_to_worse_gets_a_negative_slope(values):
+    assert fit_slope(np.array(values)) > 0 > fit_slope(-np.array(values))

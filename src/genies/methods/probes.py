@@ -55,8 +55,8 @@ def fit_slope(values: Array) -> float:
     """
     target = (len(values) + 1) / (len(values) + 2)
     widest = float(np.abs(values).max(initial=0))
-    if widest == 0:
-        return 0.0
+    if widest < 1e-12:
+        return 0.0  # nothing but rounding
 
     def slope_of_loss(slope: float) -> float:
         return float(np.sum(values * (logistic(slope * values) - target)))
