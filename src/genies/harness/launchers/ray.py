@@ -1,0 +1,249 @@
+"""Steps as tasks of a Ray cluster whose nodes share a file system.
+
+Only text crosses to the nodes: a step's order as JSON, and its result as JSON. A step that is lost with its worker or
+its node is tried again elsewhere; one that fails by itself is not. With an address the cluster is one that runs
+already (`ray start`); its token, where it asks for one, is found as Ray finds it: RAY_AUTH_MODE=token, and
+RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Without an address one of this machine alone is started,
+which listens on the loopback interface only, and ended with the run.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import socket
+import sys
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from genies.errors import InputError
+from genies.files import write_text
+from genies.harness.attempts import ATTEMPTS, order_from_json, result_from_json, result_to_json, write_state
+from genies.harness.decide import TrainingDecision
+from genies.harness.launchers.ray_node import run_on_node, unseen
+from genies.harness.process import GRACE_SECONDS
+from genies.harness.step import Result
+from genies.harness.store import Store
+
+_KNOCK_SECONDS = 10.0
+
+_ANSWER_SECONDS = 120.0
+"""How long a node may take to say whether it sees the shared folders; its first worker has to start."""
+
+_LOOK_SECONDS = 15.0
+"""How often a waiting step looks whether any node is left that could run it."""
+
+_APPEAR_SECONDS = 90.0
+"""How long a network file system may hide from this machine what a node has written: NFS remembers for 60 s."""
+
+_OBJECT_STORE_BYTES = 100_000_000
+"""Ray's shared memory on a cluster of our own, which carries a few kilobytes a step."""
+
+
+class RayLauncher:
+    """Each step gets `cpus` processors and `gpus` GPUs (a part of one, or a whole number) of some node."""
+
+    def __init__(self, address: str | None, cpus: int, gpus: float, store: Store) -> None:
+        self._cpus, self._gpus = cpus, gpus
+        self._ray = _connect(address)
+        self._nonces: dict[str, str] = {}
+        try:
+            able = self._able_nodes()
+            self.slots = sum(places(node["Resources"], cpus, gpus) for node in able)
+            if not self.slots:
+                raise InputError(self._too_small())
+            self._check_nodes(able, store)
+            if not gpus and any(node["Resources"].get("GPU") for node in able):
+                print("the cluster has GPUs and no step gets one: --gpus_per_step 1", file=sys.stderr)
+        except BaseException:
+            self._leave()
+            raise
+        # Node loss is handled here and not by Ray, which would not wait for the lost attempt's processes to end.
+        options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "scheduling_strategy": "SPREAD"}
+        self._task = self._ray.remote(**options)(run_on_node)
+        self._guard = threading.Lock()
+        self._cancelled = threading.Event()
+        self._running: set[Any] = set()
+        # Threads: each waits for its step, and as many again wait with steps that Ray may start at once.
+        self._threads = ThreadPoolExecutor(2 * self.slots, thread_name_prefix="step")
+
+    def submit(self, order: str) -> Future[str]:
+        return self._threads.submit(self._run, order)
+
+    def close(self, cancel: bool) -> None:
+        if cancel:
+            with self._guard:
+                self._cancelled.set()
+                for reference in self._running:
+                    self._ray.cancel(reference)
+        self._threads.shutdown(wait=True, cancel_futures=cancel)
+        self._leave()
+
+    def _leave(self) -> None:
+        for file in self._nonces:
+            Path(file).unlink(missing_ok=True)
+        self._ray.shutdown()
+
+    def _run(self, order: str) -> str:
+        """The step's result, after as many attempts as it is lost; InputError for what a person must mend."""
+        decision = order_from_json(order).decision
+        title, lost = decision.step.title, ""
+        for attempt in range(1, ATTEMPTS + 1):
+            if attempt > 1:
+                print(f"trying again, attempt {attempt} of {ATTEMPTS}: {title}: {lost}", file=sys.stderr)
+                # Until then the processes of the lost attempt have ended and left the staging folder alone.
+                self._cancelled.wait(GRACE_SECONDS + 1)
+            answer = self._attempt(order)
+            if answer is None:
+                return result_to_json(Result(title, failure=f"{title}: was ended", cancelled=True))
+            if "refused" in answer:
+                raise InputError(f"{title}: {answer['refused']}")
+            if "result" in answer:
+                trained = isinstance(decision, TrainingDecision) and result_from_json(answer["result"]).failure is None
+                if trained:
+                    self._await(decision.step.model_dir)
+                return str(answer["result"])
+            lost = answer["lost"]
+        failure = f"{title}: was lost {ATTEMPTS} times with what ran it: {lost}"
+        write_state(order_from_json(order), "failed")
+        return result_to_json(Result(title, failure=failure, infrastructure=True, started=True))
+
+    def _attempt(self, order: str) -> dict[str, str] | None:
+        """The answer of run_on_node; None when the run was cancelled."""
+        with self._guard:
+            if self._cancelled.is_set():
+                return None
+            reference = self._task.remote(order, json.dumps(self._nonces))
+            self._running.add(reference)
+        errors = self._ray.exceptions
+        try:
+            while not self._ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+                if not self._able_nodes():
+                    self._ray.cancel(reference)
+                    raise InputError(f"{self._too_small()}; run the same command again to go on from here")
+            answer: dict[str, str] = json.loads(self._ray.get(reference))
+            return answer
+        except errors.TaskCancelledError:
+            return None
+        except errors.RayTaskError:
+            raise  # not a loss: our own code failed there
+        except errors.RayError as error:
+            return {"lost": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"}
+        finally:
+            with self._guard:
+                self._running.discard(reference)
+
+    def _await(self, model_dir: Path) -> None:
+        """Wait until this machine, a node perhaps, sees a new model: listing its folder makes NFS ask the server."""
+        deadline = time.monotonic() + _APPEAR_SECONDS
+        while not model_dir.exists() and time.monotonic() < deadline:
+            list(model_dir.parent.glob("*"))
+            self._cancelled.wait(0.5)
+
+    def _able_nodes(self) -> list[dict[str, Any]]:
+        """The living nodes that can hold a step."""
+        nodes: list[dict[str, Any]] = [node for node in self._ray.nodes() if node["Alive"]]
+        return [node for node in nodes if places(node["Resources"], self._cpus, self._gpus)]
+
+    def _too_small(self) -> str:
+        nodes = [node for node in self._ray.nodes() if node["Alive"]]
+        have = ", ".join(
+            f"{_name(node)}: {node['Resources'].get('CPU', 0):g} CPUs, {node['Resources'].get('GPU', 0):g} GPUs"
+            for node in nodes
+        )
+        return (
+            f"no node of the Ray cluster has {self._cpus} CPUs and {self._gpus:g} GPUs for a step ({have}); "
+            "start nodes that have, or lower --cpus_per_step or --gpus_per_step"
+        )
+
+    def _check_nodes(self, able: list[dict[str, Any]], store: Store) -> None:
+        """Leave a file in each shared folder, and have every node that may run a step read it."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        for folder in (store.models_dir, store.results_dir):
+            file, content = folder / f".nonce-{secrets.token_hex(8)}", secrets.token_hex(16)
+            self._nonces[str(file)] = content
+            write_text(file, content)
+        look = self._ray.remote(num_cpus=0, max_retries=0)(unseen)
+        asked = {}
+        for node in able:
+            pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            asked[look.options(scheduling_strategy=pinned).remote(json.dumps(self._nonces))] = _name(node)
+        answered, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
+        faults = [f"{asked[each]} did not answer within {_ANSWER_SECONDS:.0f} s" for each in silent]
+        for each in answered:
+            try:
+                hidden = json.loads(self._ray.get(each))
+            except self._ray.exceptions.RayError as error:
+                said = str(error).strip().splitlines() or [type(error).__name__]
+                faults.append(f"{asked[each]} cannot run our code: {said[-1]}")
+            else:
+                folders = ", ".join(str(Path(file).parent) for file in hidden)
+                faults += [f"{asked[each]} does not see {folders}"] * bool(hidden)
+        if faults:
+            found = "; ".join(sorted(faults))
+            raise InputError(
+                f"{len(faults)} of {len(asked)} nodes of the Ray cluster cannot run steps: {found}. "
+                "Every node needs the project, its environment, models_dir and results_dir on a shared file system, "
+                "under the same paths"
+            )
+
+
+def places(resources: dict[str, float], cpus: int, gpus: float) -> int:
+    """How many steps of `cpus` processors and `gpus` GPUs a node with these resources holds at once."""
+    by_cpu = int(resources.get("CPU", 0) // cpus)
+    have = resources.get("GPU", 0)
+    if not gpus:
+        return by_cpu
+    # A part of a GPU is a part of one GPU: three steps of 0.4 do not fit on two.
+    return min(by_cpu, int(have) * int(1 / gpus + 1e-9) if gpus < 1 else int(have // gpus))
+
+
+def _name(node: dict[str, Any]) -> str:
+    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}, node {node['NodeID'][:8]})"
+
+
+def _connect(address: str | None) -> Any:
+    """The module ray, connected; InputError when it is not installed or the cluster does not answer."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if address is None:
+        # Ray reads this when it is imported: a cluster that no other machine can join listens on loopback only.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError("--launcher ray needs Ray, which is not installed here: pip install -e .[ray]") from None
+    if address is not None:
+        _knock(address)
+    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
+    try:
+        ray.init(
+            address="local" if address is None else address,
+            logging_level=logging.WARNING,
+            **(own if address is None else {}),
+        )
+    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        where = "could not start a Ray cluster here" if address is None else f"cannot join the Ray cluster at {address}"
+        raise InputError(
+            f"{where}: {said}\n  a cluster with a token needs RAY_AUTH_MODE=token and the same token here; "
+            "all of it needs one version of Ray and of Python"
+        ) from None
+    return ray
+
+
+def _knock(address: str) -> None:
+    """InputError unless something listens at the address: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(
+            f"--ray_address: no Ray cluster answers at {address} ({error}); expected HOST:PORT of one that runs, as "
+            "`ray start --head` prints it"
+        ) from None
