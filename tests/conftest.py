@@ -12,9 +12,17 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.harness.project import Project
+
 # How long an example takes depends on the machine, not on the code.
 hypothesis.settings.register_profile("genies", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("genies")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A small project of its own: distributions, a base model folder, interventions."""
+    return Project(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -52,6 +52,11 @@ def refusal(*items: str) -> str:
     return str(caught.value)
 
 
+def test_an_argument_given_twice_is_refused() -> None:
+    with pytest.raises(InputError, match="--retrain stands twice"):
+        parse(Small, ["--retrain", "--retrain", "False"])
+
+
 # Booleans
 
 
@@ -68,7 +73,6 @@ def refusal(*items: str) -> str:
         (("--retrain", "False"), False),
         (("--retrain", "FALSE"), False),
         (("--retrain=False",), False),
-        (("--retrain", "--retrain", "False"), False),
     ],
 )
 def test_a_boolean_stands_bare_or_with_a_value(items, expected) -> None:

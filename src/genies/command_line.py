@@ -57,13 +57,15 @@ def parse(model: type[A], argv: Sequence[str]) -> A:
 
 def validate(model: type[M], values: Mapping[str, Any]) -> M:
     """`model` from values, with an InputError that names every field at fault, what was expected and what came."""
-    for name, value in values.items():
-        if any("\0" in str(each) for each in (value if isinstance(value, list) else [value])):
-            raise InputError(f"--{name} holds a NUL character, which no name and no text here may")
     try:
-        return model.model_validate(dict(values))
+        arguments = model.model_validate(dict(values))
     except ValidationError as error:
         raise InputError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+    for name, value in arguments:
+        paths = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, Path)]
+        if any("\0" in str(path) for path in paths):
+            raise InputError(f"--{name} holds a NUL character, which no path may")
+    return arguments
 
 
 def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
