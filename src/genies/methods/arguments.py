@@ -1,0 +1,39 @@
+"""Arguments of the interventions that read representations, and of their evaluation. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from genies.contract import EvaluationArguments, TrainArguments
+from genies.lm.arguments import ModelArguments
+
+
+class ReadingTrainArguments(TrainArguments, ModelArguments):
+    """Read a frozen model's activations on training pairs."""
+
+
+class ReadingEvaluationArguments(EvaluationArguments, ModelArguments):
+    """Score pairs by a frozen model's activations and what training found in them."""
+
+
+class DirectionArguments(ReadingTrainArguments):
+    """How directions are fitted."""
+
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
+    """Share of the pairs held back to choose sites and to calibrate."""
+
+
+class HeadArguments(DirectionArguments):
+    """Find the attention heads and directions that tell the best response from a worse one."""
+
+    num_heads: Annotated[int, Field(ge=1)] = 16
+    """How many attention heads, those with the most accurate probes, take part."""
+
+
+class LayerArguments(DirectionArguments):
+    """Find the layers and directions that tell the best response from a worse one."""
+
+    num_layers: Annotated[int, Field(ge=1)] = 16
+    """How many layers, those with the most accurate probes, take part."""

@@ -1,0 +1,162 @@
+"""Contrast-consistent search (Burns et al. 2022, section 2.2): a linear probe that finds, without labels, a statement
+which holds when a response is followed by Yes and fails when it is followed by No, or the other way round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+from torch import Tensor
+
+from genies.errors import InputError
+from genies.files import read_json, write_bytes, write_json
+from genies.lm.sites import Site
+from genies.methods.evaluation import logistic
+
+_TENSORS, _RECORD = "ccs.safetensors", "ccs.json"
+
+
+@dataclass(frozen=True)
+class ConsistencyProbe:
+    """A linear probe of a response's Yes and No copies: confidence of a copy = logistic(weights . x + bias)."""
+
+    site: Site
+    weights: NDArray[np.float64]
+    """[width]; their sign is such that a confident Yes means a response that follows the instruction."""
+    bias: float
+    means: NDArray[np.float64]
+    """Mean activations [2, width] of the source's Yes copies and No copies, taken from any Yes and any No copy."""
+    loss: float
+    """Consistency plus confidence on the training responses, the lowest of all restarts."""
+    train_accuracy: float
+    """Share of the training pairs, a tie counting half, in which the best response gets the higher confidence."""
+    pairs: int
+    """Number of training pairs."""
+
+    def log_odds(self, activations: NDArray[Any]) -> NDArray[np.float64]:
+        """Log-odds [responses] of the averaged confidence (p(Yes) + 1 - p(No)) / 2, without overflow.
+
+        Takes activations [2, responses, width] of the Yes copies and of the No copies.
+        """
+        yes, no = (np.asarray(activations, dtype=np.float64) - self.means[:, None]) @ self.weights + self.bias
+        return np.asarray(
+            np.logaddexp(_log_logistic(yes), _log_logistic(-no)) - np.logaddexp(_log_logistic(-yes), _log_logistic(no))
+        )
+
+    def probabilities(self, best: NDArray[Any], worse: NDArray[Any]) -> NDArray[np.float64]:
+        """Probability [pairs] of the best response, from activations [2, pairs, width] of both.
+
+        With averaged confidences b and w that a response follows, b (1 - w) / (b (1 - w) + w (1 - b)): the chance
+        that the best one does, given that exactly one of them does.
+        """
+        return logistic(self.log_odds(best) - self.log_odds(worse))
+
+    def save(self, folder: Path) -> None:
+        """Write ccs.safetensors and ccs.json."""
+        tensors = {"weights": self.weights, "bias": np.array([self.bias]), "means": self.means}
+        write_bytes(folder / _TENSORS, save(tensors))
+        record = {"loss": self.loss, "train_accuracy": self.train_accuracy, "pairs": self.pairs}
+        write_json(folder / _RECORD, {"block": self.site.block, **record})
+
+    @classmethod
+    def load(cls, folder: Path) -> ConsistencyProbe:
+        """What save wrote; InputError when it is not all there."""
+        record = read_json(folder / _RECORD, "record of the probe")
+        try:
+            tensors = load_file(folder / _TENSORS)
+            return cls(
+                Site(int(record["block"])),
+                tensors["weights"],
+                float(tensors["bias"][0]),
+                tensors["means"],
+                float(record["loss"]),
+                float(record["train_accuracy"]),
+                int(record["pairs"]),
+            )
+        except FileNotFoundError:
+            raise InputError(f"{folder / _TENSORS} does not exist; train again") from None
+        except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise InputError(f"the probe in {folder} is damaged ({error!r}); train again") from None
+
+
+def fit_consistency_probe(
+    best: NDArray[Any],
+    worse: NDArray[Any],
+    site: Site,
+    restarts: int = 10,
+    steps: int = 1000,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+) -> ConsistencyProbe:
+    """A probe from activations [2, pairs, width] of the Yes and No copies of training pairs' responses.
+
+    Labels choose nothing but the sign, which the loss leaves free. InputError with fewer than two pairs, or
+    activations that are no numbers.
+    """
+    pairs = best.shape[1]
+    if pairs < 2:
+        raise InputError(f"{pairs} training pairs are too few: at least two are needed, to differ from their mean")
+    responses = np.concatenate([best, worse], axis=1).astype(np.float64)
+    if not np.isfinite(responses).all():
+        raise InputError("the model gave activations that are not numbers; try --dtype float32")
+    means = responses.mean(axis=1)
+    centred = torch.from_numpy(responses - means[:, None]).float()
+    weights, biases = _search(centred, restarts, steps, learning_rate, weight_decay, seed)
+    with torch.inference_mode():
+        losses = consistency_loss(*_confidences(centred, weights, biases))
+    chosen = int(losses.argmin())
+    probe = ConsistencyProbe(
+        site, weights[chosen].double().numpy(), float(biases[chosen]), means, float(losses[chosen]), 0.0, pairs
+    )
+    p = probe.probabilities(best, worse)
+    accuracy = float(np.mean((p > 0.5) + 0.5 * (p == 0.5)))
+    sign = -1.0 if accuracy < 0.5 else 1.0
+    return ConsistencyProbe(
+        site, sign * probe.weights, sign * probe.bias, means, probe.loss, max(accuracy, 1 - accuracy), pairs
+    )
+
+
+def consistency_loss(yes: Tensor, no: Tensor) -> Tensor:
+    """(p(Yes) - (1 - p(No)))^2 + min(p(Yes), p(No))^2, the mean over responses, the first dimension.
+
+    >>> consistency_loss(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.5]))
+    tensor(0.1250)
+    """
+    return ((yes + no - 1).square() + torch.minimum(yes, no).square()).mean(dim=0)
+
+
+def _confidences(centred: Tensor, weights: Tensor, biases: Tensor) -> tuple[Tensor, Tensor]:
+    """Confidences [responses, restarts] of Yes copies and of No copies."""
+    yes, no = torch.sigmoid(centred @ weights.T + biases)
+    return yes, no
+
+
+def _search(
+    centred: Tensor, restarts: int, steps: int, learning_rate: float, weight_decay: float, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Weights [restarts, width] and biases [restarts] after full-batch AdamW.
+
+    Restarts share no parameter and AdamW treats every number by itself, so that all run at once.
+    """
+    width = centred.shape[-1]
+    generator = torch.Generator().manual_seed(seed)
+    start = torch.rand(restarts, width + 1, generator=generator)
+    start = (2 * start - 1) / width**0.5
+    weights, biases = start[:, :-1].clone().requires_grad_(), start[:, -1].clone().requires_grad_()
+    optimizer = torch.optim.AdamW([weights, biases], lr=learning_rate, weight_decay=weight_decay)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        consistency_loss(*_confidences(centred, weights, biases)).sum().backward()
+        optimizer.step()
+    return weights.detach(), biases.detach()
+
+
+def _log_logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return -np.logaddexp(0, -values)

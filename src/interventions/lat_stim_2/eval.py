@@ -1,0 +1,21 @@
+"""Linear artificial tomography with a stimulus, evaluation: see train.py."""
+
+from __future__ import annotations
+
+from genies.contract import run
+from genies.data.distribution import Distribution, pairs
+from genies.methods.arguments import ReadingEvaluationArguments
+from genies.methods.templates import STIMULUS
+
+
+def evaluate(args: ReadingEvaluationArguments) -> None:
+    """p = calibrated mean cosine of the hidden states' difference, at the stimulus's end, with the directions."""
+    tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
+
+    from genies.methods.representations import evaluate_directions
+
+    evaluate_directions(args, tests, STIMULUS)
+
+
+if __name__ == "__main__":
+    run(evaluate)

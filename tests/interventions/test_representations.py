@@ -1,0 +1,120 @@
+"""Interventions that read hidden states, stimuli and Yes/No questions: lat_stim_1, lat_stim_2, cra, ccs."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from genies.errors import InputError
+from genies.methods import representations
+from tests.interventions.scripts import evaluate, planted_examples, train, write_distribution
+from tests.tiny_models import FAMILIES
+
+DIRECTIONS = ("lat_stim_1", "lat_stim_2", "cra")
+ALL = (*DIRECTIONS, "ccs")
+# A tiny Mistral's window ends before the response where a stimulus or a question stands after it.
+READABLE = [(name, family) for name in DIRECTIONS for family in FAMILIES if name == "lat_stim_1" or family != "mistral"]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return write_distribution(tmp_path / "d", planted_examples(30, 0), planted_examples(12, 1, responses=3))
+
+
+@pytest.mark.parametrize(("intervention", "family"), READABLE)
+def test_a_planted_direction_is_found(intervention, family, source, tmp_path, tiny_model_dir):
+    tuned = train(intervention, tiny_model_dir(family), source, tmp_path / "tuned")
+    [found] = evaluate(
+        intervention, tuned, [write_distribution(tmp_path / "pairs", [], planted_examples(40, 2))], tmp_path
+    )
+    assert found["eval_accuracy"] >= 0.85
+    record = json.loads((tuned / "directions.json").read_text())
+    assert all((site["head"] is None) == (intervention != "cra") for site in record["sites"])
+    assert {path.name for path in tuned.iterdir()} == {"base_model.json", "directions.json", "directions.safetensors"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_contrast_consistent_search_finds_a_planted_truth(family, source, tmp_path, tiny_model_dir, monkeypatch):
+    """Among the activations of a model that knows no truth, one direction is made to tell it: Yes after `true` and No
+    after `warm` lie on one side, the other two on the other."""
+    read = representations.last_token_activations
+
+    def read_with_truth(model, sequences, sites, *others):
+        found = read(model, sequences, sites, *others)
+        texts = [model.tokenizer.decode(list(ids)) for ids in sequences]
+        signs = [1 if text.endswith("Yes</s>") == (" is true\n" in text) else -1 for text in texts]
+        direction = np.random.default_rng(5).normal(size=found.shape[-1])
+        return (found + 2 * found.std(axis=0).mean() * np.multiply.outer(signs, direction)[:, None]).astype(np.float32)
+
+    monkeypatch.setattr(representations, "last_token_activations", read_with_truth)
+    tuned = train("ccs", tiny_model_dir(family), source, tmp_path / "tuned")
+    [found] = evaluate("ccs", tuned, [source], tmp_path)
+    assert found["eval_accuracy"] >= 0.95
+    assert {path.name for path in tuned.iterdir()} == {"base_model.json", "ccs.json", "ccs.safetensors"}
+    assert json.loads((tuned / "ccs.json").read_text())["block"] == 1
+
+
+@pytest.mark.parametrize("intervention", ALL)
+def test_order_batches_padding_and_company_do_not_matter(intervention, source, tmp_path, tiny_model_dir):
+    turned = planted_examples(12, 1, responses=3)
+    for example in turned:
+        example["responses"] = dict(reversed(example["responses"].items()))
+    other = write_distribution(tmp_path / "turned", planted_examples(30, 0), turned)
+    tuned = train(intervention, tiny_model_dir("gpt_neox"), source, tmp_path / "tuned")
+    found, found_turned = evaluate(intervention, tuned, [source, other], tmp_path / "one")
+    first, second = (np.reshape(each["eval_probabilities"], (-1, 2)) for each in (found, found_turned))
+    assert first == pytest.approx(second[:, ::-1], abs=1e-6)
+    assert np.ptp(first) > 0
+
+    # Another padding side, and batches so small that every text is a row of its own, in training and evaluation.
+    padded = shutil.copytree(tiny_model_dir("gpt_neox"), tmp_path / "padded")
+    settings = json.loads((padded / "tokenizer_config.json").read_text())
+    (padded / "tokenizer_config.json").write_text(json.dumps(settings | {"padding_side": "left", "pad_token": "</s>"}))
+    tuned = train(intervention, padded, source, tmp_path / "small", batch_tokens=7)
+    [small] = evaluate(intervention, tuned, [source], tmp_path / "other", batch_tokens=7)
+    assert small["eval_probabilities"] == pytest.approx(found["eval_probabilities"], abs=1e-3)
+
+
+@pytest.mark.parametrize("intervention", ALL)
+def test_labels_turned_round_turn_the_probabilities_round(intervention, source, tmp_path, tiny_model_dir):
+    tuned = train(intervention, tiny_model_dir("llama", "metaspace"), source, tmp_path / "tuned")
+    examples = planted_examples(6, 2)
+    straight = write_distribution(tmp_path / "straight", [], examples)
+    for example in examples:
+        example["responses"] = {text: 1.0 - label for text, label in example["responses"].items()}
+    turned = write_distribution(tmp_path / "turned", [], examples)
+    one, other = evaluate(intervention, tuned, [straight, turned], tmp_path)
+    assert np.add(one["eval_probabilities"], other["eval_probabilities"]) == pytest.approx(np.ones(6))
+
+
+@pytest.mark.parametrize("intervention", ALL)
+def test_the_same_seed_gives_the_same_bytes_and_another_another(intervention, source, tmp_path, tiny_model_dir):
+    found = []
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        tuned = train(intervention, tiny_model_dir("gpt2"), source, tmp_path / name, seed=seed)
+        evaluate(intervention, tuned, [source], tmp_path / f"{name} evaluated")
+        tensors = next(tuned.glob("*.safetensors"))
+        found.append((tensors.read_bytes(), (tmp_path / f"{name} evaluated" / "0.json").read_bytes()))
+    assert found[0] == found[1]
+    assert found[0][0] != found[2][0]
+
+
+@pytest.mark.parametrize("intervention", ALL)
+def test_two_examples_suffice_of_four_responses_and_one_is_a_message(intervention, tmp_path, tiny_model_dir):
+    source = write_distribution(tmp_path / "d", planted_examples(3, 0, responses=4), planted_examples(2, 1, 4))
+    # A window that hides the responses gives poor figures, but figures.
+    model = tiny_model_dir("mistral")
+    tuned = train(intervention, model, source, tmp_path / "two", max_examples=2)
+    [found] = evaluate(intervention, tuned, [source], tmp_path)
+    assert len(found["eval_probabilities"]) == 6
+    with pytest.raises(InputError, match="1 training pairs are too few"):
+        train(intervention, model, source, tmp_path / "one", max_examples=1)
+
+
+@pytest.mark.parametrize("intervention", ALL)
+def test_a_tuned_model_that_is_not_whole_is_a_message(intervention, source, tmp_path, tiny_model_dir):
+    tuned = train(intervention, tiny_model_dir("llama"), source, tmp_path / "tuned", max_examples=2)
+    next(tuned.glob("*.safetensors")).unlink()
+    with pytest.raises(InputError, match="train again"):
+        evaluate(intervention, tuned, [source], tmp_path)
