@@ -87,6 +87,14 @@ def attending(row: Row) -> Iterator[Masks]:
         _current.reset(token)
 
 
+def attended() -> Masks:
+    """Masks of the row that is being attended to; UnsupportedAttention when there is none."""
+    masks = _current.get()
+    if masks is None:
+        raise UnsupportedAttention("no row is being attended to")
+    return masks
+
+
 def attend(
     module: torch.nn.Module,
     query: Tensor,
@@ -102,9 +110,7 @@ def attend(
 
     Raises UnsupportedAttention for extras that change the result (soft capping, sinks, position biases).
     """
-    masks = _current.get()
-    if masks is None:
-        raise UnsupportedAttention("no row is being attended to")
+    masks = attended()
     for name in ("softcap", "s_aux", "sinks", "position_bias"):
         if others.get(name) is not None:
             raise UnsupportedAttention(f"its attention uses {name}")

@@ -1,0 +1,165 @@
+"""A beginning that all sequences share, computed once: later rows attend to its keys and values.
+
+Rows are packed from what follows the beginning, so that a row of any size costs the beginning's tokens nothing but
+attention to them. The attention function here stands in for the one of genies.lm.attention within `reading_after`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from genies.lm import attention, scoring
+from genies.lm.capability import is_out_of_memory
+from genies.lm.model import LanguageModel
+from genies.lm.packing import LEAST_SHARED, Row, Run, pack, shared_length
+from genies.lm.text import TokenSequence
+
+NAME = "genies_rows_after_prefix"
+"""The attention implementation's name in transformers."""
+
+
+def response_log_probabilities(
+    model: LanguageModel, sequences: Sequence[TokenSequence], batch_tokens: int | None = None, label: str = "scoring"
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """genies.lm.scoring.response_log_probabilities, the beginning that all sequences share computed once."""
+    length = _prefix_length(sequences) if model.packs else 0
+    if length >= LEAST_SHARED:
+        rest = [
+            TokenSequence(each.ids[length:], tuple(place - length for place in each.response)) for each in sequences
+        ]
+        prefix = Prefix(sequences[0].ids[:length])
+        if prefix.compute(model):
+            with prefix.before(model):
+                return scoring.response_log_probabilities(model, rest, batch_tokens, label)
+    return scoring.response_log_probabilities(model, sequences, batch_tokens, label)
+
+
+def _prefix_length(sequences: Sequence[TokenSequence]) -> int:
+    """Shared tokens; the token before the first response token, which predicts it, is never one of them."""
+    if len(sequences) < 2:
+        return 0
+    shared = min(shared_length(sequences[0].ids, each.ids) for each in sequences)
+    return min(shared, *(each.response[0] - 1 for each in sequences))
+
+
+class Prefix:
+    """Token ids that stand before all sequences, and what each attention module made of them."""
+
+    def __init__(self, ids: Sequence[int]) -> None:
+        self.ids = list(ids)
+        self.stored: dict[torch.nn.Module, tuple[Tensor, Tensor]] = {}
+        """Keys and values [1, heads, len(ids), width]."""
+        self._row: Row | None = None
+        self._masks: attention.Masks | None = None
+
+    def compute(self, model: LanguageModel) -> bool:
+        """Fill `stored` with one forward pass; False when it needs more memory than there is."""
+        row = pack([self.ids])
+        ids = torch.tensor([row.ids], device=model.device)
+        try:
+            with torch.inference_mode(), _attending(model, self), attention.attending(row):
+                model.decoder(ids, position_ids=torch.tensor([row.positions], device=model.device), use_cache=False)
+        except Exception as error:
+            if is_out_of_memory(error):
+                return False
+            raise
+        return True
+
+    @contextmanager
+    def before(self, model: LanguageModel) -> Iterator[None]:
+        """Within the context the model takes its rows for what follows the prefix."""
+
+        def move(_module: Any, positional: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            return positional, {**named, "position_ids": named["position_ids"] + len(self.ids)}
+
+        hook = model.decoder.register_forward_pre_hook(move, with_kwargs=True)
+        try:
+            with _attending(model, self):
+                yield
+        finally:
+            hook.remove()
+
+    def masks(self, row: Row) -> attention.Masks:
+        """Masks of the row that has the prefix as a run of its own, the first, which all others see."""
+        if self._masks is None or self._row is not row:
+            self._row, self._masks = row, attention.Masks(after(self.ids, row))
+        return self._masks
+
+
+def after(prefix: list[int], row: Row) -> Row:
+    """The row with a prefix before every sequence of it.
+
+    >>> after([7, 8], pack([[1, 2], [1, 3]], least_shared=1)).runs[1:]
+    (Run(start=2, stop=4, prefix=((0, 2),)), Run(start=4, stop=5, prefix=((0, 2), (2, 3))))
+    """
+    length = len(prefix)
+
+    def moved(stretches: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+        return ((0, length), *((start + length, stop + length) for start, stop in stretches))
+
+    runs = [Run(run.start + length, run.stop + length, moved(run.prefix)) for run in row.runs]
+    return Row([*prefix, *row.ids], (Run(0, length, ()), *runs), [moved(path) for path in row.paths])
+
+
+_current: ContextVar[Prefix | None] = ContextVar("prefix", default=None)
+
+
+@contextmanager
+def _attending(model: LanguageModel, prefix: Prefix) -> Iterator[None]:
+    before, token = model.network.config._attn_implementation, _current.set(prefix)
+    model.network.set_attn_implementation(NAME)
+    try:
+        yield
+    finally:
+        model.network.set_attn_implementation(before)
+        _current.reset(token)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention interface; the first call of a module is the prefix's, and is kept."""
+    prefix = _current.get()
+    assert prefix is not None
+    if module not in prefix.stored:
+        prefix.stored[module] = key, value
+        return attention.attend(
+            module, query, key, value, attention_mask, scaling, dropout, sliding_window=sliding_window, **others
+        )
+    masks, length = prefix.masks(attention.attended().row), len(prefix.ids)
+    key, value = (torch.cat(parts, dim=2) for parts in zip(prefix.stored[module], (key, value), strict=True))
+    if query.shape[1] != key.shape[1] and query.device.type not in attention.DEVICES_BY_RUN:
+        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for part in (key, value))
+    options: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
+    if query.device.type not in attention.DEVICES_BY_RUN:
+        mask = masks.whole(sliding_window, query.device)[length:]
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2), None
+    pieces = []
+    for place, run in enumerate(masks.row.runs[1:], start=1):
+        stretches = [slice(start, stop) for start, stop in (*run.prefix, (run.start, run.stop))]
+        own = query[:, :, run.start - length : run.stop - length]
+        keys, values = (torch.cat([part[:, :, each] for each in stretches], dim=2) for part in (key, value))
+        seen = masks.of_run(place, sliding_window, query)
+        pieces.append(scaled_dot_product_attention(own, keys, values, attn_mask=seen, **options))
+    return torch.cat(pieces, dim=2).transpose(1, 2), None
+
+
+AttentionInterface.register(NAME, attend)

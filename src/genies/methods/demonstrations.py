@@ -1,0 +1,159 @@
+"""Demonstrations: examples with their best responses, shown to a model before the prompt it is asked about."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genies.data.distribution import Example, Pair
+from genies.errors import InputError
+from genies.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from genies.lm.text import TokenSequence
+    from genies.methods.responses import EncodedPairs
+
+FILE_NAME = "demonstrations.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A prompt and its best response."""
+
+    prompt: str
+    response: str
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """What stands before a prompt, or what that is drawn from."""
+
+    num_shots: int
+    """How many stand before a prompt."""
+    resample: bool
+    """Whether they are drawn from `pool` anew for each example; if not, they are the pool."""
+    pool: list[Demonstration]
+
+    def of_example(self, index: int, seed: int) -> list[Demonstration]:
+        """The demonstrations, in the order shown, of the example at `index`; with resample drawn by seed and index."""
+        if not self.resample:
+            return self.pool
+        return random.Random(f"{seed} {index}").sample(self.pool, self.num_shots)
+
+    def save(self, folder: Path) -> None:
+        """Write demonstrations.json."""
+        write_json(folder / FILE_NAME, asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> Demonstrations:
+        """What save wrote; InputError when it is not there, as in an untuned model's folder, or is damaged."""
+        path = folder / FILE_NAME
+        if not path.is_file():
+            untuned = " (it is an untuned model)" if (folder / "config.json").is_file() else ""
+            raise InputError(
+                f"--model_dir {folder} holds no {FILE_NAME}{untuned}; few_shot needs demonstrations from a source "
+                "distribution: expected the folder that its train.py filled"
+            )
+        value = read_json(path, "demonstrations")
+        try:
+            pool = [Demonstration(each["prompt"], each["response"]) for each in value["pool"]]
+            found = cls(int(value["num_shots"]), bool(value["resample"]), pool)
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is damaged ({error!r}); train again") from None
+        texts = [text for each in pool for text in (each.prompt, each.response)]
+        if not all(isinstance(text, str) for text in texts) or not 1 <= found.num_shots <= len(pool):
+            raise InputError(f"{path} is damaged: expected a text in every prompt and response, and enough of them")
+        return found
+
+
+def draw_demonstrations(
+    source: Path, examples: Sequence[Example], num_shots: int, resample: bool, seed: int
+) -> Demonstrations:
+    """`num_shots` of the examples, drawn with `seed` without replacement; all of them where evaluation is to draw.
+
+    `source` names their distribution in the InputError raised for fewer examples than shots.
+    """
+    if len(examples) < num_shots:
+        raise InputError(
+            f"--num_shots {num_shots}: there are {len(examples)} training examples in {source} to draw from "
+            "(--max_examples limits them); ask for fewer shots"
+        )
+    chosen = examples if resample else random.Random(seed).sample(examples, num_shots)
+    return Demonstrations(num_shots, resample, [Demonstration(each.prompt, each.best_response) for each in chosen])
+
+
+def prompt_after(demonstrations: Sequence[Demonstration], prompt: str) -> str:
+    r"""The prompt with demonstrations before it, each of them and the prompt separated by a blank line.
+
+    >>> prompt_after([Demonstration("Q: 1 + 1?\nA:", " 2")], "Q: 1 + 2?\nA:")
+    'Q: 1 + 1?\nA: 2\n\nQ: 1 + 2?\nA:'
+    """
+    return "".join(f"{each.prompt}{each.response}\n\n" for each in demonstrations) + prompt
+
+
+@dataclass(frozen=True)
+class Demonstrated:
+    """Pairs whose prompts have demonstrations before them."""
+
+    pairs: list[Pair]
+    num_shots: int
+    shots: dict[int, int]
+    """For each example, by its index, how many demonstrations stand before its prompt."""
+
+    def groups(self, encoded: EncodedPairs) -> list[list[TokenSequence]]:
+        """The token sequences of what was encoded from `pairs`, those with equally many demonstrations together.
+
+        Where the demonstrations are the same for all examples, the sequences of a group begin alike.
+        """
+        found: dict[int, list[TokenSequence]] = {}
+        for pair, best, worse in zip(encoded.pairs, encoded.best, encoded.worse, strict=True):
+            found.setdefault(self.shots[pair.example_index], []).extend((best, worse))
+        return list(found.values())
+
+    def counts(self, encoded: EncodedPairs) -> dict[str, int]:
+        """For the evaluation: demonstrations asked for, and how many had to go, from how many of its examples."""
+        dropped = [self.num_shots - self.shots[index] for index in {pair.example_index for pair in encoded.pairs}]
+        return {
+            "eval_demonstrations": self.num_shots,
+            "eval_dropped_demonstrations": sum(dropped),
+            "eval_examples_with_dropped_demonstrations": sum(each > 0 for each in dropped),
+        }
+
+
+def demonstrate(
+    demonstrations: Demonstrations, pairs: Sequence[Pair], tokenizer: Any, context_length: int | None, seed: int
+) -> Demonstrated:
+    """Pairs with demonstrations before their prompts.
+
+    The oldest, those farthest from the prompt, are dropped while a response of the example does not fit into
+    `context_length` tokens with them, so that all pairs of an example keep the same ones.
+    """
+    from genies.lm.text import encode
+
+    chosen = {index: demonstrations.of_example(index, seed) for index in {pair.example_index for pair in pairs}}
+    waiting = list(pairs) if context_length is not None else []
+    while waiting:
+        texts = list(
+            dict.fromkeys(
+                (prompt_after(chosen[pair.example_index], pair.prompt), response, pair.example_index)
+                for pair in waiting
+                for response in (pair.best, pair.worse)
+            )
+        )
+        sequences = encode(tokenizer, [(prompt, response) for prompt, response, _ in texts])
+        too_long = {
+            index
+            for (_, _, index), sequence in zip(texts, sequences, strict=True)
+            if context_length is not None and len(sequence.ids) > context_length and chosen[index]
+        }
+        for index in too_long:
+            chosen[index] = chosen[index][1:]
+        waiting = [pair for pair in waiting if pair.example_index in too_long]
+    return Demonstrated(
+        [replace(pair, prompt=prompt_after(chosen[pair.example_index], pair.prompt)) for pair in pairs],
+        demonstrations.num_shots,
+        {index: len(each) for index, each in chosen.items()},
+    )

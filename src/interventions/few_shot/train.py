@@ -1,0 +1,33 @@
+"""Few-shot trains nothing: it draws demonstrations from the source and leaves them beside a note of the base model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from genies.contract import TrainArguments, run
+from genies.data.distribution import Distribution
+from genies.methods.base_model import write_base_model
+from genies.methods.demonstrations import draw_demonstrations
+
+
+class Arguments(TrainArguments):
+    """Draw examples of the source that eval.py shows the model before each prompt."""
+
+    num_shots: Annotated[int, Field(ge=1)] = 4
+    """How many demonstrations stand before a prompt."""
+    resample: bool = False
+    """Draw anew for each example of the evaluation, instead of once for all (which is faster)."""
+
+
+def train(args: Arguments) -> None:
+    """Demonstrations are a train example's prompt and its best response, drawn without replacement."""
+    source = Distribution(args.train_distribution)
+    examples = source.split("train", args.max_examples)
+    draw_demonstrations(source.folder, examples, args.num_shots, args.resample, args.seed).save(args.output_dir)
+    write_base_model(args.output_dir, args.model_dir)
+
+
+if __name__ == "__main__":
+    run(train)

@@ -1,0 +1,34 @@
+"""Human evaluation: a person in a terminal says which response is best. Needs no model.
+
+Answers are kept in a hidden file beside each output path (.<name>.answers.json) until all evaluations are written, so
+that the same command, run again, goes on where it was left.
+"""
+
+from __future__ import annotations
+
+from genies.contract import EvaluationArguments, run
+from genies.data.distribution import Distribution, pairs
+from genies.errors import INTERRUPTED
+from genies.methods.asking import Answers, ask, check_terminal
+from genies.methods.evaluation import write_evaluation
+
+
+def evaluate(args: EvaluationArguments) -> int:
+    """p = 1 where the person ranks the best response higher, 0 where lower, 1/2 where neither or passed."""
+    distributions = [Distribution(folder) for folder in args.distribution_dirs]
+    tests = [distribution.split("test", args.max_examples) for distribution in distributions]
+    check_terminal(args)
+    kept = [Answers(path, each) for path, each in zip(args.output_paths, distributions, strict=True)]
+    for distribution, path, test, answers in zip(distributions, args.output_paths, tests, kept, strict=True):
+        if not ask(distribution.name, test, answers, args.seed):
+            print("\nThe answers are kept; run the same command again to go on from here.")
+            return INTERRUPTED
+        extra = {"eval_passed_examples": answers.passes(test)}
+        write_evaluation(path, distribution.folder, pairs(test), answers.probabilities(test), extra=extra)
+    for answers in kept:
+        answers.forget()
+    return 0
+
+
+if __name__ == "__main__":
+    run(evaluate)
