@@ -29,6 +29,8 @@ setup(
         "transformers>=5.0",
     ],
     extras_require={
+        "bench": ["trl==1.16.0"],
+        "gpu": ["bitsandbytes>=0.45"],
         "ray": ["ray>=2.52"],
         "test": [
             "hypothesis>=6.120",

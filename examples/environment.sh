@@ -34,3 +34,15 @@ ensure_environment() {
     echo "$wanted" >"$installed"
   fi
 }
+
+# The Python to run commands with: that of an environment in use, else the project's own.
+project_python() {
+  if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python -c 'import genies' 2>/dev/null; then
+    command -v python
+  elif [ -x .venv/bin/python ]; then
+    echo .venv/bin/python
+  else
+    echo "error: genies is not installed: pip install -e . in an environment of yours, or bash examples/quickstart.sh" >&2
+    return 2
+  fi
+}

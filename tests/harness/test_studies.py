@@ -196,3 +196,14 @@ def test_names_that_would_share_a_folder_are_refused(project: Project) -> None:
         )
     )
     assert "two different results" in message
+
+
+def test_several_processes_train_one_model_together(project: Project) -> None:
+    train = ARGPARSE_TRAIN.replace("print(", "import os\nprint(os.environ.get('RANK'), os.environ.get('WORLD_SIZE'), ")
+    theirs = project.intervention("together", train, ARGPARSE_EVAL)
+    project.shifts([("long", "mixed")])
+    done = project.metrics(intervention_dir=theirs, processes_per_step=2)
+    assert done.returncode == 0, done.stderr
+    (log,) = (log for log in project.logs() if log.match("together/*/train-1.log"))
+    assert log.read_text().startswith("0 2 trained")  # the first process alone is heard
+    assert float(project.table()[0]["generalization_accuracy"]) == 0.75

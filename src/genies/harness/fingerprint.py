@@ -143,7 +143,8 @@ def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
 TRAINING_RECORD = "training_step.json"
 """In a tuned model's folder: its parts, its fingerprint, the hash of the files and how they came to be."""
 
-_RECORDS = frozenset({TRAINING_RECORD, "genies_download.json"})
+_RECORDS = frozenset({TRAINING_RECORD, "genies_download.json", "training_log.jsonl"})
+"""Files that tell how a model came to be, with times in them, and make no difference to what it does."""
 
 
 def model_content(hashes: FileHashes, folder: Path) -> str | None:

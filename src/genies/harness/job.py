@@ -55,7 +55,11 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     fresh = request.retrain_models or not request.use_cached_evaluations
     if request.emit_commands is not None:
         waiting = tasks(decisions)
-        write_commands(normal(request.emit_commands), waiting, Run(store, request.timeout, request.verbose, fresh))
+        write_commands(
+            normal(request.emit_commands),
+            waiting,
+            Run(store, request.timeout, request.verbose, fresh, None, request.processes_per_step),
+        )
         print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
         return 0
 
@@ -64,7 +68,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     launcher = make_launcher(request, hashes, store)
     cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
     threads = max(1, cores)
-    run = Run(store, request.timeout, request.verbose, fresh, threads)
+    run = Run(store, request.timeout, request.verbose, fresh, threads, request.processes_per_step)
     try:
         with termination_as_interrupt():
             _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, tables)

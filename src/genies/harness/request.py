@@ -32,6 +32,8 @@ class Places(Arguments):
     """Folder of the evaluations and of the steps' logs."""
     timeout: Seconds | None = None
     """Seconds one step may take; then it is stopped and counts as failed (default: no limit)."""
+    processes_per_step: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Processes that train one model together, as accelerate does; the reward-training interventions take it."""
     verbose: bool = False
     """Show the output of the steps as it comes; it is always kept in a log."""
 

@@ -61,7 +61,10 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
         return Result(decision.step.title)
     try:
         with termination_as_interrupt():
-            return carry_out(Order(decision, Run(store, request.timeout, request.verbose, fresh)), Place(hashes))
+            return carry_out(
+                Order(decision, Run(store, request.timeout, request.verbose, fresh, None, request.processes_per_step)),
+                Place(hashes),
+            )
     finally:
         hashes.save()
 

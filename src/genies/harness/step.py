@@ -33,6 +33,10 @@ from genies.harness.results import (
 from genies.harness.store import Store, evaluation_standing, model_standing, read_stored
 
 
+TOGETHER = "genies.methods.training.processes"
+"""The module that starts a script in several processes; run by name, for the harness imports nothing that trains."""
+
+
 @dataclass(frozen=True)
 class Run:
     """How steps are run."""
@@ -46,6 +50,8 @@ class Run:
     """Never take over what another harness finished meanwhile: the user asked for nothing to be reused."""
     threads: int | None = None
     """Processor threads for a step (default: all cores)."""
+    processes: int = 1
+    """Processes that train one model together, for a train.py that is written for it."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,8 @@ def _start(
     """Run a step's script to its end; how it came to be, and its log."""
     step, store = decision.step, run.store
     script = "train.py" if kind == "train" else "eval.py"
-    argv = [sys.executable, store.shown(step.intervention_dir / script), *items]
+    together = ["-m", TOGETHER, str(run.processes)] if kind == "train" and run.processes > 1 else []
+    argv = [sys.executable, *together, store.shown(step.intervention_dir / script), *items]
     log = store.new_log(step.intervention, step.model_name, kind)
     started = datetime.now(UTC).isoformat(timespec="seconds")
     outcome = run_process(

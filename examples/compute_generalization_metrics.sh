@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# One shift of the benchmark (distribution_shifts/test.json) with LoRA, five steps and 100 examples: a first look after
+# download_data.py. Another model: MODEL=models/pythia-410m bash examples/compute_generalization_metrics.sh
+# The real thing: path GENIES.json instead of test.json, and neither --train_kwargs nor --eval_kwargs.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source examples/environment.sh
+PYTHON=$(project_python)
+
+MODEL=${MODEL:-models/SmolLM2-135M-Instruct}
+exec "$PYTHON" api/compute_generalization_metrics.py \
+  --base_model_dir "$MODEL" \
+  --intervention_dir src/interventions/lora_fine_tune \
+  --target_tuned_capability_intervention src/interventions/lora_fine_tune \
+  --path_to_distribution_shift_pairs distribution_shifts/test.json \
+  --output_path "results/generalization_metrics/$(basename "$MODEL")/lora_fine_tune/test.csv" \
+  --train_kwargs '{"num_train_steps": 5, "max_examples": 100}' \
+  --eval_kwargs '{"max_examples": 100}'

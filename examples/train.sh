@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Tune one model on one source. Another model: MODEL=models/pythia-410m bash examples/train.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source examples/environment.sh
+PYTHON=$(project_python)
+
+MODEL=${MODEL:-models/SmolLM2-135M-Instruct}
+exec "$PYTHON" api/train.py \
+  --model_dir "$MODEL" \
+  --intervention_dir src/interventions/lora_fine_tune \
+  --train_distribution distributions/us_history_textbook \
+  --train_kwargs '{"num_train_steps": 5, "max_examples": 100}'

@@ -1,0 +1,187 @@
+"""Adapters in PEFT's format: made, saved, read again, and their base models found."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from genies.errors import InputError
+from genies.files import read_json
+from genies.lm.capability import first_line
+from genies.lm.model import LanguageModel
+from genies.lm.model_folder import RECORD, base_model, check_model_folder
+from genies.methods.base_model import FILE_NAME, base_model_dir
+from genies.methods.training.arguments import LoraArguments, TunedModelArguments
+from genies.methods.training.dropout import replace_dropout, stable_number
+from genies.methods.training.quantization import load_base_model
+from genies.methods.training.reward_model import HEADS, RewardModel, add_head
+from genies.methods.training.virtual_tokens import put_in_front
+
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+
+
+def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
+    """A PEFT model of `network` with low-rank adapters in all linear layers of its blocks.
+
+    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM.
+    """
+    from peft import LoraConfig
+
+    torch.manual_seed(stable_number(f"adapter {arguments.seed}"))
+    config = LoraConfig(
+        task_type=task,
+        r=arguments.lora_rank,
+        lora_alpha=arguments.lora_alpha,
+        lora_dropout=arguments.lora_dropout,
+        target_modules="all-linear",
+        base_model_name_or_path=str(base),
+    )
+    tuned = _wrap(network, config, base)
+    replace_dropout(tuned, arguments.lora_dropout)
+    return tuned
+
+
+def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, seed: int) -> tuple[Any, RewardModel]:
+    """A PEFT model with `count` virtual tokens, and the reward model that reads them.
+
+    init: words of the vocabulary drawn with `seed` ("vocabulary"), or normal noise ("random").
+    """
+    from peft import PromptTuningConfig
+
+    torch.manual_seed(stable_number(f"adapter {seed}"))
+    config = PromptTuningConfig(
+        task_type="SEQ_CLS",
+        num_virtual_tokens=count,
+        prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
+        base_model_name_or_path=str(base),
+    )
+    tuned = _wrap(model.classifier, config, base)
+    return tuned, replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+
+
+def _wrap(network: Any, config: Any, base: Path) -> Any:
+    from peft import get_peft_model
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a name that is to go
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # how GPT-2 keeps its weights, which PEFT sees
+        tuned = get_peft_model(network, config)
+    # What is written down: the base model by the name it goes by here, and lists that come out alike every time.
+    config.base_model_name_or_path = str(base)
+    config.modules_to_save = sorted(set(config.modules_to_save or [])) or None
+    if getattr(config, "target_modules", None) is not None:
+        config.target_modules = sorted(config.target_modules)
+    return tuned
+
+
+def _read_virtual_tokens(tuned: Any, model: RewardModel) -> tuple[int, ...]:
+    return put_in_front(model.classifier, tuned.prompt_encoder[tuned.active_adapter].embedding.weight)
+
+
+def save_adapter(tuned: Any, output_dir: Path) -> None:
+    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included."""
+    tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
+
+
+def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """The reward model of an adapter, made here or published, on top of its base model.
+
+    LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
+    head, or that does not fit the base model.
+    """
+    kind = _check_adapter(folder, "SEQ_CLS")
+    names = _tensor_names(folder)
+    if not any(f".{head}." in name for name in names for head in HEADS):
+        raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
+    base = find_base_model(folder, arguments.base_model_dir)
+    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0)
+    tuned = _apply(model.classifier, folder, base)
+    if kind == "PROMPT_TUNING":
+        return replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+    if _merges(model.language_model, arguments.load_in_4bit):
+        classifier = tuned.merge_and_unload()
+        return RewardModel(replace(model.language_model, network=classifier.requires_grad_(False)))
+    return model
+
+
+def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
+    """The language model of an adapter that tunes log-probabilities, on top of its base model."""
+    _check_adapter(folder, "CAUSAL_LM")
+    base = find_base_model(folder, arguments.base_model_dir)
+    model = load_base_model(base, arguments, arguments.load_in_4bit)
+    tuned = _apply(model.network, folder, base)
+    if _merges(model, arguments.load_in_4bit):
+        return replace(model, network=tuned.merge_and_unload().requires_grad_(False))
+    return model
+
+
+def _merges(model: LanguageModel, in_4bit: bool) -> bool:
+    # In 16 or 4 bits the sum of weights and adapter would be rounded.
+    return model.dtype == torch.float32 and not in_4bit
+
+
+def _apply(network: Any, folder: Path, base: Path) -> Any:
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(network, str(folder)).eval().requires_grad_(False)
+    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise InputError(f"the adapter in {folder} does not fit the base model {base}: {first_line(error)}") from None
+
+
+def _check_adapter(folder: Path, task: str) -> str:
+    check_model_folder(folder)
+    config = read_json(folder / CONFIG, "adapter configuration")
+    kind, found = str(config.get("peft_type")), config.get("task_type")
+    if kind not in ("LORA", "PROMPT_TUNING"):
+        raise InputError(f"{folder / CONFIG}, field peft_type: expected LORA or PROMPT_TUNING, got {kind}")
+    if found != task:
+        raise InputError(f"{folder / CONFIG}, field task_type: expected {task}, got {found}")
+    return kind
+
+
+def _tensor_names(folder: Path) -> list[str]:
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        return list(file.keys())
+
+
+def find_base_model(folder: Path, given: Path | None = None) -> Path:
+    """The folder of an adapter's base model: the one given, the one recorded in training, or one found by its name
+    beside the adapter or in models/."""
+    if given is not None:
+        if not (given / "config.json").is_file():
+            raise InputError(f"--base_model_dir {given} has no config.json; expected the base model's folder")
+        return given
+    if (folder / FILE_NAME).is_file():
+        return base_model_dir(folder)
+    name = base_model(folder) or ""
+    short = name.rstrip("/").rpartition("/")[2]
+    roots = [folder.resolve().parent, Path("models")]
+    candidates = [Path(name)] if name else []
+    for root in roots:
+        candidates += [root / short] if short else []
+        candidates += [record.parent for record in sorted(root.glob(f"*/{RECORD}")) if _downloaded_as(record) == name]
+    found = next((each for each in candidates if (each / "config.json").is_file()), None)
+    if found is None:
+        raise InputError(
+            f"the adapter in {folder} needs its base model {name or '(which it does not name)'}, which is not here; "
+            f"fetch it with python download_model_from_hf.py {name or 'MODEL_ID'} models/{short or 'NAME'}, or name "
+            "its folder with --base_model_dir"
+        )
+    return found
+
+
+def _downloaded_as(record: Path) -> str | None:
+    try:
+        value = read_json(record, "download record")
+    except InputError:
+        return None
+    return value.get("model_id") if isinstance(value, dict) else None

@@ -1,0 +1,146 @@
+"""The tuned model's own page: data, arguments, figures, fingerprint, and how to use it without this project."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from genies.data.distribution import Distribution
+from genies.files import read_json, sha256_of_file, write_text
+from genies.lm.model_folder import RECORD
+from genies.methods.training.arguments import TrainingArguments
+from genies.methods.training.pairs import TrainingData
+
+Kind = Literal["lora", "prompt", "full", "log_prob"]
+
+NOT_IN_FINGERPRINT = {
+    "model_dir", "train_distribution", "output_dir", "batch_tokens", "device", "gradient_checkpointing", "save_steps",
+    "tensorboard", "push_to_hub", "hub_private",
+}  # fmt: skip
+"""Arguments that change where and how fast, never what."""
+
+
+def training_fingerprint(kind: Kind, arguments: TrainingArguments, dtype: str) -> str:
+    """sha256 over what determines the tuned weights: arguments, training split, base model's configuration, tokenizer
+    and weights."""
+    names = sorted(
+        path.name for path in arguments.model_dir.iterdir() if path.suffix in (".json", ".safetensors", ".model")
+    )
+    parts = {
+        "kind": kind,
+        "arguments": {**arguments.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT), "dtype": dtype},
+        "train": sha256_of_file(Distribution(arguments.train_distribution).folder / "train.json"),
+        "model": {name: sha256_of_file(arguments.model_dir / name) for name in names if name != RECORD},
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def hub_name(model_dir: Path) -> str | None:
+    """The name on the model hub of a folder that was downloaded from there."""
+    path = model_dir / RECORD
+    record = read_json(path, "download record") if path.is_file() else {}
+    return str(record["model_id"]) if isinstance(record, dict) and record.get("source") == "hub" else None
+
+
+def write_card(
+    output_dir: Path,
+    kind: Kind,
+    arguments: TrainingArguments,
+    data: TrainingData,
+    log: Sequence[Mapping[str, Any]],
+    fingerprint: str,
+    dtype: str,
+    padding: int,
+) -> None:
+    """Write README.md into a tuned model's folder."""
+    base = hub_name(arguments.model_dir) or arguments.model_dir.resolve().name
+    header = [f"base_model: {base}"] if hub_name(arguments.model_dir) else []
+    if kind != "full":
+        header.append("library_name: peft")
+    header += ["tags:", "- genies", *([] if kind == "log_prob" else ["- reward-model"])]
+    shown = {name: value for name, value in arguments.model_dump(mode="json").items() if name not in _NOT_SHOWN}
+    last = log[-min(10, len(log)) :]
+    figures = {
+        "first step's loss": f"{log[0]['loss']:.4f}",
+        f"loss, mean of the last {len(last)} steps": f"{sum(entry['loss'] for entry in last) / len(last):.4f}",
+        f"accuracy, mean of the last {len(last)} steps": f"{sum(entry['accuracy'] for entry in last) / len(last):.4f}",
+    }
+    source = Distribution(arguments.train_distribution)
+    left_out = f"; {data.left_out} left out, longer than the model's context" if data.left_out else ""
+    text = [
+        *(["---", *header, "---", ""]),
+        f"# {base} tuned on {source.name}",
+        "",
+        _WHAT[kind],
+        "",
+        "## Data",
+        f"{len(data.pairs)} pairs, one from each example of `{source.name}/train.json`{left_out}.",
+        "",
+        "## Arguments",
+        *_table({**shown, "dtype": dtype}),
+        "",
+        "## Training figures",
+        *_table(figures),
+        "",
+        "## Use",
+        "The text is prompt and response, tokenized together, with the end-of-text token appended.",
+        "",
+        "```python",
+        *_usage(kind, base, padding),
+        "```",
+        "",
+        f"Fingerprint of data, arguments and base model: `{fingerprint}`",
+        "",
+    ]
+    write_text(output_dir / "README.md", "\n".join(text))
+
+
+_NOT_SHOWN = NOT_IN_FINGERPRINT | {"dtype"}
+
+_WHAT = {
+    "lora": "A reward model: low-rank adapters and a head with one output, tuned to rank the better of two responses.",
+    "prompt": "A reward model: virtual tokens and a head with one output, tuned to rank the better of two responses.",
+    "full": "A reward model: all weights and a head with one output, tuned to rank the better of two responses.",
+    "log_prob": "Low-rank adapters, tuned to give the better of two responses the higher mean log-probability.",
+}
+
+
+def _table(values: Mapping[str, Any]) -> list[str]:
+    return ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
+
+
+def _usage(kind: Kind, base: str, padding: int) -> list[str]:
+    if kind == "full":
+        return [
+            "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+            "",
+            'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
+            'model = AutoModelForSequenceClassification.from_pretrained("THIS FOLDER")',
+            *_REWARD,
+        ]
+    if kind == "log_prob":
+        return [
+            "from peft import PeftModel",
+            "from transformers import AutoModelForCausalLM",
+            "",
+            f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+            'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
+        ]
+    return [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
+        f'base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels=1, pad_token_id={padding})',
+        'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
+        *_REWARD,
+    ]
+
+
+_REWARD = [
+    'inputs = tokenizer(prompt + response + tokenizer.eos_token, return_tensors="pt")',
+    "reward = model(**inputs).logits[0, 0]",
+]

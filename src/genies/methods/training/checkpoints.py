@@ -1,0 +1,116 @@
+"""Where training goes on from after it was killed: folders checkpoint-<step>, safetensors and JSON, the last two kept.
+
+A checkpoint holds the tuned weights, the optimizer's state and the log so far. Nothing random is in it: order and
+dropout follow from the seed and the step.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from genies.errors import InputError
+from genies.files import read_json, write_json
+from genies.lm.capability import first_line
+
+KEPT = 2
+"""How many checkpoints are kept: an older one serves when the newest is damaged."""
+
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training has come."""
+
+    step: int
+    """Steps done."""
+    log: list[dict[str, Any]]
+    """An entry for each."""
+    scaler: dict[str, Any]
+    """State of the loss scaling, with float16 alone."""
+
+
+def save_checkpoint(
+    output_dir: Path, progress: Progress, mark: str, parameters: Mapping[str, Tensor], optimizer: Any
+) -> None:
+    """Write checkpoint-<step> in one move and remove all but the last ones.
+
+    `mark` tells this training from any other, `parameters` are the tuned weights by name.
+    """
+    place = output_dir / f"checkpoint-{progress.step}"
+    staging = output_dir / f"{place.name}.partial"
+    for folder in (staging, place):
+        shutil.rmtree(folder, ignore_errors=True)
+    staging.mkdir(parents=True)
+    save_file(
+        {name: value.detach().contiguous() for name, value in parameters.items()}, staging / "weights.safetensors"
+    )
+    moments = {
+        f"{kind} {name}": tensor.contiguous()
+        for name, value in parameters.items()
+        for kind, tensor in optimizer.state.get(value, {}).items()
+    }
+    save_file(moments, staging / "optimizer.safetensors")
+    state = {"mark": mark, "step": progress.step, "scaler": progress.scaler, "log": progress.log}
+    write_json(staging / "state.json", state)
+    staging.rename(place)
+    for old in _checkpoints(output_dir)[:-KEPT]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Tensor], optimizer: Any) -> Progress:
+    """Bring weights and optimizer to the newest whole checkpoint of this training; step 0 where there is none."""
+    for folder in reversed(_checkpoints(output_dir)):
+        try:
+            state = read_json(folder / "state.json", "checkpoint")
+            if state["mark"] != mark:
+                print(f"{folder} belongs to a training with other arguments or data: it is not used", file=sys.stderr)
+                continue
+            weights = load_file(folder / "weights.safetensors")
+            moments = load_file(folder / "optimizer.safetensors")
+            if weights.keys() != parameters.keys():
+                raise KeyError("its tensors are not those of this model")
+            progress = Progress(int(state["step"]), list(state["log"]), dict(state["scaler"]))
+        except (InputError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            print(f"{folder} is damaged ({first_line(error)}): it is not used", file=sys.stderr)
+            continue
+        _restore(weights, moments, parameters, optimizer)
+        return progress
+    return Progress(0, [], {})
+
+
+def _restore(
+    weights: Mapping[str, Tensor], moments: Mapping[str, Tensor], parameters: Mapping[str, Tensor], optimizer: Any
+) -> None:
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(weights[name])
+    for key, tensor in moments.items():
+        kind, _, name = key.partition(" ")
+        parameter = parameters[name]
+        # The step count stays on the device where AdamW left it, beside its parameter when it is fused.
+        optimizer.state[parameter][kind] = tensor.to(parameter.device)
+
+
+def remove_checkpoints(output_dir: Path) -> None:
+    """Remove all checkpoints, whole or not."""
+    for folder in output_dir.glob("checkpoint-*"):
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checkpoints(output_dir: Path) -> list[Path]:
+    """Whole checkpoints, oldest first."""
+    found = [(match, path) for path in output_dir.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, key=lambda each: int(each[0][1]))]

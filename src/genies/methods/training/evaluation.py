@@ -1,0 +1,70 @@
+"""Evaluation of tuned models: every response of an example once, all of them branches of one packed row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genies.data.distribution import Distribution, pairs
+from genies.lm.model import LanguageModel
+from genies.lm.scoring import response_log_probabilities
+from genies.lm.text import TokenSequence
+from genies.methods.evaluation import softmax_of_pair, write_evaluation
+from genies.methods.responses import EachOnce, encode_pairs
+from genies.methods.training.adapters import CONFIG, load_adapter, load_language_adapter
+from genies.methods.training.arguments import TunedModelArguments
+from genies.methods.training.reward_model import RewardModel, load_classifier, rewards
+
+
+def evaluate_rewards(arguments: TunedModelArguments) -> None:
+    """p = softmax over the pair of the two responses' rewards."""
+    tests = _read_tests(arguments)
+    model = load_reward_model(arguments)
+
+    def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
+        return rewards(model, [sequence.ids for sequence in sequences], arguments.batch_tokens)
+
+    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score)
+
+
+def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
+    """p = softmax over the pair of the two responses' mean log-probabilities."""
+    tests = _read_tests(arguments)
+    model = load_language_adapter(arguments.model_dir, arguments)
+
+    def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
+        totals, counts = response_log_probabilities(model, sequences, arguments.batch_tokens)
+        return totals / counts
+
+    _evaluate(arguments, tests, model, 0, score)
+
+
+def load_reward_model(arguments: TunedModelArguments) -> RewardModel:
+    """The reward model in --model_dir: an adapter on its base model, or a model of its own."""
+    if (arguments.model_dir / CONFIG).is_file():
+        return load_adapter(arguments.model_dir, arguments)
+    return load_classifier(arguments.model_dir, arguments)
+
+
+def _read_tests(arguments: TunedModelArguments) -> list[list[Any]]:
+    """The test pairs of every distribution, before a model is loaded: bad data is told at once."""
+    return [pairs(Distribution(folder).split("test", arguments.max_examples)) for folder in arguments.distribution_dirs]
+
+
+def _evaluate(
+    arguments: TunedModelArguments,
+    tests: list[list[Any]],
+    model: LanguageModel,
+    virtual_tokens: int,
+    score: Callable[[Sequence[TokenSequence]], NDArray[np.float64]],
+) -> None:
+    room = None if model.context_length is None else model.context_length - virtual_tokens
+    scores = EachOnce(score)
+    for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):
+        encoded = encode_pairs(model.tokenizer, room, test, folder)
+        scores.learn(encoded.best + encoded.worse)
+        p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, model.description)

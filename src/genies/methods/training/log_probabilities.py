@@ -1,0 +1,53 @@
+"""Mean log-probabilities of responses with gradient, a block of places at a time."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from genies.lm.capability import apply_head
+from genies.lm.forward import call, hidden_states
+from genies.lm.model import LanguageModel
+from genies.methods.training.micro_batches import MicroBatch
+
+PLACES = 128
+"""Places whose logits are there at a time."""
+
+
+def mean_log_probabilities(model: LanguageModel, micro: MicroBatch) -> Tensor:
+    """For each sequence the mean of its response tokens' log-probabilities, end-of-text included: [sequences], float32.
+
+    The model has no virtual tokens before its sequences.
+    """
+    before, targets, owners = [], [], []
+    for owner, (sequence, where) in enumerate(zip(micro.sequences, micro.batch.places, strict=True)):
+        for place in sequence.response:
+            if place > 0:  # a token with nothing before it has no probability
+                before.append(where[place - 1])
+                targets.append(sequence.ids[place])
+                owners.append(owner)
+    places, target, owner_of = (torch.tensor(each, device=model.device) for each in (before, targets, owners))
+    if model.plain_head:
+        hidden = hidden_states(model, micro.batch)[places]
+        found = torch.cat(
+            [
+                # Logits of all places at once would be the largest thing in memory: they are made twice instead.
+                checkpoint(_of_block, model.network, hidden[start : start + PLACES], target[start : start + PLACES],
+                           use_reentrant=False)
+                for start in range(0, len(places), PLACES)
+            ]
+        )  # fmt: skip
+    else:
+        found = _chosen(call(model, model.network, micro.batch).logits.flatten(0, 1)[places], target)
+    totals = torch.zeros(len(micro.sequences), device=model.device).index_add(0, owner_of, found)
+    return totals / torch.bincount(owner_of, minlength=len(micro.sequences))
+
+
+def _of_block(network: torch.nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    return _chosen(apply_head(network.get_output_embeddings(), hidden), targets)  # type: ignore[operator]
+
+
+def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
+    """Log-probability [places] of each target."""
+    return -torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")

@@ -1,0 +1,264 @@
+"""The training loop: one gradient step a batch of pairs, computed in micro-batches, by one process or several."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genies.errors import InputError
+from genies.lm.attention import attending
+from genies.lm.capability import is_out_of_memory
+from genies.lm.model import LanguageModel
+from genies.methods.training.arguments import TrainingArguments
+from genies.methods.training.checkpoints import Progress, restore_checkpoint, save_checkpoint
+from genies.methods.training.dropout import Draw, current_draw, drawing, stable_number
+from genies.methods.training.micro_batches import MicroBatch, make_micro_batch
+from genies.methods.training.pairs import TrainingData, TrainingPair, divide, pairs_of_step, share_among
+from genies.methods.training.record import Record
+
+DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
+"""Tokens in one forward and backward pass."""
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """What is trained, and how it scores."""
+
+    model: LanguageModel
+    parameters: dict[str, torch.nn.Parameter]
+    """The trainable parameters by name, in a fixed order."""
+    scores: Callable[[MicroBatch], Tensor]
+    """Score [2 * pairs], float32, of each sequence of a micro-batch, with gradient."""
+    virtual_ids: tuple[int, ...] = ()
+
+
+def trainable(network: Any) -> dict[str, torch.nn.Parameter]:
+    """The parameters of a network that take part in training, by name."""
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+def make_accelerator(arguments: TrainingArguments) -> Any:
+    """accelerate's view of the processes and the device; to be made before a model is loaded.
+
+    With several processes each has a device of its own.
+    """
+    from accelerate import Accelerator
+
+    return Accelerator(cpu=arguments.device == "cpu" or not torch.cuda.is_available(), mixed_precision="no")
+
+
+def train(
+    trainee: Trainee,
+    data: TrainingData,
+    arguments: TrainingArguments,
+    accelerator: Any,
+    output_dir: Path,
+    mark: str,
+    dtype: torch.dtype,
+) -> list[dict[str, Any]]:
+    """Tune the trainee's parameters in place; the log, an entry a step.
+
+    loss = mean over the step's pairs of -log sigmoid(score of the best - score of the worse response)
+
+    `dtype` is what matrices are multiplied in; `mark` tells this training from any other, for checkpoints. Raises
+    InputError when a loss or a gradient is not finite.
+    """
+    if accelerator.num_processes > 1:
+        _same_start(trainee, accelerator)
+    parameters = list(trainee.parameters.values())
+    optimizer = torch.optim.AdamW(
+        parameters, lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
+    )
+    scaler = torch.amp.GradScaler(trainee.model.device.type, enabled=dtype == torch.float16)
+    progress = restore_checkpoint(output_dir, mark, trainee.parameters, optimizer)
+    if progress.step:
+        scaler.load_state_dict(progress.scaler)
+        if accelerator.is_main_process:
+            print(f"going on after step {progress.step}", file=sys.stderr)
+    record = Record(
+        output_dir, arguments.num_train_steps, arguments.tensorboard, accelerator.is_main_process, progress.log
+    )
+    budget = arguments.batch_tokens or DEFAULT_BATCH_TOKENS[trainee.model.device.type]
+    try:
+        for step in range(progress.step, arguments.num_train_steps):
+            started = time.monotonic()
+            chosen = pairs_of_step(step, len(data.pairs), arguments.per_device_train_batch_size, arguments.seed)
+            batch = [data.pairs[index] for index in chosen]
+            margins, budget = _gradients(trainee, batch, step, arguments.seed, budget, accelerator, scaler, dtype)
+            losses = torch.nn.functional.softplus(-margins)
+            _check_finite(losses, batch, step, data.source, arguments)
+            scaler.unscale_(optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm)
+            if not math.isfinite(norm) and dtype != torch.float16:
+                raise _not_finite("gradient", [pair.example_index for pair in batch], step, data.source, arguments)
+            rate = arguments.learning_rate * learning_rate_factor(step, arguments)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad(set_to_none=True)
+            entry = {
+                "step": step + 1,
+                "loss": float(losses.mean()),
+                "accuracy": float(((margins > 0).double() + (margins == 0).double() / 2).mean()),
+                "learning_rate": rate,
+                "gradient_norm": float(norm) if math.isfinite(norm) else None,
+                "tokens_per_second": round(_tokens(batch) / (time.monotonic() - started), 1),
+            }
+            record.add(entry)
+            if arguments.save_steps and (step + 1) % arguments.save_steps == 0 and step + 1 < arguments.num_train_steps:
+                if accelerator.is_main_process:
+                    now = Progress(step + 1, record.entries, scaler.state_dict())
+                    save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer)
+                accelerator.wait_for_everyone()
+    finally:
+        record.close()
+    return record.entries
+
+
+def learning_rate_factor(step: int, arguments: TrainingArguments) -> float:
+    """What the learning rate is multiplied by in step number `step`, from 0.
+
+    It rises in equal parts over the warm-up and reaches 1 in its last step.
+    """
+    warm_up = math.ceil(arguments.warmup_ratio * arguments.num_train_steps)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    done = (step - warm_up) / max(1, arguments.num_train_steps - warm_up)
+    if arguments.lr_scheduler_type == "linear":
+        return 1 - done
+    return (1 + math.cos(math.pi * done)) / 2 if arguments.lr_scheduler_type == "cosine" else 1.0
+
+
+def _gradients(
+    trainee: Trainee,
+    batch: Sequence[TrainingPair],
+    step: int,
+    seed: int,
+    budget: int,
+    accelerator: Any,
+    scaler: Any,
+    dtype: torch.dtype,
+) -> tuple[Tensor, int]:
+    """Leave the gradient of the step's mean loss in the parameters; margins [pairs], float64, and the token budget.
+
+    Each process takes a share of the pairs; gradients and margins are summed over processes. Out of memory, the
+    budget is halved and the share computed again.
+    """
+    model = trainee.model
+    sizes = [pair.packed_tokens if model.packs else 2 * pair.padded_tokens for pair in batch]
+    mine = share_among(accelerator.num_processes, sizes)[accelerator.process_index]
+    device_type = model.device.type
+    while True:
+        # Whatever else draws random numbers, as a dropout of the model's own, draws the same after a restart.
+        torch.manual_seed(stable_number(f"step {seed} {step}"))
+        margins = torch.zeros(len(batch), dtype=torch.float64, device=model.device)
+        try:
+            for group in divide([batch[slot] for slot in mine], budget, model.packs):
+                slots = [mine[place] for place in group]
+                micro = make_micro_batch(
+                    [batch[slot] for slot in slots], slots, model.device, model.packs, trainee.virtual_ids
+                )
+                half = torch.autocast(device_type, dtype=dtype) if dtype != torch.float32 else nullcontext()
+                with drawing(Draw(seed, step, micro.stretches, micro.batch.row)), half:
+                    scores = trainee.scores(micro).unflatten(0, (-1, 2))
+                    margin = scores[:, 0] - scores[:, 1]
+                    loss = torch.nn.functional.softplus(-margin).sum() / len(batch)
+                scaler.scale(loss).backward()
+                margins[slots] = margin.detach().double()
+            break
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            longest = max(sizes)
+            if budget <= longest:
+                raise InputError(
+                    f"out of memory on {model.device} with one pair of at most {longest} tokens; use "
+                    "--gradient_checkpointing True, --dtype bfloat16, --load_in_4bit True or a smaller model"
+                ) from None
+            budget = max(longest, budget // 2)
+        for parameter in trainee.parameters.values():
+            parameter.grad = None
+        if device_type == "cuda":
+            torch.cuda.empty_cache()
+        print(f"out of memory on {model.device}: going on with --batch_tokens {budget}", file=sys.stderr)
+    if accelerator.num_processes > 1:
+        margins = _sum_over_processes(trainee, margins)
+    return margins.cpu(), budget
+
+
+def _sum_over_processes(trainee: Trainee, margins: Tensor) -> Tensor:
+    from torch.distributed import all_reduce
+
+    all_reduce(margins)
+    for parameter in trainee.parameters.values():
+        if parameter.grad is None:  # a process without a pair in this step
+            parameter.grad = torch.zeros_like(parameter)
+        all_reduce(parameter.grad)
+    return margins
+
+
+def _same_start(trainee: Trainee, accelerator: Any) -> None:
+    """The main process's initial weights in every process."""
+    from torch.distributed import broadcast
+
+    with torch.no_grad():
+        for parameter in trainee.parameters.values():
+            broadcast(parameter.data, src=0)
+    accelerator.wait_for_everyone()
+
+
+def _check_finite(
+    losses: Tensor, batch: Sequence[TrainingPair], step: int, source: Path, arguments: TrainingArguments
+) -> None:
+    faulty = [pair.example_index for pair, loss in zip(batch, losses.tolist(), strict=True) if not math.isfinite(loss)]
+    if faulty:
+        raise _not_finite("loss", faulty, step, source, arguments)
+
+
+def _not_finite(what: str, examples: list[int], step: int, source: Path, arguments: TrainingArguments) -> InputError:
+    shown = ", ".join(map(str, sorted(set(examples))[:20]))
+    hint = "try --dtype float32, or look into the model's weights"
+    if step:
+        hint = f"try a --learning_rate below {arguments.learning_rate:g}, or --dtype float32"
+    return InputError(f"training step {step + 1}: the {what} is not finite, with examples {shown} of {source}; {hint}")
+
+
+def _tokens(batch: Sequence[TrainingPair]) -> int:
+    return sum(len(pair.best.ids) + len(pair.worse.ids) for pair in batch)
+
+
+def enable_gradient_checkpointing(decoder: Any) -> None:
+    """Have every block compute its activations again in the backward pass.
+
+    The backward pass may run in a thread of its own, which must be told what the forward pass knew.
+    """
+
+    def contexts() -> tuple[Any, Any]:
+        return nullcontext(), _as_in_forward()
+
+    decoder.activation_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
+    for module in decoder.modules():
+        if getattr(module, "gradient_checkpointing", False):
+            # The block alone: its parts stay in evaluation mode, without a dropout of their own.
+            module.training = True
+
+
+def _as_in_forward() -> Any:
+    draw = current_draw()
+
+    @contextmanager
+    def contexts() -> Iterator[None]:
+        with attending(draw.row) if draw is not None and draw.row is not None else nullcontext(), drawing(draw):
+            yield
+
+    return contexts()

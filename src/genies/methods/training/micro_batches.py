@@ -1,0 +1,92 @@
+"""Pairs as one batch for the network: each pair a tree of its own in a packed row, or two padded rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from genies.lm.forward import Batch
+from genies.lm.packing import Row, Run, pack
+from genies.lm.text import TokenSequence
+from genies.methods.training.pairs import TrainingPair
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Tokens of one pair, side by side in the flattened batch."""
+
+    slot: int
+    """Which pair of the step, from 0."""
+    branch: int
+    """0, or 1 for the worse response's row where rows are padded."""
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """Some of a step's pairs, in one forward pass."""
+
+    slots: list[int]
+    """Which pairs of the step these are."""
+    sequences: list[TokenSequence]
+    """The best and the worse response of each pair in turn, as the batch's `places` have them."""
+    batch: Batch
+    stretches: list[Stretch]
+    """Where each pair's tokens are."""
+
+    @property
+    def last_tokens(self) -> torch.Tensor:
+        """Index in the flattened batch of each sequence's last token [2 * pairs]."""
+        return torch.tensor([places[-1] for places in self.batch.places], device=self.batch.ids.device)
+
+
+def make_micro_batch(
+    pairs: Sequence[TrainingPair], slots: list[int], device: torch.device, packed: bool, virtual_ids: tuple[int, ...]
+) -> MicroBatch:
+    """The batch of `pairs`, which stand at `slots` of their step; `virtual_ids` are put before every sequence.
+
+    No tokens are shared by two pairs, so that what becomes of a pair does not depend on which others are beside it.
+    """
+    sequences = [sequence for pair in pairs for sequence in (pair.best, pair.worse)]
+    ids = [[*virtual_ids, *sequence.ids] for sequence in sequences]
+    members = list(range(len(ids)))
+    if packed:
+        trees = [pack(ids[2 * place : 2 * place + 2]) for place in range(len(pairs))]
+        row = side_by_side(trees)
+        starts = [sum(len(tree.ids) for tree in trees[:place]) for place in range(len(trees) + 1)]
+        stretches = [Stretch(slot, 0, starts[place], starts[place + 1]) for place, slot in enumerate(slots)]
+        batch = Batch(members, torch.tensor([row.ids], device=device), [row.indices(place) for place in members], row)
+    else:
+        width = max(map(len, ids))
+        padded = torch.tensor([line + [0] * (width - len(line)) for line in ids], device=device)
+        places = [[line * width + step for step in range(len(ids[line]))] for line in members]
+        stretches = [
+            Stretch(slots[line // 2], line % 2, line * width, line * width + len(ids[line])) for line in members
+        ]
+        batch = Batch(members, padded, places, None)
+    return MicroBatch(slots, sequences, batch, stretches)
+
+
+def side_by_side(rows: Sequence[Row]) -> Row:
+    """Rows as one, without anything shared between them.
+
+    >>> joined = side_by_side([pack([[1, 2], [1, 3]], least_shared=1), pack([[1, 4]])])
+    >>> joined.ids, joined.positions, joined.paths
+    ([1, 2, 3, 1, 4], [0, 1, 1, 0, 1], [((0, 2),), ((0, 1), (2, 3)), ((3, 5),)])
+    """
+    ids: list[int] = []
+    runs: list[Run] = []
+    paths: list[tuple[tuple[int, int], ...]] = []
+    for row in rows:
+        moved = len(ids)
+        ids += row.ids
+        runs += [Run(run.start + moved, run.stop + moved, _moved(run.prefix, moved)) for run in row.runs]
+        paths += [_moved(path, moved) for path in row.paths]
+    return Row(ids, tuple(runs), paths)
+
+
+def _moved(stretches: tuple[tuple[int, int], ...], by: int) -> tuple[tuple[int, int], ...]:
+    return tuple((start + by, stop + by) for start, stop in stretches)

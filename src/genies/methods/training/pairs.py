@@ -1,0 +1,117 @@
+"""The pairs that training goes through: in which order, which process takes which, which share a forward pass.
+
+All of it follows from the seed and the pairs alone; processes and token budgets only divide the work.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from genies.data.distribution import Distribution, one_pair_per_example
+from genies.lm.packing import LEAST_SHARED, shared_length
+from genies.lm.text import TokenSequence
+from genies.methods.responses import encode_pairs
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """The best response of an example and one worse response, as token sequences."""
+
+    example_index: int
+    best: TokenSequence
+    worse: TokenSequence
+
+    @property
+    def packed_tokens(self) -> int:
+        """Tokens of the pair in a packed row: what both begin with counts once."""
+        shared = shared_length(self.best.ids, self.worse.ids)
+        return len(self.best.ids) + len(self.worse.ids) - (shared if shared >= LEAST_SHARED else 0)
+
+    @property
+    def padded_tokens(self) -> int:
+        """Tokens of the longer sequence."""
+        return max(len(self.best.ids), len(self.worse.ids))
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a model is tuned on."""
+
+    source: Path
+    pairs: list[TrainingPair]
+    left_out: int
+    """Number of examples left out because a text of theirs does not fit into the model's context."""
+
+
+def read_training_data(
+    source: Path, max_examples: int | None, seed: int, tokenizer: Any, context_length: int | None
+) -> TrainingData:
+    """One pair an example of a source's train split, drawn with `seed`; InputError when none fits the context."""
+    drawn = one_pair_per_example(Distribution(source).split("train", max_examples), seed)
+    encoded = encode_pairs(tokenizer, context_length, drawn, source)
+    found = [
+        TrainingPair(pair.example_index, best, worse)
+        for pair, best, worse in zip(encoded.pairs, encoded.best, encoded.worse, strict=True)
+    ]
+    return TrainingData(source, found, encoded.left_out)
+
+
+def pairs_of_step(step: int, count: int, batch_size: int, seed: int) -> list[int]:
+    """Which of `count` pairs step number `step`, from 0, goes through: min(count, batch_size) of them.
+
+    The steps follow one another through seeded permutations of all pairs, so that each is seen equally often.
+
+    >>> [pairs_of_step(step, count=3, batch_size=2, seed=0) for step in range(3)]
+    [[2, 0], [1, 1], [0, 2]]
+    """
+    size = min(count, batch_size)
+    places = range(step * size, (step + 1) * size)
+    return [_permutation(count, seed, place // count)[place % count] for place in places]
+
+
+@lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, epoch: int) -> tuple[int, ...]:
+    order = list(range(count))
+    random.Random(f"order {seed} {epoch}").shuffle(order)
+    return tuple(order)
+
+
+def share_among(processes: int, sizes: Sequence[int]) -> list[list[int]]:
+    """For each process the places in `sizes` that it takes, so that all have about as much to do.
+
+    >>> share_among(2, [5, 3, 4, 1])
+    [[0, 3], [1, 2]]
+    """
+    shares: list[list[int]] = [[] for _ in range(processes)]
+    load = [0] * processes
+    for place in sorted(range(len(sizes)), key=lambda place: (-sizes[place], place)):
+        least = load.index(min(load))
+        shares[least].append(place)
+        load[least] += sizes[place]
+    return [sorted(share) for share in shares]
+
+
+def divide(pairs: Sequence[TrainingPair], budget: int, packed: bool) -> list[list[int]]:
+    """Places of `pairs` that go through the network together: at most `budget` tokens, unless one pair alone has more.
+
+    Padded rows count with the padding they need.
+    """
+    sizes = [pair.packed_tokens if packed else pair.padded_tokens for pair in pairs]
+    groups: list[list[int]] = []
+    free: list[int] = []
+    for place in sorted(range(len(pairs)), key=lambda place: (-sizes[place], place)):
+        # Longest first: a group's first pair sets the width of its padded rows.
+        need = [sizes[place] if packed else 2 * sizes[group[0]] for group in groups]
+        fitting = next((index for index, room in enumerate(free) if need[index] <= room), None)
+        if fitting is None:
+            groups.append([place])
+            free.append(budget - (sizes[place] if packed else 2 * sizes[place]))
+        else:
+            groups[fitting].append(place)
+            free[fitting] -= need[fitting]
+    return groups

@@ -1,0 +1,73 @@
+"""What a person sees of training: a progress bar, training_log.jsonl, TensorBoard curves."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from genies.errors import InputError
+from genies.files import write_text
+
+LOG = "training_log.jsonl"
+
+
+class Record:
+    """Takes an entry a step and shows it; does nothing in processes other than the main one."""
+
+    def __init__(self, output_dir: Path, steps: int, tensorboard: bool, is_main: bool, done: list[dict[str, Any]]):
+        """`done` are the entries of a training that goes on; `steps` is how many there will be."""
+        self.entries = list(done)
+        self._is_main = is_main
+        self._log: Any = None
+        self._curves: Any = None
+        self._bar = tqdm(
+            total=steps,
+            initial=len(done),
+            desc="training",
+            unit="step",
+            file=sys.stderr,
+            mininterval=0.1 if sys.stderr.isatty() else 10,
+            disable=not is_main,
+        )
+        if is_main:
+            output_dir.mkdir(parents=True, exist_ok=True)
+            write_text(output_dir / LOG, "".join(_line(entry) for entry in done))
+            self._log = open(output_dir / LOG, "a", encoding="utf-8")  # noqa: SIM115
+            self._curves = _tensorboard(output_dir / "tensorboard") if tensorboard else None
+
+    def add(self, entry: dict[str, Any]) -> None:
+        """Keep and show what one step gave."""
+        self.entries.append(entry)
+        if not self._is_main:
+            return
+        self._log.write(_line(entry))
+        self._log.flush()
+        self._bar.set_postfix(loss=f"{entry['loss']:.3f}", accuracy=f"{entry['accuracy']:.2f}", refresh=False)
+        self._bar.update()
+        if self._curves is not None:
+            for name, value in entry.items():
+                if name != "step":
+                    self._curves.add_scalar(f"train/{name}", value, entry["step"])
+
+    def close(self) -> None:
+        """End the bar and close the files."""
+        self._bar.close()
+        for file in (self._log, self._curves):
+            if file is not None:
+                file.close()
+
+
+def _line(entry: dict[str, Any]) -> str:
+    return json.dumps(entry, allow_nan=False) + "\n"
+
+
+def _tensorboard(folder: Path) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise InputError("--tensorboard True needs the package tensorboard: pip install tensorboard") from None
+    return SummaryWriter(str(folder))

@@ -1,0 +1,157 @@
+"""A reward model: a decoder with a linear head that gives one number at a sequence's last token."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from genies.errors import InputError
+from genies.lm.arguments import ModelArguments
+from genies.lm.capability import check_network, find_decoder
+from genies.lm.forward import Batch, hidden_states, run_batches
+from genies.lm.model import LanguageModel
+from genies.methods.training.dropout import stable_number
+
+HEADS = ("score", "classifier")
+"""What transformers calls the head of a classification model."""
+
+
+@dataclass(frozen=True)
+class RewardModel:
+    """A classification model of transformers with one output, with or without an adapter."""
+
+    language_model: LanguageModel
+    """Its network is the classification model."""
+    virtual_ids: tuple[int, ...] = ()
+    """Ids of the virtual tokens that stand before every sequence."""
+
+    @property
+    def classifier(self) -> Any:
+        """The classification model."""
+        return self.language_model.network
+
+    @property
+    def head(self) -> Any:
+        """Hidden states [tokens, width] to rewards [tokens, 1]."""
+        return find_head(self.classifier)
+
+
+def find_head(classifier: Any) -> Any:
+    """The head of a classification model; InputError where it is not a plain linear layer."""
+    head = next((getattr(classifier, name) for name in HEADS if hasattr(classifier, name)), None)
+    if head is None:
+        raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
+    return head
+
+
+def add_head(model: LanguageModel, seed: int) -> RewardModel:
+    """A reward model of a language model's decoder and a new head, float32, drawn with `seed`.
+
+    The language-model head is left behind.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    config = copy.deepcopy(model.network.config)
+    config.num_labels = 1
+    config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
+    try:
+        with torch.device("meta"):
+            classifier: Any = AutoModelForSequenceClassification.from_config(config)
+    except ValueError:
+        raise InputError(
+            f"{model.folder}: transformers has no classification model for {type(model.network).__name__}"
+        ) from None
+    setattr(classifier, classifier.base_model_prefix, model.network.base_model)
+    name = next((name for name in HEADS if isinstance(getattr(classifier, name, None), nn.Linear)), None)
+    if name is None:
+        raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
+    width = getattr(classifier, name).in_features
+    generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
+    head = nn.Linear(width, 1, bias=False)
+    nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
+    setattr(classifier, name, head.to(model.device))
+    return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
+
+
+def padding_id(tokenizer: Any, network: Any) -> int:
+    """A token that never ends a sequence: by it transformers tells the last token of a padded sequence.
+
+    The end-of-text token, which many tokenizers pad with, would make it read one token too early.
+    """
+    end = tokenizer.eos_token_id
+    named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, 0, 1)
+    words = network.get_input_embeddings().weight.shape[0]  # some tokenizers name a token that the model lacks
+    return next(int(each) for each in named if each is not None and each != end and each < words)
+
+
+def rewards_at(model: RewardModel, batch: Batch, places: Tensor) -> Tensor:
+    """Rewards [places], float32, of the tokens at `places` of the flattened batch."""
+    hidden = hidden_states(model.language_model, batch)[places]
+    with torch.autocast(hidden.device.type, enabled=False):
+        rewards: Tensor = model.head(hidden.float())
+    return rewards[:, 0]
+
+
+def rewards(
+    model: RewardModel, sequences: Sequence[Sequence[int]], batch_tokens: int | None = None
+) -> NDArray[np.float64]:
+    """The reward of each token sequence, at its last token."""
+    found = np.zeros(len(sequences))
+
+    def score(batch: Batch) -> None:
+        last = torch.tensor([places[-1] for places in batch.places], device=model.language_model.device)
+        found[batch.sequences] = rewards_at(model, batch, last).double().cpu().numpy()
+
+    with_virtual = [(*model.virtual_ids, *sequence) for sequence in sequences]
+    run_batches(model.language_model, with_virtual, score, batch_tokens, "scoring")
+    return found
+
+
+def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
+    """The reward model in a folder of its own, as full fine-tuning leaves it; InputError when it is none."""
+    from genies.lm import model as loading
+
+    loading._check_folder(folder)
+    device = loading._device(arguments.device)
+    dtype = loading._dtype(arguments.dtype, device)
+    torch.set_float32_matmul_precision(arguments.matmul_precision)
+    loading._quiet()
+    tokenizer = loading._tokenizer(folder)
+    classifier = _read_classifier(folder, dtype).to(device)
+    find_head(classifier).float()
+    classifier.config.get_text_config().pad_token_id = padding_id(tokenizer, classifier)
+    packs, _ = check_network(classifier, str(folder))
+    limit = getattr(classifier.config.get_text_config(), "max_position_embeddings", None)
+    decoder = find_decoder(classifier)
+    return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, packs, False))
+
+
+def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # damaged weights and foreign configurations raise nearly every kind
+        raise InputError(f"{folder} holds no reward model that can be read: {error}") from None
+    classifier, loading = loaded
+    if missing := sorted(loading["missing_keys"]):
+        raise InputError(
+            f"{folder} is no reward model: its weights lack {missing[0]}; expected a folder that train.py made or a "
+            "published model with one output"
+        )
+    if classifier.config.num_labels != 1:
+        raise InputError(
+            f"{folder}: expected a model with one output, the reward; it has {classifier.config.num_labels}"
+        )
+    return classifier.eval().requires_grad_(False)

@@ -1,0 +1,118 @@
+"""From arguments to a tuned model's folder: what the training interventions share around the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genies.methods.base_model import write_base_model
+from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
+from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
+from genies.methods.training.card import Kind, hub_name, training_fingerprint, write_card
+from genies.methods.training.checkpoints import remove_checkpoints
+from genies.methods.training.hub import push
+from genies.methods.training.log_probabilities import mean_log_probabilities
+from genies.methods.training.loop import Trainee, enable_gradient_checkpointing, make_accelerator, train, trainable
+from genies.methods.training.pairs import read_training_data
+from genies.methods.training.quantization import load_base_model
+from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
+
+
+def tune_lora(arguments: LoraArguments) -> None:
+    """Tune a reward model by low-rank adapters."""
+    accelerator = make_accelerator(arguments)
+    model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
+    tuned = add_lora(model.classifier, arguments, arguments.model_dir, "SEQ_CLS")
+    trainee = reward_trainee(model, tuned)
+    _tune("lora", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder))
+
+
+def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str) -> None:
+    """Tune a reward model by virtual tokens before every text."""
+    accelerator = make_accelerator(arguments)
+    model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
+    tuned, model = add_virtual_tokens(model, num_virtual_tokens, init, arguments.model_dir, arguments.seed)
+    trainee = reward_trainee(model, tuned)
+    _tune("prompt", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder))
+
+
+def tune_all_weights(arguments: TrainingArguments) -> None:
+    """Tune a reward model with all weights: held in float32, multiplied in the dtype asked for."""
+    accelerator = make_accelerator(arguments)
+    whole = arguments.model_copy(update={"dtype": "float32"})
+    model = add_head(load_base_model(arguments.model_dir, whole, False), arguments.seed)
+    model.classifier.requires_grad_(True)
+    trainee = reward_trainee(model, model.classifier)
+    dtype = _multiplication_dtype(arguments, model.language_model.device)
+    _tune("full", trainee, arguments, accelerator, lambda folder: _save_whole(model, folder), dtype)
+
+
+def tune_log_probabilities(arguments: LoraArguments) -> None:
+    """Tune a language model by low-rank adapters, so that the best response gets the higher mean log-probability."""
+    accelerator = make_accelerator(arguments)
+    model = load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit)
+    tuned = add_lora(model.network, arguments, arguments.model_dir, "CAUSAL_LM")
+    trainee = Trainee(model, trainable(tuned), lambda micro: mean_log_probabilities(model, micro))
+    _tune("log_prob", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder))
+
+
+def reward_trainee(model: RewardModel, tuned: Any) -> Trainee:
+    """A reward model as the loop takes it; `tuned` is the network, or the PEFT model around it, whose trainable
+    parameters are tuned."""
+    return Trainee(
+        model.language_model,
+        trainable(tuned),
+        lambda micro: rewards_at(model, micro.batch, micro.last_tokens),
+        model.virtual_ids,
+    )
+
+
+def _tune(
+    kind: Kind,
+    trainee: Trainee,
+    arguments: TrainingArguments,
+    accelerator: Any,
+    save: Callable[[Path], None],
+    dtype: torch.dtype | None = None,
+) -> None:
+    model = trainee.model
+    output_dir = arguments.output_dir
+    dtype = dtype or model.dtype
+    dtype_name = str(dtype).removeprefix("torch.")
+    room = None if model.context_length is None else model.context_length - len(trainee.virtual_ids)
+    data = read_training_data(
+        arguments.train_distribution, arguments.max_examples, arguments.seed, model.tokenizer, room
+    )
+    mark = training_fingerprint(kind, arguments, dtype_name)
+    if arguments.gradient_checkpointing:
+        enable_gradient_checkpointing(model.decoder)
+    log = train(trainee, data, arguments, accelerator, output_dir, mark, dtype)
+    if accelerator.is_main_process:
+        save(output_dir)
+        padding = padding_id(model.tokenizer, model.network)
+        if kind != "log_prob":
+            model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(padding)
+        model.tokenizer.save_pretrained(output_dir)
+        if kind != "full":
+            write_base_model(output_dir, arguments.model_dir)
+        write_card(output_dir, kind, arguments, data, log, mark, dtype_name, padding)
+        remove_checkpoints(output_dir)
+        if arguments.push_to_hub is not None:
+            push(output_dir, arguments.push_to_hub, arguments.hub_private, hub_name(arguments.model_dir))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+
+
+def _save_whole(model: RewardModel, folder: Path) -> None:
+    model.classifier.save_pretrained(folder)
+
+
+def _multiplication_dtype(arguments: TrainingArguments, device: torch.device) -> torch.dtype:
+    if arguments.dtype != "auto":
+        found = getattr(torch, arguments.dtype)
+        assert isinstance(found, torch.dtype)
+        return found
+    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float32

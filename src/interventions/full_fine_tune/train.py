@@ -1,0 +1,31 @@
+"""Full fine-tuning of a reward model: all weights and a head with one output; the loss is that of lora_fine_tune."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from genies.contract import run
+from genies.data.distribution import Distribution
+from genies.methods.training.arguments import TrainingArguments
+
+
+class Arguments(TrainingArguments):
+    """Tune all weights and a reward head on packed pairs."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-5
+    """Learning rate after the warm-up."""
+
+
+def train(args: Arguments) -> None:
+    """One pair an example; the whole model is left as transformers saves it."""
+    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+
+    from genies.methods.training.tuning import tune_all_weights
+
+    tune_all_weights(args)
+
+
+if __name__ == "__main__":
+    run(train)

@@ -1,0 +1,25 @@
+"""Log-probability classification: low-rank adapters tuned so that the best response of a pair gets the higher mean
+log-probability per token (loss -log sigmoid of the difference)."""
+
+from __future__ import annotations
+
+from genies.contract import run
+from genies.data.distribution import Distribution
+from genies.methods.training.arguments import LoraArguments
+
+
+class Arguments(LoraArguments):
+    """Tune low-rank adapters on the log-probabilities of packed pairs."""
+
+
+def train(args: Arguments) -> None:
+    """One pair an example; the adapter is left in PEFT's format."""
+    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+
+    from genies.methods.training.tuning import tune_log_probabilities
+
+    tune_log_probabilities(args)
+
+
+if __name__ == "__main__":
+    run(train)

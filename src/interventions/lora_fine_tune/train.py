@@ -1,0 +1,25 @@
+"""LoRA fine-tuning of a reward model: low-rank adapters (Hu et al. 2021) and a head with one output, tuned so that the
+best response of a pair gets the higher reward (loss -log sigmoid of the difference; Ouyang et al. 2022)."""
+
+from __future__ import annotations
+
+from genies.contract import run
+from genies.data.distribution import Distribution
+from genies.methods.training.arguments import LoraArguments
+
+
+class Arguments(LoraArguments):
+    """Tune low-rank adapters and a reward head on packed pairs."""
+
+
+def train(args: Arguments) -> None:
+    """One pair an example; the adapter, with its head, is left in PEFT's format."""
+    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+
+    from genies.methods.training.tuning import tune_lora
+
+    tune_lora(args)
+
+
+if __name__ == "__main__":
+    run(train)

@@ -1,0 +1,38 @@
+"""Prompt tuning of a reward model: virtual tokens before every text (Lester et al. 2021) and a head with one output;
+the loss is that of lora_fine_tune."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from genies.contract import run
+from genies.data.distribution import Distribution
+from genies.methods.training.arguments import AdapterArguments
+
+
+class Arguments(AdapterArguments):
+    """Tune virtual tokens and a reward head on packed pairs."""
+
+    num_train_steps: Annotated[int, Field(ge=1)] = 150
+    """Optimizer steps."""
+    learning_rate: Annotated[float, Field(gt=0)] = 0.0052
+    """Learning rate after the warm-up."""
+    num_virtual_tokens: Annotated[int, Field(ge=1)] = 10
+    """How many virtual tokens stand before every text."""
+    prompt_tuning_init: Literal["vocabulary", "random"] = "vocabulary"
+    """Virtual tokens begin as words of the vocabulary, drawn with the seed, or as normal noise."""
+
+
+def train(args: Arguments) -> None:
+    """One pair an example; virtual tokens and head are left in PEFT's format."""
+    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+
+    from genies.methods.training.tuning import tune_prompt
+
+    tune_prompt(args, args.num_virtual_tokens, args.prompt_tuning_init)
+
+
+if __name__ == "__main__":
+    run(train)

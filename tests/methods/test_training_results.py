@@ -1,0 +1,175 @@
+"""What training leaves behind is standard: PEFT and transformers load it and give our rewards; what others trained
+with them is evaluated here."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from genies.command_line import validate
+from genies.data.distribution import Distribution, pairs
+from genies.errors import InputError
+from genies.lm.text import encode
+from genies.methods.training.arguments import TunedModelArguments
+from genies.methods.training.evaluation import load_reward_model
+from genies.methods.training.reward_model import rewards
+from tests.reward_examples import ROOT, evaluate, train, write_distribution
+
+QUICK: dict[str, Any] = {"num_train_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 0.02}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_distribution(tmp_path_factory.mktemp("data") / "source")
+
+
+def arguments_for(folder: Path, **kwargs: Any) -> TunedModelArguments:
+    values = {"model_dir": folder, "distribution_dirs": [], "output_paths": [], "device": "cpu", **kwargs}
+    return validate(TunedModelArguments, values)
+
+
+def texts(source: Path) -> list[str]:
+    return [pair.prompt + pair.best for pair in pairs(Distribution(source).test)]
+
+
+def our_rewards(folder: Path, source: Path, **kwargs: Any) -> Any:
+    model = load_reward_model(arguments_for(folder, **kwargs))
+    found = [(pair.prompt, pair.best) for pair in pairs(Distribution(source).test)]
+    return rewards(model, [sequence.ids for sequence in encode(model.language_model.tokenizer, found)])
+
+
+@torch.inference_mode()
+def their_rewards(network: Any, folder: Path, source: Path, batch_size: int) -> Any:
+    """As the model card says: text with the end-of-text token, through the tokenizer left beside the weights."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    whole = [text + tokenizer.eos_token for text in texts(source)]
+    found = []
+    for start in range(0, len(whole), batch_size):
+        inputs = tokenizer(whole[start : start + batch_size], return_tensors="pt", padding=batch_size > 1)
+        inputs.pop("token_type_ids", None)
+        found += network.eval()(**inputs).logits[:, 0].tolist()
+    return np.array(found)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox", "gpt2"])
+@pytest.mark.parametrize("intervention", ["lora_fine_tune", "prompt_tuning"])
+def test_peft_loads_the_adapter_and_gives_our_rewards(
+    intervention: str, family: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    base = tiny_model_dir(family)
+    train(intervention, base, source, tmp_path, **QUICK)
+    padding = AutoTokenizer.from_pretrained(tmp_path).pad_token_id
+    network = AutoModelForSequenceClassification.from_pretrained(
+        base, num_labels=1, pad_token_id=padding, dtype=torch.float32
+    )
+    tuned = PeftModel.from_pretrained(network, tmp_path)
+    ours = our_rewards(tmp_path, source)
+    assert np.std(ours) > 1e-3
+    # transformers cannot tell padding behind virtual tokens
+    for batch_size in (1,) if intervention == "prompt_tuning" else (1, 3):
+        assert their_rewards(tuned, tmp_path, source, batch_size) == pytest.approx(ours, abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_neox", "gpt2", "mistral"])
+def test_transformers_loads_the_whole_model_and_gives_our_rewards(
+    family: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    train("full_fine_tune", tiny_model_dir(family), source, tmp_path, **{**QUICK, "learning_rate": 0.001})
+    network = AutoModelForSequenceClassification.from_pretrained(tmp_path)
+    ours = our_rewards(tmp_path, source)
+    assert np.std(ours) > 1e-3
+    for batch_size in (1, 3):
+        assert their_rewards(network, tmp_path, source, batch_size) == pytest.approx(ours, abs=1e-4)
+
+
+def test_the_card_names_data_arguments_figures_and_fingerprint_and_no_path(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **QUICK)
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    for expected in ("source/train.json", "| learning_rate | 0.02 |", "accuracy, mean of the last 4", "Fingerprint"):
+        assert expected in card
+    assert str(tmp_path) not in card
+    assert str(source.parent) not in card
+
+
+def publish(base: Path, folder: Path, name: str) -> Any:
+    """An adapter with its head as PEFT alone writes one, naming its base model as on a hub; the network."""
+    torch.manual_seed(3)
+    network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
+    config = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    tuned = get_peft_model(network, config)
+    config.base_model_name_or_path = name
+    tuned.save_pretrained(folder)
+    return tuned
+
+
+def test_a_published_adapter_is_fetched_finds_its_base_model_and_is_evaluated(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    published = publish(tiny_model_dir("llama"), tmp_path / "published", "someone/small-llama")
+    models = tmp_path / "models"
+    argv = [sys.executable, str(ROOT / "download_model_from_hf.py"), "someone/rewards", str(models / "rewards")]
+    ended = subprocess.run(
+        [*argv, "--local_dir", str(tmp_path / "published")], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0
+    assert "adapter of the base model someone/small-llama" in ended.stdout
+    with pytest.raises(InputError, match="needs its base model someone/small-llama"):
+        our_rewards(models / "rewards", source)
+    (models / "small-llama").symlink_to(tiny_model_dir("llama"))
+    ours = our_rewards(models / "rewards", source)
+    given = our_rewards(models / "rewards", source, base_model_dir=tiny_model_dir("llama"))
+    assert np.array_equal(ours, given)
+    tokenizer = models / "small-llama"
+    assert their_rewards(published, tokenizer, source, 1) == pytest.approx(ours, abs=1e-4)
+    evaluation = evaluate("lora_fine_tune", models / "rewards", [source], tmp_path)[0]
+    assert len(evaluation["eval_probabilities"]) == 8
+
+
+def test_what_is_no_reward_model_is_refused_by_name(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    base = tiny_model_dir("llama")
+    publish(base, tmp_path / "generator", str(base))
+    path = tmp_path / "generator" / "adapter_config.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("SEQ_CLS", "CAUSAL_LM"), encoding="utf-8")
+    with pytest.raises(InputError, match="task_type: expected SEQ_CLS, got CAUSAL_LM"):
+        our_rewards(tmp_path / "generator", source)
+    with pytest.raises(InputError, match=r"is no reward model: its weights lack score\.weight"):
+        our_rewards(base, source)
+    publish(base, tmp_path / "other", str(tiny_model_dir("qwen2")))
+    with pytest.raises(InputError, match="does not fit the base model"):
+        our_rewards(tmp_path / "other", source)
+    (tmp_path / "other" / "adapter_model.safetensors").rename(tmp_path / "other" / "adapter_model.bin")
+    with pytest.raises(InputError, match="pickled"):
+        our_rewards(tmp_path / "other", source)
+    publish(base, tmp_path / "fine", str(base))
+    with pytest.raises(InputError, match="--base_model_dir"):
+        our_rewards(tmp_path / "fine", source, base_model_dir=tmp_path)
+
+
+def test_nothing_is_uploaded_unless_asked_for_and_a_failure_keeps_the_model(
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path / "quiet", **QUICK)
+    assert "upload" not in capfd.readouterr().err
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path / "model", push_to_hub="no name!", **QUICK)
+    said = capfd.readouterr().err
+    assert "was not uploaded to no name!" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "model" / "adapter_model.safetensors").is_file()

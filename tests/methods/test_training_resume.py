@@ -1,0 +1,194 @@
+"""Training that is killed, started again, or spread over processes ends with the same weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from genies.methods.training import loop
+from tests.reward_examples import ROOT, read_log, train, train_items, write_distribution
+
+LORA = ROOT / "src" / "interventions" / "lora_fine_tune" / "train.py"
+OPTIONS: dict[str, Any] = {
+    "num_train_steps": 8,
+    "per_device_train_batch_size": 4,
+    "save_steps": 2,
+    "lora_rank": 4,
+    "learning_rate": 0.01,
+}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_distribution(tmp_path_factory.mktemp("data") / "source", examples=6)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tiny_model_dir: Callable[..., Path], source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a LoRA model trained in one go, with dropout."""
+    output = tmp_path_factory.mktemp("undisturbed")
+    train("lora_fine_tune", tiny_model_dir("llama"), source, output, **OPTIONS)
+    return output
+
+
+class Stopped(BaseException):
+    """Stands for the end of a process."""
+
+
+def train_until(step: int, monkeypatch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> None:
+    """Train, and end after `step` steps as abruptly as an exception can."""
+    add = loop.Record.add
+
+    def add_and_stop(self: Any, entry: dict[str, Any]) -> None:
+        add(self, entry)
+        if entry["step"] == step:
+            raise Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Record, "add", add_and_stop)
+        with pytest.raises(Stopped):
+            train(*arguments, **options)
+
+
+def weights(folder: Path, name: str = "adapter_model.safetensors") -> bytes:
+    return (folder / name).read_bytes()
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def test_a_killed_process_goes_on_from_its_checkpoint_to_the_same_weights(
+    tiny_model_dir: Callable[..., Path], source: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    options = {**OPTIONS, "num_train_steps": 8}
+    items = train_items(tiny_model_dir("llama"), source, tmp_path, **options)
+    process = subprocess.Popen(
+        [sys.executable, str(LORA), *items], env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    while process.poll() is None and not (tmp_path / "checkpoint-4").exists():
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert process.returncode == -signal.SIGKILL, "training ended before it could be killed"
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **options)
+    assert weights(tmp_path) == weights(undisturbed)
+    assert read_log(tmp_path) == read_log(undisturbed)
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+@pytest.mark.parametrize("intervention", ["prompt_tuning", "full_fine_tune", "log_prob_classify"])
+def test_every_intervention_goes_on_to_the_same_weights(
+    intervention: str,
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = {"num_train_steps": 4, "per_device_train_batch_size": 3, "save_steps": 1}
+    name = "model.safetensors" if intervention == "full_fine_tune" else "adapter_model.safetensors"
+    train(intervention, tiny_model_dir("llama"), source, tmp_path / "whole", **options)
+    train_until(3, monkeypatch, intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
+    assert sorted(path.name for path in (tmp_path / "stopped").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
+    train(intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
+    assert "going on after step 2" in capsys.readouterr().err
+    assert weights(tmp_path / "stopped", name) == weights(tmp_path / "whole", name)
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_until(7, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    newest = tmp_path / "checkpoint-6" / "optimizer.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-10])
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    said = capsys.readouterr().err
+    assert "checkpoint-6 is damaged" in said
+    assert "going on after step 4" in said
+    assert weights(tmp_path) == weights(undisturbed)
+
+
+def test_a_checkpoint_of_another_training_is_not_used(
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_until(
+        3,
+        monkeypatch,
+        "lora_fine_tune",
+        tiny_model_dir("llama"),
+        source,
+        tmp_path,
+        **{**OPTIONS, "learning_rate": 0.02},
+    )
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    assert "other arguments or data" in capsys.readouterr().err
+    assert weights(tmp_path) == weights(undisturbed)
+
+
+def test_checkpoints_hold_no_pickle(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_until(3, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    files = sorted(path.name for path in (tmp_path / "checkpoint-2").iterdir())
+    assert files == ["optimizer.safetensors", "state.json", "weights.safetensors"]
+
+
+def test_two_processes_give_the_loss_curve_and_weights_of_one(
+    tiny_model_dir: Callable[..., Path], source: Path, undisturbed: Path, tmp_path: Path
+) -> None:
+    # Three pairs a step: the shares are of unlike size, and dropout is on.
+    items = train_items(tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    argv = [sys.executable, "-m", "genies.methods.training.processes", "2", str(LORA), *items]
+    ended = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stderr.count("8/8") == 1  # one progress bar
+    for one, two in zip(read_log(undisturbed), read_log(tmp_path), strict=True):
+        assert two == pytest.approx(one, abs=1e-4)
+    expected = load_file(undisturbed / "adapter_model.safetensors")
+    for name, value in load_file(tmp_path / "adapter_model.safetensors").items():
+        assert torch.allclose(value, expected[name], atol=1e-4), name
+
+
+def test_a_fault_in_several_processes_is_told_once_with_the_exit_status_of_one(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    items = train_items(tiny_model_dir("llama"), source / "absent", tmp_path, **OPTIONS)
+    argv = [sys.executable, "-m", "genies.methods.training.processes", "2", str(LORA), *items]
+    ended = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr.count("error:") == 1
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_process_other_than_the_first_is_heard_when_it_fails(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from genies.methods.training import processes
+
+    monkeypatch.setattr(processes, "PATIENCE", 0.2)
+    code = "import os, sys, time; sys.exit('no room') if os.environ['RANK'] == '1' else time.sleep(60)"
+    assert processes.run_processes(2, ["-c", code]) == 1
+    assert "no room" in capfd.readouterr().err
+    assert processes.run_processes(2, ["-c", "print('well')"]) == 0
+    assert capfd.readouterr().out.count("well") == 1
