@@ -32,7 +32,6 @@ from genies.harness.results import (
 )
 from genies.harness.store import Store, evaluation_standing, model_standing, read_stored
 
-
 TOGETHER = "genies.methods.training.processes"
 """The module that starts a script in several processes; run by name, for the harness imports nothing that trains."""
 
