@@ -13,8 +13,8 @@ MODEL=models/SmolLM2-135M-Instruct
 
 cat <<'TEXT'
 
-Three of the shifts in distribution_shifts/starter.json, with 60 training and 60 test examples each: the whole suite
-takes about ten minutes on two cores (leave out both kwargs and name starter.json to run it).
+Three of the eleven shifts in distribution_shifts/starter.json, with 60 training and 60 test examples each: the whole
+suite takes several times as long (name starter.json and leave out both kwargs to run it).
 The intervention is mms, the baseline zero_shot, and the reference for the target-tuned capability is mms too.
 
 TEXT
