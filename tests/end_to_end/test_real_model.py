@@ -62,7 +62,8 @@ def test_a_killed_run_goes_on_to_the_same_figures_as_an_undisturbed_one(project:
     done = undisturbed.command("compute_generalization_metrics.py", real(undisturbed))
     assert done.returncode == 0, done.stderr
     first, second = undisturbed.table()
-    # Tuned on questions it can answer the model is mostly right on them; it has learnt nothing about the user's wish.
+    # Tuned on questions it can answer the model is mostly right on them, and still gives the true answer where the
+    # instruction asks for a wrong one.
     assert float(first["source_ID_accuracy"]) > 0.65
     assert float(second["generalization_accuracy"]) < float(second["source_ID_accuracy"])
     assert first["RMS_calibration_formula"] == "weighted"
