@@ -55,19 +55,20 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     """
     arguments = arguments or ModelArguments()
     folder = Path(folder)
-    _check_folder(folder)
-    device = _device(arguments.device)
-    dtype = _dtype(arguments.dtype, device)
+    check_weights(folder)
+    device = chosen_device(arguments.device)
+    dtype = chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
-    _quiet()
-    tokenizer = _tokenizer(folder)
+    silence_transformers()
+    tokenizer = load_tokenizer(folder)
     network = _network(folder, dtype).to(device)
     limit = getattr(network.config, "max_position_embeddings", None)
     packs, plain_head = check_network(network, str(folder))
     return LanguageModel(network, find_decoder(network), tokenizer, folder, device, dtype, limit, packs, plain_head)
 
 
-def _check_folder(folder: Path) -> None:
+def check_weights(folder: Path) -> None:
+    """InputError, that names what is missing, unless the folder holds a config and all safetensors weights."""
     if not folder.is_dir():
         raise InputError(
             f"model folder {folder} does not exist; expected a folder with config.json, *.safetensors and a tokenizer "
@@ -91,27 +92,31 @@ def _check_folder(folder: Path) -> None:
         raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
 
 
-def _device(wanted: str) -> torch.device:
+def chosen_device(wanted: str) -> torch.device:
+    """cpu or cuda; `auto` takes a GPU where there is one."""
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
         raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto")
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
-def _dtype(wanted: str, device: torch.device) -> torch.dtype:
+def chosen_dtype(wanted: str, device: torch.device) -> torch.dtype:
+    """`auto` is float32 on a CPU and bfloat16 on a GPU that has it."""
     if wanted != "auto":
         return _DTYPES[wanted]
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float32
 
 
-def _quiet() -> None:
+def silence_transformers() -> None:
+    """No progress bars and warnings of the library: a step's log is for what a person can act on."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
 
 
-def _tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's fast tokenizer; InputError when there is none."""
     from transformers import AutoTokenizer
 
     try:

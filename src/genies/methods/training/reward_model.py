@@ -119,12 +119,12 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
     """The reward model in a folder of its own, as full fine-tuning leaves it; InputError when it is none."""
     from genies.lm import model as loading
 
-    loading._check_folder(folder)
-    device = loading._device(arguments.device)
-    dtype = loading._dtype(arguments.dtype, device)
+    loading.check_weights(folder)
+    device = loading.chosen_device(arguments.device)
+    dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
-    loading._quiet()
-    tokenizer = loading._tokenizer(folder)
+    loading.silence_transformers()
+    tokenizer = loading.load_tokenizer(folder)
     classifier = _read_classifier(folder, dtype).to(device)
     find_head(classifier).float()
     classifier.config.get_text_config().pad_token_id = padding_id(tokenizer, classifier)
