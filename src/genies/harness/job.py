@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -52,13 +52,19 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         return 0
     hashes.save()
 
-    fresh = request.retrain_models or not request.use_cached_evaluations
+    run = Run(
+        store,
+        request.timeout,
+        request.verbose,
+        fresh=request.retrain_models or not request.use_cached_evaluations,
+        processes=request.processes_per_step,
+    )
     if request.emit_commands is not None:
         waiting = tasks(decisions)
         write_commands(
             normal(request.emit_commands),
             waiting,
-            Run(store, request.timeout, request.verbose, fresh, None, request.processes_per_step),
+            run,
         )
         print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
         return 0
@@ -67,8 +73,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     progress = _Progress.of(decisions)
     launcher = make_launcher(request, hashes, store)
     cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
-    threads = max(1, cores)
-    run = Run(store, request.timeout, request.verbose, fresh, threads, request.processes_per_step)
+    run = replace(run, threads=max(1, cores))
     try:
         with termination_as_interrupt():
             _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, tables)

@@ -6,7 +6,6 @@ import platform
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Sequence
 from functools import cache
 from importlib import metadata
@@ -70,8 +69,3 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
-
-
-def python_executable() -> str:
-    """The interpreter that runs the steps: the one that runs the harness."""
-    return sys.executable

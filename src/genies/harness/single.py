@@ -61,10 +61,8 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
         return Result(decision.step.title)
     try:
         with termination_as_interrupt():
-            return carry_out(
-                Order(decision, Run(store, request.timeout, request.verbose, fresh, None, request.processes_per_step)),
-                Place(hashes),
-            )
+            run = Run(store, request.timeout, request.verbose, fresh, processes=request.processes_per_step)
+            return carry_out(Order(decision, run), Place(hashes))
     finally:
         hashes.save()
 

@@ -128,14 +128,11 @@ def _train(decision: TrainingDecision, run: Run, place: Place, locks: list[int])
     outcome = origin.outcome
     if not outcome.succeeded:
         return _failed(step.title, "train.py", outcome, log, store)
-    failure = None
     if not staging.is_dir():
         failure = f"train.py left no folder {store.shown(staging)}; it must leave what eval.py needs in --output_dir"
-    elif changed := changed_since_planned(decision, place.hashes):
+        return Result(step.title, outcome.seconds, f"{step.title}: {failure}\n  log: {store.shown(log)}", started=True)
+    if changed := changed_since_planned(decision, place.hashes):
         return _outdated(step.title, changed, "train.py", outcome)
-    if failure is not None:
-        failure = f"{step.title}: {failure}\n  log: {store.shown(log)}"
-        return Result(step.title, outcome.seconds, failure, started=True)
     finish_training(decision, staging, origin, place.hashes)
     return Result(step.title, outcome.seconds, started=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -14,7 +15,6 @@ from genies.contract import evaluation_items, train_items
 from genies.harness.checking.made_project import Copy, MadeProject, Role, make_project
 from genies.harness.checking.snapshot import Snapshot, differences, top, tree
 from genies.harness.process import Outcome, last_lines, run_process
-from genies.harness.provenance import python_executable
 from genies.harness.step import step_environment
 
 _AT_ONCE = 2
@@ -115,7 +115,7 @@ class Runs:
         path = self.intervention_dir / script
         shown = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
         outcome = run_process(
-            [python_executable(), shown, *items],
+            [sys.executable, shown, *items],
             working_dir=self.root,
             environment=self._environment(number),
             log_file=log,
