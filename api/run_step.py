@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from genies.cache import cache_dir
 from genies.command_line import run
 from genies.harness.commands import StepRequest, run_one
-from genies.harness.job import cache_dir, termination_as_interrupt
+from genies.harness.job import termination_as_interrupt
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -122,7 +122,7 @@ def test_evaluations_of_a_replaced_model_are_stale_when_the_run_was_killed_in_be
     record = json.loads((folder / "training_step.json").read_text())
     (folder / "model.json").write_text('{"sign": -1}')
     from genies.harness.fingerprint import model_content
-    from genies.harness.hashes import FileHashes
+    from genies.file_hashes import FileHashes
 
     record["content"] = model_content(FileHashes(None), folder)
     (folder / "training_step.json").write_text(json.dumps(record))
@@ -192,7 +192,7 @@ def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
 
 def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
     from genies.harness.fingerprint import Identities
-    from genies.harness.hashes import FileHashes
+    from genies.file_hashes import FileHashes
 
     folder = finished.folder / "distributions" / "long"
     plain, sized, other = (
@@ -207,7 +207,7 @@ def test_file_hashes_notice_a_change_that_keeps_size_and_modification_time(finis
     import os
     import time
 
-    from genies.harness.hashes import FileHashes
+    from genies.file_hashes import FileHashes
 
     path = finished.folder / "weights"
     path.write_bytes(b"one")

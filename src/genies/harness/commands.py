@@ -9,9 +9,9 @@ from pathlib import Path
 
 from genies.command_line import Arguments
 from genies.errors import BAD_INPUT, InputError
+from genies.file_hashes import FileHashes
 from genies.files import write_text
 from genies.harness.attempts import Order, carry_out, order_from_json, order_to_json
-from genies.harness.hashes import FileHashes
 from genies.harness.schedule import Task
 from genies.harness.step import Place, Run
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import genies
 from genies.contract import CONTRACT_VERSION
-from genies.harness.hashes import FileHashes
+from genies.file_hashes import FileHashes
 
 Parts = dict[str, Any]
 T = TypeVar("T")

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from genies.cache import cache_dir
 from genies.contract import Evaluation, read_evaluation
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED
+from genies.file_hashes import FileHashes
 from genies.harness.commands import write_commands
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision, check_inputs, decide
 from genies.harness.fingerprint import Identities
-from genies.harness.hashes import FileHashes
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
@@ -29,11 +30,6 @@ from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.step import Result, Run, available_cores
 from genies.harness.store import Store
 from genies.harness.table import make_table, shifts_with_holes, to_markdown
-
-
-def cache_dir(root: Path) -> Path:
-    """Folder for what may be deleted at any time."""
-    return Path(os.environ.get("GENIES_CACHE") or root / ".cache" / "genies")
 
 
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:

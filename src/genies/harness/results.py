@@ -13,10 +13,10 @@ from typing import Any
 
 from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
+from genies.file_hashes import FileHashes
 from genies.files import write_json
 from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
 from genies.harness.fingerprint import TRAINING_RECORD, Identities, differences, fingerprint, model_content
-from genies.harness.hashes import FileHashes
 from genies.harness.process import Outcome
 from genies.harness.provenance import command, surroundings
 from genies.harness.store import Store, training_record

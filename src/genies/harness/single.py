@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from genies.cache import cache_dir
 from genies.contract import read_evaluation
 from genies.errors import BAD_INPUT
+from genies.file_hashes import FileHashes
 from genies.harness.attempts import Order, carry_out
 from genies.harness.decide import (
     Decision,
@@ -17,8 +19,7 @@ from genies.harness.decide import (
     decide_training,
 )
 from genies.harness.fingerprint import Identities
-from genies.harness.hashes import FileHashes
-from genies.harness.job import cache_dir, termination_as_interrupt
+from genies.harness.job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
 from genies.harness.step import Place, Result, Run
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from genies.contract import Evaluation, evaluation_items, train_items
 from genies.errors import BAD_INPUT, InputError, describe_os_error
+from genies.file_hashes import FileHashes
 from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
 from genies.harness.fingerprint import fingerprint, model_content
-from genies.harness.hashes import FileHashes
 from genies.harness.locks import Cancelled, locked
 from genies.harness.process import Outcome, last_lines, run_process
 from genies.harness.results import (

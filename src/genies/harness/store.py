@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
+from genies.file_hashes import FileHashes
 from genies.files import read_json
 from genies.harness.fingerprint import TRAINING_RECORD, Parts, differences, model_content, unknown_parts
-from genies.harness.hashes import FileHashes
 
 State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
+from genies.file_hashes import FileHashes
 from genies.harness.attempts import carry_out, order_from_json, result_to_json
-from genies.harness.hashes import FileHashes
 from genies.harness.step import Place
 
 

@@ -16,9 +16,10 @@ import threading
 import time
 from pathlib import Path
 
+from genies.cache import cache_dir
 from genies.errors import InputError, describe_os_error
+from genies.file_hashes import FileHashes
 from genies.harness.attempts import carry_out, order_from_json, result_to_json
-from genies.harness.hashes import FileHashes
 from genies.harness.process import GRACE_SECONDS
 from genies.harness.step import Place
 
@@ -80,8 +81,6 @@ def run_on_node(order: str, nonces: str) -> str:
 
 def main() -> None:
     """`python -m`: run the step that the first line of standard input orders, and end it when the rest is closed."""
-    from genies.harness.job import cache_dir
-
     order = order_from_json(sys.stdin.buffer.readline().decode())
     threading.Thread(target=_leave_when_alone, daemon=True).start()
     hashes = FileHashes(cache_dir(order.run.store.root) / "file_hashes.json")
