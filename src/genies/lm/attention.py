@@ -116,36 +116,50 @@ def attend(
             raise UnsupportedAttention(f"its attention uses {name}")
     if sliding_window is not None:
         masks.windows.add(sliding_window)
-    options: dict[str, Any] = {
-        "dropout_p": dropout,
-        "scale": scaling,
-        "enable_gqa": query.shape[1] != key.shape[1],
-    }
+    return attend_row(query, key, value, masks, sliding_window, {"dropout_p": dropout, "scale": scaling}), None
+
+
+def attend_row(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    masks: Masks,
+    sliding_window: int | None,
+    options: dict[str, Any],
+    first: int = 0,
+) -> Tensor:
+    """Attention [1, tokens, heads, width] of the row's tokens from `first` on, whose queries are given, to all of it.
+
+    Keys and values [1, heads, tokens, width] are of the whole row; a run begins at `first`. `options` are those of
+    scaled_dot_product_attention.
+    """
+    grouped = query.shape[1] // key.shape[1]
     if query.device.type in DEVICES_BY_RUN:
-        pieces = [
-            _attend_run(query, key, value, run, masks.of_run(place, sliding_window, query), options)
-            for place, run in enumerate(masks.row.runs)
-        ]
-        return torch.cat(pieces, dim=2).transpose(1, 2), None
-    if options.pop("enable_gqa"):
+        pieces = []
+        for place, run in enumerate(masks.row.runs):
+            if run.start >= first:
+                own = query[:, :, run.start - first : run.stop - first]
+                mask = masks.of_run(place, sliding_window, query)
+                pieces.append(_attend_run(own, key, value, run, mask, {**options, "enable_gqa": grouped > 1}))
+        return torch.cat(pieces, dim=2).transpose(1, 2)
+    if grouped > 1:
         # The kernels that take both a mask and grouped keys are slow: repeat the keys, as transformers does.
-        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for part in (key, value))
-    mask = masks.whole(sliding_window, query.device)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2), None
+        key, value = (part.repeat_interleave(grouped, dim=1) for part in (key, value))
+    mask = masks.whole(sliding_window, query.device)[first:]
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2)
 
 
 def _attend_run(
     query: Tensor, key: Tensor, value: Tensor, run: Run, mask: Tensor | None, options: dict[str, Any]
 ) -> Tensor:
-    own = slice(run.start, run.stop)
-    if run.prefix:
-        stretches = [*(slice(start, stop) for start, stop in run.prefix), own]
-        key = torch.cat([key[:, :, stretch] for stretch in stretches], dim=2)
-        value = torch.cat([value[:, :, stretch] for stretch in stretches], dim=2)
+    """Attention of one run's queries to its prefix and itself."""
+    stretches = [slice(start, stop) for start, stop in (*run.prefix, (run.start, run.stop))]
+    if len(stretches) > 1:
+        key, value = (torch.cat([part[:, :, each] for each in stretches], dim=2) for part in (key, value))
     else:
-        key, value = key[:, :, own], value[:, :, own]
+        key, value = (part[:, :, stretches[0]] for part in (key, value))
     causal = mask is None and not run.prefix
-    return scaled_dot_product_attention(query[:, :, own], key, value, attn_mask=mask, is_causal=causal, **options)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, **options)
 
 
 AttentionInterface.register(NAME, attend)

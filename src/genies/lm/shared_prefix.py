@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from genies.lm import attention, scoring
@@ -144,22 +143,9 @@ def attend(
         return attention.attend(
             module, query, key, value, attention_mask, scaling, dropout, sliding_window=sliding_window, **others
         )
-    masks, length = prefix.masks(attention.attended().row), len(prefix.ids)
     key, value = (torch.cat(parts, dim=2) for parts in zip(prefix.stored[module], (key, value), strict=True))
-    if query.shape[1] != key.shape[1] and query.device.type not in attention.DEVICES_BY_RUN:
-        key, value = (part.repeat_interleave(query.shape[1] // key.shape[1], dim=1) for part in (key, value))
-    options: dict[str, Any] = {"dropout_p": dropout, "scale": scaling, "enable_gqa": query.shape[1] != key.shape[1]}
-    if query.device.type not in attention.DEVICES_BY_RUN:
-        mask = masks.whole(sliding_window, query.device)[length:]
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2), None
-    pieces = []
-    for place, run in enumerate(masks.row.runs[1:], start=1):
-        stretches = [slice(start, stop) for start, stop in (*run.prefix, (run.start, run.stop))]
-        own = query[:, :, run.start - length : run.stop - length]
-        keys, values = (torch.cat([part[:, :, each] for each in stretches], dim=2) for part in (key, value))
-        seen = masks.of_run(place, sliding_window, query)
-        pieces.append(scaled_dot_product_attention(own, keys, values, attn_mask=seen, **options))
-    return torch.cat(pieces, dim=2).transpose(1, 2), None
+    masks, options = prefix.masks(attention.attended().row), {"dropout_p": dropout, "scale": scaling}
+    return attention.attend_row(query, key, value, masks, sliding_window, options, first=len(prefix.ids)), None
 
 
 AttentionInterface.register(NAME, attend)
