@@ -25,6 +25,15 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
+@pytest.fixture(autouse=True)
+def own_cache(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a test keeps in the cache folder is there for no other test; a small project has a folder of its own."""
+    if "project" not in request.fixturenames:
+        monkeypatch.setenv("GENIES_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """A function from (family, tokenizer style) to a model folder, made once a session: see tests/tiny_models.py."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genies.errors import InputError
-from genies.methods import representations
+from genies.lm.activation_reader import ActivationReader
 from tests.interventions.scripts import evaluate, planted_examples, train, write_distribution
 from tests.tiny_models import FAMILIES
 
@@ -38,16 +38,16 @@ def test_a_planted_direction_is_found(intervention, family, source, tmp_path, ti
 def test_contrast_consistent_search_finds_a_planted_truth(family, source, tmp_path, tiny_model_dir, monkeypatch):
     """Among the activations of a model that knows no truth, one direction is made to tell it: Yes after `true` and No
     after `warm` lie on one side, the other two on the other."""
-    read = representations.last_token_activations
+    read = ActivationReader.__call__
 
-    def read_with_truth(model, sequences, sites, *others):
-        found = read(model, sequences, sites, *others)
-        texts = [model.tokenizer.decode(list(ids)) for ids in sequences]
+    def read_with_truth(reader, sequences, sites):
+        found = read(reader, sequences, sites)
+        texts = [reader.outline.tokenizer.decode(list(ids)) for ids in sequences]
         signs = [1 if text.endswith("Yes</s>") == (" is true\n" in text) else -1 for text in texts]
         direction = np.random.default_rng(5).normal(size=found.shape[-1])
         return (found + 2 * found.std(axis=0).mean() * np.multiply.outer(signs, direction)[:, None]).astype(np.float32)
 
-    monkeypatch.setattr(representations, "last_token_activations", read_with_truth)
+    monkeypatch.setattr(ActivationReader, "__call__", read_with_truth)
     tuned = train("ccs", tiny_model_dir(family), source, tmp_path / "tuned")
     [found] = evaluate("ccs", tuned, [source], tmp_path)
     assert found["eval_accuracy"] >= 0.95
@@ -71,8 +71,8 @@ def test_order_batches_padding_and_company_do_not_matter(intervention, source, t
     padded = shutil.copytree(tiny_model_dir("gpt_neox"), tmp_path / "padded")
     settings = json.loads((padded / "tokenizer_config.json").read_text())
     (padded / "tokenizer_config.json").write_text(json.dumps(settings | {"padding_side": "left", "pad_token": "</s>"}))
-    tuned = train(intervention, padded, source, tmp_path / "small", batch_tokens=7)
-    [small] = evaluate(intervention, tuned, [source], tmp_path / "other", batch_tokens=7)
+    tuned = train(intervention, padded, source, tmp_path / "small", batch_tokens=7, no_cache=True)
+    [small] = evaluate(intervention, tuned, [source], tmp_path / "other", batch_tokens=7, no_cache=True)
     assert small["eval_probabilities"] == pytest.approx(found["eval_probabilities"], abs=1e-3)
 
 

@@ -4,8 +4,8 @@ import torch
 
 from genies.errors import InputError
 from genies.lm import activations
-from genies.lm.activations import all_sites, last_token_activations
-from genies.lm.sites import Site
+from genies.lm.activations import last_token_activations
+from genies.lm.sites import Site, all_sites
 from genies.lm.text import encode
 from tests.lm.plain import plain_hidden_states, plain_network
 from tests.lm.test_scoring import TEXTS
@@ -41,7 +41,7 @@ def plain_heads(folder, family, ids):
 def test_heads_are_those_of_a_plain_forward(family, tiny_model, tiny_model_dir):
     model = tiny_model(family)
     sequences = [sequence.ids for sequence in encode(model.tokenizer, TEXTS)]
-    sites = all_sites(model, "heads")
+    sites = all_sites(2, 4, "heads")
     assert [(site.block, site.head) for site in sites] == [(block, head) for block in range(2) for head in range(4)]
     found = last_token_activations(model, sequences, sites, batch_tokens=60)
     assert found.dtype == np.float32
@@ -54,7 +54,7 @@ def test_heads_are_those_of_a_plain_forward(family, tiny_model, tiny_model_dir):
 def test_block_outputs_are_those_of_a_plain_forward(family, tiny_model, tiny_model_dir):
     model = tiny_model(family)
     sequences = [sequence.ids for sequence in encode(model.tokenizer, TEXTS)]
-    found = last_token_activations(model, sequences, all_sites(model, "blocks"))
+    found = last_token_activations(model, sequences, all_sites(2, 4, "blocks"))
     assert found.shape == (len(sequences), 2, 32)
     for values, ids in zip(found, sequences, strict=True):
         np.testing.assert_allclose(values[:1], plain_hidden_states(tiny_model_dir(family), ids), atol=1e-4)
@@ -63,7 +63,7 @@ def test_block_outputs_are_those_of_a_plain_forward(family, tiny_model, tiny_mod
 def test_chosen_sites_come_in_the_order_asked_for(tiny_model):
     model = tiny_model("llama")
     sequences = [sequence.ids for sequence in encode(model.tokenizer, TEXTS)]
-    everything = last_token_activations(model, sequences, all_sites(model, "heads"))
+    everything = last_token_activations(model, sequences, all_sites(2, 4, "heads"))
     chosen = last_token_activations(model, sequences, [Site(1, 2), Site(0, 3), Site(1, 0)])
     np.testing.assert_allclose(chosen, everything[:, [6, 3, 4]], atol=1e-5)
 
@@ -83,7 +83,7 @@ def test_nothing_after_the_deepest_site_is_run(kind, runs, tiny_model):
 def test_order_and_batch_size_do_not_matter(tiny_model):
     model = tiny_model("mistral")
     sequences = [sequence.ids for sequence in encode(model.tokenizer, TEXTS)]
-    sites = all_sites(model, "heads")
+    sites = all_sites(2, 4, "heads")
     expected = last_token_activations(model, sequences, sites)
     order = np.random.default_rng(0).permutation(len(sequences))
     shuffled = last_token_activations(model, [sequences[place] for place in order], sites, batch_tokens=1)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from genies.data.distribution import Pair
+from genies.lm.activation_reader import ActivationReader
+from genies.lm.arguments import ModelArguments
 from genies.lm.packing import pack, plan_rows
 from genies.lm.sites import Site
 from genies.lm.text import encode
-from genies.methods.representations import PairReader, between_copies
-from genies.methods.responses import EachOnce
+from genies.methods.representations import between_copies, read_pairs
 from genies.methods.templates import PLAIN, STIMULUS, YES_NO
 from tests.lm.plain import plain_hidden_states
 
@@ -37,10 +38,9 @@ TEXTS = {
 def test_activations_are_those_of_the_wrapped_texts_read_again_and_again(name, tmp_path, tiny_model, tiny_model_dir):
     templates, texts = TEXTS[name]
     model = tiny_model("llama", "byte_level_with_bos")
-    reader = PairReader(model, [Site(0)], templates)
-    read = EachOnce(reader.activations)
+    reader = ActivationReader(tiny_model_dir("llama", "byte_level_with_bos"), ModelArguments())
     for _ in range(2):
-        found = reader(PAIRS, tmp_path, read)
+        found = read_pairs(reader, [Site(0)], templates, PAIRS, tmp_path)
         for side in ("best", "worse"):
             for copy, text in enumerate(texts):
                 for place, pair in enumerate(PAIRS):
@@ -66,16 +66,19 @@ def test_copies_and_responses_of_a_prompt_are_branches_of_one_row(tiny_model):
     assert sum(map(len, ids)) > 2 * tokens
 
 
-def test_an_example_too_long_in_one_copy_is_left_out_of_all_and_counted_once(tmp_path, tiny_model, capsys):
+def test_an_example_too_long_in_one_copy_is_left_out_of_all_and_counted_once(
+    tmp_path, tiny_model, tiny_model_dir, capsys
+):
     model = tiny_model("llama")
-    reader = PairReader(model, [Site(0)], YES_NO)
+    reader = ActivationReader(tiny_model_dir("llama"), ModelArguments())
     words = next(
         count
         for count in range(300)
         if len(encode(model.tokenizer, [("warm" * count, YES_NO[0].after)])[0].ids) > model.context_length
     )
     lengths = [len(encode(model.tokenizer, [("warm" * words, each.after)])[0].ids) for each in YES_NO]
-    found = reader([*PAIRS, Pair(7, "warm" * words, "", "warm"), Pair(8, "the", " best", " worse")], tmp_path)
+    pairs = [*PAIRS, Pair(7, "warm" * words, "", "warm"), Pair(8, "the", " best", " worse")]
+    found = read_pairs(reader, [Site(0)], YES_NO, pairs, tmp_path)
     assert max(lengths) > model.context_length
     assert [pair.example_index for pair in found.pairs] == [0, 0, 3, 8]
     assert found.left_out == 1

@@ -1,12 +1,12 @@
 """Last-token activations, read through hooks: hidden states after blocks, and the input of each attention head's
 share of the output projection.
 
-Only wanted positions are kept, no language-model head is run, and nothing after the deepest wanted block.
+Only wanted positions are kept, no language-model head is run, and nothing after the deepest wanted layer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,98 +17,103 @@ from torch import Tensor
 from genies.errors import InputError
 from genies.lm.forward import Batch, call, run_batches
 from genies.lm.model import LanguageModel
-from genies.lm.sites import Site, SiteKind
+from genies.lm.sites import Layer, Site
+
+LayerValues = dict[Layer, Tensor]
+"""For each layer activations [sequences, sites of the layer, width], on the CPU, in the number format in which the
+model computes them: width is the head width for heads, the hidden size for blocks, which have one site."""
 
 
-def all_sites(model: LanguageModel, kind: SiteKind) -> list[Site]:
-    """Every attention head, or every block, of a model, in order."""
-    blocks = range(len(find_blocks(model)))
-    if kind == "blocks":
-        return [Site(block) for block in blocks]
-    return [Site(block, head) for block in blocks for head in range(head_count(model))]
+def read_layers(
+    model: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    layers: Sequence[Layer],
+    keep: Callable[[list[int], LayerValues], None],
+    batch_tokens: int | None = None,
+    label: str = "reading activations",
+) -> int:
+    """Last-token activations at all sites of `layers`; the number of tokens that went through the model.
+
+    `keep` is called after each forward pass with the indices of its sequences, and their activations in that order.
+    """
+    ordered = sorted(set(layers), key=lambda layer: (layer.block, layer.kind == "blocks"))
+    if not ordered:
+        raise ValueError("no layers to read")
+    modules = find_blocks(model)
+    hooked = [
+        (layer, find_output_projection(modules[layer.block]) if layer.kind == "heads" else modules[layer.block])
+        for layer in ordered
+    ]
+    heads = model.decoder.config.num_attention_heads
+
+    def read(batch: Batch) -> None:
+        last = torch.tensor([places[-1] for places in batch.places], device=model.device)
+        found = _read_batch(model, batch, hooked, last)
+        values = {
+            layer: each.unflatten(-1, (heads if layer.kind == "heads" else 1, -1)).cpu()
+            for layer, each in zip(ordered, found, strict=True)
+        }
+        keep(batch.sequences, values)
+
+    return run_batches(model, sequences, read, batch_tokens, label)
 
 
 def last_token_activations(
-    model: LanguageModel,
-    sequences: Sequence[Sequence[int]],
-    sites: Sequence[Site],
-    batch_tokens: int | None = None,
-    label: str = "reading activations",
+    model: LanguageModel, sequences: Sequence[Sequence[int]], sites: Sequence[Site], batch_tokens: int | None = None
 ) -> NDArray[np.float32]:
-    """Activations [sequences, sites, width] at the last token of each sequence.
-
-    Sites are of one kind: width is the head width for heads, the hidden size for blocks.
-    """
-    if not sites:
-        raise ValueError("no sites to read")
-    of_heads = sites[0].head is not None
-    if any((site.head is not None) != of_heads for site in sites):
-        raise ValueError("sites of both kinds cannot be read into one array")
-    blocks = find_blocks(model)
-    heads = head_count(model)
-    wanted = sorted({site.block for site in sites})
-    columns = {
-        block: [(column, site.head or 0) for column, site in enumerate(sites) if site.block == block]
-        for block in wanted
-    }
-    result: NDArray[np.float32] | None = None
-
-    def read(batch: Batch) -> None:
-        nonlocal result
-        last = torch.tensor([places[-1] for places in batch.places], device=model.device)
-        found = _read_blocks(model, batch, [blocks[block] for block in wanted], of_heads, last)
-        for block, values in zip(wanted, found, strict=True):
-            # [sequences, heads, width], one "head" where hidden states are read
-            split = values.float().unflatten(-1, (heads if of_heads else 1, -1)).cpu().numpy()
-            if result is None:
-                result = np.zeros((len(sequences), len(sites), split.shape[-1]), dtype=np.float32)
-            for column, head in columns[block]:
-                result[batch.sequences, column] = split[:, head]
-
-    run_batches(model, sequences, read, batch_tokens, label)
-    if result is None:
+    """Activations [sequences, sites, width] at the last token of each sequence; the sites are of one kind."""
+    if not sequences:
         raise ValueError("no sequences to read")
-    return result
+    parts: dict[int, NDArray[np.float32]] = {}
+
+    def keep(indices: list[int], values: LayerValues) -> None:
+        parts.update(zip(indices, at_sites(values, sites), strict=True))
+
+    read_layers(model, sequences, [site.layer for site in sites], keep, batch_tokens)
+    return np.stack([parts[index] for index in range(len(sequences))])
+
+
+def at_sites(values: LayerValues, sites: Sequence[Site]) -> NDArray[np.float32]:
+    """Activations [sequences, sites, width] out of those of whole layers; the sites are of one kind."""
+    if len({site.layer.kind for site in sites}) != 1:
+        raise ValueError("expected sites of one kind: heads and blocks cannot be read into one array")
+    chosen: NDArray[np.float32] = (
+        torch.stack([values[site.layer][:, site.head or 0] for site in sites], 1).float().numpy()
+    )
+    return chosen
 
 
 class _Deepest(Exception):
     """Leaves the forward pass once the deepest wanted activation is there."""
 
 
-def _read_blocks(
-    model: LanguageModel, batch: Batch, blocks: Sequence[Any], of_heads: bool, places: Tensor
+def _read_batch(
+    model: LanguageModel, batch: Batch, hooked: Sequence[tuple[Layer, torch.nn.Module]], places: Tensor
 ) -> list[Tensor]:
+    """For each layer what its module is given (heads) or gives (blocks) at `places` of the flattened batch."""
     found: dict[int, Tensor] = {}
 
-    def keep(place: int, values: Tensor) -> None:
-        found[place] = values.flatten(0, 1)[places]
-        if place == len(blocks) - 1:
+    def keep(number: int, values: Tensor) -> None:
+        found[number] = values.flatten(0, 1)[places.to(values.device)]
+        if number == len(hooked) - 1:
             raise _Deepest
 
-    hooks = []
-    for place, block in enumerate(blocks):
-        if of_heads:
-            hooks.append(
-                find_output_projection(block).register_forward_pre_hook(
-                    lambda _module, inputs, place=place: keep(place, inputs[0])
-                )
-            )
-        else:
-            hooks.append(
-                block.register_forward_hook(
-                    lambda _module, _inputs, output, place=place: keep(
-                        place, output[0] if isinstance(output, tuple) else output
-                    )
-                )
-            )
+    def hook(number: int, layer: Layer, module: torch.nn.Module) -> Any:
+        if layer.kind == "heads":
+            return module.register_forward_pre_hook(lambda _module, inputs: keep(number, inputs[0]))
+        return module.register_forward_hook(
+            lambda _module, _inputs, output: keep(number, output[0] if isinstance(output, tuple) else output)
+        )
+
+    hooks = [hook(number, layer, module) for number, (layer, module) in enumerate(hooked)]
     try:
         call(model, model.decoder, batch)
     except _Deepest:
         pass
     finally:
-        for hook in hooks:
-            hook.remove()
-    return [found[place] for place in range(len(blocks))]
+        for each in hooks:
+            each.remove()
+    return [found[number] for number in range(len(hooked))]
 
 
 def find_blocks(model: LanguageModel) -> Any:
@@ -139,8 +144,3 @@ def find_output_projection(block: Any) -> torch.nn.Module:
         f"no attention output projection in {type(block).__name__}; expected one of "
         f"{', '.join(_PROJECTIONS)} in one of {', '.join(_ATTENTIONS)}"
     )
-
-
-def head_count(model: LanguageModel) -> int:
-    """Number of attention (query) heads in a block."""
-    return int(model.decoder.config.num_attention_heads)

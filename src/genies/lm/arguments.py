@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from genies.command_line import Arguments
 
@@ -16,3 +18,12 @@ class ModelArguments(Arguments):
     """Number format of the weights; auto is float32 on a CPU and bfloat16 on a GPU that has it (float32 otherwise)."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """torch.set_float32_matmul_precision: lower is faster on some machines and moves float32 results a little."""
+    device_map: Literal["none", "auto"] = "none"
+    """auto spreads a model that one GPU cannot hold over all there are."""
+    quantization: Literal["none", "nf4"] = "none"
+    """nf4 holds the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes."""
+    no_cache: bool = False
+    """Read activations anew and keep none; the figures are the same."""
+    cache_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    """Disk space for kept activations, 10^9 bytes; the longest unused make room. They lie in .cache/genies, or where
+    the environment's GENIES_CACHE says."""

@@ -41,8 +41,10 @@ def run_batches(
     body: Callable[[Batch], None],
     batch_tokens: int | None = None,
     label: str = "reading",
-) -> None:
+) -> int:
     """Call `body` with batches that hold every sequence once; on the way out of memory, with smaller ones.
+
+    Returns the number of tokens, padding counted, in the forward passes that succeeded.
 
     `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
     at most `batch_tokens` tokens, unless one sequence alone has more.
@@ -56,9 +58,9 @@ def run_batches(
         )
     budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
     waiting = list(range(len(sequences)))
-    total = sum(len(sequence) for sequence in sequences)
+    computed = 0
     bar = tqdm(
-        total=total,
+        total=sum(len(sequence) for sequence in sequences),
         desc=label,
         unit="token",
         unit_scale=True,
@@ -72,7 +74,9 @@ def run_batches(
             try:
                 for indices in _plan(model, [sequences[index] for index in waiting], budget):
                     members = [waiting[index] for index in indices]
-                    body(_batch(model, sequences, members))
+                    batch = _batch(model, sequences, members)
+                    body(batch)
+                    computed += batch.ids.numel()
                     done.update(members)
                     bar.update(sum(len(sequences[index]) for index in members))
             except Exception as error:
@@ -89,6 +93,7 @@ def run_batches(
             if model.device.type == "cuda" and len(done) < len(waiting):
                 torch.cuda.empty_cache()
             waiting = [index for index in waiting if index not in done]
+    return computed
 
 
 def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:

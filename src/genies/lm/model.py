@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from genies.errors import InputError
 from genies.files import read_json
 from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
+from genies.lm.placement import check_placement, input_device, loading_options, too_large
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -33,25 +35,35 @@ class LanguageModel:
     tokenizer: Any
     folder: Path
     device: torch.device
+    """Where token ids go; the parts of a model spread by `device_map` lie on others as well."""
     dtype: torch.dtype
+    """Number format of the weights, and of the products where the weights are quantized."""
     context_length: int | None
     """The most tokens of one sequence, None where the model names no limit."""
     packs: bool
     """Whether packed rows give what plain forward passes give (checked when the model was loaded)."""
     plain_head: bool
     """Whether logits are the output embedding applied to the last hidden state and nothing more (checked too)."""
+    quantization: str = "none"
+    """How the weights are held: `nf4` or `none`."""
 
     @property
     def description(self) -> dict[str, str]:
-        """What an evaluation says of the model: its dtype and device."""
-        return {"dtype": str(self.dtype).removeprefix("torch."), "device": self.device.type}
+        """What an evaluation says of the model: its dtype and device, and its quantization if there is one."""
+        return describe(self.dtype, self.device, self.quantization)
+
+
+def describe(dtype: torch.dtype, device: torch.device, quantization: str = "none") -> dict[str, str]:
+    """What an evaluation says of a model: its dtype and device, and its quantization if there is one."""
+    quantized = {} if quantization == "none" else {"quantization": quantization}
+    return {"dtype": str(dtype).removeprefix("torch."), "device": device.type, **quantized}
 
 
 def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> LanguageModel:
     """The model in `folder`, on the device and in the number format that `arguments` ask for.
 
     Raises InputError for a folder without config, weights or tokenizer, with damaged or incomplete weights, of an
-    architecture that is no decoder of transformers, and for a device that is not there.
+    architecture that is no decoder of transformers, for a device that is not there, and for 4 bits without a GPU.
     """
     arguments = arguments or ModelArguments()
     folder = Path(folder)
@@ -61,10 +73,17 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     torch.set_float32_matmul_precision(arguments.matmul_precision)
     silence_transformers()
     tokenizer = load_tokenizer(folder)
-    network = _network(folder, dtype).to(device)
+    options = loading_options(arguments, device, dtype)
+    network = _network(folder, dtype, options)
+    if options:
+        device = input_device(network)
+    else:
+        network = network.to(device)
     limit = getattr(network.config, "max_position_embeddings", None)
     packs, plain_head = check_network(network, str(folder))
-    return LanguageModel(network, find_decoder(network), tokenizer, folder, device, dtype, limit, packs, plain_head)
+    decoder = find_decoder(network)
+    quantization = arguments.quantization
+    return LanguageModel(network, decoder, tokenizer, folder, device, dtype, limit, packs, plain_head, quantization)
 
 
 def check_weights(folder: Path) -> None:
@@ -134,7 +153,7 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _network(folder: Path, dtype: torch.dtype) -> Any:
+def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForCausalLM
 
     try:
@@ -145,10 +164,13 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **options,
         )
     except SafetensorError as error:
         raise InputError(f"weights in {folder} are damaged ({first_line(error)}); fetch the model again") from None
     except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        if options and "dispatched on the CPU or the disk" in str(error):
+            raise too_large(folder) from None
         raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
     except RuntimeError as error:
         if is_out_of_memory(error):
@@ -161,4 +183,5 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
             f"weights in {folder} are incomplete: {len(missing)} tensors that config.json asks for are missing or of "
             f"another shape (first: {missing[0]}); fetch the model again"
         )
+    check_placement(network, folder)
     return network.eval().requires_grad_(False)

@@ -15,3 +15,32 @@ class Site:
     block: int
     head: int | None = None
     """An attention head (its input to the output projection); None for the hidden state after the block."""
+
+    @property
+    def layer(self) -> Layer:
+        """What is read together with it."""
+        return Layer(self.block, "blocks" if self.head is None else "heads")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Layer:
+    """All sites of one kind in one block: every attention head, or the one hidden state after it."""
+
+    block: int
+    kind: SiteKind
+
+    def __str__(self) -> str:
+        return f"{self.kind}.{self.block}"
+
+
+def all_layers(depth: int) -> list[Layer]:
+    """Every layer of a network of `depth` blocks, in the order in which a forward pass comes by."""
+    kinds: tuple[SiteKind, SiteKind] = ("heads", "blocks")
+    return [Layer(block, kind) for block in range(depth) for kind in kinds]
+
+
+def all_sites(depth: int, heads: int, kind: SiteKind) -> list[Site]:
+    """Every attention head of a network of `depth` blocks of `heads` heads each, or every block, in order."""
+    if kind == "blocks":
+        return [Site(block) for block in range(depth)]
+    return [Site(block, head) for block in range(depth) for head in range(heads)]

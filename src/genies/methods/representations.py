@@ -10,19 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genies.data.distribution import Pair
-from genies.lm.activations import all_sites, last_token_activations
-from genies.lm.model import LanguageModel, load_model
-from genies.lm.sites import Site, SiteKind
-from genies.lm.text import TokenSequence
+from genies.lm.activation_reader import ActivationReader
+from genies.lm.sites import Site, SiteKind, all_sites
 from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments
 from genies.methods.base_model import base_model_dir, write_base_model
 from genies.methods.directions import Directions, fit_directions
 from genies.methods.evaluation import write_evaluation
-from genies.methods.responses import EachOnce, encode_pairs
+from genies.methods.responses import encode_pairs
 from genies.methods.templates import PLAIN, Templates
 
 Activations = NDArray[np.float32]
-Read = Callable[[list[TokenSequence]], Activations]
 
 
 @dataclass(frozen=True)
@@ -37,35 +34,16 @@ class ReadPairs:
     """Number of examples left out because a text of theirs does not fit under every template."""
 
 
-class PairReader:
-    """Reads activations of pairs from a model."""
-
-    def __init__(
-        self, model: LanguageModel, sites: Sequence[Site], templates: Templates, batch_tokens: int | None = None
-    ) -> None:
-        self.model, self.sites, self.templates, self.batch_tokens = model, sites, templates, batch_tokens
-
-    def __call__(
-        self,
-        pairs: Sequence[Pair],
-        source: Path,
-        read: Read | None = None,
-    ) -> ReadPairs:
-        """Activations of pairs of the distribution in `source`, which messages name; InputError when none fits.
-
-        `read` takes the place of this reader's `activations`, as one that knows some of them does.
-        """
-        # All copies are encoded in one call, so that an example whose text is too long in one is left out of all.
-        wrapped = [template.wrap(pair) for template in self.templates for pair in pairs]
-        encoded = encode_pairs(self.model.tokenizer, self.model.context_length, wrapped, source)
-        found = (read or self.activations)(encoded.best + encoded.worse)
-        best, worse = found.reshape(2, len(self.templates), -1, *found.shape[1:])
-        return ReadPairs(encoded.pairs[: best.shape[1]], best, worse, encoded.left_out)
-
-    def activations(self, sequences: list[TokenSequence]) -> Activations:
-        """Last-token activations [sequences, sites, width]."""
-        ids = [sequence.ids for sequence in sequences]
-        return last_token_activations(self.model, ids, self.sites, self.batch_tokens)
+def read_pairs(
+    reader: ActivationReader, sites: Sequence[Site], templates: Templates, pairs: Sequence[Pair], source: Path
+) -> ReadPairs:
+    """Activations of pairs of the distribution in `source`, which messages name; InputError when none fits."""
+    # All copies are encoded in one call, so that an example whose text is too long in one is left out of all.
+    wrapped = [template.wrap(pair) for template in templates for pair in pairs]
+    encoded = encode_pairs(reader.outline.tokenizer, reader.outline.context_length, wrapped, source)
+    found = reader([sequence.ids for sequence in encoded.best + encoded.worse], sites)
+    best, worse = found.reshape(2, len(templates), -1, *found.shape[1:])
+    return ReadPairs(encoded.pairs[: best.shape[1]], best, worse, encoded.left_out)
 
 
 def between_copies(activations: Activations) -> Activations:
@@ -81,9 +59,10 @@ def train_directions(
     arguments: DirectionArguments, pairs: Sequence[Pair], kind: SiteKind, keep: int, templates: Templates = PLAIN
 ) -> None:
     """Fit directions to training pairs at all sites of a kind, of which `keep` stay, and save them."""
-    model = load_model(arguments.model_dir, arguments)
-    sites = all_sites(model, kind)
-    found = PairReader(model, sites, templates, arguments.batch_tokens)(pairs, arguments.train_distribution)
+    reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
+    sites = all_sites(reader.outline.depth, reader.outline.heads, kind)
+    found = read_pairs(reader, sites, templates, pairs, arguments.train_distribution)
+    reader.report()
     best, worse = between_copies(found.best), between_copies(found.worse)
     directions = fit_directions(best, worse, sites, keep, arguments.validation_share, arguments.seed)
     directions.save(arguments.output_dir)
@@ -109,15 +88,14 @@ def evaluate_readings(
     templates: Templates,
     probabilities: Callable[[Activations, Activations], NDArray[np.float64]],
 ) -> None:
-    """Write an evaluation for the pairs of each distribution, each text read once, however many hold it.
+    """Write an evaluation for the pairs of each distribution.
 
     `probabilities` turns activations [templates, pairs, sites, width] of the best and of the worse responses into
     the probability [pairs] of the best.
     """
-    model = load_model(base_model_dir(arguments.model_dir), arguments)
-    reader = PairReader(model, sites, templates, arguments.batch_tokens)
-    each_once = EachOnce(reader.activations)
+    reader = ActivationReader(base_model_dir(arguments.model_dir), arguments, arguments.batch_tokens)
     for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):
-        found = reader(test, folder, each_once)
+        found = read_pairs(reader, sites, templates, test, folder)
         p = probabilities(found.best, found.worse)
-        write_evaluation(path, folder, found.pairs, p, found.left_out, model.description)
+        write_evaluation(path, folder, found.pairs, p, found.left_out, reader.outline.description)
+    reader.report()

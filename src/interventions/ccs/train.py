@@ -31,15 +31,16 @@ def train(args: Arguments) -> None:
     """Read the last layer after both answers, Yes and No, to the question after each response, and fit."""
     examples = Distribution(args.train_distribution).split("train", args.max_examples)
 
-    from genies.lm.activations import all_sites
-    from genies.lm.model import load_model
+    from genies.lm.activation_reader import ActivationReader
+    from genies.lm.sites import Site
     from genies.methods.ccs import fit_consistency_probe
-    from genies.methods.representations import PairReader
+    from genies.methods.representations import read_pairs
 
-    model = load_model(args.model_dir, args)
-    last_layer = all_sites(model, "blocks")[-1]
-    reader = PairReader(model, [last_layer], YES_NO, args.batch_tokens)
-    found = reader(one_pair_per_example(examples, args.seed), args.train_distribution)
+    reader = ActivationReader(args.model_dir, args, args.batch_tokens)
+    last_layer = Site(reader.outline.depth - 1)
+    pairs = one_pair_per_example(examples, args.seed)
+    found = read_pairs(reader, [last_layer], YES_NO, pairs, args.train_distribution)
+    reader.report()
     probe = fit_consistency_probe(
         found.best[:, :, 0],
         found.worse[:, :, 0],

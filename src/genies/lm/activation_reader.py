@@ -1,0 +1,162 @@
+"""Last-token activations of texts, each read once: kept ones come from the store, the others from the model.
+
+A forward pass comes by every layer, so that whoever reads one layer keeps them all, when they fit: what one
+intervention reads is there for the next, whichever sites that one wants. The model is loaded when the first text is
+missing; with everything in the store it stays on the disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import genies
+from genies.cache import cache_dir
+from genies.errors import InputError
+from genies.file_hashes import FileHashes
+from genies.lm.activation_store import ActivationStore, text_key
+from genies.lm.activations import LayerValues, at_sites, read_layers
+from genies.lm.arguments import ModelArguments
+from genies.lm.model import LanguageModel, load_model
+from genies.lm.model_outline import ModelOutline, read_outline, weights_identity
+from genies.lm.sites import Layer, Site, all_layers
+
+SEGMENT_BYTES = 2**26
+"""Texts are kept when their activations are this many bytes: what a killed process loses, and holds in memory."""
+
+
+class ActivationReader:
+    """Reads a model's last-token activations, with a store or without."""
+
+    def __init__(self, folder: Path, arguments: ModelArguments, batch_tokens: int | None = None) -> None:
+        self.outline = read_outline(folder, arguments)
+        self.forward_tokens = 0
+        """Tokens that went through the model so far."""
+        self.texts_read = 0
+        self.texts_kept = 0
+        """Texts that were read from the model, and texts that came from the store."""
+        self._arguments, self._batch_tokens = arguments, batch_tokens
+        self._store = None if arguments.no_cache else open_store(self.outline, arguments)
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """The model itself, loaded when first asked for."""
+        return load_model(self.outline.folder, self._arguments)
+
+    def __call__(self, sequences: Sequence[Sequence[int]], sites: Sequence[Site]) -> NDArray[np.float32]:
+        """Activations [sequences, sites, width] at the last token of each sequence; the sites are of one kind.
+
+        Raises InputError for activations that are no numbers.
+        """
+        unique = list(dict.fromkeys(tuple(sequence) for sequence in sequences))
+        layers = sorted({site.layer for site in sites})
+        parts: dict[int, NDArray[np.float32]] = {}
+        if self._store is not None:
+            for indices, kept in self._store.find([text_key(ids) for ids in unique], layers):
+                parts.update(zip(indices, at_sites(kept, sites), strict=True))
+        missing = [index for index in range(len(unique)) if index not in parts]
+        self.texts_kept += len(parts)
+        self.texts_read += len(missing)
+        if missing:
+            self._read(unique, missing, layers, sites, parts)
+        places = {ids: index for index, ids in enumerate(unique)}
+        return np.stack([parts[places[tuple(sequence)]] for sequence in sequences])
+
+    def _read(
+        self,
+        unique: Sequence[tuple[int, ...]],
+        missing: list[int],
+        layers: Sequence[Layer],
+        sites: Sequence[Site],
+        parts: dict[int, NDArray[np.float32]],
+    ) -> None:
+        """Read the missing texts into `parts`, and keep them."""
+        waiting = _Waiting(self._store)
+
+        def keep(indices: list[int], values: LayerValues) -> None:
+            if not all(each.isfinite().all() for each in values.values()):
+                raise InputError("the model gave activations that are not numbers; try --dtype float32")
+            of_request = [missing[index] for index in indices]
+            parts.update(zip(of_request, at_sites(values, sites), strict=True))
+            waiting.add([text_key(unique[index]) for index in of_request], values)
+
+        try:
+            self.forward_tokens += read_layers(
+                self.model,
+                [unique[index] for index in missing],
+                self._kept_layers(layers, len(missing)),
+                keep,
+                self._batch_tokens,
+            )
+        finally:
+            waiting.store()  # what was read before a fault or Ctrl-C is read once as well
+
+    def _kept_layers(self, wanted: Sequence[Layer], texts: int) -> Sequence[Layer]:
+        """Every layer, when those of so many texts take at most half of the store; else the wanted ones."""
+        if self._store is None or texts * text_bytes(self.outline) > self._store.limit // 2:
+            return wanted
+        return all_layers(self.outline.depth)
+
+    def report(self) -> None:
+        """Say on standard error where the activations came from."""
+        print(
+            f"activations: {self.texts_kept} texts from the store, {self.texts_read} read in forward passes of "
+            f"{self.forward_tokens} tokens",
+            file=sys.stderr,
+        )
+
+
+class _Waiting:
+    """Texts that were read and are not kept yet."""
+
+    def __init__(self, store: ActivationStore | None) -> None:
+        self._store = store
+        self._keys: list[bytes] = []
+        self._values: list[LayerValues] = []
+        self._bytes = 0
+
+    def add(self, keys: list[bytes], values: LayerValues) -> None:
+        if self._store is None:
+            return
+        self._keys += keys
+        self._values.append(values)
+        self._bytes += sum(each.nbytes for each in values.values())
+        if self._bytes >= SEGMENT_BYTES:
+            self.store()
+
+    def store(self) -> None:
+        if self._store is None or not self._keys:
+            return
+        joined = {layer: torch.cat([values[layer] for values in self._values]) for layer in self._values[0]}
+        self._store.add(self._keys, joined)
+        self._keys, self._values, self._bytes = [], [], 0
+
+
+def text_bytes(outline: ModelOutline) -> int:
+    """Bytes that one text takes in the store at all layers."""
+    return outline.depth * (outline.heads * outline.head_width + outline.hidden_size) * outline.value_bytes
+
+
+def open_store(outline: ModelOutline, arguments: ModelArguments) -> ActivationStore:
+    """The store of a model as it is run: whatever moves its activations by more than rounding is in its name."""
+    cache = cache_dir(Path.cwd())  # steps run in the project's root
+    hashes = FileHashes(cache / "file_hashes.json")
+    parts = {
+        "weights": weights_identity(outline.folder, hashes),
+        "numerics_version": genies.NUMERICS_VERSION,
+        "matmul_precision": arguments.matmul_precision,
+        **outline.description,
+        **{package: version(package) for package in ("torch", "transformers")},
+    }
+    hashes.save()
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
+    return ActivationStore(cache / "activations", key, int(arguments.cache_gb * 10**9))

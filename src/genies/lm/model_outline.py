@@ -1,0 +1,70 @@
+"""What can be known of a model folder without its weights: enough to turn text into ids and to name its sites."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genies.errors import InputError
+from genies.file_hashes import FileHashes
+from genies.lm.arguments import ModelArguments
+from genies.lm.model import check_weights, chosen_device, chosen_dtype, describe, load_tokenizer, silence_transformers
+
+
+@dataclass(frozen=True)
+class ModelOutline:
+    """A decoder whose weights need not be in memory."""
+
+    folder: Path
+    tokenizer: Any
+    context_length: int | None
+    """The most tokens of one sequence, None where the model names no limit."""
+    depth: int
+    """Number of blocks."""
+    heads: int
+    """Number of attention (query) heads in a block."""
+    head_width: int
+    hidden_size: int
+    value_bytes: int
+    """Bytes of one activation, as the model computes it."""
+    description: dict[str, str]
+    """What an evaluation says of the model: its dtype and device."""
+
+
+def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
+    """The outline of the model in `folder`, as genies.lm.model.load_model would load it; InputError as there."""
+    check_weights(folder)
+    silence_transformers()
+    config = _config(folder)
+    device = chosen_device(arguments.device)
+    dtype = chosen_dtype(arguments.dtype, device)
+    return ModelOutline(
+        folder,
+        load_tokenizer(folder),
+        getattr(config, "max_position_embeddings", None),
+        config.num_hidden_layers,
+        config.num_attention_heads,
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
+        config.hidden_size,
+        dtype.itemsize,
+        describe(dtype, device),
+    )
+
+
+def weights_identity(folder: Path, hashes: FileHashes) -> str:
+    """sha256 over a model folder's config and weights, by name and content."""
+    content = hashlib.sha256()
+    for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
+        content.update(f"{path.name}\0{hashes.of(path)}\n".encode())
+    return content.hexdigest()
+
+
+def _config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False).get_text_config()
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise InputError(f"model folder {folder} is no decoder that transformers knows: {error}") from None

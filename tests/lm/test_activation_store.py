@@ -1,0 +1,247 @@
+"""The store of activations, and the reader that goes through it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from genies.errors import InputError
+from genies.lm import activation_reader
+from genies.lm.activation_reader import ActivationReader, text_bytes
+from genies.lm.activation_store import ActivationStore, text_key
+from genies.lm.activations import last_token_activations
+from genies.lm.arguments import ModelArguments
+from genies.lm.sites import Layer, Site, all_layers, all_sites
+
+HEADS, BLOCKS = all_sites(2, 4, "heads"), all_sites(2, 4, "blocks")
+TEXTS = [[5, 6, 7, 8, 9, 10, 11, 12, place] for place in range(20, 32)]
+
+
+def cache() -> Path:
+    return Path(os.environ["GENIES_CACHE"]) / "activations"
+
+
+def segments() -> list[Path]:
+    return sorted(cache().rglob("*.safetensors"))
+
+
+@pytest.fixture
+def reader(tiny_model_dir):
+    def make(family="llama", folder=None, **arguments):
+        return ActivationReader(folder or tiny_model_dir(family), ModelArguments(**arguments))
+
+    return make
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "mistral"])
+def test_read_kept_and_plain_activations_are_the_same(family, reader, tiny_model):
+    expected = last_token_activations(tiny_model(family), TEXTS, HEADS)
+    cold = reader(family)(TEXTS, HEADS)
+    warm = reader(family)
+    assert np.array_equal(warm(TEXTS, HEADS), cold)
+    assert (warm.texts_kept, warm.texts_read, warm.forward_tokens) == (len(TEXTS), 0, 0)
+    assert np.array_equal(reader(family, no_cache=True)(TEXTS, HEADS), cold)
+    np.testing.assert_allclose(cold, expected, atol=1e-5)
+
+
+def test_what_one_reads_in_heads_another_finds_in_blocks_without_loading_the_model(reader, tiny_model, monkeypatch):
+    reader()(TEXTS, HEADS[:3])
+
+    def refuse(*_):
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr(activation_reader, "load_model", refuse)
+    expected = last_token_activations(tiny_model("llama"), TEXTS, BLOCKS)
+    found = reader()(TEXTS, BLOCKS)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_only_missing_texts_are_read_and_each_once(reader):
+    first = reader()
+    first(TEXTS[:4], HEADS)
+    assert first.forward_tokens == 8 + 4  # the shared beginning stands in the row once
+    second = reader()
+    found = second([*TEXTS[2:6], TEXTS[5], TEXTS[0]], HEADS)
+    assert (second.texts_kept, second.texts_read) == (3, 2)
+    assert np.array_equal(found[3], found[4])
+    alone = reader(no_cache=True)([TEXTS[0]], HEADS)
+    np.testing.assert_allclose(found[5:], alone, atol=1e-4)
+
+
+def test_without_a_cache_nothing_is_written_and_only_what_is_wanted_is_read(reader, tiny_model):
+    one = reader(no_cache=True)
+    ran = []
+    hook = one.model.decoder.layers[1].register_forward_hook(lambda *_: ran.append("deeper"))
+    one(TEXTS, [Site(0)])
+    hook.remove()
+    assert not ran
+    assert not cache().exists()
+
+
+def test_another_model_precision_or_version_has_another_store(reader, tiny_model_dir, tmp_path, monkeypatch):
+    reader()(TEXTS, BLOCKS)
+    copy = shutil.copytree(tiny_model_dir("llama"), tmp_path / "copy")
+    same = reader(folder=copy)
+    same(TEXTS, BLOCKS)
+    assert same.texts_read == 0
+    for different in (reader("qwen2"), reader(dtype="bfloat16"), reader(matmul_precision="medium")):
+        different(TEXTS, BLOCKS)
+        assert different.texts_kept == 0
+    monkeypatch.setattr("genies.NUMERICS_VERSION", 10**6)
+    newer = reader()
+    newer(TEXTS, BLOCKS)
+    assert newer.texts_kept == 0
+
+
+def test_a_store_too_small_for_every_layer_keeps_what_was_asked_for(reader):
+    one = reader()
+    everything = text_bytes(one.outline) * len(TEXTS)
+    small = reader(cache_gb=1.5 * everything / 1e9)
+    small(TEXTS, BLOCKS)
+    with safe_open(segments()[0], framework="numpy") as segment:
+        assert sorted(segment.keys()) == ["blocks.0", "blocks.1", "keys"]
+    again = reader()
+    again(TEXTS, HEADS)
+    assert again.texts_kept == 0
+
+
+def test_the_size_of_a_text_is_what_a_segment_takes(reader):
+    one = reader()
+    one(TEXTS, HEADS)
+    with safe_open(segments()[0], framework="numpy") as segment:
+        held = sum(segment.get_tensor(name).nbytes for name in segment.keys())  # noqa: SIM118
+    assert held == len(TEXTS) * (text_bytes(one.outline) + 16)
+
+
+def make_store(limit: int = 10**9, model: str = "model") -> ActivationStore:
+    return ActivationStore(cache(), model, limit)
+
+
+def ones() -> dict[Layer, torch.Tensor]:
+    return {layer: torch.ones(1, 1, 100) for layer in all_layers(1)}
+
+
+def test_the_longest_unused_segments_make_room_for_any_model():
+    for place in range(4):
+        make_store(model=f"model {place % 2}").add([text_key([place])], ones())
+        newest = max(segments(), key=lambda path: path.stat().st_mtime_ns)
+        os.utime(newest, ns=(place + 1, place + 1))
+    size = newest.stat().st_size
+    assert list(make_store(model="model 0").find([text_key([0])], all_layers(1)))  # used: the youngest now
+    make_store(limit=3 * size, model="model 2").add([text_key([9])], ones())
+    left = [
+        next((True for _ in make_store(model=f"model {place % 2}").find([text_key([place])], all_layers(1))), False)
+        for place in range(4)
+    ]
+    assert left == [True, False, False, True]
+    assert sum(path.stat().st_size for path in segments()) <= 3 * size
+
+
+def test_a_segment_larger_than_the_limit_is_not_kept():
+    make_store(limit=100).add([text_key([1])], ones())
+    assert not segments()
+
+
+@pytest.mark.parametrize("damage", ["cut", "emptied", "text", "other header"])
+def test_a_damaged_segment_is_dropped_and_its_texts_read_again(damage, reader):
+    expected = reader()(TEXTS, HEADS)
+    [path] = segments()
+    content = path.read_bytes()
+    changed = {
+        "cut": content[: len(content) // 2],
+        "emptied": b"",
+        "text": b"not a segment",
+        "other header": content.replace(b"heads.0", b"heads.7", 1),
+    }
+    path.write_bytes(changed[damage])
+    again = reader()
+    assert np.array_equal(again(TEXTS, HEADS), expected)
+    assert again.texts_read == len(TEXTS)
+    warm = reader()
+    warm(TEXTS, HEADS)
+    assert warm.texts_read == 0
+
+
+def test_a_disk_that_is_full_is_told_of_once_and_harms_nothing(reader, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    expected = reader(no_cache=True)(TEXTS, HEADS)
+    monkeypatch.setattr("genies.lm.activation_store.write_bytes", full)
+    monkeypatch.setattr(activation_reader, "SEGMENT_BYTES", 1)
+    one = reader()
+    assert np.array_equal(one(TEXTS, HEADS), expected)
+    one([[7, 8, 9]], HEADS)
+    assert capsys.readouterr().err.count("No space left on device") == 1
+
+
+def test_what_was_read_before_a_fault_is_kept(reader, monkeypatch):
+    monkeypatch.setattr(activation_reader, "SEGMENT_BYTES", 1)
+    one = reader()
+    passes = 0
+
+    def stop(*_):
+        nonlocal passes
+        passes += 1
+        if passes == 3:
+            raise KeyboardInterrupt
+
+    one._batch_tokens = 1
+    one.model.decoder.register_forward_pre_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        one(TEXTS, HEADS)
+    again = reader()
+    again(TEXTS, HEADS)
+    assert again.texts_kept == 2
+
+
+def test_activations_that_are_no_numbers_are_a_message(reader, tiny_model_dir):
+    one = reader()
+    with torch.no_grad():
+        one.model.decoder.embed_tokens.weight.fill_(float("nan"))
+    with pytest.raises(InputError, match="activations that are not numbers"):
+        one(TEXTS, HEADS)
+    assert not segments()
+
+
+_TOGETHER = """
+import sys
+from pathlib import Path
+from genies.lm.activation_reader import ActivationReader
+from genies.lm.arguments import ModelArguments
+from genies.lm.sites import all_sites
+texts = [[5, 6, 7, 8, 9, 10, 11, 12, place, other] for place in range(20, 40) for other in range(20, 30)]
+import genies.lm.activation_reader as module
+module.SEGMENT_BYTES = 20_000
+reader = ActivationReader(Path(sys.argv[1]), ModelArguments(cache_gb=float(sys.argv[2])), batch_tokens=64)
+found = reader(texts, all_sites(2, 4, "heads"))
+print(f"{found.astype('float64').sum():.6f}")
+"""
+
+
+def test_two_processes_at_once_read_and_make_room_without_harm(tiny_model_dir, reader):
+    """The limit holds a tenth of what they keep: each deletes what the other is about to read."""
+    command = [sys.executable, "-c", _TOGETHER, str(tiny_model_dir("llama"))]
+    runs = [
+        subprocess.Popen([*command, "0.00005"], stdout=subprocess.PIPE, text=True, env=os.environ.copy())
+        for _ in range(2)
+    ]
+    found = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0]
+    assert float(found[0]) == pytest.approx(float(found[1]), abs=1e-2)
+    assert sum(path.stat().st_size for path in cache().rglob("*") if path.is_file()) <= 2 * 50_000
+
+
+def test_a_model_in_sixteen_bits_is_kept_in_sixteen_bits_without_loss(reader):
+    cold = reader(dtype="bfloat16")
+    found = cold(TEXTS, BLOCKS)
+    assert text_bytes(cold.outline) * 2 == text_bytes(reader().outline)
+    with safe_open(segments()[0], framework="pt") as segment:
+        assert segment.get_tensor("blocks.1").dtype == torch.bfloat16
+    assert np.array_equal(reader(dtype="bfloat16")(TEXTS, BLOCKS), found)
