@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import subprocess
 import sys
@@ -38,9 +39,18 @@ def talk(argv: list[str], person: Person) -> tuple[int, str]:
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # so that Ctrl-C reaches it
     )
     os.close(theirs)
-    decoder, shown, answered = codecs.getincrementaldecoder("utf-8")(errors="replace"), "", 0
+    decoder, shown, answered, answer = codecs.getincrementaldecoder("utf-8")(errors="replace"), "", 0, ""
+    silences = 0
     try:
         while True:
+            if not select.select([ours], [], [], 5)[0]:
+                silences += 1
+                assert silences < 12, f"nothing was said for {5 * silences} seconds after {shown[-200:]!r}"
+                if not answer.isprintable() and len(answer) == 1:
+                    # An end of input that arrives while the terminal changes its mode is lost; a person types again.
+                    os.write(ours, answer.encode())
+                continue
+            silences = 0
             try:
                 part = os.read(ours, 4096)
             except OSError:  # the other end has closed
@@ -52,6 +62,9 @@ def talk(argv: list[str], person: Person) -> tuple[int, str]:
                 answer = person(shown[answered:].replace("\r\n", "\n"))
                 answered = len(shown)
                 os.write(ours, answer.encode())
+    except BaseException:
+        process.kill()
+        raise
     finally:
         os.close(ours)
     return process.wait(timeout=30), shown.replace("\r\n", "\n")

@@ -8,11 +8,12 @@ from pydantic import Field
 
 from genies.contract import TrainArguments, run
 from genies.data.distribution import Distribution
+from genies.lm.arguments import ModelArguments
 from genies.methods.base_model import write_base_model
 from genies.methods.demonstrations import draw_demonstrations
 
 
-class Arguments(TrainArguments):
+class Arguments(TrainArguments, ModelArguments):
     """Draw examples of the source that eval.py shows the model before each prompt."""
 
     num_shots: Annotated[int, Field(ge=1)] = 4

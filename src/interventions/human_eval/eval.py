@@ -9,11 +9,16 @@ from __future__ import annotations
 from genies.contract import EvaluationArguments, run
 from genies.data.distribution import Distribution, pairs
 from genies.errors import INTERRUPTED
+from genies.lm.arguments import ModelArguments
 from genies.methods.asking import Answers, ask, check_terminal
 from genies.methods.evaluation import write_evaluation
 
 
-def evaluate(args: EvaluationArguments) -> int:
+class Arguments(EvaluationArguments, ModelArguments):
+    """Ask a person; how a model is run is accepted, so that one set of eval_kwargs serves all, and has no effect."""
+
+
+def evaluate(args: Arguments) -> int:
     """p = 1 where the person ranks the best response higher, 0 where lower, 1/2 where neither or passed."""
     distributions = [Distribution(folder) for folder in args.distribution_dirs]
     tests = [distribution.split("test", args.max_examples) for distribution in distributions]

@@ -6,10 +6,15 @@ import numpy as np
 
 from genies.contract import EvaluationArguments, run
 from genies.data.distribution import Distribution, pairs
+from genies.lm.arguments import ModelArguments
 from genies.methods.evaluation import write_evaluation
 
 
-def evaluate(args: EvaluationArguments) -> None:
+class Arguments(EvaluationArguments, ModelArguments):
+    """Toss a coin; how a model is run is accepted, so that one set of eval_kwargs serves all, and has no effect."""
+
+
+def evaluate(args: Arguments) -> None:
     """p = 0.5."""
     for folder, path in zip(args.distribution_dirs, args.output_paths, strict=True):
         test = pairs(Distribution(folder).split("test", args.max_examples))
