@@ -92,13 +92,13 @@ def _packing_fault(network: Any, sequences: list[list[int]], plain: list[Tensor]
 
 
 def apply_head(head: Any, hidden: Tensor) -> Tensor:
-    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding."""
-    return torch.nn.functional.linear(hidden, head.weight, getattr(head, "bias", None))
+    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding, on its device."""
+    return torch.nn.functional.linear(hidden.to(head.weight.device), head.weight, getattr(head, "bias", None))
 
 
 def _close(found: Tensor, expected: Tensor) -> bool:
     tolerance = 1e-3 if expected.dtype == torch.float32 else 5e-2
-    found, expected = found.float(), expected.float()
+    found, expected = found.float(), expected.float().to(found.device)
     return bool((found - expected).norm() <= tolerance * expected.norm())
 
 

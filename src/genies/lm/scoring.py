@@ -50,14 +50,18 @@ def response_log_probabilities(
 def _token_log_probabilities(model: LanguageModel, batch: Batch, places: Tensor, targets: Tensor) -> Tensor:
     """Log-probability of token targets[i] after the token at places[i] of the flattened batch: float32."""
     # Responses that begin alike ask for the same distribution: each place is computed once.
-    unique, which = (part.to(model.device) for part in torch.unique(places, return_inverse=True))
-    targets = targets.to(model.device)
+    unique, which = torch.unique(places, return_inverse=True)
     if model.plain_head:
-        hidden = hidden_states(model, batch)[unique]
+        hidden = hidden_states(model, batch)
         head = model.network.get_output_embeddings()
-        return blockwise_log_probabilities(hidden, head.weight, getattr(head, "bias", None), which, targets)
-    logits: Tensor = call(model, model.network, batch).logits.flatten(0, 1)[unique].float()
-    return logits.log_softmax(-1)[which, targets]
+        device = head.weight.device  # of a model that is spread over devices, the last block lies elsewhere
+        chosen = hidden[unique.to(hidden.device)].to(device)
+        return blockwise_log_probabilities(
+            chosen, head.weight, getattr(head, "bias", None), which.to(device), targets.to(device)
+        )
+    logits: Tensor = call(model, model.network, batch).logits.flatten(0, 1)
+    logits = logits[unique.to(logits.device)].float()
+    return logits.log_softmax(-1)[which.to(logits.device), targets.to(logits.device)]
 
 
 def blockwise_log_probabilities(
