@@ -13,7 +13,7 @@ from safetensors import safe_open
 
 from genies.errors import InputError
 from genies.lm import activation_reader
-from genies.lm.activation_reader import ActivationReader, text_bytes
+from genies.lm.activation_reader import ActivationReader
 from genies.lm.activation_store import ActivationStore, text_key
 from genies.lm.activations import last_token_activations
 from genies.lm.arguments import ModelArguments
@@ -101,7 +101,7 @@ def test_another_model_precision_or_version_has_another_store(reader, tiny_model
 
 def test_a_store_too_small_for_every_layer_keeps_what_was_asked_for(reader):
     one = reader()
-    everything = text_bytes(one.outline) * len(TEXTS)
+    everything = one.outline.text_bytes * len(TEXTS)
     small = reader(cache_gb=1.5 * everything / 1e9)
     small(TEXTS, BLOCKS)
     with safe_open(segments()[0], framework="numpy") as segment:
@@ -116,7 +116,7 @@ def test_the_size_of_a_text_is_what_a_segment_takes(reader):
     one(TEXTS, HEADS)
     with safe_open(segments()[0], framework="numpy") as segment:
         held = sum(segment.get_tensor(name).nbytes for name in segment.keys())  # noqa: SIM118
-    assert held == len(TEXTS) * (text_bytes(one.outline) + 16)
+    assert held == len(TEXTS) * (one.outline.text_bytes + 16)
 
 
 def make_store(limit: int = 10**9, model: str = "model") -> ActivationStore:
@@ -241,7 +241,7 @@ def test_two_processes_at_once_read_and_make_room_without_harm(tiny_model_dir, r
 def test_a_model_in_sixteen_bits_is_kept_in_sixteen_bits_without_loss(reader):
     cold = reader(dtype="bfloat16")
     found = cold(TEXTS, BLOCKS)
-    assert text_bytes(cold.outline) * 2 == text_bytes(reader().outline)
+    assert cold.outline.text_bytes * 2 == reader().outline.text_bytes
     with safe_open(segments()[0], framework="pt") as segment:
         assert segment.get_tensor("blocks.1").dtype == torch.bfloat16
     assert np.array_equal(reader(dtype="bfloat16")(TEXTS, BLOCKS), found)

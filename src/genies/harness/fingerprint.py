@@ -21,7 +21,7 @@ from genies.file_hashes import FileHashes
 Parts = dict[str, Any]
 T = TypeVar("T")
 
-WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "log_level", "no_cache", "cache_gb"})
+WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb"})
 """Arguments that change speed or place, never results (dtype does, and is part of the fingerprint)."""
 
 _MENTIONS_GENIES = re.compile(rb"\bgenies\b")

@@ -102,7 +102,7 @@ class ActivationReader:
 
     def _kept_layers(self, wanted: Sequence[Layer], texts: int) -> Sequence[Layer]:
         """Every layer, when those of so many texts take at most half of the store; else the wanted ones."""
-        if self._store is None or texts * text_bytes(self.outline) > self._store.limit // 2:
+        if self._store is None or texts * self.outline.text_bytes > self._store.limit // 2:
             return wanted
         return all_layers(self.outline.depth)
 
@@ -139,11 +139,6 @@ class _Waiting:
         joined = {layer: torch.cat([values[layer] for values in self._values]) for layer in self._values[0]}
         self._store.add(self._keys, joined)
         self._keys, self._values, self._bytes = [], [], 0
-
-
-def text_bytes(outline: ModelOutline) -> int:
-    """Bytes that one text takes in the store at all layers."""
-    return outline.depth * (outline.heads * outline.head_width + outline.hidden_size) * outline.value_bytes
 
 
 def open_store(outline: ModelOutline, arguments: ModelArguments) -> ActivationStore:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genies.activation_size import activation_bytes
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.lm.arguments import ModelArguments
@@ -25,10 +26,8 @@ class ModelOutline:
     """Number of blocks."""
     heads: int
     """Number of attention (query) heads in a block."""
-    head_width: int
-    hidden_size: int
-    value_bytes: int
-    """Bytes of one activation, as the model computes it."""
+    text_bytes: int
+    """Bytes of one text's activations at all sites."""
     description: dict[str, str]
     """What an evaluation says of the model: its dtype and device."""
 
@@ -46,9 +45,7 @@ def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
         getattr(config, "max_position_embeddings", None),
         config.num_hidden_layers,
         config.num_attention_heads,
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads,
-        config.hidden_size,
-        dtype.itemsize,
+        _text_bytes(config, dtype.itemsize),
         describe(dtype, device),
     )
 
@@ -68,3 +65,11 @@ def _config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False).get_text_config()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise InputError(f"model folder {folder} is no decoder that transformers knows: {error}") from None
+
+
+def _text_bytes(config: Any, value_bytes: int) -> int:
+    # As attributes, so that names a model has of its own (n_layer) are told from the usual ones by transformers.
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "head_dim")
+    size = activation_bytes({name: getattr(config, name, None) for name in names}, value_bytes)
+    assert size is not None  # a decoder has all three
+    return size

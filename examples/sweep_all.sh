@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Every intervention on one list of shifts, one command each, all with the same reference: lora_fine_tune, tuned and
+# tested on the target. What one command computes the next ones reuse; stop it and start it again as often as you like.
+#   bash examples/sweep_all.sh
+# In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, without .json), TRAIN_EXAMPLES,
+# TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the methods that read representations,
+# INTERVENTIONS, and ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1 --slots 2").
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source examples/environment.sh
+PYTHON=$(project_python)
+
+MODEL=${MODEL:-models/SmolLM2-135M-Instruct}
+SHIFTS=${SHIFTS:-GENIES}
+SEEDS=${SEEDS:-[0, 1, 2]}
+INTERVENTIONS=${INTERVENTIONS:-lora_fine_tune random zero_shot few_shot mms lat_stim_1 lat_stim_2 cra ccs prompt_tuning}
+DTYPE=${DTYPE:-float32}
+read -r -a ARGUMENTS <<<"${ARGUMENTS:-}"
+
+# kwargs NAME=VALUE ...: a JSON object of those whose value is not empty
+kwargs() {
+  "$PYTHON" -c 'import json, sys
+pairs = (each.split("=", 1) for each in sys.argv[1:])
+print(json.dumps({name: int(value) if value.isdigit() else value for name, value in pairs if value}))' "$@"
+}
+
+train=("max_examples=${TRAIN_EXAMPLES:-}" "dtype=$DTYPE")
+reference=$(kwargs "${train[@]}" "num_train_steps=${STEPS:-}")
+evaluation=$(kwargs "max_examples=${TEST_EXAMPLES:-}" "dtype=$DTYPE")
+failed=0
+for intervention in $INTERVENTIONS; do
+  own=$(kwargs "${train[@]}")
+  seeds=()
+  case "$intervention" in
+    lora_fine_tune | prompt_tuning) own=$reference ;;
+    mms | lat_stim_1 | lat_stim_2 | cra | ccs) seeds=(--seeds "$SEEDS") ;;
+  esac
+  echo "== $intervention"
+  "$PYTHON" api/compute_generalization_metrics.py \
+    --base_model_dir "$MODEL" \
+    --intervention_dir "src/interventions/$intervention" \
+    --target_tuned_capability_intervention src/interventions/lora_fine_tune \
+    --path_to_distribution_shift_pairs "distribution_shifts/$SHIFTS.json" \
+    --output_path "results/generalization_metrics/$(basename "$MODEL")/$intervention/$SHIFTS.csv" \
+    --train_kwargs "$own" \
+    --target_tuned_train_kwargs "$reference" \
+    --eval_kwargs "$evaluation" \
+    "${seeds[@]}" "${ARGUMENTS[@]}" || failed=$?
+done
+"$PYTHON" api/tables.py --results results || true
+exit "$failed"
