@@ -16,11 +16,12 @@ def activation_bytes(config: Mapping[str, Any], value_bytes: int) -> int | None:
     >>> activation_bytes(llama_7b, 2)
     524288
     """
-    names = (("num_hidden_layers", "n_layer"), ("hidden_size", "n_embd"), ("num_attention_heads", "n_head"))
-    found = [next((config[name] for name in pair if isinstance(config.get(name), int)), None) for pair in names]
-    depth, width, heads = found
-    if depth is None or width is None or not heads:
+
+    def number(*names: str) -> int | None:
+        return next((value for name in names if isinstance(value := config.get(name), int)), None)
+
+    depth, width = number("num_hidden_layers", "n_layer"), number("hidden_size", "n_embd")
+    heads, head_width = number("num_attention_heads", "n_head"), number("head_dim")
+    if depth is None or width is None or heads is None:
         return None
-    head_width = config.get("head_dim")
-    of_heads = heads * head_width if isinstance(head_width, int) else width
-    return depth * (of_heads + width) * value_bytes
+    return depth * ((width if head_width is None else heads * head_width) + width) * value_bytes

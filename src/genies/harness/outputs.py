@@ -11,6 +11,7 @@ from pathlib import Path
 from genies.contract import Evaluation
 from genies.errors import InputError
 from genies.files import write_text
+from genies.harness.leaks import Leaks
 from genies.harness.plan import Plan, Row
 from genies.harness.table import make_table, to_csv
 
@@ -72,12 +73,19 @@ def check_tables(tables: Collection[Table]) -> None:
 
 
 def write_tables(
-    tables: Collection[Table], plan: Plan, evaluations: Mapping[Path, Evaluation], done: Collection[Path] | None = None
+    tables: Collection[Table],
+    plan: Plan,
+    evaluations: Mapping[Path, Evaluation],
+    done: Collection[Path] | None = None,
+    leaks: Leaks | None = None,
 ) -> None:
-    """Write the tables as they are now; with `done`, only those that one of these evaluation files concerns."""
+    """Write the tables as they are now; with `done`, only those that one of these evaluation files concerns.
+
+    With `leaks` they leave out test examples that leak.
+    """
     for table in tables:
         if done is None or any(not _files(row).isdisjoint(done) for row in table.rows):
-            write_text(table.path, to_csv(make_table(table.rows, plan, evaluations)))
+            write_text(table.path, to_csv(make_table(table.rows, plan, evaluations, leaks), leaked=leaks is not None))
 
 
 def _files(row: Row) -> set[Path]:

@@ -94,6 +94,14 @@ class Plan:
     baseline_intervention: str
     capability_intervention: str
 
+    def distribution_folders(self) -> dict[str, Path]:
+        """The folder of every distribution that a step reads, by name."""
+        folders: dict[str, Path] = {}
+        for step in self.steps:
+            read = [step.source_dir] if isinstance(step, TrainingStep) else [t.distribution_dir for t in step.targets]
+            folders |= {folder.name: folder for folder in read}
+        return folders
+
 
 @dataclass(frozen=True)
 class Study:
@@ -118,7 +126,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
     check_names([*study.intervention_dirs, study.capability_dir, study.baseline_dir])
     # One intervention with two sets of arguments gives two models for one source: the reference gets its own name.
     shared = study.capability_dir in study.intervention_dirs
-    suffix = "-target_tuned" if shared and study.capability_train_kwargs != study.train_kwargs else ""
+    suffix = TARGET_TUNED if shared and study.capability_train_kwargs != study.train_kwargs else ""
     building = _Building(folders, study.eval_kwargs, store)
     rows = []
     for base_model in study.base_model_dirs:
@@ -142,6 +150,19 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                     paths = (generalization, source_id, baseline, capability)
                     rows.append(Row(base_model.name, intervention.name, seed, shift, *paths))
     return Plan(building.steps, rows, study.baseline_dir.name, study.capability_dir.name)
+
+
+TARGET_TUNED = "-target_tuned"
+"""Ends the name of a reference model that is tuned with other arguments than the intervention of the same name."""
+
+
+def tuned_model_name(base_model: str, source: str, seed: int | None = None, suffix: str = "") -> str:
+    """The name of a tuned model's folder, and of the folder of its evaluations.
+
+    >>> tuned_model_name("pythia-410m", "math", 1, TARGET_TUNED)
+    'pythia-410m-math-target_tuned-seed1'
+    """
+    return f"{base_model}-{source}{suffix}" + ("" if seed is None else f"-seed{seed}")
 
 
 def check_names(folders: Sequence[Path]) -> None:
@@ -192,8 +213,7 @@ class _Building:
         target: str,
         suffix: str = "",
     ) -> Path:
-        seeded = "" if seed is None else f"-seed{seed}"
-        name = f"{base_model.name}-{source}{suffix}{seeded}"
+        name = tuned_model_name(base_model.name, source, seed, suffix)
         extra = {} if seed is None else {"seed": seed}
         step = self._evaluations.get((intervention_dir.name, name))
         if step is None:

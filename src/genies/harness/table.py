@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from genies.contract import Evaluation
+from genies.data.shifts import Shift
+from genies.harness.leaks import Leaks, Remainder
 from genies.harness.plan import Plan, Row
 from genies.metrics import differential_elicitation, rms_calibration_error
 
@@ -43,46 +45,94 @@ class TableRow:
     seed: int | None
     intervention: str
     base_model: str
+    leaked_pairs: int | None = None
+    """Pairs left out of generalization_accuracy because the model was tuned on their prompt; a column only of tables
+    that leave them out."""
 
 
-COLUMNS = [column.name for column in fields(TableRow)]
+LEAKED = "leaked_pairs"
+COLUMNS = [column.name for column in fields(TableRow) if column.name != LEAKED]
 
 
-def make_table(rows: Sequence[Row], plan: Plan, evaluations: Mapping[Path, Evaluation]) -> list[TableRow]:
-    """A line for each of `rows`, in their order; a figure whose evaluation is not there is None."""
-    return [_table_row(row, plan, evaluations) for row in rows]
+def make_table(
+    rows: Sequence[Row], plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None = None
+) -> list[TableRow]:
+    """A line for each of `rows`, in their order; a figure whose evaluation is not there is None.
+
+    With `leaks` the figures are about the test examples that do not leak: on the target, the baseline's too, from the
+    source, and else from the train split that the model was tuned on.
+    """
+    return [_table_row(row, plan, evaluations, leaks) for row in rows]
 
 
-def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation]) -> TableRow:
-    def accuracy(path: Path) -> float | None:
-        return evaluations[path].eval_accuracy if path in evaluations else None
+def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None) -> TableRow:
+    def rest(path: Path, trained_on: str) -> Remainder:
+        evaluation = evaluations.get(path)
+        if evaluation is None or leaks is None:
+            return Remainder(evaluation, None)
+        name = f"{path.parent.parent.name}, {path.parent.name}, on {path.stem}"
+        return leaks.remainder(evaluation, trained_on, path.stem, name)
 
-    generalization, baseline, capability = map(accuracy, (row.generalization, row.baseline, row.capability))
-    evaluation = evaluations.get(row.generalization)
-    error, formula = calibration(evaluation) if evaluation else (None, None)
+    generalization = rest(row.generalization, row.shift.source)
+    made = table_row(
+        row.shift,
+        base_model=row.model,
+        intervention=row.intervention,
+        seed=row.seed,
+        baseline_intervention=plan.baseline_intervention,
+        capability_intervention=plan.capability_intervention,
+        generalization=generalization.evaluation,
+        source_id=rest(row.source_id, row.shift.source).evaluation,
+        baseline=rest(row.baseline, row.shift.source).evaluation,
+        capability=rest(row.capability, row.shift.target_reference).evaluation,
+    )
+    return replace(made, leaked_pairs=generalization.left_out)
+
+
+def table_row(
+    shift: Shift,
+    *,
+    base_model: str,
+    intervention: str,
+    seed: int | None,
+    baseline_intervention: str,
+    capability_intervention: str,
+    generalization: Evaluation | None,
+    source_id: Evaluation | None,
+    baseline: Evaluation | None,
+    capability: Evaluation | None,
+) -> TableRow:
+    """The figures of one shift from its four evaluations; None stands for one that is not there."""
+
+    def accuracy(evaluation: Evaluation | None) -> float | None:
+        return None if evaluation is None else evaluation.eval_accuracy
+
+    error, formula = calibration(generalization) if generalization else (None, None)
     elicitation = None
     if generalization is not None and baseline is not None and capability is not None:
-        elicitation = differential_elicitation(generalization, baseline, capability)
-    probabilities = evaluation.eval_probabilities if evaluation else None
+        elicitation = differential_elicitation(
+            generalization.eval_accuracy, baseline.eval_accuracy, capability.eval_accuracy
+        )
+    probabilities = generalization.eval_probabilities if generalization else None
     return TableRow(
-        source=row.shift.source,
-        target=row.shift.target,
-        target_reference=row.shift.target_reference,
-        generalization_accuracy=generalization,
-        baseline_accuracy=baseline,
-        baseline_intervention=plan.baseline_intervention,
-        target_tuned_capability=capability,
-        target_tuned_capability_intervention=plan.capability_intervention,
-        source_ID_accuracy=accuracy(row.source_id),
+        source=shift.source,
+        target=shift.target,
+        target_reference=shift.target_reference,
+        generalization_accuracy=accuracy(generalization),
+        baseline_accuracy=accuracy(baseline),
+        baseline_intervention=baseline_intervention,
+        target_tuned_capability=accuracy(capability),
+        target_tuned_capability_intervention=capability_intervention,
+        source_ID_accuracy=accuracy(source_id),
         RMS_calibration_error=error,
         differential_elicitation=elicitation,
         RMS_calibration_formula=formula,
-        label=row.shift.label,
-        category=row.shift.category,
+        label=shift.label,
+        category=shift.category,
         pairs=len(probabilities) if probabilities else None,
-        seed=row.seed,
-        intervention=row.intervention,
-        base_model=row.model,
+        seed=seed,
+        intervention=intervention,
+        base_model=base_model,
     )
 
 
@@ -101,13 +151,17 @@ def calibration(evaluation: Evaluation) -> tuple[float | None, str | None]:
     return None, None
 
 
-def to_csv(rows: Sequence[TableRow]) -> str:
-    """Comma-separated values with a header line: holes are empty fields, numbers the shortest text that reads back."""
+def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
+    """Comma-separated values with a header line: holes are empty fields, numbers the shortest text that reads back.
+
+    leaked: with the column leaked_pairs, for a table that leaves them out.
+    """
+    columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(columns)
     for row in rows:
-        writer.writerow(["" if (value := getattr(row, name)) is None else value for name in COLUMNS])
+        writer.writerow(["" if (value := getattr(row, name)) is None else value for name in columns])
     return text.getvalue()
 
 
@@ -127,16 +181,18 @@ def to_markdown(rows: Sequence[TableRow]) -> str:
     lines += [[_shift_name(row), *(_number(getattr(row, name)) for name in _SHOWN.values())] for row in rows]
     unique = list({(row.source, row.target, row.target_reference, row.seed): row for row in rows}.values())
     if len(unique) > 1:
-        complete = [row for row in unique if all(getattr(row, name) is not None for name in _SHOWN.values())]
+        complete = [row for row in unique if row not in shifts_with_holes(unique)]
         name = f"mean of {len(complete)} shifts" + ("" if len(complete) == len(rows) else f" (of {len(rows)} rows)")
-        means = [
-            _number(sum(getattr(row, column) for row in complete) / len(complete) if complete else None)
-            for column in _SHOWN.values()
-        ]
-        lines.append([name, *means])
+        lines.append([name, *(_number(_mean([getattr(row, each) for row in complete])) for each in _SHOWN.values())])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(_line(line, widths) for line in [lines[0], rule, *lines[1:]])
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None without values, or with a hole among them: the columns of a mean are about the same shifts."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
 
 
 def _shift_name(row: TableRow) -> str:

@@ -1,8 +1,10 @@
 import csv
 import doctest
+import importlib
 import json
 import math
 import os
+import pkgutil
 import random
 import subprocess
 import sys
@@ -13,24 +15,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss
+from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from genies import metrics
 from genies.errors import InputError
 from genies.metrics import (
     accuracy,
     accuracy_published,
+    auroc,
     average_probability,
     brier_score,
     calibration_error,
     differential_elicitation,
+    margin,
     published_presentation,
+    reliability_bins,
     rms_calibration_error,
     rms_calibration_error_published,
     ties,
 )
 
-SHARED = Path(os.environ.get("GENIES_SHARED") or Path(__file__).resolve().parents[2] / "shared")
+SHARED = Path(os.environ.get("GENIES_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 GOLDEN = SHARED / "golden"
 FIGURES = [
     accuracy,
@@ -41,12 +46,20 @@ FIGURES = [
     rms_calibration_error,
     rms_calibration_error_published,
     published_presentation,
+    auroc,
+    margin,
+    reliability_bins,
 ]
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 
 
+MODULES = [importlib.import_module(f"genies.metrics.{each.name}") for each in pkgutil.iter_modules(metrics.__path__)]
+
+
 def test_the_examples_in_the_docstrings_are_true() -> None:
-    assert doctest.testmod(metrics).failed == 0
+    results = [doctest.testmod(module) for module in MODULES]
+    assert sum(each.failed for each in results) == 0
+    assert sum(each.attempted for each in results) >= 20
 
 
 @pytest.mark.parametrize("figure", FIGURES)
@@ -144,6 +157,29 @@ def test_calibration_by_hand() -> None:
     assert rms_calibration_error([0.9, 0.9, 0.3]) == pytest.approx(expected, abs=1e-12)
 
 
+@given(probabilities)
+def test_the_reliability_bins_are_those_of_the_calibration_error(values) -> None:
+    bins = reliability_bins(values)
+    assert sum(each.count for each in bins) == 2 * len(values)
+    filled = [each for each in bins if each.count]
+    squares = [each.count * (each.share_of_best - each.mean_prediction) ** 2 for each in filled]
+    assert math.sqrt(sum(squares) / (2 * len(values))) == pytest.approx(rms_calibration_error(values), abs=1e-9)
+    assert all(each.mean_prediction is None for each in bins if not each.count)
+    assert all(each.low - 1e-12 <= each.mean_prediction <= each.high + 1e-12 for each in filled)
+
+
+@given(probabilities)
+def test_auroc_agrees_with_scikit_learn(values) -> None:
+    p = np.array(values)
+    expected = roc_auc_score(np.repeat([1, 0], p.size), np.concatenate([p, 1 - p]))
+    assert auroc(values) == pytest.approx(expected, abs=1e-9)
+
+
+@given(probabilities)
+def test_the_margin_is_the_lead_of_the_best_response(values) -> None:
+    assert margin(values) == pytest.approx(np.mean([p - (1 - p) for p in values]), abs=1e-12)
+
+
 def test_certainty_counts_in_the_last_bin() -> None:
     assert rms_calibration_error([1.0, 0.9]) == pytest.approx(0.05, abs=1e-12)
     assert calibration_error([1.0, 0.9], [1, 0]) == pytest.approx(0.45, abs=1e-12)
@@ -196,7 +232,7 @@ def test_differential_elicitation_names_the_figure_that_is_no_accuracy(bad, posi
 
 
 def test_importing_the_metrics_loads_no_torch() -> None:
-    code = "import genies.metrics, sys; sys.exit('torch' in sys.modules or 'sklearn' in sys.modules)"
+    code = "import genies.metrics, sys; sys.exit(not {'torch', 'sklearn', 'scipy'}.isdisjoint(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

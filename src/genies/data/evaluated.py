@@ -1,0 +1,56 @@
+"""Which test example each pair of an evaluation belongs to, and what is left when some examples are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from genies.contract import Evaluation
+from genies.data.distribution import Example, pairs
+from genies.metrics import accuracy, average_probability, brier_score, rms_calibration_error, ties
+
+
+def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int] | None:
+    """The test index of each pair's example; None where the evaluation cannot be matched with the test split.
+
+    An evaluation that does not say so has, by the contract, all pairs of all examples in order, or of the first
+    max_examples of them; its number of pairs tells whether it has.
+    """
+    probabilities = evaluation.eval_probabilities
+    if not probabilities:
+        return None
+    if evaluation.eval_example_indices is not None:
+        return evaluation.eval_example_indices if max(evaluation.eval_example_indices) < len(test) else None
+    parts = (evaluation.provenance or {}).get("parts")
+    kwargs = parts.get("kwargs") if isinstance(parts, dict) else None
+    first = kwargs.get("max_examples") if isinstance(kwargs, dict) else None
+    whole = [pair.example_index for pair in pairs(test[:first] if isinstance(first, int) else test)]
+    return whole if len(whole) == len(probabilities) else None
+
+
+def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: frozenset[int], why: str) -> Evaluation:
+    """An evaluation without some examples, its figures computed anew; its provenance says what was left out and why.
+
+    indices: the test index of each pair's example. At least one pair must be left.
+    """
+    assert evaluation.eval_probabilities is not None
+    kept = [position for position, index in enumerate(indices) if index not in left_out]
+    p = [evaluation.eval_probabilities[position] for position in kept]
+    excluded: dict[str, Any] = {
+        "rule": why,
+        "examples": sorted(left_out.intersection(indices)),
+        "pairs": len(indices) - len(kept),
+    }
+    figures = {
+        "eval_accuracy": accuracy(p),
+        "eval_probabilities": p,
+        "eval_example_indices": [indices[position] for position in kept],
+        "eval_ties": ties(p),
+        "eval_brier_score": brier_score(p),
+        "eval_average_probability": average_probability(p),
+        "eval_rms_calibration_error": rms_calibration_error(p),
+        "eval_rms_calibration_error_published": None,
+        "eval_score": None,
+        "provenance": {**(evaluation.provenance or {}), "excluded": excluded},
+    }
+    return evaluation.model_copy(update=figures)

@@ -1,0 +1,59 @@
+"""How much of a capability tuning on another distribution brings out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from genies.errors import InputError
+from genies.metrics.probabilities import Floats
+from genies.metrics.resampling import ExampleSums, on_same_examples, resample_weights, resampled_means
+
+
+def differential_elicitation(
+    generalization_accuracy: float, baseline_accuracy: float, target_tuned_capability: float
+) -> float | None:
+    """How much of the capability that tuning on the target reaches was elicited by tuning on the source.
+
+    (generalization_accuracy - baseline_accuracy) / target_tuned_capability (Clymer et al. 2023, section 3);
+    None for a capability of 0, where the ratio has no value.
+
+    >>> differential_elicitation(0.75, 0.5, 0.8)
+    0.3125
+    """
+    for name, value in (
+        ("generalization_accuracy", generalization_accuracy),
+        ("baseline_accuracy", baseline_accuracy),
+        ("target_tuned_capability", target_tuned_capability),
+    ):
+        if not 0 <= value <= 1:
+            raise InputError(f"{name}: expected a number from 0 to 1, got {value}")
+    if target_tuned_capability == 0:
+        return None
+    return (generalization_accuracy - baseline_accuracy) / target_tuned_capability
+
+
+def resampled_elicitation(
+    generalization: ExampleSums,
+    baseline: ExampleSums,
+    capability: ExampleSums,
+    capability_on_target: bool,
+    resamples: int = 2_000,
+    seed: int = 0,
+) -> Floats | None:
+    """differential_elicitation in each resample, shape (resamples,); None where a resampled capability is 0.
+
+    Each argument holds the scores of pairs added up by example. Generalization and baseline, tested on the same
+    target, are drawn together, so that an example that is hard for both moves both; the capability is drawn with them
+    where it was measured on the target too (target_reference = target), and else by itself.
+    """
+    on_target = [generalization, baseline, capability] if capability_on_target else [generalization, baseline]
+    joined = on_same_examples(on_target)
+    weights = resample_weights(joined[0].sums.size, resamples, seed)
+    drawn = [resampled_means(part, weights) for part in joined]
+    if not capability_on_target:
+        # Another seed: where both have as many examples, the same weights would draw them hand in hand.
+        drawn.append(resampled_means(capability, resample_weights(capability.sums.size, resamples, seed + 1)))
+    if np.any(drawn[2] == 0):
+        return None
+    result: Floats = (drawn[0] - drawn[1]) / drawn[2]
+    return result

@@ -1,0 +1,44 @@
+"""What every figure starts from: the probabilities of all pairs, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from genies.errors import InputError
+
+Floats = npt.NDArray[np.float64]
+Probabilities = Sequence[float] | npt.NDArray[np.floating]
+Indices = Sequence[int] | npt.NDArray[np.integer]
+
+
+def checked(probabilities: Probabilities) -> Floats:
+    """The probabilities as float64, shape (pairs,); InputError for none, and for a value that is not from 0 to 1."""
+    values = np.asarray(probabilities)
+    if values.ndim != 1:
+        raise InputError(f"expected a flat list of probabilities, got an array of shape {values.shape}")
+    if values.size == 0:
+        raise InputError("expected the probability of at least one pair, got none; is the test split empty?")
+    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+        raise InputError(f"expected probabilities, numbers from 0 to 1, got an array of {values.dtype}")
+    values = values.astype(np.float64)
+    faults = np.flatnonzero(~((values >= 0) & (values <= 1)))
+    if faults.size:
+        raise InputError(
+            f"{faults.size} of {values.size} probabilities are not numbers from 0 to 1; "
+            f"the first is number {faults[0]}, {values[faults[0]]}"
+        )
+    return values
+
+
+def checked_indices(example_indices: Indices, pairs: int) -> npt.NDArray[np.int64]:
+    """The test index of each pair's example; InputError unless there is a whole number for each of `pairs` pairs."""
+    values = np.asarray(example_indices)
+    if values.shape != (pairs,) or not np.issubdtype(values.dtype, np.integer):
+        raise InputError(
+            f"expected the index of the example of each of {pairs} pairs, whole numbers, "
+            f"got an array of {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.int64)

@@ -1,0 +1,1 @@
+"""What a results folder says: statistics, tables, data frames and pages. Never torch."""

@@ -1,0 +1,128 @@
+"""A results folder as pandas data frames, for a notebook. Nothing else here needs pandas."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd  # type: ignore[import-untyped]
+
+from genies.data.shifts import Shift
+from genies.harness.table import COLUMNS, LEAKED
+from genies.metrics.pairs import scores
+from genies.report.figures import METRICS, figure
+from genies.report.leaks import exclude_leaked as without_leaked
+from genies.report.reading import read_study
+from genies.report.study import Reading, ShiftReading
+
+_WHICH = ["intervention", "base_model", "source", "seed", "target"]
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Tidy frames: a column a variable, a row an observation."""
+
+    evaluations: pd.DataFrame
+    """A row for each evaluation that a shift needs: intervention, base_model, source (missing for the untuned model),
+    seed, target, accuracy, pairs, ties, brier_score, average_probability, dtype, device, seconds, verified, path."""
+    pairs: pd.DataFrame
+    """A row for each pair of each evaluation that lists them: the five columns that name the evaluation, pair (its
+    position, from 0), example (its test index; missing where not known), probability, score (1, 0.5 for a tie, 0)."""
+    shifts: pd.DataFrame
+    """A row for each base model, intervention, seed and shift: the columns of the main job's table, then the ends of
+    the 95 % interval of each figure as <name>_low and <name>_high, brier_score, auroc and margin."""
+    notes: list[str]
+    """What is missing or unverified."""
+
+
+def read_results(
+    results_dir: str | Path = "results",
+    shifts: Sequence[Shift] | None = None,
+    baseline: str = "zero_shot",
+    capability: str = "lora_fine_tune",
+    distributions_dir: str | Path | None = "distributions",
+    exclude_leaked: bool = False,
+) -> Frames:
+    """Read a results folder; the arguments are those of genies.report.reading.read_study.
+
+    exclude_leaked: leave out of `shifts` the test examples whose prompt was tuned on; the other frames stay whole.
+    Raises InputError for a folder that cannot be read.
+    """
+    distributions = None if distributions_dir is None else Path(distributions_dir)
+    study = read_study(Path(results_dir), shifts, baseline, capability, distributions)
+    if exclude_leaked:
+        study = without_leaked(study, distributions or Path("distributions"))
+    return Frames(
+        _frame([_evaluation(each) for each in study.readings]),
+        _pairs(study.readings),
+        _frame([_shift(each, exclude_leaked) for each in study.shifts]),
+        study.notes,
+    )
+
+
+def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    for name in ("seed", "pairs", "ties", LEAKED):  # whole numbers, though some are missing
+        if name in frame:
+            frame[name] = frame[name].astype("Int64")
+    for name in frame.columns:
+        if frame[name].isna().all() and name not in ("seed", "source", "label", "category", "dtype", "device"):
+            frame[name] = frame[name].astype("float64")
+    return frame
+
+
+def _which(reading: Reading) -> dict[str, Any]:
+    return {name: getattr(reading, name) for name in _WHICH}
+
+
+def _evaluation(reading: Reading) -> dict[str, Any]:
+    evaluation, p = reading.evaluation, reading.evaluation.eval_probabilities
+    return {
+        **_which(reading),
+        "accuracy": evaluation.eval_accuracy,
+        "pairs": len(p) if p else None,
+        "ties": sum(each == 0.5 for each in p) if p else None,
+        "brier_score": evaluation.eval_brier_score,
+        "average_probability": evaluation.eval_average_probability,
+        "dtype": evaluation.dtype,
+        "device": evaluation.device,
+        "seconds": (reading.provenance or {}).get("seconds"),
+        "verified": reading.verified,
+        "path": str(reading.path),
+    }
+
+
+def _pairs(readings: Sequence[Reading]) -> pd.DataFrame:
+    parts = []
+    for reading in readings:
+        p = reading.evaluation.eval_probabilities
+        if not p:
+            continue
+        indices = reading.evaluation.eval_example_indices
+        columns = {
+            **_which(reading),
+            "pair": range(len(p)),
+            "example": pd.array(indices if indices is not None else [None] * len(p), dtype="Int64"),
+            "probability": p,
+            "score": scores(p),
+        }
+        part = pd.DataFrame(columns)
+        part["seed"] = part["seed"].astype("Int64")
+        text = ["intervention", "base_model", "source", "target"]
+        part[text] = part[text].astype("string")
+        parts.append(part)
+    names = [*_WHICH, "pair", "example", "probability", "score"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=names)
+
+
+def _shift(shift: ShiftReading, leaked: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {name: getattr(shift.row, name) for name in ([*COLUMNS, LEAKED] if leaked else COLUMNS)}
+    for metric in METRICS:
+        estimate = figure(metric, [shift]).estimate
+        if metric.name not in COLUMNS:
+            line[metric.name] = estimate.value
+        line[f"{metric.name}_low"] = estimate.interval.low if estimate.interval else None
+        line[f"{metric.name}_high"] = estimate.interval.high if estimate.interval else None
+    return line

@@ -1,0 +1,128 @@
+"""Which shifts a results folder is about, read from the tables that the main job wrote."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from genies.data.shifts import Shift, check_name
+from genies.errors import InputError
+from genies.report.study import Reading
+
+_NEEDED = ("source", "target", "target_reference", "baseline_intervention", "target_tuned_capability_intervention")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One line of a table, without its figures: they are read from the evaluations."""
+
+    shift: Shift
+    base_model: str
+    intervention: str
+    seed: int | None
+    baseline: str
+    capability: str
+    listed: int = 1
+    """How often the line stands in one table."""
+    capability_accuracy: float | None = None
+    """target_tuned_capability as the table gives it."""
+
+    def meant_capability(self, candidates: Sequence[Reading]) -> Reading | None:
+        """The reference's evaluation: of several the one whose accuracy the table gives, else the first."""
+        same = [each for each in candidates if each.evaluation.eval_accuracy == self.capability_accuracy]
+        return next(iter([*same, *candidates]), None)
+
+
+def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
+    """The lines of all tables under <results_dir>/generalization_metrics, each once, and notes on what was left out.
+
+    Tables are read in the order of their paths; combined ones, which repeat others, are left out. A shift that stands
+    in several tables counts as often as in the table that has it most, and takes its label from the first that says
+    one; its baseline and reference are those of the first table.
+    """
+    lines: dict[_Key, Listed] = {}
+    notes: list[str] = []
+    folder = results_dir / "generalization_metrics"
+    for path in sorted(folder.rglob("*.csv")):
+        if path.name.startswith("combined-"):
+            continue
+        try:
+            read = list(_lines(path, folder))
+        except InputError as error:
+            notes.append(f"{error}; the table is left out")
+            continue
+        counts = Counter(map(_key, read))
+        others = set()
+        for line in read:
+            key = _key(line)
+            first = lines.setdefault(key, line)
+            if (first.baseline, first.capability) != (line.baseline, line.capability):
+                others.add(f"{line.baseline} and {line.capability}")
+            shift = line.shift if first.shift.label is None else first.shift
+            lines[key] = replace(first, shift=shift, listed=max(first.listed, counts[key]))
+        if others:
+            notes.append(
+                f"table {path} names {', '.join(sorted(others))} as baseline and reference for shifts that another "
+                "table has with others; those of the first table are taken"
+            )
+    return list(lines.values()), notes
+
+
+_Key = tuple[str, str, int | None, str, str, str]
+
+
+def _key(line: Listed) -> _Key:
+    shift = line.shift
+    return line.base_model, line.intervention, line.seed, shift.source, shift.target, shift.target_reference
+
+
+def _lines(path: Path, folder: Path) -> Iterator[Listed]:
+    # Tables with the documented columns alone say whose they are by <base model>/<intervention>/<name>.csv.
+    *_, base_model, intervention = ("", "", *path.parent.relative_to(folder).parts)
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
+            absent = [name for name in _NEEDED if name not in (reader.fieldnames or [])]
+            if absent:
+                raise InputError(f"table {path} has no column {', '.join(absent)}")
+            rows = list(reader)
+    except UnicodeDecodeError as error:
+        raise InputError(f"table {path} is not UTF-8 text (byte {error.start})") from None
+    except csv.Error as error:
+        raise InputError(f"table {path} is no comma-separated table: {error}") from None
+    except OSError as error:
+        raise InputError(f"table {path} cannot be read: {error.strerror}") from None
+    for number, row in enumerate(rows, start=2):
+        if None in row or None in row.values():
+            raise InputError(f"table {path}, line {number}: expected {len(reader.fieldnames or [])} fields")
+        yield _line({"intervention": intervention, "base_model": base_model, **row}, f"table {path}, line {number}")
+
+
+def _line(row: dict[str, str], where: str) -> Listed:
+    def name(column: str) -> str:
+        return check_name(row[column], f"{where}, {column}")
+
+    seed = row.get("seed", "")
+    if seed and not (seed.isascii() and seed.isdecimal()):
+        raise InputError(f"{where}, seed: expected a whole number or nothing, got {seed[:40]!r}")
+    capability = row.get("target_tuned_capability")
+    try:
+        accuracy = float(capability) if capability else None
+    except ValueError:
+        raise InputError(f"{where}, target_tuned_capability: expected a number, got {str(capability)[:40]!r}") from None
+    label, category = row.get("label") or None, row.get("category") or None
+    for column, text in (("label", label), ("category", category)):
+        if text is not None and not text.isprintable():
+            raise InputError(f"{where}, {column}: expected text on one line, got {text[:40]!r}")
+    return Listed(
+        Shift(name("source"), name("target"), name("target_reference"), label, category),
+        name("base_model"),
+        name("intervention"),
+        int(seed) if seed else None,
+        name("baseline_intervention"),
+        name("target_tuned_capability_intervention"),
+        capability_accuracy=accuracy,
+    )

@@ -1,0 +1,178 @@
+"""A results folder read back: its evaluations, and which of them make up each shift of each intervention.
+
+Which shifts, seeds and reference interventions there are is said by the tables that the main job wrote under
+<results_dir>/generalization_metrics/, or, for a folder that holds evaluations only, by shifts a person gives.
+Figures always come from the evaluations as they are now. What is damaged is named in a note and left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from genies.contract import Evaluation
+from genies.data.distribution import Distribution, Example
+from genies.data.evaluated import example_indices
+from genies.data.shifts import Shift, unique_pairs
+from genies.errors import InputError
+from genies.harness.plan import TARGET_TUNED, tuned_model_name
+from genies.harness.store import Store, read_stored
+from genies.harness.table import table_row
+from genies.report.listing import Listed, read_tables
+from genies.report.notes import holes, limits
+from genies.report.study import Reading, ShiftReading, Study
+
+__all__ = ["Reading", "ShiftReading", "Study", "read_study"]
+
+
+def read_study(
+    results_dir: Path,
+    shifts: Sequence[Shift] | None = None,
+    baseline: str = "zero_shot",
+    capability: str = "lora_fine_tune",
+    distributions_dir: Path | None = None,
+) -> Study:
+    """The study in a results folder.
+
+    With `shifts` every intervention and base model that has an evaluation for one of them takes part, and `baseline`
+    and `capability` name the reference interventions; without, the tables say all of this. Evaluations that do not say
+    which pairs belong to one example (eval_example_indices) are told so by the data in `distributions_dir`. Raises
+    InputError for a folder that is not there, and for one that has nothing to say which shifts it is about.
+    """
+    if not results_dir.is_dir():
+        raise InputError(f"results folder {results_dir} does not exist; expected a folder with evaluations/ in it")
+    files = _Files(results_dir, distributions_dir)
+    if shifts is None:
+        listed, notes = read_tables(results_dir)
+        if not listed:
+            raise InputError(
+                f"{results_dir} has no readable table under generalization_metrics/ that says which shifts it is about"
+                f"{': ' + '; '.join(notes) if notes else ''}. Give a file of shifts (--shifts FILE) to read its "
+                "evaluations without one"
+            )
+    else:
+        listed, notes = files.listed(shifts, baseline, capability), []
+        if not listed:
+            raise InputError(
+                f"{results_dir} holds no evaluation of a model that was tuned on the source of one of the "
+                f"{len(shifts)} shifts and tested on its target; expected "
+                "evaluations/<intervention>/<base model>-<source>/<target>.json"
+            )
+    read = [files.shift_reading(each) for each in listed]
+    notes += files.damaged
+    study = Study(list(files.readings()), read, notes)
+    return replace(study, notes=[*notes, *holes(read), *limits(study.readings)])
+
+
+class _Files:
+    """The evaluations of a results folder, each read once, when it is first needed."""
+
+    def __init__(self, results_dir: Path, distributions_dir: Path | None) -> None:
+        self._store = Store(results_dir.parent, results_dir.parent / "models", results_dir)
+        self._distributions_dir = distributions_dir
+        self._tests: dict[str, list[Example]] = {}
+        self._read: dict[Path, Reading | None] = {}
+        self.damaged: list[str] = []
+
+    def readings(self) -> Iterable[Reading]:
+        return (reading for reading in self._read.values() if reading is not None)
+
+    def listed(self, shifts: Sequence[Shift], baseline: str, capability: str) -> list[Listed]:
+        """A line for every base model, intervention, seed and shift that has an evaluation for one of the shifts."""
+        counts = Counter((each.source, each.target, each.target_reference) for each in shifts)
+        lines = []
+        for base_model, intervention, seed in self._tuned(shifts):
+            for shift in unique_pairs(shifts):
+                times = counts[shift.source, shift.target, shift.target_reference]
+                lines.append(Listed(shift, base_model, intervention, seed, baseline, capability, times))
+        return lines
+
+    def _tuned(self, shifts: Sequence[Shift]) -> list[tuple[str, str, int | None]]:
+        """(base model, intervention, seed) of every model tuned on a source and tested on its target, sorted."""
+        found: set[tuple[str, str, int | None]] = set()
+        folders = sorted(each for each in (self._store.results_dir / "evaluations").glob("*/*") if each.is_dir())
+        names = {folder.name for folder in folders}
+        sources = {shift.source for shift in shifts}
+        for folder in folders:
+            name, seed = _without_seed(folder.name)
+            # A source may hold a dash: the base model is one that was evaluated untuned, else the shorter name.
+            base_models = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
+            base_model = min(base_models, key=lambda each: (each not in names, len(each)), default=None)
+            if base_model is None:
+                continue
+            targets = [shift.target for shift in shifts if name == tuned_model_name(base_model, shift.source)]
+            if any((folder / f"{target}.json").exists() for target in targets):
+                found.add((base_model, folder.parent.name, seed))
+        return sorted(found, key=lambda each: (each[0], each[1], -1 if each[2] is None else each[2]))
+
+    def shift_reading(self, line: Listed) -> ShiftReading:
+        shift, base_model, seed = line.shift, line.base_model, line.seed
+        bare = table_row(
+            shift,
+            base_model=base_model,
+            intervention=line.intervention,
+            seed=seed,
+            baseline_intervention=line.baseline,
+            capability_intervention=line.capability,
+            generalization=None,
+            source_id=None,
+            baseline=None,
+            capability=None,
+        )
+        hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
+        reference = [
+            self.tuned(line.capability, base_model, shift.target_reference, seed, shift.target_reference, suffix)
+            for suffix in (TARGET_TUNED, "")
+        ]
+        return hole.with_evaluations(
+            self.tuned(line.intervention, base_model, shift.source, seed, shift.target),
+            self.tuned(line.intervention, base_model, shift.source, seed, shift.source),
+            self._of(Path(line.baseline) / base_model, None, None, shift.target, base_model),
+            line.meant_capability([each for each in reference if each is not None]),
+        )
+
+    def tuned(
+        self, intervention: str, base_model: str, source: str, seed: int | None, target: str, suffix: str = ""
+    ) -> Reading | None:
+        name = tuned_model_name(base_model, source, seed, suffix)
+        return self._of(Path(intervention) / name, source, seed, target, base_model)
+
+    def _of(self, place: Path, source: str | None, seed: int | None, target: str, base_model: str) -> Reading | None:
+        path = self._store.evaluation_file(place.parent.name, place.name, target)
+        if path not in self._read:
+            self._read[path] = None
+            try:
+                evaluation = read_stored(path)
+            except InputError as error:
+                self.damaged.append(str(error))
+                return None
+            if evaluation is not None:
+                target_tuned = TARGET_TUNED in place.name
+                self._read[path] = Reading(
+                    path,
+                    place.parent.name,
+                    base_model,
+                    source,
+                    seed,
+                    target,
+                    self._with_indices(evaluation, target),
+                    target_tuned,
+                )
+        return self._read[path]
+
+    def _with_indices(self, evaluation: Evaluation, target: str) -> Evaluation:
+        if not evaluation.eval_probabilities or evaluation.eval_example_indices or self._distributions_dir is None:
+            return evaluation
+        if target not in self._tests:
+            try:
+                self._tests[target] = Distribution(self._distributions_dir / target).test
+            except InputError:
+                self._tests[target] = []  # without the data the pairs stay as they are, and a note says so
+        return evaluation.model_copy(update={"eval_example_indices": example_indices(evaluation, self._tests[target])})
+
+
+def _without_seed(model_name: str) -> tuple[str, int | None]:
+    name, _, seed = model_name.rpartition("-seed")
+    return (name, int(seed)) if name and seed.isdecimal() else (model_name, None)

@@ -1,0 +1,215 @@
+"""A results folder read back: from the main job's tables, from a list of shifts, and with damage in it."""
+
+import csv
+import os
+from pathlib import Path
+
+import pytest
+
+from genies.data.shifts import Shift, read_shifts
+from genies.errors import InputError
+from genies.report.reading import read_study
+from tests.harness.project import ROOT, Project
+from tests.report.written_results import WrittenResults
+
+SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
+TABLES = SHARED / "golden" / "tables"
+AB, AC = Shift("a", "b", "", "extreme", "skill"), Shift("a", "c", "b", "probing", "spurious_cues")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> WrittenResults:
+    written = WrittenResults(tmp_path / "results")
+    written.shift("mms", AB, (30, 36, 20, 32))
+    written.shift("mms", AC, (10, 36, 20, 32))
+    return written
+
+
+def test_what_the_main_job_wrote_is_read_back_with_the_figures_of_its_table(project: Project) -> None:
+    done = project.metrics(
+        output_path=project.folder / "results" / "generalization_metrics" / "{intervention}.csv",
+        intervention_dir=[str(project.length), str(project.always_longer)],
+        target_tuned_train_kwargs={"sign": -1},
+    )
+    assert done.returncode == 0, done.stderr
+    study = read_study(project.folder / "results", distributions_dir=project.folder / "distributions")
+    found = {}
+    for path in (project.folder / "results" / "generalization_metrics").glob("[!c]*.csv"):
+        with open(path, newline="") as file:
+            found |= {(row["intervention"], row["source"], row["target"]): row for row in csv.DictReader(file)}
+    assert len(study.shifts) == len(found) == 6
+    for shift in study.shifts:
+        row = found[shift.intervention, shift.shift.source, shift.shift.target]
+        for name in ("generalization_accuracy", "source_ID_accuracy", "baseline_accuracy", "target_tuned_capability"):
+            assert float(row[name]) == getattr(shift.row, name)
+        assert shift.generalization.verified
+        assert shift.generalization.evaluation.eval_example_indices == [0, 1, 2, 3]
+    # The reference was tuned with other arguments than the intervention of the same name, in a folder of its own.
+    assert all(each.capability.target_tuned for each in study.shifts)
+    assert study.notes == []
+    assert len({reading.path for reading in study.readings}) == len(study.readings)
+
+
+def test_each_shift_knows_its_four_evaluations(results: WrittenResults) -> None:
+    results.table("mms", [AB, AC])
+    first, second = read_study(results.folder).shifts
+    assert (first.shift, second.shift) == (AB, AC)
+    assert second.generalization.path.parts[-3:] == ("mms", "base-a", "c.json")
+    assert second.source_id.path.parts[-3:] == ("mms", "base-a", "a.json")
+    assert second.baseline.path.parts[-3:] == ("zero_shot", "base", "c.json")
+    assert second.capability.path.parts[-3:] == ("lora_fine_tune", "base-b", "b.json")
+    assert (second.baseline.source, second.generalization.source) == (None, "a")
+    assert first.row.differential_elicitation == pytest.approx((30 / 40 - 20 / 40) / (32 / 40))
+
+
+def test_a_list_of_shifts_stands_in_for_tables(results: WrittenResults) -> None:
+    by_table = results.table("mms", [AB, AC]) and read_study(results.folder)
+    by_list = read_study(results.folder, [AB, AC])
+    assert by_list == by_table
+
+
+def test_a_shift_named_twice_is_read_once_and_its_count_kept(results: WrittenResults) -> None:
+    results.table("mms", [AB, AC, AB], name="all.csv")
+    results.table("mms", [AB], name="one.csv")
+    results.table("mms", [AB, AC], name="combined-all.csv")
+    assert [(each.shift, each.listed) for each in read_study(results.folder).shifts] == [(AB, 2), (AC, 1)]
+    assert [each.listed for each in read_study(results.folder, [AB, AC, AB]).shifts] == [2, 1]
+
+
+def test_a_shift_in_two_tables_is_one_with_the_label_of_either(results: WrittenResults) -> None:
+    results.table("mms", [Shift("a", "b")], name="1.csv")
+    results.table("mms", [AB], name="2.csv")
+    (shift,) = read_study(results.folder).shifts
+    assert (shift.shift, shift.listed) == (AB, 1)
+
+
+def test_tables_that_disagree_about_the_reference_are_noted(results: WrittenResults) -> None:
+    results.table("mms", [AB], name="1.csv")
+    other = results.table("mms", [AB, AC], name="2.csv")
+    other.write_text(other.read_text().replace("lora_fine_tune", "prompt_tuning"))
+    study = read_study(results.folder)
+    references = [each.row.target_tuned_capability_intervention for each in study.shifts]
+    assert references == ["lora_fine_tune", "prompt_tuning"]
+    assert len([note for note in study.notes if "zero_shot and prompt_tuning" in note]) == 1
+
+
+def test_several_seeds_are_told_apart(results: WrittenResults) -> None:
+    for seed, right in ((0, 31), (1, 29)):
+        results.shift("mms", AB, (right, 36, 20, 32), seed=seed)
+    results.table("mms", [AB], seeds=[0, 1])
+    shifts = read_study(results.folder).shifts
+    assert [(each.seed, each.row.generalization_accuracy) for each in shifts] == [(0, 31 / 40), (1, 29 / 40)]
+    assert [each.generalization.seed for each in shifts] == [0, 1]
+    assert shifts[0].baseline is shifts[1].baseline
+    assert {each.seed for each in read_study(results.folder, [AB]).shifts} == {None, 0, 1}
+
+
+def test_of_two_reference_evaluations_the_one_the_table_was_made_from_is_meant(results: WrittenResults) -> None:
+    results.evaluation("lora_fine_tune", "base-b-target_tuned", "b", [0.9] * 39 + [0.1])
+    path = results.table("mms", [AB])
+    assert read_study(results.folder).shifts[0].capability.target_tuned
+    header, line = path.read_text().splitlines()
+    fields = dict(zip(header.split(","), line.split(","), strict=True)) | {"target_tuned_capability": str(32 / 40)}
+    path.write_text(f"{header}\n{','.join(fields.values())}\n")
+    assert not read_study(results.folder).shifts[0].capability.target_tuned
+
+
+def test_a_damaged_evaluation_is_named_once_and_left_out(results: WrittenResults) -> None:
+    results.table("mms", [AB, AC])
+    broken = results.folder / "evaluations" / "mms" / "base-a" / "a.json"
+    broken.write_text('{"eval_accuracy": 0.')
+    study = read_study(results.folder)
+    assert [each.missing for each in study.shifts] == [["source_ID_accuracy"]] * 2
+    assert len([note for note in study.notes if str(broken) in note]) == 1
+    assert any("2 of 2 rows lack an evaluation" in note for note in study.notes)
+    assert all("\n" not in note for note in study.notes)
+
+
+HEADER = b"source,target,target_reference,baseline_intervention,target_tuned_capability_intervention"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no column source"),
+        (b"source,target\na,b\n", "has no column target_reference"),
+        (b"\xff\xfe\x00", "is not UTF-8"),
+        (
+            HEADER + b'\n"a',
+            "no comma-s",
+        ),
+        (HEADER + b"\na,b\n", "line 2"),
+        (
+            HEADER + b"\n../x,b,b,z,l\n",
+            "line 2, source: expected the name of a distribution",
+        ),
+        (
+            HEADER + b",seed\na,b,b,z,l,one\n",
+            "seed: expected a whole number",
+        ),
+    ],
+)
+def test_a_damaged_table_is_named_and_the_others_are_read(
+    results: WrittenResults, content: bytes, message: str
+) -> None:
+    good = results.table("mms", [AB])
+    bad = good.with_name("bad.csv")
+    bad.write_bytes(content)
+    study = read_study(results.folder)
+    assert [each.shift for each in study.shifts] == [AB]
+    (note,) = [note for note in study.notes if "bad.csv" in note]
+    assert message in note
+    good.unlink()
+    with pytest.raises(InputError, match=r"bad\.csv"):
+        read_study(results.folder)
+
+
+def test_a_table_with_the_documented_columns_alone_is_known_by_its_place(results: WrittenResults) -> None:
+    path = results.table("mms", [AB])
+    header, line = path.read_text().splitlines()
+    documented = header.split(",")[:11]
+    path.write_text(",".join(documented) + "\n" + ",".join(line.split(",")[:11]) + "\n")
+    (shift,) = read_study(results.folder).shifts
+    assert (shift.intervention, shift.base_model, shift.generalization.base_model) == ("mms", "base", "base")
+
+
+def test_what_a_reader_must_know_is_noted(results: WrittenResults) -> None:
+    results.evaluation("mms", "base-a", "b", [0.9] * 4, dtype="float32")
+    results.evaluation("mms", "base-a", "c", [0.9] * 4, dtype="bfloat16")
+    results.evaluation("zero_shot", "base", "b", [0.5], eval_probabilities=None, eval_example_indices=None)
+    results.evaluation("zero_shot", "base", "c", [0.5, 0.6], eval_example_indices=None, provenance=None)
+    results.table("mms", [AB, AC])
+    notes = "\n".join(read_study(results.folder).notes)
+    assert "different number formats are compared (bfloat16 1, float32 1)" in notes
+    assert "1 of 6 evaluations hold no probabilities" in notes
+    assert "1 of 6 evaluations do not say which pairs belong to one example" in notes
+    assert "1 of 6 evaluations carry no provenance: unverified" in notes
+
+
+def test_a_base_model_and_a_source_may_hold_dashes(tmp_path: Path) -> None:
+    results = WrittenResults(tmp_path / "results")
+    results.evaluation("mms", "my-model-b-a", "b", [0.9])
+    shifts = [Shift("b-a", "b"), Shift("a", "b")]
+    assert {each.base_model for each in read_study(results.folder, shifts).shifts} == {"my-model"}
+    results.evaluation("zero_shot", "my-model-b", "b", [0.9])
+    assert {each.base_model for each in read_study(results.folder, shifts).shifts} == {"my-model-b"}
+
+
+def test_an_empty_or_absent_folder_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        read_study(tmp_path / "nothing")
+    with pytest.raises(InputError, match="--shifts FILE"):
+        read_study(tmp_path)
+    with pytest.raises(InputError, match="no evaluation of a model"):
+        read_study(tmp_path, [AB])
+
+
+@pytest.mark.skipif(not TABLES.is_dir(), reason=f"the published result files are not in {TABLES}")
+@pytest.mark.parametrize("intervention", ["mms", "lora_fine_tuning"])
+def test_the_published_result_trees_are_read_from_their_shifts(intervention: str) -> None:
+    shifts = read_shifts(ROOT / "distribution_shifts" / "GENIES.json")
+    study = read_study(TABLES / intervention / "results", shifts, capability="published_ttc")
+    assert [each.shift for each in study.shifts] == shifts
+    assert {(each.base_model, each.intervention) for each in study.shifts} == {("llama-30b", intervention)}
+    assert not any(each.missing for each in study.shifts)
+    assert not any(each.verified for each in study.readings)

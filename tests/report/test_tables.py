@@ -1,0 +1,207 @@
+"""Tables to paste: one set of figures in Markdown, LaTeX, CSV and JSON."""
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genies.data.shifts import Shift, read_shifts, unique_pairs
+from genies.harness.table import COLUMNS
+from genies.report.markup import Cell, TextTable, latex_table, latex_text, markdown_table, markdown_text
+from genies.report.reading import read_study
+from genies.report.summary import Summary, summarize
+from genies.report.tables import to_csv, to_json, to_latex, to_markdown
+from tests.harness.project import ROOT
+from tests.report.written_results import WrittenResults
+
+SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
+TABLES = SHARED / "golden" / "tables"
+SHIFTS = [
+    Shift("a_1", "b|2", "", "extreme", "100%"),
+    Shift("a_1", "c*3", "", "extreme", "100%"),
+    Shift("a_1", "d", "b|2", "probing", "cues"),
+]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> WrittenResults:
+    written = WrittenResults(tmp_path / "results")
+    for name, more in (("mms", 0), ("ccs_2", 8)):
+        for number, shift in enumerate(SHIFTS):
+            written.shift(name, shift, (20 + number + more, 36, 18, 38))
+        written.table(name, SHIFTS)
+    return written
+
+
+@pytest.fixture
+def summary(results: WrittenResults) -> Summary:
+    return summarize(read_study(results.folder))
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "api" / "tables.py"), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+
+
+def test_every_format_gives_the_same_figures(summary: Summary) -> None:
+    means = json.loads(to_json(summary))["groups"][0]["means"]
+    assert [each["intervention"] for each in means] == ["ccs_2", "mms"]
+    for mean in means:
+        figures = mean["metrics"]["generalization_accuracy"]
+        shown = f"{figures['value']:.3f}"
+        interval = f"[{figures['low']:.3f}, {figures['high']:.3f}]"
+        strong = figures["tied_with_best"]
+        (line,) = [
+            line
+            for line in to_markdown(summary, ["means"]).splitlines()
+            if line.startswith(f"| {mean['intervention']} ")
+        ]
+        assert cells(line)[2] == (f"**{shown}**" if strong else shown) + f" {interval}"
+        name = mean["intervention"].replace("_", r"\_")
+        (line,) = [line for line in to_latex(summary, ["means"]).splitlines() if line.startswith(f"{name} & 3 ")]
+        assert (rf"\textbf{{{shown}}}" if strong else shown) + rf" {{\scriptsize {interval}}}" in line
+        (row,) = [
+            row
+            for row in csv.DictReader(io.StringIO(to_csv(summary, "means")))
+            if (row["group"], row["intervention"]) == ("all", mean["intervention"])
+        ]
+        assert float(row["generalization_accuracy"]) == figures["value"]
+        assert float(row["generalization_accuracy_low"]) == figures["low"]
+        assert row["generalization_accuracy_tied_with_best"] == str(strong)
+
+
+def test_a_markdown_table_keeps_its_shape_whatever_the_names_hold(summary: Summary) -> None:
+    blocks = [block for block in to_markdown(summary).split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 4  # all, by label, by category, every shift
+    for block in blocks:
+        widths = {len(cells(line)) for line in block.splitlines()}
+        assert len(widths) == 1
+        assert len({len(line) for line in block.splitlines()}) == 1
+    assert "a_1 > b\\|2" in to_markdown(summary)
+    assert "a_1 > d (ref. b\\|2)" in to_markdown(summary)
+    assert "a_1 > c\\*3" in to_markdown(summary)
+
+
+def test_latex_is_escaped_and_balanced(summary: Summary) -> None:
+    text = to_latex(summary)
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 4
+    for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
+        assert text.count(rule) == 4
+    body = [line for line in text.splitlines() if line.endswith(r"\\") and "&" in line]
+    assert all(line.count("{") == line.count("}") for line in body)
+    assert r"100\%" in text
+    assert r"a\_1 $\rightarrow$ b|2" in text
+    assert not re.search(r"(?<!\\)[%_#]", "\n".join(body))
+
+
+def test_the_csv_of_shifts_begins_with_the_columns_of_the_main_job(summary: Summary) -> None:
+    text = to_csv(summary)
+    header = text.splitlines()[0].split(",")
+    assert header[: len(COLUMNS)] == COLUMNS
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert len(rows) == 6
+    for row in rows:
+        low, value, high = (float(row[f"generalization_accuracy{end}"]) for end in ("_low", "", "_high"))
+        assert low < value < high
+        assert row["examples"] == "40"
+
+
+def test_the_releases_weights_repeat_the_lines_of_shifts_it_lists_twice(results: WrittenResults) -> None:
+    results.table("mms", [*SHIFTS, SHIFTS[2]])
+    done = run("--results", str(results.folder), "--format", "csv", "--published_weights")
+    assert done.returncode == 0, done.stderr
+    rows = [row for row in csv.DictReader(io.StringIO(done.stdout)) if row["intervention"] == "mms"]
+    assert [row["target"] for row in rows] == ["b|2", "c*3", "d", "d"]
+    markdown = run("--results", str(results.folder), "--published_weights", "--table", "means")
+    assert "each counted as often as it is listed" in markdown.stdout
+
+
+def test_the_69_listed_shifts_of_the_release_are_56_different_ones(tmp_path: Path) -> None:
+    shifts = read_shifts(ROOT / "distribution_shifts" / "all.json")
+    results = WrittenResults(tmp_path / "results")
+    right = {shift: 5 + number % 14 for number, shift in enumerate(unique_pairs(shifts))}
+    for shift, count in right.items():
+        results.shift("mms", shift, (count, 18, 9, 19), of=20)
+    # A source is evaluated on itself for several shifts, and some targets are the source of others.
+    study = read_study(results.folder, shifts)
+    accuracies = {each.shift: each.row.generalization_accuracy for each in study.shifts}
+    summary = summarize(study, "published")
+    mean = summary.groups[0].means[0].estimates["generalization_accuracy"].value
+    assert mean == pytest.approx(sum(accuracies[shift] for shift in shifts) / 69)
+    assert len(list(csv.DictReader(io.StringIO(to_csv(summary))))) == 69
+    unique = summarize(study)
+    mean = unique.groups[0].means[0].estimates["generalization_accuracy"].value
+    assert mean == pytest.approx(sum(accuracies.values()) / 56)
+    assert len(list(csv.DictReader(io.StringIO(to_csv(unique))))) == 56
+    assert len([group for group in unique.groups if group.kind == "category"]) == 8
+
+
+def test_json_says_what_is_missing_and_holds_no_nan(results: WrittenResults) -> None:
+    (results.folder / "evaluations" / "mms" / "base-a_1" / "d.json").unlink()
+    value = json.loads(to_json(summarize(read_study(results.folder))), parse_constant=pytest.fail)
+    line = next(each for each in value["shifts"] if (each["intervention"], each["target"]) == ("mms", "d"))
+    assert line["metrics"]["generalization_accuracy"]["value"] is None
+    assert line["metrics"]["generalization_accuracy"]["missing"] == "there is no evaluation"
+    assert any("1 of 3 rows lack an evaluation" in note for note in value["notes"])
+    assert "2 of 3" in to_markdown(summarize(read_study(results.folder)))
+
+
+def test_a_table_is_written_to_a_file_and_is_the_same_every_time(results: WrittenResults, tmp_path: Path) -> None:
+    outputs = [tmp_path / "one.md", tmp_path / "two.md"]
+    for output in outputs:
+        done = run("--results", str(results.folder), "--output", str(output))
+        assert done.returncode == 0, done.stderr
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    assert outputs[0].read_text() == run("--results", str(results.folder)).stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--results", "nowhere"], "does not exist"),
+        (["--format", "html"], "format"),
+        (["--format", "json", "--table", "means"], "JSON holds both"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not TABLES.is_dir(), reason=f"the published result files are not in {TABLES}")
+def test_the_published_evaluations_give_the_published_table_as_csv() -> None:
+    shifts = ROOT / "distribution_shifts" / "GENIES.json"
+    arguments = ["--shifts", str(shifts), "--capability", "published_ttc", "--format", "csv"]
+    done = run("--results", str(TABLES / "mms" / "results"), *arguments)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    with open(TABLES / "mms" / "expected_GENIES.csv", newline="") as file:
+        expected = list(csv.DictReader(file))
+    assert len(rows) == len(expected) == 15
+    for row, published in zip(rows, expected, strict=True):
+        for column in set(published) - {"target_tuned_capability_intervention"}:
+            if column in ("source", "target", "target_reference", "baseline_intervention"):
+                assert row[column] == published[column]
+            else:
+                assert float(row[column]) == pytest.approx(float(published[column]), abs=1e-12)
+
+
+def test_markup_shows_text_as_it_is() -> None:
+    assert markdown_text("a\n| <b> `c` [d](e) *f* \\") == "a \\| \\<b> \\`c\\` \\[d\\](e) \\*f\\* \\\\"
+    assert latex_text("~^\\{}") == r"\textasciitilde{}\textasciicircum{}\textbackslash{}\{\}"
+    table = TextTable("x & y", ["name", "n"], [[Cell("a"), Cell("1", "[0, 2]", True)], [Cell("b"), Cell("")]], 1)
+    assert markdown_table(table).splitlines()[2] == "| a    | **1** [0, 2] |"
+    assert r"\caption{x \& y}\\" in latex_table(table)
+    assert r"b &  \\" in latex_table(table)
