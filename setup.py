@@ -10,7 +10,7 @@ setup(
     python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src", include=["genies", "genies.*"]),
-    package_data={"genies": ["py.typed"]},
+    package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
     install_requires=[
         "accelerate>=1.10",
         "filelock>=3.18",
@@ -27,13 +27,14 @@ setup(
         "safetensors>=0.6",
         "scikit-learn>=1.6",
         "scipy>=1.13",
+        "threadpoolctl>=3.5",
         "tokenizers>=0.21",
         "torch>=2.9",
         "tqdm>=4.66",
         "transformers>=5.0",
     ],
     extras_require={
-        "bench": ["trl==1.16.0"],
+        "bench": ["lm_eval==0.4.13", "pytablewriter==0.38.0", "trl==1.16.0"],
         "gpu": ["bitsandbytes>=0.45"],
         "ray": ["ray>=2.52"],
         "test": [

@@ -28,7 +28,7 @@ class FileHashes:
             try:
                 known = json.loads(memory.read_text(encoding="utf-8"))
                 self._known = known if isinstance(known, dict) else {}
-            except (OSError, ValueError):
+            except (OSError, ValueError, RecursionError):
                 pass  # only a memory: without it the files are read again
 
     def of(self, path: Path) -> str:

@@ -19,6 +19,7 @@ from genies.errors import InputError
 from genies.harness.checking.check import CHECKS, CheckRequest, check_intervention
 from genies.harness.checking.made_project import EVALUATED, make_project
 from genies.harness.checking.tiny_model import write_tiny_model
+from genies.harness.locks import locked
 from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, LITERAL_EVAL, LITERAL_TRAIN, ROOT
 from tests.interventions.scripts import planted_examples, write_distribution
 
@@ -34,6 +35,8 @@ class Bench:
         self.intervention = self.root / "mine"
         self.temporary.mkdir()
         shutil.copytree(TEMPLATE, self.intervention, ignore=shutil.ignore_patterns("__pycache__"))
+        (self.root / "results" / "evaluations").mkdir(parents=True)
+        (self.root / "results" / "evaluations" / "other.json").write_text('{"eval_accuracy": 0.5}')
 
     def change(self, script: str, old: str, new: str) -> None:
         path = self.intervention / script
@@ -256,6 +259,11 @@ BREACHES = {
         ("train.py", WRITING, 'Path("runs").mkdir(exist_ok=True)\n    ' + WRITING),
         ["in training, new: ", "project root/runs"],
     ),
+    "eval.py writes over a result of another intervention": (
+        "nothing else written",
+        ("eval.py", LOOP, 'Path("results/evaluations/other.json").write_text("{}")\n    ' + LOOP),
+        ["in evaluation, changed: ", "project root/results/evaluations/other.json"],
+    ),
     "eval.py makes up figures for what it cannot read": (
         "malformed distribution",
         (
@@ -295,6 +303,20 @@ def test_a_breach_fails_the_check_that_is_for_it_and_no_other(
     logs = [Path(line.split(":", 1)[1].strip()) for line in report.splitlines() if line.strip().startswith("log:")]
     assert all(log.is_file() for log in logs)
     assert bool(logs) == (check != "nothing else written")
+
+
+def test_what_another_run_writes_meanwhile_is_not_taken_for_the_interventions_doing(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # The script stands in for a harness at work on the same project: while a lock is held, results may change.
+    results = bench.root / "results"
+    bench.change(
+        "eval.py", LOOP, f"Path({str(results / 'evaluations' / 'other.json')!r}).write_text('new')\n    " + LOOP
+    )
+    with locked([results / ".locks" / "step.lock"], "a step", None):
+        assert bench.check() == 0
+    assert bench.check() == 1
+    assert "results/evaluations/other.json" in capsys.readouterr().out
 
 
 def test_a_script_that_hangs_is_stopped_and_not_tried_again(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -205,31 +205,6 @@ def wait_for_no(mark: str) -> list[int]:
     return running(mark)
 
 
-def test_killed_at_any_moment_the_next_run_makes_the_same_table(project: Project, tmp_path: Path) -> None:
-    mark = f"{random.randrange(10**9)}"
-    theirs = slow(project, mark)
-    undisturbed = Project(tmp_path / "undisturbed")
-    assert undisturbed.metrics(intervention_dir=theirs).returncode == 0
-    draw = random.Random(7)
-    for _ in range(6):
-        before = len(project.logs())
-        process = start(project, intervention_dir=theirs)
-        deadline = time.monotonic() + 20
-        while len(project.logs()) == before and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)  # the first step of this run has started
-        time.sleep(draw.uniform(0, 0.9))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert wait_for_no(mark) == []
-        for path in (project.folder / "results" / "evaluations").rglob("*.json"):
-            json.loads(path.read_text())
-    done = project.metrics(intervention_dir=theirs)
-    assert done.returncode == 0, done.stderr
-    assert project.output.read_bytes() == undisturbed.output.read_bytes()
-    # Each kill costs the one step it hit, and nothing that was done is done again.
-    assert len(project.logs()) <= len(undisturbed.logs()) + 6
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_step_keeps_the_table_and_says_130(project: Project, number: signal.Signals) -> None:
     mark = f"{random.randrange(10**9)}"
@@ -394,3 +369,15 @@ def test_two_harnesses_at_once_share_the_work(project: Project) -> None:
     assert (project.folder / "0.csv").read_bytes() == (project.folder / "1.csv").read_bytes()
     trained = [str(log.parent) for log in project.logs() if log.name.startswith("train-")]
     assert len(trained) == len(set(trained)) == 4  # ours on long and short, the reference on short and mixed
+
+
+def test_of_two_harnesses_at_once_one_tries_a_step_that_fails_and_both_tell(project: Project) -> None:
+    train = "import sys, time\ntime.sleep(1)\nsys.exit('no luck')\n"
+    theirs = project.intervention("unlucky", train, ARGPARSE_EVAL)
+    project.shifts([("long", "mixed")])
+    both = [start(project, intervention_dir=theirs, output_path=project.folder / f"{n}.csv") for n in range(2)]
+    for process in both:
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 1, said
+        assert "| no luck" in said
+    assert len([log for log in project.logs() if log.match("unlucky/*/train-*.log")]) == 1

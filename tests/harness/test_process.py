@@ -94,3 +94,21 @@ def test_the_last_lines_show_the_last_state_of_progress_bars(tmp_path: Path) -> 
 def test_verbose_shows_everything_however_late(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     run_code("import time; print('early', flush=True); time.sleep(0.3); print('late')", tmp_path / "log", verbose=True)
     assert capfd.readouterr().err == "early\nlate\n"
+
+
+def test_verbose_goes_on_when_the_middle_of_a_long_log_is_left_out(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = """
+import time
+print("early", flush=True)
+time.sleep(0.3)
+for _ in range(40_000):
+    print("x" * 1000)
+print("late")
+"""
+    assert run_code(code, tmp_path / "log", verbose=True).succeeded
+    shown = capfd.readouterr().err
+    assert shown.startswith("early\n")
+    assert shown.endswith("late\n")
+    assert "left out" in (tmp_path / "log").read_text()

@@ -121,8 +121,8 @@ def test_evaluations_of_a_replaced_model_are_stale_when_the_run_was_killed_in_be
     assert steps_of(finished) == []  # it trained to the same files
     record = json.loads((folder / "training_step.json").read_text())
     (folder / "model.json").write_text('{"sign": -1}')
-    from genies.harness.fingerprint import model_content
     from genies.file_hashes import FileHashes
+    from genies.harness.fingerprint import model_content
 
     record["content"] = model_content(FileHashes(None), folder)
     (folder / "training_step.json").write_text(json.dumps(record))
@@ -191,8 +191,8 @@ def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
 
 
 def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
-    from genies.harness.fingerprint import Identities
     from genies.file_hashes import FileHashes
+    from genies.harness.fingerprint import Identities
 
     folder = finished.folder / "distributions" / "long"
     plain, sized, other = (

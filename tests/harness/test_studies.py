@@ -61,7 +61,7 @@ def test_each_seed_has_models_and_rows_of_its_own(project: Project) -> None:
     theirs = project.intervention("seeded", SEEDED_TRAIN, SEEDED_EVAL)
     project.shifts([("long", "mixed")])
     changes = {"intervention_dir": theirs, "target_tuned_capability_intervention": theirs}
-    done = project.metrics(**changes, seeds=[0, 7])
+    done = project.metrics(**changes, seeds=[0, 7], seed_target_tuned=True)
     assert done.returncode == 0, done.stderr
     assert [row["seed"] for row in project.table()] == ["0", "7"]
     model = json.loads((project.folder / "models/seeded/base-long-seed7/model.json").read_text())
@@ -69,6 +69,15 @@ def test_each_seed_has_models_and_rows_of_its_own(project: Project) -> None:
     assert project.trained() == ["base-long-seed0", "base-long-seed7", "base-mixed-seed0", "base-mixed-seed7"]
     assert "seed" in one_message(project.metrics(**changes, seeds=[0], train_kwargs={"seed": 1}))
     assert "--seeds" in one_message(project.metrics(**changes, seeds=[]))
+
+
+def test_the_reference_is_tuned_once_for_all_seeds(project: Project) -> None:
+    theirs = project.intervention("seeded", SEEDED_TRAIN, SEEDED_EVAL)
+    project.shifts([("long", "mixed")])
+    done = project.metrics(intervention_dir=theirs, target_tuned_capability_intervention=theirs, seeds=[0, 7])
+    assert done.returncode == 0, done.stderr
+    assert project.trained() == ["base-long-seed0", "base-long-seed7", "base-mixed"]
+    assert len({row["target_tuned_capability"] for row in project.table()}) == 1
 
 
 def test_several_slots_give_the_same_table_as_one_and_divide_the_cores(project: Project, tmp_path: Path) -> None:

@@ -194,3 +194,15 @@ def test_tensorboard_that_is_not_installed_is_named(
 ) -> None:
     with pytest.raises(InputError, match="pip install tensorboard"):
         train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, tensorboard=True, **QUICK)
+
+
+def test_a_whole_model_is_not_spread_or_quantized_but_says_so(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="freezes the weights"):
+        train("full_fine_tune", tiny_model_dir(), source, tmp_path / "quantized", quantization="nf4")
+    with pytest.raises(InputError, match="leave the weights alone"):
+        train("lora_fine_tune", tiny_model_dir(), source, tmp_path / "spread", device_map="auto")
+    train("full_fine_tune", tiny_model_dir(), source, tmp_path / "tuned", num_train_steps=1)
+    with pytest.raises(InputError, match="leave out --device_map"):
+        evaluate("full_fine_tune", tmp_path / "tuned", [source], tmp_path, device_map="auto")

@@ -78,6 +78,23 @@ def test_random_trees_after_a_shared_beginning_score_as_plain(family, tiny_model
     check()
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_texts_that_begin_alike_at_length_have_the_activations_of_plain_forwards(family, tiny_model, tiny_model_dir):
+    model, folder = tiny_model(family), tiny_model_dir(family)
+    beginnings = st.lists(st.integers(3, 380), min_size=33, max_size=40)
+
+    @few(max_examples=8)
+    @given(beginnings, random_trees(), st.integers(1, 60))
+    def check(beginning, trees, batch_tokens):
+        sequences = [[*beginning, *ids] for ids in trees]
+        heads = last_token_activations(model, sequences, all_sites(2, 4, "heads"), batch_tokens)
+        for values, ids in zip(heads, sequences, strict=True):
+            expected = plain_heads(folder, family, ids)
+            np.testing.assert_allclose(values.reshape(expected.shape), expected, atol=1e-4)
+
+    check()
+
+
 @pytest.mark.usefixtures("branch_anywhere")
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("family", ["llama", "gpt_neox"])

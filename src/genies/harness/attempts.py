@@ -18,11 +18,14 @@ from pydantic import TypeAdapter
 
 from genies.contract import Evaluation
 from genies.errors import InputError
+from genies.file_hashes import FileHashes
 from genies.files import read_json, write_text
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision
-from genies.harness.fingerprint import fingerprint
-from genies.harness.results import missing
-from genies.harness.step import Place, Result, Run, run_step
+from genies.harness.fingerprint import fingerprint, model_content
+from genies.harness.locks import Cancelled, locked
+from genies.harness.results import lock_files, missing, sweep
+from genies.harness.step import Place, Result, Run, fault_of_files, run_step
+from genies.harness.store import evaluation_standing, model_standing
 
 ATTEMPTS = 3
 """How often a step is tried when it fails for reasons outside of it."""
@@ -66,13 +69,39 @@ def result_from_json(text: str) -> Result:
 
 
 def carry_out(order: Order, place: Place) -> Result:
-    """Run a step until it succeeds, fails by itself, or has used up its attempts; its state file tells the tale."""
-    decision, run = order.decision, order.run
+    """Run a step until it succeeds, fails by itself, or has used up its attempts; its state file tells the tale.
+
+    All under the step's locks, so that of two harnesses one runs the step and the other finds what became of it.
+    """
+    decision, title = order.decision, order.decision.step.title
+    try:
+        with locked(lock_files(decision, order.run.store), title, place.cancel_fd) as locks:
+            sweep(decision, order.run.store)
+            left, done = not_made_meanwhile(order, place.hashes)
+            if not left.decision.run:
+                return Result(title, done=done)
+            failed = remembered_failure(left) if order.run.skip_failed else None
+            result = failed or _attempts(left, place, locks)
+            return replace(result, done={**done, **result.done})
+    except Cancelled:
+        return Result(title, failure=f"{title}: not started, the run was stopped", cancelled=True)
+    except (InputError, OSError) as error:
+        return fault_of_files(title, error)
+
+
+def _attempts(order: Order, place: Place, locks: list[int]) -> Result:
+    decision = order.decision
+    done: dict[Path, Evaluation] = {}
     result = Result(decision.step.title)
     for attempt in range(1, ATTEMPTS + 1):
         write_state(order, "running", attempt=attempt)
-        result = run_step(decision, run, place)
+        result = run_step(decision, order.run, place, locks)
+        done |= result.done
+        decision = without(decision, result.done)
         if result.failure is None or not result.infrastructure or attempt == ATTEMPTS:
+            break
+        if not decision.run:  # all it was for is there
+            result = replace(result, failure=None)
             break
         if result.out_of_memory:
             decision = with_smaller_batches(decision) or decision
@@ -82,9 +111,27 @@ def carry_out(order: Order, place: Place) -> Result:
     else:
         forgotten = result.infrastructure or result.outdated
         remembered = {"failure": result.failure} if result.failure and not forgotten else {}
-        left = replace(order, decision=without(order.decision, result.done))
+        left = replace(order, decision=without(order.decision, done))
         write_state(left, "failed" if result.failure else "done", **remembered, bad_input=result.bad_input)
-    return result
+    return replace(result, done=done)
+
+
+def not_made_meanwhile(order: Order, hashes: FileHashes) -> tuple[Order, dict[Path, Evaluation]]:
+    """The step without what another harness finished since this one made its plan, and the evaluations among that."""
+    decision, found = order.decision, dict[Path, Evaluation]()
+    if order.run.fresh:
+        return order, found
+    model_dir = decision.step.model_dir
+    if isinstance(decision, TrainingDecision):
+        trained = model_standing(model_dir, decision.parts, hashes).state == "current"
+        return replace(order, decision=replace(decision, run=not trained)), found
+    content = model_content(hashes, model_dir) if decision.step.training else None
+    for each in missing(decision.targets, found):
+        path = each.target.evaluation_file
+        standing, evaluation = evaluation_standing(path, each.parts, content)
+        if standing.state == "current" and evaluation is not None:
+            found[path] = evaluation
+    return replace(order, decision=without(decision, found)), found
 
 
 def without(decision: Decision, done: Mapping[Path, Evaluation]) -> Decision:

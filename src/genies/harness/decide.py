@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import Field
+
+from genies.contract import Evaluation
 from genies.data.distribution import Distribution
 from genies.data.shifts import resolve
 from genies.errors import InputError
@@ -45,6 +49,8 @@ class TargetDecision:
     standing: Standing
     run: bool
     why: str
+    evaluation: Annotated[Evaluation | None, Field(exclude=True)] = None
+    """What is reused; it does not cross to where a step runs."""
 
 
 @dataclass(frozen=True)
@@ -122,12 +128,12 @@ def _targets(
     decisions = []
     for target in step.targets:
         parts = identities.evaluation_parts(step.intervention_dir, model, target.distribution_dir, step.kwargs)
-        standing = evaluation_standing(target.evaluation_file, parts, content)
+        standing, evaluation = evaluation_standing(target.evaluation_file, parts, content)
         if not policy.use_cached_evaluations:
             run, why = True, "cached evaluations are not to be used"
         else:
             run, why = not standing.usable, standing.reason or ("not evaluated yet" if not standing.usable else "")
-        decisions.append(TargetDecision(target, parts, standing, run, why))
+        decisions.append(TargetDecision(target, parts, standing, run, why, None if run else evaluation))
     return decisions
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -14,15 +15,18 @@ from pathlib import Path
 from tqdm import tqdm
 
 from genies.cache import cache_dir
-from genies.contract import Evaluation, read_evaluation
+from genies.contract import Evaluation
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED
 from genies.file_hashes import FileHashes
+from genies.harness.attempts import Order, remembered_failure
 from genies.harness.commands import write_commands
-from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision, check_inputs, decide
+from genies.harness.decide import Decision, EvaluationDecision, check_inputs, decide
+from genies.harness.dry_run import describe
 from genies.harness.fingerprint import Identities
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
+from genies.harness.leaks import Leaks
 from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest, normal
@@ -43,18 +47,19 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     decisions = decide(plan, request.policy(), Identities(hashes))
     check_inputs(decisions, store)
     tables = plan_tables(plan, normal(request.output_path))
-    if request.dry_run:
-        print(describe(decisions, store))
-        return 0
-    hashes.save()
-
     run = Run(
         store,
         request.timeout,
         request.verbose,
         fresh=request.retrain_models or not request.use_cached_evaluations,
         processes=request.processes_per_step,
+        protect=request.protect,
     )
+    if request.dry_run:
+        failed = set() if request.retry_failed else failed_before(decisions, run)
+        print(describe(decisions, failed, store, slots=len(request.gpus) or request.slots))
+        return 0
+    hashes.save()
     if request.emit_commands is not None:
         waiting = tasks(decisions)
         write_commands(
@@ -67,19 +72,24 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
 
     check_tables(tables)
     progress = _Progress.of(decisions)
+    leaks = known_leaks(plan) if request.exclude_leaked else None
     launcher = make_launcher(request, hashes, store)
     cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
-    run = replace(run, threads=max(1, cores))
+    run = replace(run, threads=max(1, cores), skip_failed=not request.retry_failed)
     try:
         with termination_as_interrupt():
-            _run_all(tasks(decisions), run, launcher, progress, request.retry_failed, plan, tables)
+            _run_all(tasks(decisions), run, launcher, progress, plan, tables, leaks)
     except KeyboardInterrupt:
-        write_tables(tables, plan, progress.evaluations)
+        write_tables(tables, plan, progress.evaluations, leaks=leaks)
         raise
     finally:
         hashes.save()
-    write_tables(tables, plan, progress.evaluations)
-    return _conclude(plan, progress, tables, store)
+    write_tables(tables, plan, progress.evaluations, leaks=leaks)
+    return _conclude(plan, progress, tables, store, leaks)
+
+
+_TABLE_PAUSE = 20
+"""How many times as long as writing the tables took they are left alone: large ones must not hold up the steps."""
 
 
 @dataclass
@@ -99,7 +109,7 @@ class _Progress:
         ]
         reused = [each for each in targets if not each.run]
         return cls(
-            {each.target.evaluation_file: read_evaluation(each.target.evaluation_file)[0] for each in reused},
+            {each.target.evaluation_file: each.evaluation for each in reused if each.evaluation is not None},
             sorted(str(each.target.evaluation_file) for each in reused if each.standing.unverified),
         )
 
@@ -109,14 +119,17 @@ def _run_all(
     run: Run,
     launcher: Launcher,
     progress: _Progress,
-    retry_failed: bool,
     plan: Plan,
     tables: Sequence[Table],
+    leaks: Leaks | None,
 ) -> None:
+    not_in_tables: set[Path] = set()
+    next_writing = 0.0
     # Counted in steps: with what was done so far, tqdm tells the time left.
     with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
 
         def report(task: Task, result: Result) -> None:
+            nonlocal next_writing
             if result.cancelled and not result.done:
                 return
             bar.update()
@@ -126,10 +139,14 @@ def _run_all(
             if result.failure is not None:
                 progress.failures.append(result)
                 bar.write(f"FAILED {result.failure}", file=sys.stderr)
-            if isinstance(task.decision, EvaluationDecision):
-                write_tables(tables, plan, progress.evaluations, result.done)
+            not_in_tables.update(result.done)
+            begun = time.monotonic()
+            if not_in_tables and begun >= next_writing:
+                write_tables(tables, plan, progress.evaluations, not_in_tables)
+                not_in_tables.clear()
+                next_writing = time.monotonic() + _TABLE_PAUSE * (time.monotonic() - begun)
 
-        run_tasks(waiting, run, _Patient(launcher), retry_failed, report)
+        run_tasks(waiting, run, _Patient(launcher), report)
 
 
 class _Patient:
@@ -151,6 +168,12 @@ class _Patient:
             os._exit(INTERRUPTED)  # the steps' supervisors see this process go, and end them
 
 
+def failed_before(decisions: Sequence[Decision], run: Run) -> set[int]:
+    """The positions of steps that would not be tried, for they failed in an earlier run with the same inputs."""
+    orders = {position: Order(each, run) for position, each in enumerate(decisions) if each.run}
+    return {position for position, order in orders.items() if remembered_failure(order) is not None}
+
+
 def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:
     """The launcher that a request names."""
     if request.launcher == "ray":
@@ -160,11 +183,15 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> 
     return LocalLauncher(request.slots, request.gpus, hashes)
 
 
-def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: Store) -> int:
+def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: Store, leaks: Leaks | None) -> int:
     for table in tables[:-1] if len(tables) > 1 else tables:  # the combined one repeats the others
         if len(tables) > 1:
             print(f"{table.rows[0].intervention}, {table.rows[0].model}")
-        print(to_markdown(make_table(table.rows, plan, progress.evaluations)), end="\n\n")
+        rows = make_table(table.rows, plan, progress.evaluations, leaks)
+        print(to_markdown(rows), end="\n\n")
+        if leaks is not None:
+            left_out = sum(row.leaked_pairs or 0 for row in rows)
+            print(f"{left_out} test pairs on targets are left out: their prompt is in the source's train split\n")
     names = ", ".join(store.shown(table.path) for table in tables)
     print(f"table: {names}   evaluations: {store.shown(store.results_dir / 'evaluations')}")
     unverified = progress.unverified
@@ -173,13 +200,27 @@ def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: S
         print(f"  unverified: {store.shown(Path(path))}")
     if len(unverified) > 5:
         print(f"  ... and {len(unverified) - 5} more")
+    holes = shifts_with_holes(make_table(plan.rows, plan, progress.evaluations, leaks))
+    reasons = [] if leaks is None else list(leaks.holes)
+    for reason in reasons:
+        print(f"hole: {reason}", file=sys.stderr)
     if not progress.failures:
-        return 0
-    holes = shifts_with_holes(make_table(plan.rows, plan, progress.evaluations))
+        return 1 if reasons else 0
     print(f"\n{len(progress.failures)} steps failed, {len(holes)} rows have holes:", file=sys.stderr)
     for result in progress.failures:
         print(f"- {result.failure}", file=sys.stderr)
     return BAD_INPUT if any(result.bad_input for result in progress.failures) else 1
+
+
+def known_leaks(plan: Plan) -> Leaks:
+    """Which test examples leak in the plan's shifts, looked up before anything runs; InputError without the data."""
+    folders = plan.distribution_folders()
+    leaks = Leaks(lambda name: folders[name])
+    for shift in dict.fromkeys(row.shift for row in plan.rows):
+        leaks.leaked(shift.source, shift.target)
+        leaks.leaked(shift.source, shift.source)
+        leaks.leaked(shift.target_reference, shift.target_reference)
+    return leaks
 
 
 @contextmanager
@@ -194,24 +235,3 @@ def termination_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def describe(decisions: Sequence[Decision], store: Store) -> str:
-    """The plan as a table: a line a step, what it would do and why."""
-    lines = []
-    for number, decision in enumerate(decisions, start=1):
-        if isinstance(decision, TrainingDecision):
-            action = "run" if decision.run else ("reuse" if decision.standing.usable else "not needed")
-            lines.append([str(number), action, decision.step.title, decision.why])
-        else:
-            for each in decision.targets:
-                action = "run" if each.run else ("unverified" if each.standing.unverified else "reuse")
-                title = f"evaluate {decision.step.intervention}, {decision.step.model_name}, on "
-                lines.append([str(number), action, title + each.target.distribution_dir.name, each.why])
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    body = "\n".join(
-        "  ".join([cell.ljust(width) for cell, width in zip(line, widths, strict=False)] + [line[3]]).rstrip()
-        for line in lines
-    )
-    count = sum(decision.run for decision in decisions)
-    return f"{body}\n\n{len(decisions)} steps in the plan, {count} to run; nothing was written"

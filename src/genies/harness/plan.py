@@ -115,6 +115,8 @@ class Study:
     eval_kwargs: Kwargs
     capability_train_kwargs: Kwargs
     seeds: Sequence[int | None] = (None,)
+    capability_seeded: bool = False
+    """Whether the reference is tuned with every seed too, instead of once for all."""
 
 
 def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study, store: Store) -> Plan:
@@ -143,7 +145,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                         study.capability_dir,
                         shift.target_reference,
                         study.capability_train_kwargs,
-                        seed,
+                        seed if study.capability_seeded else None,
                         shift.target_reference,
                         suffix,
                     )

@@ -54,6 +54,85 @@ class Outcome:
         return f"ended with exit status {self.returncode}"
 
 
+class Supervisor:
+    """A step's supervisor, which is started with this object and waits until `run` tells it to start the step."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        working_dir: Path,
+        environment: Mapping[str, str],
+        log_file: Path,
+        timeout: float | None,
+        held_open: Sequence[int] = (),
+        read_only: Sequence[Path] = (),
+    ) -> None:
+        """`argv` is run without a shell, its output appended to `log_file`; it reads nothing on standard input.
+
+        `held_open` are descriptors, locks say, that stay open until the last process of the step is gone, even when
+        this one is killed. `read_only` are folders that the step cannot write to, where the system allows it.
+        """
+        self._log_file = log_file
+        self._report, report_write = os.pipe()
+        life, self._life = os.pipe()
+        command = [sys.executable, "-I", "-S", supervise.__file__, str(report_write), str(timeout or 0)]
+        command += [str(GRACE_SECONDS), str(log_file), json.dumps([*map(str, read_only)]), "--", *argv]
+        try:
+            # A session of its own keeps the terminal's Ctrl-C away: the harness decides what to end.
+            self._process = subprocess.Popen(
+                command,
+                stdin=life,
+                cwd=working_dir,
+                env=dict(environment),
+                pass_fds=[report_write, *held_open],
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._report)
+            os.close(self._life)
+            raise
+        finally:
+            os.close(life)
+            os.close(report_write)
+
+    def __enter__(self) -> Supervisor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the step, if it still runs, with its whole process group."""
+        self._let_go()
+        self._process.wait()
+        os.close(self._report)
+
+    def _let_go(self) -> None:
+        if self._life >= 0:
+            os.close(self._life)
+        self._life = -1
+
+    def run(self, *, verbose: bool, cancel_fd: int | None = None, gpu: str | None = None) -> Outcome:
+        """Run the step to its end; with `verbose` its output is shown as it comes.
+
+        The step is ended when `cancel_fd` becomes readable. `gpu`: the one GPU it may see (default: all).
+        """
+        started = time.monotonic()
+        if cancel_fd is not None and select.select([cancel_fd], [], [], 0)[0]:
+            return Outcome(1, 0.0, cancelled=True)
+        order = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
+        with contextlib.suppress(BrokenPipeError):  # it was killed: there will be no answer
+            os.write(self._life, json.dumps(order).encode() + b"\n")
+        answer = _follow(self._report, self._log_file if verbose else None, cancel_fd)
+        if answer is None:
+            self._let_go()
+            answer = _follow(self._report, None, None)
+        if not answer:
+            return Outcome(1, time.monotonic() - started, error="its supervisor was killed")
+        report = json.loads(answer)
+        if "error" in report:
+            return Outcome(1, time.monotonic() - started, error=report["error"])
+        return Outcome(report["returncode"], report["seconds"], report["timed_out"], report["cancelled"])
+
+
 def run_process(
     argv: Sequence[str],
     *,
@@ -63,53 +142,12 @@ def run_process(
     timeout: float | None,
     verbose: bool,
     cancel_fd: int | None = None,
-    held_open: Sequence[int] = (),
 ) -> Outcome:
-    """Run `argv` (no shell) with its output appended to `log_file`; with `verbose` it is shown as it comes.
-
-    The step reads nothing on standard input. It is ended, with its whole process group, when `cancel_fd` becomes
-    readable, and before a KeyboardInterrupt is passed on. `held_open` are descriptors, locks say, that stay open until
-    the last process of the step is gone, even when this one is killed.
-    """
-    started = time.monotonic()
-    report_read, report_write = os.pipe()
-    life_read, life_write = os.pipe()
-    command = [sys.executable, "-I", "-S", supervise.__file__, str(report_write), str(timeout or 0)]
-    command += [str(GRACE_SECONDS), str(log_file), "--", *argv]
-    try:
-        try:
-            # A session of its own keeps the terminal's Ctrl-C away: the harness decides what to end.
-            supervisor = subprocess.Popen(
-                command,
-                stdin=life_read,
-                cwd=working_dir,
-                env=dict(environment),
-                pass_fds=[report_write, *held_open],
-                start_new_session=True,
-            )
-        finally:
-            os.close(life_read)
-            os.close(report_write)
-        try:
-            answer = _follow(report_read, log_file if verbose else None, cancel_fd)
-            if answer is None:
-                os.close(life_write)
-                life_write = -1
-                answer = _follow(report_read, None, None)
-        finally:
-            if life_write >= 0:
-                os.close(life_write)
-                life_write = -1
-            supervisor.wait()
-    finally:
-        os.close(report_read)
-    seconds = time.monotonic() - started
-    if not answer:
-        return Outcome(1, seconds, error="its supervisor was killed")
-    report = json.loads(answer)
-    if "error" in report:
-        return Outcome(1, seconds, error=report["error"])
-    return Outcome(report["returncode"], seconds, report["timed_out"], report["cancelled"])
+    """Run `argv` under a supervisor of its own, at once: see there."""
+    with Supervisor(
+        argv, working_dir=working_dir, environment=environment, log_file=log_file, timeout=timeout
+    ) as supervisor:
+        return supervisor.run(verbose=verbose, cancel_fd=cancel_fd)
 
 
 def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> bytes | None:
@@ -135,6 +173,8 @@ def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> by
 
 
 def _show(log: BinaryIO) -> None:
+    if log.tell() > os.fstat(log.fileno()).st_size:  # the middle of a long log was left out
+        log.seek(supervise.KEPT_BYTES)
     while block := log.read(1 << 16):
         sys.stderr.write(block.decode("utf-8", errors="replace"))
         sys.stderr.flush()

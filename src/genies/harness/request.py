@@ -34,6 +34,8 @@ class Places(Arguments):
     """Seconds one step may take; then it is stopped and counts as failed (default: no limit)."""
     processes_per_step: Annotated[int, Field(ge=1, le=1024)] = 1
     """Processes that train one model together, as accelerate does; the reward-training interventions take it."""
+    protect: bool = True
+    """Close to each step what it is given and what other steps have made, where the system allows it (Linux)."""
     verbose: bool = False
     """Show the output of the steps as it comes; it is always kept in a log."""
 
@@ -67,10 +69,12 @@ class MetricsRequest(Places):
     intervention_dir: Annotated[list[Path], Field(min_length=1)]
     """Folder of the intervention: train.py and eval.py; or several."""
     output_path: Path
-    """The CSV file to write; written again after every step, so that a stopped run leaves a true partial table.
+    """The CSV file to write; written again as steps end, so that a stopped run leaves a true partial table.
     With several models or interventions it holds {model} and {intervention}; a combined table lies beside them."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
     """Train and evaluate with each of these seeds, as '[0, 1, 2]'; a row for each (default: no --seed is passed)."""
+    seed_target_tuned: bool = False
+    """Train the reference intervention with each of --seeds as well (default: once, with the seed it has by itself)."""
     path_to_distribution_shift_pairs: Path | None = None
     """A JSON file of shifts, as distribution_shifts/GENIES.json."""
     source_dirs: list[str] | None = None
@@ -91,6 +95,9 @@ class MetricsRequest(Places):
     """Train again what is there, and evaluate it again."""
     use_cached_evaluations: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
+    exclude_leaked: bool = False
+    """Leave test examples out of the figures whose prompt stands in the train split of the distribution tuned on; the
+    table gets a column leaked_pairs. The evaluations on disk stay whole, so that nothing is computed again."""
     launcher: Literal["local", "ray"] = "local"
     """Where steps run: processes of this machine, or tasks of a Ray cluster (pip install -e .[ray])."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
@@ -107,6 +114,8 @@ class MetricsRequest(Places):
     """Run steps again that failed in an earlier run with the same inputs."""
     emit_commands: Path | None = None
     """Instead of running the steps, write a line of JSON for each to this file: its id, what it needs, its argv."""
+    report_dir: Path | None = None
+    """Also make the HTML report of the results folder, in this folder, when the run is over."""
     dry_run: bool = False
     """Print the plan, what would run and why, and write nothing."""
 
@@ -183,6 +192,7 @@ class MetricsRequest(Places):
             self.eval_kwargs,
             capability_kwargs,
             [None] if self.seeds is None else unique(self.seeds),
+            self.seed_target_tuned,
         )
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
 

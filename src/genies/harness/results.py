@@ -16,10 +16,18 @@ from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import write_json
 from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
-from genies.harness.fingerprint import TRAINING_RECORD, Identities, differences, fingerprint, model_content
+from genies.harness.fingerprint import (
+    TRAINING_RECORD,
+    Identities,
+    Parts,
+    differences,
+    fingerprint,
+    model_content,
+    unknown_parts,
+)
 from genies.harness.process import Outcome
 from genies.harness.provenance import command, surroundings
-from genies.harness.store import Store, training_record
+from genies.harness.store import Store, evaluation_content, training_record
 
 LARGEST_EVALUATION = 64 << 20
 """Bytes; an evaluation of a million pairs has a quarter of it."""
@@ -52,20 +60,28 @@ def changed_since_planned(decision: Decision, hashes: FileHashes) -> list[str]:
         now = identities.training_parts(
             decision.step.intervention_dir, decision.step.base_model_dir, decision.step.source_dir, step.kwargs
         )
-        return differences(now, decision.parts)
+        return _changed(now, decision.parts)
     changed = _changed_model(decision, identities)
     for each in decision.targets:
         if each.run:
             folder = each.target.distribution_dir
             now = identities.evaluation_parts(step.intervention_dir, each.parts["model"], folder, step.kwargs)
-            changed += differences(now, each.parts)
+            changed += _changed(now, each.parts)
     return sorted(set(changed))
+
+
+def _changed(now: Parts, planned: Parts) -> list[str]:
+    """Unlike in a plan, for a step that runs what is not there is a change: what was there when it was planned."""
+    gone = set(unknown_parts(now)) - set(unknown_parts(planned))
+    return differences(now, planned) + [f"{name} (gone)" for name in sorted(gone)]
 
 
 def _changed_model(decision: EvaluationDecision, identities: Identities) -> list[str]:
     meant = next(each.parts["model"] for each in decision.targets if each.run)
     model_dir = decision.step.model_dir
     content = identities.model(model_dir)
+    if content is None:
+        return ["model (gone)"]
     if meant.keys() == {"files"}:
         return [] if meant["files"] == content else ["model"]
     record = training_record(model_dir)
@@ -114,6 +130,7 @@ def promote(decision: TargetDecision, output: Path, origin: Origin, content: str
         "fingerprint": fingerprint(decision.parts),
         "parts": decision.parts,
         "model_content": content,
+        "content": evaluation_content(value),
         **origin.provenance(),
         "device": value.get("device"),
     }
@@ -154,9 +171,38 @@ def replace_folder(new: Path, place: Path) -> None:
     shutil.rmtree(new.parent, ignore_errors=True)
 
 
+def sweep(decision: Decision, store: Store) -> None:
+    """Delete files that a killed harness left half-written; under the step's locks nobody else writes there."""
+    step = decision.step
+    folders = {store.state_file("", step.intervention, step.model_name).parent}
+    if not isinstance(decision, TrainingDecision):
+        folders |= {each.target.evaluation_file.parent for each in decision.targets}
+    for folder in folders:
+        for path in folder.glob(".*.partial"):
+            path.unlink(missing_ok=True)
+
+
 def missing(targets: Sequence[TargetDecision], done: Mapping[Path, Evaluation]) -> list[TargetDecision]:
     """The targets that must run and have no result yet."""
     return [each for each in targets if each.run and each.target.evaluation_file not in done]
+
+
+def closed_folders(decision: Decision, store: Store) -> list[Path]:
+    """The folders that a step has no business writing to: its model, distributions, and what other steps have made."""
+    step = decision.step
+    if isinstance(decision, TrainingDecision):
+        model_dir, distributions = decision.step.base_model_dir, [decision.step.source_dir]
+    else:
+        model_dir = step.model_dir
+        distributions = [each.target.distribution_dir for each in decision.targets if each.run]
+    beside = [file.parent for folder in {each.parent for each in distributions} for file in folder.glob("*/train.json")]
+    results = [store.results_dir / "evaluations"]
+    for folder in store.models_dir.glob("*/"):
+        if folder.name == step.intervention:  # the step writes below it
+            results += folder.glob("[!.]*/")
+        elif (folder / ".staging").is_dir() or (folder / "config.json").is_file():  # tuned models, or an untuned one
+            results.append(folder)
+    return [folder for folder in dict.fromkeys([model_dir, *distributions, *beside, *results]) if folder.is_dir()]
 
 
 def lock_files(decision: Decision, store: Store) -> list[Path]:

@@ -59,9 +59,7 @@ def in_order(waiting: Sequence[Task], slots: int) -> list[Task]:
     return sorted(waiting, key=lambda task: (-(task.weight + after.get(task.number, 0)), task.number))
 
 
-def run_tasks(
-    waiting: Sequence[Task], run: Run, launcher: Launcher, retry_failed: bool, report: Callable[[Task, Result], None]
-) -> None:
+def run_tasks(waiting: Sequence[Task], run: Run, launcher: Launcher, report: Callable[[Task, Result], None]) -> None:
     """Run every task and `report` each as it ends; one that depends on a failed one fails without being started.
 
     The launcher is closed at the end. When an exception (Ctrl-C) ends the run, what runs is ended, and what had
@@ -71,7 +69,7 @@ def run_tasks(
     open_numbers = {task.number for task in waiting}
     failed: set[int] = set()
     running: dict[Future[str], Task] = {}
-    # With several slots some steps wait at the launcher, so that no slot idles while this one reads and writes.
+    # With several slots some steps wait at the launcher, all made ready, so that no slot idles between two steps.
     ahead = launcher.slots if launcher.slots == 1 else 2 * launcher.slots
 
     def ended(task: Task, result: Result) -> None:
@@ -87,7 +85,7 @@ def run_tasks(
                 if len(running) >= ahead:
                     break
                 waiting.remove(task)
-                result = _not_to_be_started(task, run, failed, retry_failed)
+                result = _not_to_be_started(task, run, failed)
                 if result is None:
                     running[launcher.submit(order_to_json(Order(task.decision, run)))] = task
                 else:
@@ -104,8 +102,8 @@ def run_tasks(
                 report(task, result_from_json(future.result()))
 
 
-def _not_to_be_started(task: Task, run: Run, failed: set[int], retry_failed: bool) -> Result | None:
+def _not_to_be_started(task: Task, run: Run, failed: set[int]) -> Result | None:
     title = task.decision.step.title
     if task.needs in failed:
         return Result(title, failure=f"{title}: not run, its model was not trained")
-    return None if retry_failed else remembered_failure(Order(task.decision, run))
+    return remembered_failure(Order(task.decision, run)) if run.skip_failed else None

@@ -62,7 +62,14 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
         return Result(decision.step.title)
     try:
         with termination_as_interrupt():
-            run = Run(store, request.timeout, request.verbose, fresh, processes=request.processes_per_step)
+            run = Run(
+                store,
+                request.timeout,
+                request.verbose,
+                fresh,
+                processes=request.processes_per_step,
+                protect=request.protect,
+            )
             return carry_out(Order(decision, run), Place(hashes))
     finally:
         hashes.save()

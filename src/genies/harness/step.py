@@ -1,4 +1,4 @@
-"""One attempt at a step: its lock, its process, and what becomes of what it left."""
+"""One attempt at a step: its process, and what becomes of what it left."""
 
 from __future__ import annotations
 
@@ -8,29 +8,30 @@ import re
 import shutil
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 
 from genies.contract import Evaluation, evaluation_items, train_items
 from genies.errors import BAD_INPUT, InputError, describe_os_error
 from genies.file_hashes import FileHashes
-from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
+from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision
 from genies.harness.fingerprint import fingerprint, model_content
-from genies.harness.locks import Cancelled, locked
-from genies.harness.process import Outcome, last_lines, run_process
+from genies.harness.process import Outcome, Supervisor, last_lines
 from genies.harness.results import (
     Origin,
     changed_since_planned,
+    closed_folders,
     finish_training,
     is_finished,
-    lock_files,
     prepare,
     promote,
     replace_folder,
 )
-from genies.harness.store import Store, evaluation_standing, model_standing, read_stored
+from genies.harness.store import Store
 
 TOGETHER = "genies.methods.training.processes"
 """The module that starts a script in several processes; run by name, for the harness imports nothing that trains."""
@@ -47,6 +48,10 @@ class Run:
     """Show the steps' output as it comes."""
     fresh: bool = False
     """Never take over what another harness finished meanwhile: the user asked for nothing to be reused."""
+    skip_failed: bool = False
+    """Do not try again what failed with the same inputs before."""
+    protect: bool = True
+    """Close to a step, where the system allows it, what it is given and what others have made."""
     threads: int | None = None
     """Processor threads for a step (default: all cores)."""
     processes: int = 1
@@ -60,8 +65,21 @@ class Place:
     hashes: FileHashes
     cancel_fd: int | None = None
     """Becomes readable when the step is to be ended."""
-    gpu: str | None = None
-    """The one GPU the step may see, as CUDA_VISIBLE_DEVICES names it (default: all)."""
+    slots: SimpleQueue[str | None] | None = None
+    """The free slots of this machine, each with the one GPU that its steps see, as CUDA_VISIBLE_DEVICES names it, or
+    None for all of them. A step takes one only while its process runs (default: it need not wait for any)."""
+
+    @contextmanager
+    def slot(self) -> Iterator[str | None]:
+        """Wait for a slot and keep it: everything before and after belongs outside."""
+        if self.slots is None:
+            yield None
+            return
+        gpu = self.slots.get()
+        try:
+            yield gpu
+        finally:
+            self.slots.put(gpu)
 
 
 @dataclass(frozen=True)
@@ -86,34 +104,33 @@ class Result:
     """The evaluations that this step answers with, by their files."""
 
 
-def run_step(decision: Decision, run: Run, place: Place) -> Result:
-    """One attempt at a training or an evaluation step.
+def run_step(decision: Decision, run: Run, place: Place, locks: list[int]) -> Result:
+    """One attempt at a training or an evaluation step, under its locks.
 
     Raises OSError for a full disk alone: every other fault of the files around a step fails that step.
     """
-    title = decision.step.title
     try:
-        with locked(lock_files(decision, run.store), title, place.cancel_fd) as locks:
-            if isinstance(decision, TrainingDecision):
-                return _train(decision, run, place, locks)
-            return _evaluate(decision, run, place, locks)
-    except Cancelled:
-        return Result(title, failure=f"{title}: not started, the run was stopped", cancelled=True)
-    except InputError as error:
+        if isinstance(decision, TrainingDecision):
+            return _train(decision, run, place, locks)
+        return _evaluate(decision, run, place, locks)
+    except (InputError, OSError) as error:
+        return fault_of_files(decision.step.title, error)
+
+
+def fault_of_files(title: str, error: InputError | OSError) -> Result:
+    """The result of a step whose files could not be read or written; raises the error again when the disk is full."""
+    if isinstance(error, InputError):
         return Result(title, failure=f"{title}: {error}", infrastructure=True)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise
-        failure = f"{title}: {describe_os_error(error) or error}"
-        return Result(title, failure=failure, infrastructure=True, bad_input=True)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise error
+    failure = f"{title}: {describe_os_error(error) or error}"
+    return Result(title, failure=failure, infrastructure=True, bad_input=True)
 
 
 def _train(decision: TrainingDecision, run: Run, place: Place, locks: list[int]) -> Result:
     step, store = decision.step, run.store
     if not step.base_model_dir.is_dir():
         return _absent_model(step.title, step.base_model_dir, store)
-    if not run.fresh and model_standing(step.model_dir, decision.parts, place.hashes).state == "current":
-        return Result(step.title)  # another harness trained it while this one waited
     if changed := changed_since_planned(decision, place.hashes):
         return _outdated(step.title, changed)
     staging = store.training_staging(step.intervention, step.model_name, fingerprint(decision.parts))
@@ -126,13 +143,13 @@ def _train(decision: TrainingDecision, run: Run, place: Place, locks: list[int])
     )
     origin, log = _start(decision, "train", items, run, place, locks)
     outcome = origin.outcome
+    if changed := changed_since_planned(decision, place.hashes):
+        return _outdated(step.title, changed, "train.py", outcome, store.shown(log))
     if not outcome.succeeded:
         return _failed(step.title, "train.py", outcome, log, store)
     if not staging.is_dir():
         failure = f"train.py left no folder {store.shown(staging)}; it must leave what eval.py needs in --output_dir"
         return Result(step.title, outcome.seconds, f"{step.title}: {failure}\n  log: {store.shown(log)}", started=True)
-    if changed := changed_since_planned(decision, place.hashes):
-        return _outdated(step.title, changed, "train.py", outcome)
     finish_training(decision, staging, origin, place.hashes)
     return Result(step.title, outcome.seconds, started=True)
 
@@ -143,15 +160,9 @@ def _evaluate(decision: EvaluationDecision, run: Run, place: Place, locks: list[
     if not step.model_dir.is_dir():
         return _absent_model(step.title, step.model_dir, store)
     content = model_content(place.hashes, step.model_dir)
-    done: dict[Path, Evaluation] = {}
     wanted = [each for each in decision.targets if each.run]
-    if not run.fresh:
-        done = _made_meanwhile(wanted, content if step.training else None)
-        wanted = [each for each in wanted if each.target.evaluation_file not in done]
-    if not wanted:
-        return Result(step.title, done=done)
     if changed := changed_since_planned(decision, place.hashes):
-        return replace(_outdated(step.title, changed), done=done)
+        return _outdated(step.title, changed)
     staging = store.evaluation_staging(step.intervention, step.model_name)
     prepare(staging)
     outputs = [staging / each.target.evaluation_file.name for each in wanted]
@@ -164,7 +175,8 @@ def _evaluate(decision: EvaluationDecision, run: Run, place: Place, locks: list[
     origin, log = _start(decision, "evaluate", items, run, place, locks)
     outcome = origin.outcome
     if changed := changed_since_planned(decision, place.hashes):
-        return replace(_outdated(step.title, changed, "eval.py", outcome), done=done)
+        return _outdated(step.title, changed, "eval.py", outcome, store.shown(log))
+    done: dict[Path, Evaluation] = {}
     refused: list[str] = []
     for each, output in zip(wanted, outputs, strict=True):
         try:
@@ -180,18 +192,6 @@ def _evaluate(decision: EvaluationDecision, run: Run, place: Place, locks: list[
     return Result(step.title, outcome.seconds, started=True, done=done)
 
 
-def _made_meanwhile(targets: Sequence[TargetDecision], content: str | None) -> dict[Path, Evaluation]:
-    """Evaluations that another harness finished since this one made its plan."""
-    found: dict[Path, Evaluation] = {}
-    for each in targets:
-        path = each.target.evaluation_file
-        if evaluation_standing(path, each.parts, content).state == "current":
-            evaluation = read_stored(path)
-            if evaluation is not None:
-                found[path] = evaluation
-    return found
-
-
 def _start(
     decision: Decision, kind: str, items: list[str], run: Run, place: Place, locks: list[int]
 ) -> tuple[Origin, Path]:
@@ -201,32 +201,32 @@ def _start(
     together = ["-m", TOGETHER, str(run.processes)] if kind == "train" and run.processes > 1 else []
     argv = [sys.executable, *together, store.shown(step.intervention_dir / script), *items]
     log = store.new_log(step.intervention, step.model_name, kind)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    outcome = run_process(
+    supervisor = Supervisor(
         argv,
         working_dir=store.root,
-        environment=step_environment(run.threads, place.gpu),
+        environment=step_environment(run.threads),
         log_file=log,
         timeout=run.timeout,
-        verbose=run.verbose,
-        cancel_fd=place.cancel_fd,
         held_open=locks,
+        read_only=closed_folders(decision, store) if run.protect else (),
     )
+    with supervisor, place.slot() as gpu:
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        outcome = supervisor.run(verbose=run.verbose, cancel_fd=place.cancel_fd, gpu=gpu)
     return Origin(argv, started, outcome, store.root), log
 
 
-def step_environment(threads: int | None = None, gpu: str | None = None) -> dict[str, str]:
+def step_environment(threads: int | None = None) -> dict[str, str]:
     """The user's environment, with output unbuffered so that logs are whole, and no model hub: steps stay off line.
 
-    threads: processor threads (default: all cores). gpu: the one GPU to be seen (default: all).
+    threads: processor threads (default: all cores).
     """
     defaults = {
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(threads or available_cores()),
     }
-    pinned = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-    return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1", **pinned}
+    return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1"}
 
 
 def available_cores() -> int:
@@ -244,16 +244,20 @@ def _absent_model(title: str, folder: Path, store: Store) -> Result:
     )
 
 
-def _outdated(title: str, changed: Sequence[str], script: str | None = None, outcome: Outcome | None = None) -> Result:
+def _outdated(
+    title: str, changed: Sequence[str], script: str = "", outcome: Outcome | None = None, log: str = ""
+) -> Result:
     names = ", ".join(changed)
-    if script and any(name == "intervention_files" for name in changed):
-        why = f"files of the intervention's folder changed while {script} ran ({names}); write under --output_dir alone"
-    elif script:
-        why = f"changed while {script} ran: {names}; leave what a step reads alone, and run the same command again"
-    else:
+    if outcome is None:
         why = f"changed since the run was planned, or replaced by another run: {names}; run the same command again"
-    seconds = outcome.seconds if outcome else 0.0
-    return Result(title, seconds, f"{title}: {why}", outdated=True, started=outcome is not None)
+        return Result(title, failure=f"{title}: {why}", outdated=True)
+    if any(name.endswith("(gone)") for name in changed):
+        why = f"{script} ran, and what it was given is no longer there: {names}; a step must leave alone what it reads"
+    elif "intervention_files" in changed:
+        why = f"files of the intervention's folder changed while {script} ran ({names}); write under --output_dir alone"
+    else:
+        why = f"changed while {script} ran: {names}; leave what a step reads alone, and run the same command again"
+    return Result(title, outcome.seconds, f"{title}: {why}\n  log: {log}", outdated=True, started=True)
 
 
 _OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory", re.IGNORECASE)

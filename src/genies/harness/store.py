@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -116,26 +117,34 @@ def read_stored(path: Path) -> Evaluation | None:
     return read_evaluation(path)[0] if path.exists() else None
 
 
-def evaluation_standing(path: Path, parts: Parts, content: str | None) -> Standing:
-    """What may be reused of an evaluation file for an evaluation with these parts.
+def evaluation_content(value: dict[str, Any]) -> str:
+    """Hexadecimal sha256 of an evaluation's figures, as its provenance keeps it: of all but the provenance."""
+    figures = {name: each for name, each in value.items() if name != "provenance"}
+    return hashlib.sha256(json.dumps(figures, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def evaluation_standing(path: Path, parts: Parts, content: str | None) -> tuple[Standing, Evaluation | None]:
+    """What may be reused of an evaluation file for an evaluation with these parts, and what stands in it.
 
     `content` is the hash of the tuned model that lies in place now and was made by the training step meant
     (None where there is none): an evaluation of a model it has since replaced is stale.
     """
+    if not path.exists():
+        return Standing("absent"), None
     try:
-        evaluation = read_stored(path)
+        evaluation, value = read_evaluation(path)
     except InputError as error:
-        return Standing("unusable", str(error))
-    if evaluation is None:
-        return Standing("absent")
+        return Standing("unusable", str(error)), None
     provenance = evaluation.provenance
     if provenance is None or "fingerprint" not in provenance:
-        return Standing("foreign", "it carries no provenance: not made by this harness")
+        return Standing("foreign", "it carries no provenance: not made by this harness"), evaluation
+    if provenance.get("content") not in (None, evaluation_content(value)):
+        return Standing("unusable", "its figures were changed after they were measured"), None
     standing = _compare(parts, provenance.get("parts"))
     made_with = provenance.get("model_content")
     if standing.usable and content is not None and made_with != content:
-        return Standing("stale", "the model was trained again since")
-    return standing
+        return Standing("stale", "the model was trained again since"), None
+    return standing, evaluation
 
 
 def _compare(parts: Parts, recorded: object) -> Standing:

@@ -15,13 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genies.errors import InputError
-from genies.lm.forward import Batch, call, run_batches
+from genies.lm.forward import DEFAULT_BATCH_TOKENS, Batch, call, run_batches
 from genies.lm.model import LanguageModel
+from genies.lm.shared_prefix import beginning_once
 from genies.lm.sites import Layer, Site
 
 LayerValues = dict[Layer, Tensor]
 """For each layer activations [sequences, sites of the layer, width], on the CPU, in the number format in which the
 model computes them: width is the head width for heads, the hidden size for blocks, which have one site."""
+
+LEAST_BEGINNING = 32
+"""A beginning that all sequences share is computed once, instead of in every row, when it has so many tokens."""
 
 
 def read_layers(
@@ -55,7 +59,12 @@ def read_layers(
         }
         keep(batch.sequences, values)
 
-    return run_batches(model, sequences, read, batch_tokens, label)
+    # A beginning is computed again in every row; where all fits into one, nothing is gained.
+    fits = sum(map(len, sequences)) <= (batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type])
+    most = 0 if fits else min(map(len, sequences)) - 1
+    with beginning_once(model, sequences, most, LEAST_BEGINNING) as shared:
+        rest = [sequence[shared:] for sequence in sequences] if shared else sequences
+        return shared + run_batches(model, rest, read, batch_tokens, label)
 
 
 def last_token_activations(

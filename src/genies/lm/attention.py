@@ -47,9 +47,10 @@ class Masks:
     def whole(self, window: int | None, device: torch.device) -> Tensor:
         """[tokens, tokens] for the row."""
         window = None if window is None or window >= self.row.longest else window
-        if window not in self._made:
-            self._made[window] = self.row.mask(window).to(device)
-        mask = self._made[window]
+        # One for each device: the blocks of a spread model lie on several.
+        if (window, device) not in self._made:
+            self._made[window, device] = self.row.mask(window).to(device)
+        mask = self._made[window, device]
         assert mask is not None
         return mask
 
@@ -61,7 +62,7 @@ class Masks:
             window = None
         if window is None and (prefix == 0 or length == 1):
             return None
-        key = (place, window)
+        key = (place, window, like.device)
         if key not in self._made:
             rows = torch.arange(prefix, prefix + length)[:, None]
             columns = torch.arange(prefix + length)[None, :]

@@ -46,7 +46,7 @@ def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
         config.num_hidden_layers,
         config.num_attention_heads,
         _text_bytes(config, dtype.itemsize),
-        describe(dtype, device),
+        describe(dtype, device, arguments.quantization),
     )
 
 

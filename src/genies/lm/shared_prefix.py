@@ -31,24 +31,32 @@ def response_log_probabilities(
     model: LanguageModel, sequences: Sequence[TokenSequence], batch_tokens: int | None = None, label: str = "scoring"
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """genies.lm.scoring.response_log_probabilities, the beginning that all sequences share computed once."""
-    length = _prefix_length(sequences) if model.packs else 0
-    if length >= LEAST_SHARED:
+    # The token before the first response token, which predicts it, is never part of the beginning.
+    most = min((each.response[0] - 1 for each in sequences), default=0)
+    with beginning_once(model, [each.ids for each in sequences], most) as length:
         rest = [
             TokenSequence(each.ids[length:], tuple(place - length for place in each.response)) for each in sequences
         ]
-        prefix = Prefix(sequences[0].ids[:length])
-        if prefix.compute(model):
-            with prefix.before(model):
-                return scoring.response_log_probabilities(model, rest, batch_tokens, label)
-    return scoring.response_log_probabilities(model, sequences, batch_tokens, label)
+        return scoring.response_log_probabilities(model, rest if length else sequences, batch_tokens, label)
 
 
-def _prefix_length(sequences: Sequence[TokenSequence]) -> int:
-    """Shared tokens; the token before the first response token, which predicts it, is never one of them."""
-    if len(sequences) < 2:
-        return 0
-    shared = min(shared_length(sequences[0].ids, each.ids) for each in sequences)
-    return min(shared, *(each.response[0] - 1 for each in sequences))
+@contextmanager
+def beginning_once(
+    model: LanguageModel, sequences: Sequence[Sequence[int]], most: int, least: int = LEAST_SHARED
+) -> Iterator[int]:
+    """Within the context the model takes the sequences without the beginning that all of them share.
+
+    Gives its length, at most `most`; 0 where it is shorter than `least`, or needs more memory than there is.
+    """
+    length = 0
+    if model.packs and len(sequences) > 1:
+        length = min(most, *(shared_length(sequences[0], each) for each in sequences))
+    prefix = Prefix(sequences[0][:length]) if length >= least else None
+    if prefix is None or not prefix.compute(model):
+        yield 0
+    else:
+        with prefix.before(model):
+            yield length
 
 
 class Prefix:

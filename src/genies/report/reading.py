@@ -123,8 +123,9 @@ class _Files:
         )
         hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
         reference = [
-            self.tuned(line.capability, base_model, shift.target_reference, seed, shift.target_reference, suffix)
+            self.tuned(line.capability, base_model, shift.target_reference, own, shift.target_reference, suffix)
             for suffix in (TARGET_TUNED, "")
+            for own in dict.fromkeys((seed, None))
         ]
         return hole.with_evaluations(
             self.tuned(line.intervention, base_model, shift.source, seed, shift.target),

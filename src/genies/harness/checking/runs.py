@@ -13,7 +13,7 @@ from typing import Any
 
 from genies.contract import evaluation_items, train_items
 from genies.harness.checking.made_project import Copy, MadeProject, Role, make_project
-from genies.harness.checking.snapshot import Snapshot, differences, top, tree
+from genies.harness.checking.snapshot import Snapshot, at_work, differences, outline, tree
 from genies.harness.process import Outcome, last_lines, run_process
 from genies.harness.step import step_environment
 
@@ -134,7 +134,7 @@ class Runs:
     def _round(self, runs: Sequence[Callable[[int], Ran]], stage: str) -> list[Ran]:
         """Do the runs, two at a time; then see what they changed, and set the made project right again."""
         first = len(list(self.project.logs.iterdir())) + 1
-        before = self._snapshot()
+        before, others = self._snapshot(), at_work(self.root)
         with ThreadPoolExecutor(_AT_ONCE) as threads:
             try:
                 futures = [threads.submit(run, first + place) for place, run in enumerate(runs)]
@@ -144,7 +144,8 @@ class Runs:
                 self._cancel_write = -1
                 threads.shutdown(wait=True, cancel_futures=True)
                 raise
-        changed = differences(before, self._snapshot({ran.output_dir for ran in done}))
+        others |= at_work(self.root)
+        changed = differences(before, self._snapshot({ran.output_dir for ran in done}), without=others)
         if changed:
             self.strays += [f"in {stage}, {line}" for line in changed]
             make_project(self.project.folder, self.base_model_dir)
@@ -153,4 +154,4 @@ class Runs:
     def _snapshot(self, outputs: Collection[Path] = ()) -> Snapshot:
         """All that no script may change, the outputs of earlier runs included."""
         without = {self.project.logs, self.project.scratch, *outputs}
-        return {**top(self.root), **tree(self.intervention_dir), **tree(self.project.folder, without)}
+        return {**outline(self.root), **tree(self.intervention_dir), **tree(self.project.folder, without)}

@@ -18,22 +18,19 @@ class LocalLauncher:
     def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:
         self.slots = len(gpus) if gpus else slots
         self._hashes = hashes
-        self._gpus: SimpleQueue[str | None] = SimpleQueue()
+        self._free: SimpleQueue[str | None] = SimpleQueue()
         for index in range(self.slots):
-            self._gpus.put(gpus[index] if gpus else None)
+            self._free.put(gpus[index] if gpus else None)
         self._cancel_read, self._cancel_write = os.pipe()
-        # Threads: each waits for its step's process, which does the work.
-        self._threads = ThreadPoolExecutor(self.slots, thread_name_prefix="slot")
+        # Threads: each waits for its step's process, which does the work. There are more than slots, so that while a
+        # process runs the next step is made ready and the one before is put away.
+        self._threads = ThreadPoolExecutor(2 * self.slots, thread_name_prefix="step")
 
     def submit(self, order: str) -> Future[str]:
         return self._threads.submit(self._run, order)
 
     def _run(self, order: str) -> str:
-        gpu = self._gpus.get()
-        try:
-            return result_to_json(carry_out(order_from_json(order), Place(self._hashes, self._cancel_read, gpu)))
-        finally:
-            self._gpus.put(gpu)
+        return result_to_json(carry_out(order_from_json(order), Place(self._hashes, self._cancel_read, self._free)))
 
     def close(self, cancel: bool) -> None:
         if cancel and self._cancel_write >= 0:

@@ -98,7 +98,7 @@ class RayLauncher:
                 print(f"trying again, attempt {attempt} of {ATTEMPTS}: {title}: {lost}", file=sys.stderr)
                 # Until then the processes of the lost attempt have ended and left the staging folder alone.
                 self._cancelled.wait(GRACE_SECONDS + 1)
-            answer = self._attempt(order)
+            answer = self._attempt(order, title)
             if answer is None:
                 return result_to_json(Result(title, failure=f"{title}: was ended", cancelled=True))
             if "refused" in answer:
@@ -113,7 +113,7 @@ class RayLauncher:
         write_state(order_from_json(order), "failed")
         return result_to_json(Result(title, failure=failure, infrastructure=True, started=True))
 
-    def _attempt(self, order: str) -> dict[str, str] | None:
+    def _attempt(self, order: str, title: str) -> dict[str, str] | None:
         """The answer of run_on_node; None when the run was cancelled."""
         with self._guard:
             if self._cancelled.is_set():
@@ -121,8 +121,13 @@ class RayLauncher:
             reference = self._task.remote(order, json.dumps(self._nonces))
             self._running.add(reference)
         errors = self._ray.exceptions
+        was_cancelled = False
         try:
             while not self._ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+                if was_cancelled:  # a node whose raylet was killed passes no cancellation on, though its steps go on
+                    print(f"a step does not answer and is left to itself: {title}", file=sys.stderr)
+                    return None
+                was_cancelled = self._cancelled.is_set()
                 if not self._able_nodes():
                     self._ray.cancel(reference)
                     raise InputError(f"{self._too_small()}; run the same command again to go on from here")

@@ -1,54 +1,37 @@
-"""Base weights in 4 bits (NF4, Dettmers et al. 2023), where there is a GPU for them."""
+"""The base model of a training intervention, its weights in 4 bits when asked for."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from genies.errors import InputError
 from genies.lm.arguments import ModelArguments
-from genies.lm.model import LanguageModel, load_model
+from genies.lm.model import LanguageModel, chosen_device, load_model
+from genies.lm.placement import check_quantization
 
 
 def load_base_model(folder: Path, arguments: ModelArguments, in_4bit: bool) -> LanguageModel:
-    """The model in `folder`, with the linear layers of its blocks in 4 bits when asked for.
+    """The model in `folder`, with the linear layers of its blocks in 4 bits when asked for, by `in_4bit`
+    (--load_in_4bit, the name that training interventions have for it) or by --quantization nf4.
 
-    Raises InputError when 4 bits are asked for without a GPU or without bitsandbytes.
+    Raises InputError when 4 bits are asked for without a GPU, without bitsandbytes or with float32, and for a model
+    spread over GPUs: its tuning would need more than placing it.
     """
-    if not in_4bit:
+    if arguments.device_map != "none":
+        raise InputError(
+            f"--device_map {arguments.device_map} is for interventions that leave the weights alone; a model that is "
+            "tuned runs on one GPU: leave it out, and try --load_in_4bit True"
+        )
+    if not in_4bit and arguments.quantization == "none":
         return load_model(folder, arguments)
-    if arguments.device == "cpu" or not torch.cuda.is_available():
-        raise InputError("--load_in_4bit True needs a CUDA GPU, and torch finds none here; leave it out on a CPU")
-    if importlib.util.find_spec("bitsandbytes") is None:
-        raise InputError("--load_in_4bit True needs the package bitsandbytes: pip install bitsandbytes")
+    asked_by = "--load_in_4bit True" if in_4bit else "--quantization nf4"
+    device = chosen_device(arguments.device)
+    check_quantization(device, asked_by)
     if arguments.dtype == "float32":
-        raise InputError("--load_in_4bit True computes in 16 bits; leave out --dtype float32")
+        raise InputError(f"{asked_by} computes in 16 bits; leave out --dtype float32")
     dtype = arguments.dtype
     if dtype == "auto":
         dtype = "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
-    # Weights are read into main memory and quantized on their way to the GPU, which never holds them whole.
-    model = load_model(folder, arguments.model_copy(update={"device": "cpu", "dtype": dtype}))
-    quantize(model.decoder, model.dtype)
-    model.network.is_loaded_in_4bit = True  # by this PEFT chooses adapters for such layers
-    device = torch.device("cuda", torch.cuda.current_device())
-    return replace(model, network=model.network.to(device), device=device)
-
-
-def quantize(decoder: Any, compute_dtype: torch.dtype) -> None:
-    """Replace every linear layer below `decoder` by one with NF4 weights, quantized when they come to a GPU."""
-    bitsandbytes = importlib.import_module("bitsandbytes")
-    for module in list(decoder.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is nn.Linear:
-                layer = bitsandbytes.nn.Linear4bit(
-                    child.in_features, child.out_features, child.bias is not None, compute_dtype, quant_type="nf4"
-                )
-                layer.weight = bitsandbytes.nn.Params4bit(child.weight.data, requires_grad=False, quant_type="nf4")
-                layer.bias = child.bias
-                setattr(module, name, layer)
+    return load_model(folder, arguments.model_copy(update={"quantization": "nf4", "dtype": dtype}))

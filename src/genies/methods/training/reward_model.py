@@ -120,6 +120,11 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
     from genies.lm import model as loading
 
     loading.check_weights(folder)
+    if arguments.device_map != "none" or arguments.quantization != "none":
+        raise InputError(
+            f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
+            "--quantization"
+        )
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from genies.errors import InputError
 from genies.methods.base_model import write_base_model
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
@@ -41,6 +42,8 @@ def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str)
 
 def tune_all_weights(arguments: TrainingArguments) -> None:
     """Tune a reward model with all weights: held in float32, multiplied in the dtype asked for."""
+    if arguments.quantization != "none":
+        raise InputError(f"--quantization {arguments.quantization} freezes the weights, and here all of them are tuned")
     accelerator = make_accelerator(arguments)
     whole = arguments.model_copy(update={"dtype": "float32"})
     model = add_head(load_base_model(arguments.model_dir, whole, False), arguments.seed)

@@ -1,0 +1,116 @@
+"""Speed of reading last-token activations against one plain forward pass per response with output_hidden_states=True.
+
+python benchmarks/activations.py --distributions_dir distributions [--json FILE]
+
+Two plain ways take part: the language model as it comes, which computes logits too, and its decoder alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+from measuring import (
+    BenchmarkArguments,
+    Findings,
+    Target,
+    alternate,
+    chosen_pairs,
+    counted_tokens,
+    load,
+    matmul_pass,
+    model_operations,
+    report,
+    seen_pairs,
+    tree_tokens,
+    unique_sequences,
+)
+from pydantic import Field
+
+from genies.command_line import run
+
+if TYPE_CHECKING:
+    from genies.lm.model import LanguageModel
+
+
+class ActivationArguments(BenchmarkArguments):
+    """Read the hidden states of all blocks, and of all attention heads, at the last token of responses."""
+
+    distributions: list[str] = Field(default=["alpaca_mmlu", "us_history_fiction"])
+    """Names of the distributions whose test examples are read."""
+    examples: Annotated[int, Field(ge=1)] = 24
+    """Test examples of each."""
+
+
+def plain_hidden_states(network: Any, sequences: list[tuple[int, ...]]) -> np.ndarray[Any, Any]:
+    """Hidden states [sequences, blocks - 1, width] at the last token, after each block but the last, which
+    transformers gives normed: one forward pass a sequence."""
+    import torch
+
+    found = []
+    with torch.inference_mode():
+        for ids in sequences:
+            states = network(torch.tensor([ids]), output_hidden_states=True, use_cache=False).hidden_states
+            found.append(torch.stack([state[0, -1] for state in states[1:-1]]).numpy())
+    return np.stack(found)
+
+
+def measure(arguments: ActivationArguments, findings: Findings, model: LanguageModel, plain: Any, name: str) -> None:
+    """All figures of one distribution."""
+    from genies.lm.activations import last_token_activations
+    from genies.lm.sites import all_sites
+
+    folder, chosen = chosen_pairs(arguments, name, arguments.examples)
+    sequences = [sequence.ids for sequence in unique_sequences(model, chosen, folder)]
+    depth, width = model.decoder.config.num_hidden_layers, model.decoder.config.num_attention_heads
+    blocks, heads = all_sites(depth, width, "blocks"), all_sites(depth, width, "heads")
+    multiply, operations = matmul_pass(model, 1024)
+    with counted_tokens(model) as counts:
+        last_token_activations(model, sequences, blocks)
+    seconds, results = alternate(
+        {
+            "matmul": multiply,
+            "blocks": lambda: last_token_activations(model, sequences, blocks),
+            "heads": lambda: last_token_activations(model, sequences, heads),
+            "language model": lambda: plain_hidden_states(plain, sequences),
+            "decoder": lambda: plain_hidden_states(plain.base_model, sequences),
+        },
+        arguments.repeats,
+    )
+    tokens, unpacked = sum(counts), sum(map(len, sequences))
+    findings.add(name, "sequences", len(sequences))
+    findings.add(name, "tokens of the sequences", unpacked)
+    findings.add(name, "tokens of their prefix trees", tree_tokens(sequences))
+    findings.add(name, "tokens through the model", tokens)
+    findings.add(name, "genies, hidden states", seconds["blocks"], "s")
+    findings.add(name, "genies, heads", seconds["heads"], "s")
+    findings.add(name, "plain, language model", seconds["language model"], "s")
+    findings.add(name, "plain, decoder alone", seconds["decoder"], "s")
+    findings.add(name, "times as fast", seconds["language model"] / seconds["blocks"], "", Target(at_least=3.0))
+    findings.add(name, "times as fast, heads", seconds["language model"] / seconds["heads"], "", Target(at_least=3.0))
+    findings.add(name, "times as fast as the decoder alone", seconds["decoder"] / seconds["blocks"])
+    expected = results["language model"]
+    difference = np.abs(results["blocks"][:, :-1] - expected).max() / np.abs(expected).max()
+    findings.add(name, "largest difference over the largest value", float(difference), "", Target(at_most=1e-4))
+    rate = operations / seconds["matmul"]
+    reached = model_operations(model, tokens, seen_pairs(sequences), 0) / seconds["blocks"]
+    findings.add(name, "matmul rate of the machine", rate / 1e9, "GFLOPS")
+    findings.add(name, "model operations over the matmul rate", reached / rate)
+
+
+def benchmark(arguments: ActivationArguments) -> int:
+    """All distributions, with one model of ours and one of transformers'."""
+    model, threads = load(arguments)
+
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    plain = AutoModelForCausalLM.from_pretrained(arguments.base_model_dir, dtype=torch.float32).eval()
+    findings = Findings("Activations", threads)
+    for name in arguments.distributions:
+        measure(arguments, findings, model, plain, name)
+    return report(arguments, findings)
+
+
+if __name__ == "__main__":
+    run(benchmark)

@@ -1,0 +1,49 @@
+"""Peak memory of interventions at their defaults, each step in a process of its own.
+
+python benchmarks/memory.py --distributions_dir distributions [--json FILE]
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from measuring import BenchmarkArguments, Findings, Target, report
+from pydantic import Field
+from steps import evaluation_step, thread_count, train_step
+
+from genies.command_line import run
+
+
+class MemoryArguments(BenchmarkArguments):
+    """Train and evaluate interventions on one distribution."""
+
+    interventions: list[str] = Field(default=["zero_shot", "few_shot", "mms"])
+    """Their names."""
+    distribution: str = "us_history_fiction"
+    """Source and target."""
+    examples: Annotated[int, Field(ge=2)] | None = None
+    """Training and test examples (default: all)."""
+    limit_gigabytes: float = 3.0
+    """What a step may take, in 10^9 bytes."""
+
+
+def benchmark(arguments: MemoryArguments) -> int:
+    """The peak of each step."""
+    findings = Findings("Peak memory", thread_count(arguments))
+    limit = Target(at_most=arguments.limit_gigabytes)
+    with tempfile.TemporaryDirectory() as name:
+        folder, source, examples = Path(name), arguments.distribution, arguments.examples
+        for intervention in arguments.interventions:
+            cache = folder / f"cache-{intervention}"
+            step = train_step(arguments, intervention, source, folder, cache, examples)
+            findings.add(f"{intervention}, train", "peak memory", step.peak_gigabytes, "GB", limit)
+            step = evaluation_step(arguments, intervention, source, [source], folder, cache, examples)
+            findings.add(f"{intervention}, eval", "peak memory", step.peak_gigabytes, "GB", limit)
+            findings.add(f"{intervention}, eval", "seconds", step.seconds, "s")
+    return report(arguments, findings)
+
+
+if __name__ == "__main__":
+    run(benchmark)

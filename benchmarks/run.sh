@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# All benchmarks, one after the other, on a machine that does nothing else meanwhile: about an hour on two cores.
+#   bash benchmarks/run.sh [FOLDER]      the figures also go to FOLDER/<benchmark>.json
+# BASE_MODEL_DIR and DISTRIBUTIONS_DIR name another model and another folder of the official distributions.
+set -euo pipefail
+here=$PWD
+cd "$(dirname "$0")/.."
+source examples/environment.sh
+
+folder=${1:-}
+case "$folder" in
+  "" | /*) ;;
+  *) folder=$here/$folder ;;
+esac
+model=${BASE_MODEL_DIR:-models/SmolLM2-135M-Instruct}
+distributions=${DISTRIBUTIONS_DIR:-distributions}
+if [ ! -f "$distributions/alpaca_mmlu/test.json" ]; then
+  echo "error: the official distributions are not in $distributions: python download_data.py fetches them" >&2
+  exit 2
+fi
+ensure_environment bench
+if [ -n "$folder" ]; then mkdir -p "$folder"; fi
+
+run() {
+  local name=$1
+  shift
+  echo
+  if [ -n "$folder" ] && [ "$name" != training ]; then
+    .venv/bin/python "benchmarks/$name.py" "$@" --json "$folder/$name.json"
+  elif [ -n "$folder" ]; then
+    .venv/bin/python "benchmarks/$name.py" "$@" | tee "$folder/$name.jsonl"
+  else
+    .venv/bin/python "benchmarks/$name.py" "$@"
+  fi
+}
+
+for name in scoring activations shared_work growth memory; do
+  run "$name" --base_model_dir "$model" --distributions_dir "$distributions"
+done
+run training --model_dir "$model" \
+  --sources "[\"$distributions/alpaca_low_quality\", \"$distributions/us_history_textbook\"]"
+run harness

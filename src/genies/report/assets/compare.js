@@ -1,0 +1,293 @@
+// Two interventions side by side. The address says which: a and b are their names, s a shift as source>target.
+"use strict";
+(function () {
+  const { make, show, showName, standing } = genies;
+  const at = (id) => document.getElementById(id);
+  const data = genies.embedded("comparisons");
+  const SVG = "http://www.w3.org/2000/svg";
+  const FLIPS_SHOWN = 12;
+
+  /** The numbers of first minus second: stored once for every two, the one that stands first minus the other. */
+  function versus(model, first, second) {
+    const count = model.names.length;
+    const forward = first < second;
+    const [low, high] = forward ? [first, second] : [second, first];
+    const pair = model.pairs[(low * (2 * count - low - 1)) / 2 + high - low - 1];
+    const turned = (row) =>
+      forward || !row
+        ? row
+        : row.length === 1
+          ? [-row[0]]
+          : [-row[0], row[2] === null ? null : -row[2], row[1] === null ? null : -row[1], row[3], row[4], row[6], row[5], row[7]];
+    return {
+      rows: pair.rows.map(turned),
+      mean: pair.mean === null ? null : forward ? pair.mean : -pair.mean,
+      interval: pair.interval && (forward ? pair.interval : [-pair.interval[1], -pair.interval[0]]),
+      p: pair.p,
+    };
+  }
+
+  function read() {
+    const given = new URLSearchParams(location.hash.slice(1));
+    const model = data.models.find((each) => each.name === given.get("m")) ?? data.models[0];
+    let first = model.names.indexOf(given.get("a"));
+    let second = model.names.indexOf(given.get("b"));
+    if (first < 0) first = second === 0 ? 1 : 0;
+    if (second < 0 || second === first) second = first === 0 ? 1 : 0;
+    const shift = data.shifts.findIndex((each) => each.source + ">" + each.target === given.get("s"));
+    return { model, first, second, shift };
+  }
+
+  function address({ model, first, second, shift }) {
+    const values = data.models.length > 1 ? { m: model.name } : {};
+    Object.assign(values, { a: model.names[first], b: model.names[second] });
+    if (shift >= 0) values.s = data.shifts[shift].source + ">" + data.shifts[shift].target;
+    return "#" + new URLSearchParams(values).toString();
+  }
+
+  const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
+  const likelihood = (p) => (p < 0.001 ? "< 0.001" : p.toFixed(3));
+
+  function draw(kind, attributes) {
+    const element = document.createElementNS(SVG, kind);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    return element;
+  }
+
+  function scale(result) {
+    const ends = result.rows.filter(Boolean).flatMap((row) => row.slice(0, 3)).concat(result.interval ?? []);
+    const widest = Math.max(0.05, ...ends.map((value) => Math.abs(value ?? 0)));
+    const reach = Math.ceil(widest * 10 - 1e-9) / 10;
+    return { reach, place: (value) => 50 + (48 * value) / reach + "%" };
+  }
+
+  function track({ reach, place }, row) {
+    const told = row.length > 1 && (row[1] > 0 || row[2] < 0);
+    const svg = draw("svg", { class: "track " + (told ? (row[0] > 0 ? "up" : "down") : "level"), "aria-hidden": "true" });
+    for (const value of [-reach, -reach / 2, reach / 2, reach]) {
+      svg.append(draw("line", { class: "grid", x1: place(value), x2: place(value), y1: 0, y2: "100%" }));
+    }
+    svg.append(draw("line", { class: "zero", x1: "50%", x2: "50%", y1: 0, y2: "100%" }));
+    if (row.length > 1 && row[1] !== null) {
+      svg.append(draw("line", { class: "interval", x1: place(row[1]), x2: place(row[2]), y1: "50%", y2: "50%" }));
+    }
+    svg.append(draw("circle", { class: "dot", cx: place(row[0]), cy: "50%", r: 4.5 }));
+    return svg;
+  }
+
+  function axis({ reach, place }) {
+    const svg = draw("svg", { class: "track axis", "aria-hidden": "true" });
+    for (const value of [-reach, -reach / 2, 0, reach / 2, reach]) {
+      const text = draw("text", { x: place(value), y: 14 });
+      text.textContent = value === 0 ? "0" : signed(value).replace(/0+$/, "");
+      svg.append(text);
+    }
+    return svg;
+  }
+
+  function cell(text, kind = "number") {
+    return make("td", kind, text);
+  }
+
+  function rowOf(state, index, row, measure) {
+    const shift = data.shifts[index];
+    const line = make("tr");
+    const link = make("a");
+    showName(link, shift.source).append(" → ");
+    showName(link, shift.target);
+    link.href = address({ ...state, shift: index });
+    const head = make("th", "", link);
+    head.scope = "row";
+    line.append(head);
+    if (!row) {
+      const hole = cell("not both evaluated", "hole");
+      hole.colSpan = 6;
+      line.append(hole);
+      return line;
+    }
+    const plot = make("td", "plot-cell", track(measure, row));
+    const difference = cell(signed(row[0]));
+    if (row.length > 1 && row[1] !== null) difference.append(make("span", "range", `${signed(row[1])} – ${signed(row[2])}`));
+    line.append(plot, difference);
+    const rest = row.length > 1 ? [likelihood(row[4]), row[5], row[6], row[7]] : ["", "", "", ""];
+    line.append(...rest.map((value, column) => cell(String(value), column === 0 && row[4] < 0.05 ? "number top" : "number")));
+    if (index === state.shift) line.setAttribute("aria-current", "true");
+    return line;
+  }
+
+  function meanRow(result, measure) {
+    const line = make("tr", "mean");
+    const shared = result.rows.filter(Boolean).length;
+    const head = make("th", "", `mean of ${shared} shifts`);
+    head.scope = "row";
+    const difference = cell(signed(result.mean));
+    const interval = result.interval;
+    if (interval) difference.append(make("span", "range", `${signed(interval[0])} – ${signed(interval[1])}`));
+    line.append(head, make("td", "plot-cell", track(measure, [result.mean, ...(interval ?? [null, null])])), difference);
+    line.append(cell(result.p === null ? "" : likelihood(result.p)), cell(""), cell(""), cell(""));
+    return line;
+  }
+
+  function verdict(state, result) {
+    const [first, second] = [state.model.names[state.first], state.model.names[state.second]];
+    const line = at("verdict");
+    line.replaceChildren();
+    if (result.mean === null) {
+      line.append("The two have no shift in common.");
+      return;
+    }
+    const better = result.rows.filter((row) => row?.length > 1 && row[4] < 0.05 && row[0] > 0).length;
+    const worse = result.rows.filter((row) => row?.length > 1 && row[4] < 0.05 && row[0] < 0).length;
+    const bold = (text) => show(make("b"), text);
+    line.append("On average ", bold(first), result.mean < 0 ? " gets fewer pairs right than " : " gets more pairs right than ", bold(second), ": ");
+    line.append(bold(signed(result.mean)));
+    if (result.interval) {
+      const [low, high] = result.interval;
+      line.append(` (95 % interval ${signed(low)} to ${signed(high)}`, low <= 0 && high >= 0 ? ", which holds zero" : "", ")");
+    }
+    line.append(`. It is clearly better on ${better} shift${better === 1 ? "" : "s"}, clearly worse on ${worse}, after correction for being several.`);
+  }
+
+  let turn = 0;
+
+  async function flips(state) {
+    const mine = ++turn;
+    at("flips").ariaBusy = "true";
+    await drawFlips(state, mine);
+    if (mine === turn) at("flips").ariaBusy = "false";
+  }
+
+  async function drawFlips(state, mine) {
+    at("flips").replaceChildren();
+    const shift = data.shifts[state.shift];
+    at("flips-title").hidden = at("flips-note").hidden = !shift;
+    if (!shift) return;
+    at("flips-title").replaceChildren("Flipped samples: ", show(make("span"), shift.source + " → " + shift.target));
+    const note = at("flips-note");
+    const page = make("a", "", "page of this shift");
+    page.href = shift.page;
+    note.replaceChildren("Examples that one gets right and the other wrong; see also the ", page, ".");
+    const keys = state.model.keys[state.shift];
+    const [a, b] = [keys[state.first], keys[state.second]];
+    if (!shift.file || !a || !b) {
+      note.replaceChildren("The samples of this shift’s target are not in this report.");
+      return;
+    }
+    try {
+      const scores = await genies.load("scores/" + shift.file);
+      const find = (key) => scores.evaluations.find((each) => each.key === key);
+      const [one, other] = [find(a), find(b)];
+      if (!one || !other) {
+        note.replaceChildren("The evaluations of this shift do not fit the samples as they are now.");
+        return;
+      }
+      const indices = [...one.p.keys()];
+      const only = (mine_, theirs) =>
+        indices.filter((i) => standing(mine_.p[i] || null) === "right" && standing(theirs.p[i] || null) === "wrong");
+      const lists = [
+        [state.model.names[state.first], only(one, other), "gained"],
+        [state.model.names[state.second], only(other, one), "lost"],
+      ];
+      const boxes = await Promise.all(lists.map((each) => flipList(shift, a, b, ...each)));
+      if (mine === turn) at("flips").replaceChildren(...boxes);
+    } catch (error) {
+      note.textContent = error.message;
+    }
+  }
+
+  /** How many characters all prompts begin with alike, up to a space: an instruction that tells none from another. */
+  function sharedBeginning(texts) {
+    const [first, ...others] = texts;
+    let length = others.length === 0 ? 0 : first.length;
+    for (const text of others) {
+      let same = 0;
+      while (same < length && text[same] === first[same]) same++;
+      length = same;
+    }
+    return length === first.length ? 0 : first.lastIndexOf(" ", length) + 1;
+  }
+
+  async function flipList(shift, a, b, winner, indices, filter) {
+    const box = make("div", "", make("h3", "", "Only ", show(make("b"), winner), ` is right: ${indices.length}`));
+    const view = (more) => "samples.html#" + new URLSearchParams({ d: shift.target, s: "test", a, b, f: filter, ...more });
+    if (indices.length === 0) {
+      box.append(make("p", "quiet", "None."));
+      return box;
+    }
+    const list = make("ol", "flips");
+    const shardOf = (index) => shift.shards.findLastIndex((first) => first <= index);
+    const shown = indices.slice(0, FLIPS_SHOWN);
+    const shards = await Promise.all(
+      [...new Set(shown.map(shardOf))].map((shard) => genies.load(`samples/${shift.file}/test-${shard}`)),
+    );
+    const beginning = (text) => (typeof text === "string" ? text : text[0]);
+    const texts = new Map(shards.flat().map((example) => [example[0], beginning(example[1])]));
+    const start = sharedBeginning([...texts.values()]);
+    const end = sharedBeginning([...texts.values()].map((text) => [...text].reverse().join("")));
+    for (const index of shown) {
+      const link = make("a", "number", "#" + index);
+      link.href = view({ i: index });
+      const line = show(make("span", "words"), texts.get(index).slice(start, -end || undefined).trim().slice(0, 200));
+      line.dir = "auto";
+      list.append(make("li", "", link, line));
+    }
+    box.append(list);
+    const all = make("a", "", `all ${indices.length} in the sample browser`);
+    all.href = view({});
+    box.append(make("p", "fine", all));
+    return box;
+  }
+
+  function options(select, names, chosen) {
+    select.replaceChildren(
+      ...names.map((name, index) => {
+        const option = make("option", "", name);
+        option.value = index;
+        option.selected = index === chosen;
+        return option;
+      }),
+    );
+  }
+
+  function view() {
+    const state = read();
+    const { names } = state.model;
+    const result = versus(state.model, state.first, state.second);
+    const measure = scale(result);
+    options(at("model"), data.models.map((each) => each.name), data.models.indexOf(state.model));
+    options(at("first"), names, state.first);
+    options(at("second"), names, state.second);
+    verdict(state, result);
+    at("left-end").replaceChildren("← ", show(make("span"), names[state.second]), " better");
+    at("right-end").replaceChildren(show(make("span"), names[state.first]), " better →");
+    const rows = result.rows.map((row, index) => rowOf(state, index, row, measure));
+    if (result.mean !== null && result.rows.filter(Boolean).length > 1) rows.push(meanRow(result, measure));
+    at("rows").replaceChildren(...rows);
+    at("axis").replaceChildren(axis(measure));
+    flips(state);
+  }
+
+  function choose(changes) {
+    const before = read();
+    const state = { ...before, ...changes };
+    // Choosing the other one on one side exchanges the two.
+    if (state.first === state.second) {
+      if ("first" in changes) state.second = before.first;
+      else state.first = before.second;
+    }
+    location.hash = address(state);
+  }
+
+  at("comparison").hidden = false;
+  at("model").addEventListener("change", (event) =>
+    choose({ model: data.models[Number(event.target.value)], first: 0, second: 1 }),
+  );
+  at("first").addEventListener("change", (event) => choose({ first: Number(event.target.value) }));
+  at("second").addEventListener("change", (event) => choose({ second: Number(event.target.value) }));
+  at("exchange").addEventListener("click", () => choose({ first: read().second, second: read().first }));
+  window.addEventListener("hashchange", () => {
+    view();
+    if (read().shift >= 0) at("flips-title").scrollIntoView({ block: "start" });
+  });
+  view();
+})();

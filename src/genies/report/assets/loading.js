@@ -1,0 +1,93 @@
+// Data files are scripts that call genies.add(key, value): pages opened from disk may load nothing else.
+"use strict";
+const genies = (function () {
+  const values = new Map();
+  const waiting = new Map();
+
+  function add(key, value) {
+    values.set(key, value);
+  }
+
+  /** The value of data/<key>.js, loaded once. */
+  function load(key) {
+    if (!waiting.has(key)) {
+      waiting.set(
+        key,
+        new Promise((resolve, reject) => {
+          const script = document.createElement("script");
+          script.src = "data/" + key + ".js";
+          script.onload = () => {
+            script.remove();
+            if (values.has(key)) resolve(values.get(key));
+            else reject(new Error(script.src + " holds no data; make the report again"));
+          };
+          script.onerror = () => {
+            waiting.delete(key);
+            reject(new Error(script.src + " cannot be loaded; is the report complete?"));
+          };
+          document.head.append(script);
+        }),
+      );
+    }
+    return waiting.get(key);
+  }
+
+  /** The JSON that stands in the page itself. */
+  function embedded(id) {
+    return JSON.parse(document.getElementById(id).textContent);
+  }
+
+  // Control characters, invisible ones and those that change the direction of writing; as in embedding.py.
+  const UNSEEN = "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]";
+
+  function escaped(text) {
+    return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  }
+
+  /** Put text into an element, never as markup: unseen characters are written out, what was searched for is marked. */
+  function show(element, text, wanted) {
+    const pattern = new RegExp("(" + UNSEEN + ")" + (wanted ? "|(" + escaped(wanted) + ")" : ""), "giu");
+    let from = 0;
+    for (const found of text.matchAll(pattern)) {
+      element.append(text.slice(from, found.index));
+      const piece = document.createElement(found[1] ? "span" : "mark");
+      if (found[1]) {
+        piece.className = "unseen-character";
+        piece.textContent = "U+" + found[1].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+        piece.title = "a character that cannot be seen";
+      } else {
+        piece.textContent = found[0];
+      }
+      element.append(piece);
+      from = found.index + found[0].length;
+    }
+    element.append(text.slice(from));
+    return element;
+  }
+
+  /** show() for a name: a line may break after an underscore. */
+  function showName(element, name) {
+    name.split(/(?<=_)/).forEach((part, place) => {
+      if (place > 0) element.append(document.createElement("wbr"));
+      show(element, part);
+    });
+    return element;
+  }
+
+  /** An element with a class and children; strings become text. */
+  function make(tag, kind, ...children) {
+    const element = document.createElement(tag);
+    if (kind) element.className = kind;
+    element.append(...children);
+    return element;
+  }
+
+  /** Of an example with several pairs: wrong when one is wrong, right when all are right, else a tie. */
+  function standing(probabilities) {
+    if (!probabilities) return "none";
+    if (probabilities.some((p) => p < 0.5)) return "wrong";
+    return probabilities.every((p) => p > 0.5) ? "right" : "tie";
+  }
+
+  return { add, load, embedded, show, showName, make, standing };
+})();

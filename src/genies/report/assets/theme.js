@@ -1,0 +1,29 @@
+// Light or dark, before anything is drawn: what the reader chose here, else what the system says (the style sheet).
+"use strict";
+(function () {
+  const root = document.documentElement;
+  let kept = null;
+  try {
+    kept = localStorage.getItem("genies-theme");
+  } catch {
+    // Storage may be closed to pages from disk; the choice then holds for one page.
+  }
+  if (kept === "light" || kept === "dark") root.dataset.theme = kept;
+  root.classList.add("js");
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const button = document.querySelector("[data-theme-toggle]");
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const dark = root.dataset.theme
+        ? root.dataset.theme === "dark"
+        : matchMedia("(prefers-color-scheme: dark)").matches;
+      root.dataset.theme = dark ? "light" : "dark";
+      try {
+        localStorage.setItem("genies-theme", root.dataset.theme);
+      } catch {
+        // As above.
+      }
+    });
+  });
+})();

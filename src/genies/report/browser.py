@@ -1,0 +1,189 @@
+"""The sample browser of a report: which distributions, which evaluations of them, which examples leaked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode
+
+from genies.data.audit import leaked_test_examples
+from genies.data.distribution import Distribution, SplitName
+from genies.errors import InputError
+from genies.files import is_unicode
+from genies.report.embedding import visible
+from genies.report.pages import Site
+from genies.report.samples import Leak, Sampled, Scored, by_example, write_samples
+from genies.report.study import Reading
+
+PAGE = "samples.html"
+
+
+@dataclass(frozen=True)
+class Browser:
+    """What the sample browser holds, for the pages that link into it."""
+
+    sampled: Mapping[str, Sampled]
+    notes: list[str]
+
+    def link(self, distribution: str, **view: str | int | None) -> str | None:
+        """The address of a view of a distribution; None where its samples are not in the report.
+
+        view: the parts of the address that assets/samples.js reads, as f="wrong" or i=17.
+        """
+        return view_address(distribution, **view) if distribution in self.sampled else None
+
+
+def view_address(distribution: str, **view: str | int | None) -> str:
+    """The address of a view of the sample browser."""
+    given = {"d": distribution} | {name: value for name, value in view.items() if value is not None}
+    return f"{PAGE}#{urlencode(given)}"
+
+
+def evaluation_key(reading: Reading) -> str:
+    """What links name an evaluation by: its folder."""
+    return f"{reading.path.parent.parent.name}/{reading.path.parent.name}"
+
+
+def write_browser(
+    site: Site,
+    distributions_dir: Path | None,
+    readings: Sequence[Reading],
+    splits: Sequence[SplitName] = ("test",),
+) -> Browser:
+    """Write samples.html and its data: every distribution in a folder that can be read."""
+    sampled: list[Sampled] = []
+    notes: list[str] = []
+    by_target: dict[str, list[Reading]] = {}
+    for reading in readings:
+        by_target.setdefault(reading.target, []).append(reading)
+    train_prompts = _Prompts()
+    folders = [] if distributions_dir is None else distribution_folders(distributions_dir)
+    for folder in folders:
+        distribution = Distribution(folder)
+        evaluated = by_target.get(distribution.name, [])
+        try:
+            leaks = _leaks(distribution, evaluated, folder.parent, train_prompts)
+            scored, misfits = _scored(distribution, evaluated)
+            sampled.append(write_samples(distribution, splits, scored, leaks, site.folder / "data"))
+        except InputError as error:
+            notes.append(f"left out: {error}")
+            continue
+        notes += misfits
+    missing = sorted(set(by_target) - {each.name for each in sampled})
+    if missing and folders:
+        notes.append(f"evaluated, but not among the distributions given: {', '.join(missing)}")
+    _write_page(site, sampled, notes, splits)
+    return Browser({each.name: each for each in sampled}, notes)
+
+
+def distribution_folders(folder: Path) -> list[Path]:
+    """The distributions in a folder, by name, or the folder itself where it is one."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; expected a folder of distributions")
+    if (folder / "test.json").exists():
+        return [folder]
+    inside = (each for each in folder.iterdir() if not each.name.startswith(".") and is_unicode(each.name))
+    found = sorted(each for each in inside if (each / "test.json").exists())
+    if not found:
+        raise InputError(
+            f"{folder} holds no distribution; expected folders with train.json and test.json "
+            "(python download_data.py fetches the official ones)"
+        )
+    return found
+
+
+class _Prompts:
+    """The examples of train splits, each read once; None for one that is not there or cannot be read."""
+
+    def __init__(self) -> None:
+        self._read: dict[Path, Distribution | None] = {}
+
+    def of(self, folder: Path) -> Distribution | None:
+        if folder not in self._read:
+            try:
+                self._read[folder] = Distribution(folder)
+                _ = self._read[folder].train  # type: ignore[union-attr]
+            except InputError:
+                self._read[folder] = None
+        return self._read[folder]
+
+
+def _leaks(
+    distribution: Distribution, evaluated: Iterable[Reading], distributions_dir: Path, prompts: _Prompts
+) -> list[Leak] | None:
+    """Leaks from the distribution's own train split and from those that models evaluated on it were tuned on."""
+    sources = [distribution.name, *sorted({each.source for each in evaluated if each.source is not None})]
+    leaks = []
+    for source in dict.fromkeys(sources):
+        train = prompts.of(distributions_dir / source)
+        if train is not None:
+            leaks.append(Leak(source, leaked_test_examples(train.train, distribution.test)))
+    return leaks if any(leak.where == distribution.name for leak in leaks) else None
+
+
+def _scored(distribution: Distribution, evaluated: Sequence[Reading]) -> tuple[list[Scored], list[str]]:
+    """Evaluations whose probabilities fit the split as it is now, and a note for each that does not."""
+    scored: list[Scored] = []
+    notes: list[str] = []
+    tuned_first = sorted(evaluated, key=lambda each: (each.source is None, each.source == distribution.name))
+    for reading in tuned_first:
+        evaluation = reading.evaluation
+        if not evaluation.eval_probabilities:
+            continue
+        grouped = by_example(distribution.test, evaluation.eval_probabilities, evaluation.eval_example_indices)
+        if grouped is None:
+            notes.append(
+                f"{reading.path.parent.parent.name}/{reading.path.parent.name}/{reading.path.name} does not fit the "
+                "test split as it is now (other numbers of pairs); its samples show no probabilities"
+            )
+            continue
+        scored.append(
+            Scored(
+                evaluation_key(reading),
+                reading.intervention,
+                reading.base_model,
+                reading.source,
+                reading.seed,
+                grouped,
+                evaluation.eval_accuracy,
+            )
+        )
+    return scored, notes
+
+
+def _write_page(site: Site, sampled: Sequence[Sampled], notes: list[str], splits: Sequence[SplitName]) -> None:
+    listing = [
+        {
+            "name": each.name,
+            "file": each.file,
+            "splits": each.splits,
+            "scores": each.scores,
+            "leaked": each.leaked,
+            "about": each.about,
+        }
+        for each in sampled
+    ]
+    rows = [
+        {
+            "name": each.name,
+            "href": view_address(each.name),
+            "splits": each.splits,
+            "leaked": each.leaked,
+            "evaluations": each.evaluations,
+            "license": each.license,
+        }
+        for each in sampled
+    ]
+    site.page(
+        "samples.html",
+        PAGE,
+        "samples",
+        distributions=rows,
+        listing=listing,
+        split_names=list(splits),
+        notes=[visible(note) for note in notes],
+        has_scores=any(each.evaluations for each in sampled),
+        has_leaks=any(each.leaked is not None for each in sampled),
+        has_license=any(each.license for each in sampled),
+    )

@@ -1,0 +1,164 @@
+"""The grid of a study: one cell for each intervention and shift, its seeds together, or why it is empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genies.data.shifts import Shift
+from genies.errors import InputError
+from genies.files import read_json
+from genies.harness.plan import tuned_model_name
+from genies.harness.store import read_stored
+from genies.metrics.intervals import Interval
+from genies.report.figures import Estimate
+from genies.report.study import Reading, ShiftReading
+from genies.report.summary import ShiftSummary, Summary
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """What is compared: an intervention on a base model."""
+
+    base_model: str
+    intervention: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An intervention on a shift, over all its seeds."""
+
+    summary: ShiftSummary
+    hole: str | None
+    """Why there is no accuracy; None where there is one."""
+
+    @property
+    def entry(self) -> Entry:
+        return Entry(self.summary.base_model, self.summary.intervention)
+
+    @property
+    def shift(self) -> Shift:
+        return self.summary.shift
+
+    @property
+    def seeds(self) -> Sequence[ShiftReading]:
+        return self.summary.readings
+
+    @property
+    def accuracy(self) -> float | None:
+        return self.value("generalization_accuracy")
+
+    @property
+    def interval(self) -> Interval | None:
+        return self.summary.estimate("generalization_accuracy").interval
+
+    @property
+    def baseline(self) -> float | None:
+        return self.value("baseline_accuracy")
+
+    @property
+    def difference(self) -> float | None:
+        """Accuracy above the baseline's."""
+        return None if self.accuracy is None or self.baseline is None else self.accuracy - self.baseline
+
+    @property
+    def evaluated(self) -> list[Reading]:
+        """The evaluations behind the accuracy, a seed each."""
+        return [each.generalization for each in self.seeds if each.generalization is not None]
+
+    @property
+    def verified(self) -> bool:
+        return all(reading.verified for reading in self.evaluated)
+
+    @property
+    def standing(self) -> str:
+        """The class of its dot."""
+        return standing(self.summary.estimate("generalization_accuracy"), self.baseline)
+
+    def value(self, metric: str) -> float | None:
+        return self.summary.estimate(metric).value
+
+
+def standing(estimate: Estimate, baseline: float | None) -> str:
+    """The class of a dot: up for above the baseline, down for below it, level for not told apart from it."""
+    if estimate.value is None or baseline is None:
+        return ""
+    if estimate.interval is not None and estimate.interval.low <= baseline <= estimate.interval.high:
+        return "level"
+    return "up" if estimate.value > baseline else "down"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All cells of a study."""
+
+    entries: list[Entry]
+    """By base model, the highest mean accuracy first."""
+    shifts: list[Shift]
+    cells: Mapping[tuple[Entry, Shift], Cell]
+
+    def of_shift(self, shift: Shift) -> list[Cell]:
+        """A cell for each entry that the study has on this shift, in the order of the entries."""
+        found = (self.cells.get((entry, shift)) for entry in self.entries)
+        return [cell for cell in found if cell is not None]
+
+    @property
+    def models(self) -> list[str]:
+        """The base models, in order."""
+        return list(dict.fromkeys(entry.base_model for entry in self.entries))
+
+    def name(self, entry: Entry) -> str:
+        """What an entry is called on the pages: the base model is named only where there are several."""
+        return f"{entry.intervention}, {entry.base_model}" if len(self.models) > 1 else entry.intervention
+
+
+def make_grid(summary: Summary, results_dir: Path) -> Grid:
+    """The grid of a study; `results_dir` holds what the harness remembers of failed steps."""
+    found = [Cell(each, _hole(each, results_dir)) for each in summary.shifts]
+    cells = {(cell.entry, cell.shift): cell for cell in found}
+    entries = list(dict.fromkeys(cell.entry for cell in found))
+    models = list(dict.fromkeys(entry.base_model for entry in entries))
+
+    def rank(entry: Entry) -> tuple[int, float]:
+        mean = _mean(cell.accuracy for cell in found if cell.entry == entry)
+        return models.index(entry.base_model), -mean
+
+    return Grid(sorted(entries, key=rank), list(dict.fromkeys(cell.shift for cell in found)), cells)
+
+
+def _mean(values: Iterable[float | None]) -> float:
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if there else 0.0
+
+
+def _hole(summary: ShiftSummary, results_dir: Path) -> str | None:
+    """Why there is no accuracy, in the words of the step that failed where the harness remembers them."""
+    if summary.estimate("generalization_accuracy").value is not None:
+        return None
+    lacking = [each for each in summary.readings if each.generalization is None]
+    for each in lacking:
+        model = tuned_model_name(each.base_model, each.shift.source, each.seed)
+        try:
+            read_stored(results_dir / "evaluations" / each.intervention / model / f"{each.shift.target}.json")
+        except InputError as error:
+            return str(error)
+        folder = results_dir / ".state" / each.intervention / model
+        for path in sorted(folder.glob("*.json")):
+            failure = _remembered(path)
+            if failure is not None:
+                return failure if len(failure) <= 400 else failure[:397] + "..."
+    seeds = [str(each.seed) for each in lacking if each.seed is not None]
+    which = f" with seed {', '.join(seeds)}" if seeds else ""
+    shift = summary.shift
+    return f"no evaluation: {summary.intervention} tuned on {shift.source}{which}, tested on {shift.target}"
+
+
+def _remembered(path: Path) -> str | None:
+    try:
+        value: Any = read_json(path, "state")
+    except (InputError, OSError):
+        return None
+    failure = value.get("failure") if isinstance(value, dict) and value.get("state") == "failed" else None
+    return failure if isinstance(failure, str) else None

@@ -1,0 +1,91 @@
+"""The heat map of shifts and interventions: a table whose colours say how far above or below the baseline a cell is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genies.data.shifts import Shift
+from genies.report.cells import Cell, Entry, Grid
+from genies.report.origins import short_facts
+from genies.report.pages import signed, three
+from genies.report.shift_page import shift_page_name
+
+STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
+"""Distances from the baseline at which the colour deepens."""
+
+
+def heat_class(difference: float | None) -> str:
+    """u1 to u5 above the baseline, d1 to d5 below it, h0 within 0.02 of it; plain where there is no baseline."""
+    if difference is None:
+        return "plain"
+    depth = sum(abs(difference) >= step for step in STEPS)
+    return "h0" if depth == 0 else f"{'u' if difference > 0 else 'd'}{depth}"
+
+
+def heat_map(grid: Grid) -> dict[str, Any]:
+    """Rows of cells in groups by label and category, and the lines of the box that each cell opens."""
+    details: list[list[str]] = []
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for shift in grid.shifts:
+        groups.setdefault(category_title(shift), []).append(
+            {
+                "shift": shift,
+                "href": shift_page_name(shift),
+                "cells": [_cell(grid, entry, shift, details) for entry in grid.entries],
+            }
+        )
+    return {
+        "entries": [
+            {"name": entry.intervention, "model": entry.base_model if len(grid.models) > 1 else ""}
+            for entry in grid.entries
+        ],
+        "groups": [{"title": title, "rows": rows} for title, rows in groups.items()],
+        "details": details,
+        "holes": sum(cell.hole is not None for cell in grid.cells.values()),
+    }
+
+
+def category_title(shift: Shift) -> str:
+    """The heading of a shift's group; empty where the shift file does not say."""
+    return ", ".join(part.replace("_", " ") for part in (shift.label, shift.category) if part)
+
+
+def _cell(grid: Grid, entry: Entry, shift: Shift, details: list[list[str]]) -> dict[str, Any]:
+    cell = grid.cells.get((entry, shift))
+    details.append(_detail(grid, entry, shift, cell))
+    missing = cell is None or cell.accuracy is None
+    return {
+        "kind": "hole" if missing else heat_class(cell.difference if cell else None),
+        "text": "" if cell is None or cell.accuracy is None else f"{cell.accuracy:.2f}",
+        "reason": details[-1][2] if missing else "",
+        "verified": cell is None or cell.verified,
+        "detail": len(details) - 1,
+    }
+
+
+def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[str]:
+    title = f"{grid.name(entry)}: {shift.source} → {shift.target}"
+    if cell is None:
+        return [title, "not asked for", "No table of this study names this intervention with this shift."]
+    if cell.accuracy is None:
+        return [title, "no figure", cell.hole or ""]
+    lines = []
+    if cell.interval is not None:
+        lines.append(f"95 % interval {three(cell.interval.low)} to {three(cell.interval.high)}, {cell.interval.method}")
+    else:
+        lines.append(f"no interval: {cell.summary.estimate('generalization_accuracy').missing}")
+    if cell.baseline is not None:
+        lines.append(f"{signed(cell.difference)} against the baseline, {three(cell.baseline)}")
+    elicitation = cell.summary.estimate("differential_elicitation")
+    if elicitation.value is not None:
+        lines.append(f"differential elicitation {signed(elicitation.value)}")
+    counts = [
+        f"{count:,} {what}"
+        for count, what in ((cell.summary.examples, "examples"), (cell.summary.pairs, "pairs"))
+        if count is not None
+    ]
+    seeds = len(cell.evaluated)
+    counts.append("1 seed" if seeds == 1 else f"{seeds} seeds")
+    lines.append(", ".join(counts))
+    lines += list(dict.fromkeys(short_facts(reading) for reading in cell.evaluated))[:3]
+    return [title, three(cell.accuracy), *lines]

@@ -1,0 +1,107 @@
+"""Pages from templates: everything that comes from data is escaped, and what would not be seen is written out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+import genies
+from genies.report.embedding import script_json, visible
+from genies.report.origins import Fact
+
+_HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Navigation:
+    """A page that every page links to."""
+
+    id: str
+    title: str
+    href: str
+
+
+@dataclass(frozen=True)
+class Site:
+    """The folder that is filled, and what all its pages have in common."""
+
+    folder: Path
+    navigation: list[Navigation]
+    origins: list[Fact]
+    """How the evaluations behind the pages came to be, for the footer; empty without results."""
+
+    def page(self, template: str, path: str, here: str, **values: Any) -> None:
+        """Write one page; `path` is relative to the folder of the report, and has no folder in it."""
+        text = (
+            _environment()
+            .get_template(template)
+            .render(
+                root="",
+                here=here,
+                home=self.navigation[0].href,
+                navigation=self.navigation,
+                origins=self.origins,
+                version=genies.__version__,
+                **values,
+            )
+        )
+        (self.folder / path).write_text(text + "\n", encoding="utf-8", newline="\n")
+
+    def assets(self) -> None:
+        """The style sheet and the scripts."""
+        shutil.copytree(_HERE / "assets", self.folder / "assets", copy_function=shutil.copyfile)
+
+
+def breakable(name: str) -> Markup:
+    """A name in which a line may break after an underscore."""
+    return Markup("_<wbr>").join(escape(part) for part in visible(name).split("_"))
+
+
+def data_block(identity: str, value: Any) -> Markup:
+    """Data for the scripts of a page, inside the page."""
+    return Markup(f'<script type="application/json" id="{escape(identity)}">{script_json(value)}</script>')
+
+
+def three(value: float | None) -> str:
+    """Three decimals with a true minus; empty for a hole."""
+    return "" if value is None else f"{value:.3f}".replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """Three decimals with a sign."""
+    return "" if value is None else f"{value:+.3f}".replace("-", "−")
+
+
+def short_signed(value: float) -> str:
+    """Two decimals with a sign, for cells of a matrix; nothing is a negative zero."""
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def _seen(value: Any) -> Any:
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_seen,
+    )
+    environment.filters |= {
+        "breakable": breakable,
+        "data_block": data_block,
+        "three": three,
+        "signed": signed,
+        "short_signed": short_signed,
+    }
+    return environment

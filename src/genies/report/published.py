@@ -1,0 +1,42 @@
+"""Means that the 2023 release published, to be shown beside a study of the same 15 shifts and called what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from genies.data.shifts import Shift
+
+_FILE = Path(__file__).resolve().with_name("published_means.json")
+
+DRAWN = "llama-30b"
+"""The published model whose means are drawn: the only one with all nine interventions."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published means."""
+
+    source: str
+    columns: list[str]
+    """model, intervention, and metrics by the names of the CSV table."""
+    rows: list[list[str | float]]
+
+    def value(self, intervention: str, metric: str) -> float | None:
+        """The mean of an intervention on the model whose means are drawn; None where it was not published."""
+        position = self.columns.index(metric)
+        for row in self.rows:
+            if row[:2] == [DRAWN, intervention]:
+                return float(row[position])
+        return None
+
+
+def published_for(shifts: Iterable[Shift]) -> Published | None:
+    """The published means, where these are exactly the shifts they are over; None for any others."""
+    table = json.loads(_FILE.read_text(encoding="utf-8"))
+    meant = {tuple(each) for each in table["shifts"]}
+    if {(shift.source, shift.target, shift.target_reference) for shift in shifts} != meant:
+        return None
+    return Published(table["source"], table["columns"], table["rows"])

@@ -1,0 +1,209 @@
+"""The samples of distributions as script files that a page loads piece by piece.
+
+samples/<distribution>/<split>-<n>.js    up to 50 examples: [[index, prompt, best, [worse, ...]], ...]
+samples/<distribution>/long-<n>.js       the rest of a text too long to be shown at once
+scores/<distribution>.js                 what each evaluation gave each pair of the test split, and leaked examples
+
+A text is a string; one longer than SHOWN characters is [its beginning, its length, number of the long file].
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genies.data.distribution import Distribution, Example, SplitName
+from genies.report.embedding import data_script, file_name
+
+EXAMPLES_A_SHARD = 50
+"""As many as the browser shows on one page."""
+
+CHARACTERS_A_SHARD = 150_000
+"""A shard is closed when its texts reach this, so that a page of long examples loads in pieces too."""
+
+SHOWN = 12_000
+"""Characters of a text that are shown at once."""
+
+Text = str | list[Any]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Test examples whose prompt a model has seen in training."""
+
+    where: str
+    """The distribution whose train split holds the prompts."""
+    examples: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """One evaluation as the sample browser shows it."""
+
+    key: str
+    """<intervention>/<base model>-<source>, the folder of its file: what links name it by."""
+    intervention: str
+    base_model: str
+    source: str | None
+    """The distribution tuned on; None for the untuned model."""
+    seed: int | None
+    probabilities: Mapping[int, Sequence[float]]
+    """For each test index the probability of the best response against each worse one, in file order."""
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """One distribution in the list of the sample browser."""
+
+    name: str
+    file: str
+    splits: list[dict[str, Any]]
+    """name, examples, responses (fewest and most an example) and the index of the first example of each shard."""
+    scores: bool
+    """Whether a scores file is there."""
+    evaluations: int
+    leaked: int | None
+    """Test examples whose prompt is in the distribution's own train split; None where that was not looked for."""
+    license: str | None
+    about: list[tuple[str, str]]
+    """What metadata.json says in words, by key."""
+
+
+def write_samples(
+    distribution: Distribution,
+    splits: Sequence[SplitName],
+    scored: Sequence[Scored],
+    leaks: Sequence[Leak] | None,
+    folder: Path,
+) -> Sampled:
+    """Write the script files of one distribution under `folder` and say what is there.
+
+    `leaks` None says that leaks were not looked for. Raises InputError for a split that cannot be read.
+    """
+    name = file_name(distribution.name)
+    place = folder / "samples" / name
+    place.mkdir(parents=True)
+    rest = _Rest(place, f"samples/{name}")
+    written = [
+        {"name": split, **_write_split(distribution.split(split), place, f"samples/{name}/{split}", rest)}
+        for split in splits
+    ]
+    own = None if leaks is None else sum(len(leak.examples) for leak in leaks if leak.where == distribution.name)
+    holds_scores = bool(scored or any(leak.examples for leak in leaks or []))
+    if holds_scores:
+        scores = _scores(distribution.test, scored, leaks or [])
+        write_script(folder / "scores" / f"{name}.js", f"scores/{name}", scores)
+    license_ = distribution.metadata.get("license")
+    shown_license = license_ if isinstance(license_, str) and len(license_) <= 60 else None
+    about = _about(distribution.metadata)
+    return Sampled(distribution.name, name, written, holds_scores, len(scored), own, shown_license, about)
+
+
+def _about(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The texts in metadata, and the names of what a distribution was made from or overlaps with."""
+    found = []
+    for key, value in metadata.items():
+        items = value if isinstance(value, list) else [value]
+        words = [item.get("name") if isinstance(item, dict) else item for item in items]
+        text = ", ".join(word for word in words if isinstance(word, str))
+        if text and key != "id":
+            found.append((key.replace("_", " "), text if len(text) <= 600 else text[:599] + "…"))
+    return found
+
+
+def write_script(path: Path, key: str, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data_script(key, value).encode("utf-8"))
+
+
+class _Rest:
+    """Texts too long to be shown at once: what is cut off, a file each."""
+
+    def __init__(self, place: Path, key: str) -> None:
+        self._place = place
+        self._key = key
+        self._count = 0
+
+    def shown(self, text: str) -> Text:
+        if len(text) <= SHOWN:
+            return text
+        number = self._count
+        self._count += 1
+        write_script(self._place / f"long-{number}.js", f"{self._key}/long-{number}", text[SHOWN:])
+        return [text[:SHOWN], len(text), number]
+
+
+def _write_split(examples: Sequence[Example], place: Path, key: str, rest: _Rest) -> dict[str, Any]:
+    shards: list[list[list[Any]]] = []
+    firsts: list[int] = []
+    room = 0
+    for example in examples:
+        texts = [example.prompt, *example.responses]
+        if room <= 0 or len(shards[-1]) >= EXAMPLES_A_SHARD:
+            shards.append([])
+            firsts.append(example.index)
+            room = CHARACTERS_A_SHARD
+        room -= sum(min(len(text), SHOWN) for text in texts)
+        worse = [rest.shown(text) for text in example.worse_responses]
+        shards[-1].append([example.index, rest.shown(example.prompt), rest.shown(example.best_response), worse])
+    for number, shard in enumerate(shards):
+        write_script(place.parent / f"{key.removeprefix('samples/')}-{number}.js", f"{key}-{number}", shard)
+    counts = [len(example.responses) for example in examples]
+    return {"examples": len(examples), "responses": [min(counts), max(counts)], "shards": firsts}
+
+
+def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[Leak]) -> dict[str, Any]:
+    return {
+        "models": len({each.base_model for each in scored}),
+        "evaluations": [
+            {
+                "key": each.key,
+                "intervention": each.intervention,
+                "model": each.base_model,
+                "source": each.source,
+                "seed": each.seed,
+                "accuracy": round(each.accuracy, 4),
+                "p": [
+                    [_rounded(p) for p in each.probabilities[example.index]]
+                    if example.index in each.probabilities
+                    else 0
+                    for example in test
+                ],
+            }
+            for each in scored
+        ],
+        "leaks": [[leak.where, list(leak.examples)] for leak in leaks if leak.examples],
+    }
+
+
+def _rounded(p: float) -> float:
+    """Four decimals, but nothing becomes a tie that is none."""
+    short = round(p, 4)
+    if short == 0.5 and p != 0.5:
+        return 0.5001 if p > 0.5 else 0.4999
+    return short
+
+
+def by_example(
+    test: Sequence[Example], probabilities: Sequence[float] | None, indices: Sequence[int] | None
+) -> dict[int, list[float]] | None:
+    """The probabilities of each test example; None where they do not fit the split as it is now.
+
+    Without `indices` they are taken to be those of the first examples, all pairs of each, in order.
+    """
+    if not probabilities:
+        return None
+    if indices is None:
+        every = [example.index for example in test for _ in example.worse_responses]
+        indices = every[: len(probabilities)]
+    if len(indices) != len(probabilities):
+        return None
+    grouped: dict[int, list[float]] = defaultdict(list)
+    for index, p in zip(indices, probabilities, strict=True):
+        grouped[index].append(p)
+    fits = all(index < len(test) and len(values) == len(test[index].responses) - 1 for index, values in grouped.items())
+    return dict(grouped) if fits else None

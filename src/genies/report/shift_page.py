@@ -1,0 +1,210 @@
+"""The page of one shift: every intervention on it, beside the baseline and the target-tuned capability."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from genies.data.shifts import Shift
+from genies.metrics import reliability_bins
+from genies.report.browser import Browser, evaluation_key
+from genies.report.cells import Cell, Grid
+from genies.report.drawing import (
+    Bin,
+    Line,
+    Point,
+    Scale,
+    axis,
+    margin_histogram,
+    reliability,
+    scale_of,
+    scatter,
+    track,
+)
+from genies.report.embedding import file_name
+from genies.report.origins import facts
+from genies.report.pages import Site, three
+from genies.report.study import Reading
+
+HISTOGRAM_BINS = 20
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A shift page before or after this one."""
+
+    title: str
+    href: str
+
+
+def shift_page_name(shift: Shift) -> str:
+    """The file of a shift's page; a dot, which no part holds, stands between the parts."""
+    parts = [shift.source, shift.target]
+    if shift.target_reference != shift.target:
+        parts.append(shift.target_reference)
+    return ".".join(["shift", *map(file_name, parts), "html"])
+
+
+def write_shift_page(site: Site, grid: Grid, shift: Shift, browser: Browser) -> None:
+    cells = grid.of_shift(shift)
+    scale = _scale(cells)
+    ordered = sorted(cells, key=lambda cell: (cell.accuracy is None, -(cell.accuracy or 0)))
+    position = grid.shifts.index(shift)
+    site.page(
+        "shift.html",
+        shift_page_name(shift),
+        "shift",
+        shift=shift,
+        lead=_lead(grid, ordered),
+        rows=[_row(grid, cell, scale, browser) for cell in ordered],
+        axis=axis(scale),
+        any_capability=any(cell.value("target_tuned_capability") is not None for cell in cells),
+        any_baseline=any(cell.baseline is not None for cell in cells),
+        sizes=_sizes(cells),
+        seeds=max((len(cell.evaluated) for cell in cells), default=0),
+        scatter=_scatter(grid, cells),
+        plots=[_plots(grid, cell) for cell in ordered if _probabilities(cell)],
+        evaluations=_origins(grid, cells),
+        samples=browser.link(shift.target),
+        before=_neighbour(grid, position - 1),
+        after=_neighbour(grid, position + 1),
+    )
+
+
+def _sizes(cells: Sequence[Cell]) -> str:
+    """How much each figure rests on, as 250 examples, 750 pairs; with the range where cells differ."""
+    words = []
+    for counts, what in (
+        ([each.summary.examples for each in cells], "examples"),
+        ([each.summary.pairs for each in cells], "pairs"),
+    ):
+        there = sorted({count for count in counts if count is not None})
+        if there:
+            words.append(f"{there[0]:,}{f' to {there[-1]:,}' if len(there) > 1 else ''} {what}")
+    return ", ".join(words)
+
+
+def _neighbour(grid: Grid, position: int) -> Neighbour | None:
+    if not 0 <= position < len(grid.shifts):
+        return None
+    return Neighbour(str(grid.shifts[position]), shift_page_name(grid.shifts[position]))
+
+
+def _scale(cells: Sequence[Cell]) -> Scale:
+    values = [0.5]
+    for cell in cells:
+        values += [
+            value
+            for value in (cell.accuracy, cell.baseline, cell.value("target_tuned_capability"))
+            if value is not None
+        ]
+        values += [] if cell.interval is None else [cell.interval.low, cell.interval.high]
+    return scale_of(values)
+
+
+def _lead(grid: Grid, ordered: Sequence[Cell]) -> dict[str, Any]:
+    """The figures of the sentence that opens the page."""
+    best = ordered[0] if ordered and ordered[0].accuracy is not None else None
+    return {
+        "best": None if best is None else grid.name(best.entry),
+        "accuracy": None if best is None else best.accuracy,
+        "interval": None if best is None else best.interval,
+        "baseline": None if best is None else best.baseline,
+        "capability": None if best is None else best.value("target_tuned_capability"),
+        "capability_intervention": None if best is None else best.seeds[0].row.target_tuned_capability_intervention,
+        "below": best is not None and best.difference is not None and best.difference < 0,
+    }
+
+
+def _row(grid: Grid, cell: Cell, scale: Scale, browser: Browser) -> dict[str, Any]:
+    lines = [
+        Line(value, kind)
+        for value, kind in ((cell.baseline, "baseline"), (cell.value("target_tuned_capability"), "capability"))
+        if value is not None
+    ]
+    interval = None if cell.interval is None else (cell.interval.low, cell.interval.high)
+    key = evaluation_key(cell.evaluated[0]) if cell.evaluated else None
+    return {
+        "name": grid.name(cell.entry),
+        "cell": cell,
+        "track": track(scale, cell.accuracy, interval, lines, kind=cell.standing),
+        "wrong": browser.link(cell.shift.target, a=key, f="wrong") if key and _probabilities(cell) else None,
+    }
+
+
+def _scatter(grid: Grid, cells: Sequence[Cell]) -> Markup | None:
+    there = [
+        (cell, x, y)
+        for cell in cells
+        if (x := cell.value("source_ID_accuracy")) is not None and (y := cell.accuracy) is not None
+    ]
+    if not there:
+        return None
+    points = [Point(x, y, grid.name(cell.entry), cell.standing) for cell, x, y in there]
+    baselines = {cell.baseline for cell in cells if cell.baseline is not None}
+    words = "; ".join(f"{grid.name(cell.entry)}: source {x:.3f}, target {y:.3f}" for cell, x, y in there)
+    lines = [Line(value, "baseline") for value in sorted(baselines)]
+    return scatter(points, lines, f"Accuracy on the target against accuracy on the source. {words}.")
+
+
+def _probabilities(cell: Cell) -> list[float]:
+    """The probabilities of all seeds together."""
+    return [p for reading in cell.evaluated for p in reading.evaluation.eval_probabilities or []]
+
+
+def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
+    probabilities, name = _probabilities(cell), grid.name(cell.entry)
+    bins = [
+        Bin(each.mean_prediction, each.share_of_best, each.count)
+        for each in reliability_bins(probabilities)
+        if each.mean_prediction is not None and each.share_of_best is not None
+    ]
+    margins = 2 * np.asarray(probabilities) - 1
+    counts = np.histogram(margins, bins=HISTOGRAM_BINS, range=(-1, 1))[0].tolist()
+    confident = float(np.mean(margins <= -0.8))
+    said = "; ".join(f"said {each.prediction:.2f}, came true {each.outcome:.2f}" for each in bins)
+    return {
+        "name": name,
+        "calibration": three(cell.value("RMS_calibration_error")),
+        "reliability": reliability(bins, f"Reliability of {name}: {said}."),
+        "margin": f"{float(np.mean(margins)):+.2f}".replace("-", "−"),
+        "confident": f"{confident:.0%}",
+        "histogram": margin_histogram(
+            counts, f"Margins of {name}: mean {np.mean(margins):.2f}, {confident:.0%} confident and wrong."
+        ),
+    }
+
+
+def _origins(grid: Grid, cells: Sequence[Cell]) -> list[dict[str, Any]]:
+    """Every evaluation behind the page, once, with what is known of how it came to be: first those on the target."""
+    found: dict[str, tuple[str, Reading, bool]] = {}
+    several = len(grid.models) > 1
+
+    def note(role: str, reading: Reading | None, on_target: bool = False) -> None:
+        if reading is not None:
+            found.setdefault(str(reading.path), (role, reading, on_target))
+
+    for cell in cells:
+        for seed in cell.seeds:
+            note(f"{grid.name(cell.entry)}, on the target", seed.generalization, True)
+    for cell in cells:
+        of = f", {cell.entry.base_model}" if several else ""
+        for seed in cell.seeds:
+            note(f"baseline{of}", seed.baseline)
+            note(f"target-tuned{of}", seed.capability)
+            note(f"{grid.name(cell.entry)}, on the source", seed.source_id)
+    return [
+        {
+            "role": role + ("" if reading.seed is None else f", seed {reading.seed}"),
+            "file": f"{evaluation_key(reading)}/{reading.path.name}",
+            "accuracy": reading.evaluation.eval_accuracy,
+            "verified": reading.verified,
+            "facts": facts(reading),
+            "on_target": on_target,
+        }
+        for role, reading, on_target in found.values()
+    ]

@@ -1,0 +1,212 @@
+"""The first page: interventions by metrics, over all shifts and over groups of them, and the heat map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from genies.report.browser import Browser
+from genies.report.cells import Grid, standing
+from genies.report.drawing import Line, Scale, axis, scale_of, track
+from genies.report.figures import METRICS
+from genies.report.heat import heat_map
+from genies.report.pages import Site
+from genies.report.paper_figures import write_paper_figures
+from genies.report.published import DRAWN, Published, published_for
+from genies.report.study import Study
+from genies.report.summary import Group, MeanSummary, Summary
+from genies.report.tables import to_csv, to_json, to_latex, to_markdown
+
+MAIN = "generalization_accuracy"
+
+COLUMNS = (MAIN, "differential_elicitation", "source_ID_accuracy", "RMS_calibration_error", "auroc", "brier_score")
+"""The metrics of the page's tables; the reference lines show two more, and the copied tables hold all."""
+
+SIGNED = ("differential_elicitation", "margin")
+
+
+def write_summary_page(site: Site, study: Study, summary: Summary, grid: Grid, browser: Browser) -> None:
+    published = published_for(grid.shifts)
+    whole = summary.groups[0]
+    site.page(
+        "index.html",
+        "index.html",
+        "summary",
+        title=_title(grid),
+        about=_about(study, summary, grid),
+        leads=[_lead(whole, model, grid) for model in grid.models],
+        groups=[
+            _group(group, number, grid, published if group is whole else None, _copies(summary, group))
+            for number, group in enumerate(summary.groups)
+        ],
+        metrics=[metric for metric in METRICS if metric.name in COLUMNS],
+        signed=SIGNED,
+        weights=summary.weights,
+        several_models=len(grid.models) > 1,
+        heat=heat_map(grid),
+        tables=write_tables(site, summary),
+        figures=write_paper_figures(site, whole, grid),
+        published=published,
+        drawn=DRAWN,
+        notes=[*summary.notes, *browser.notes],
+        interventions=len({entry.intervention for entry in grid.entries}),
+    )
+
+
+def write_tables(site: Site, summary: Summary) -> list[dict[str, str]]:
+    """Files with all figures, and what the page calls them."""
+    folder = site.folder / "tables"
+    folder.mkdir()
+    files = (
+        ("shifts.csv", "every shift (CSV)", to_csv(summary)),
+        ("means.csv", "means (CSV)", to_csv(summary, "means")),
+        ("tables.md", "tables (Markdown)", to_markdown(summary)),
+        ("tables.tex", "tables (LaTeX)", to_latex(summary)),
+        ("summary.json", "everything (JSON)", to_json(summary)),
+    )
+    for name, _, text in files:
+        (folder / name).write_bytes(text.encode("utf-8"))
+    return [{"href": f"tables/{name}", "title": title} for name, title, _ in files]
+
+
+def _copies(summary: Summary, group: Group) -> dict[str, str]:
+    """The table of one group as text, by format."""
+    alone = replace(summary, groups=[group])
+    return {
+        "Markdown": to_markdown(alone, ["means"]),
+        "LaTeX": to_latex(alone, ["means"]),
+        "CSV": to_csv(alone, "means"),
+    }
+
+
+def _title(grid: Grid) -> str:
+    interventions = len({entry.intervention for entry in grid.entries})
+    shifts = len(grid.shifts)
+    first = (
+        "How one intervention generalizes"
+        if interventions == 1
+        else f"How {_words(interventions)} interventions generalize"
+    )
+    return f"{first} over {_words(shifts)} shift{'' if shifts == 1 else 's'}"
+
+
+def _words(count: int) -> str:
+    small = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    return small[count] if count < len(small) else str(count)
+
+
+def _about(study: Study, summary: Summary, grid: Grid) -> list[str]:
+    """What the study is made of, in a few words each."""
+    seeds = {each.seed for each in study.shifts}
+    formats = sorted({reading.evaluation.dtype for reading in study.readings if reading.evaluation.dtype})
+    unverified = sum(not reading.verified for reading in study.readings)
+    words = [", ".join(grid.models)]
+    if len(seeds) > 1:
+        words.append(f"{len(seeds)} seeds")
+    words.append(f"{len(study.readings):,} evaluations")
+    if formats:
+        words.append(" and ".join(formats))
+    words.append("all verified" if unverified == 0 else f"{unverified:,} unverified")
+    if summary.weights == "published":
+        words.append("shifts weighted as the release lists them")
+    return words
+
+
+def _lead(group: Group, model: str, grid: Grid) -> dict[str, Any] | None:
+    """The figures of the sentence about one base model.
+
+    Only means over the same shifts are compared: interventions that lack some are named as left out. None where
+    several have means, but none over all shifts, or where none has one.
+    """
+    means = [mean for mean in group.means if mean.base_model == model and _value(mean, MAIN) is not None]
+    complete = [mean for mean in means if mean.shifts == mean.of]
+    compared = complete or (means if len(means) == 1 else [])
+    if not compared:
+        return None
+    best = max(compared, key=lambda mean: _value(mean, MAIN) or 0.0)
+    tied = [mean.intervention for mean in compared if mean is not best and mean.tied[MAIN]]
+    return {
+        "model": model,
+        "best": best.intervention,
+        "alone": len(compared) == 1,
+        "estimate": best.estimates[MAIN],
+        "shifts": best.shifts,
+        "of": best.of,
+        "tied": tied,
+        "all_tied": len(tied) > 3 and len(tied) == len(compared) - 1,
+        "told": best.tied[MAIN] is not None,
+        "left_out": [mean.intervention for mean in group.means if mean.base_model == model and mean not in compared],
+        "baseline": _value(best, "baseline_accuracy"),
+        "capability": _value(best, "target_tuned_capability"),
+    }
+
+
+def _value(mean: MeanSummary, metric: str) -> float | None:
+    return mean.estimates[metric].value
+
+
+def _group(
+    group: Group, number: int, grid: Grid, published: Published | None, copies: Mapping[str, str]
+) -> dict[str, Any]:
+    scale = _scale(group, published)
+    return {
+        "id": f"group-{number}",
+        "name": group.name.replace("_", " "),
+        "kind": group.kind,
+        "shifts": len(group.shifts),
+        "models": [_model(group, model, scale, grid, published) for model in grid.models],
+        "axis": axis(scale),
+        "incomplete": any(mean.shifts < mean.of for mean in group.means),
+        "marked": any(mark for mean in group.means for mark in mean.tied.values()),
+        "copies": copies,
+    }
+
+
+def _scale(group: Group, published: Published | None) -> Scale:
+    values = [0.5]
+    for mean in group.means:
+        for metric in (MAIN, "baseline_accuracy", "target_tuned_capability"):
+            value = _value(mean, metric)
+            values += [] if value is None else [value]
+        interval = mean.estimates[MAIN].interval
+        values += [] if interval is None else [interval.low, interval.high]
+        diamond = published.value(mean.intervention, MAIN) if published else None
+        values += [] if diamond is None else [diamond]
+    return scale_of(values)
+
+
+def _row(mean: MeanSummary, scale: Scale, published: Published | None) -> dict[str, Any]:
+    baseline = _value(mean, "baseline_accuracy")
+    capability = _value(mean, "target_tuned_capability")
+    lines = [
+        Line(value, kind) for value, kind in ((baseline, "baseline"), (capability, "capability")) if value is not None
+    ]
+    estimate = mean.estimates[MAIN]
+    interval = None if estimate.interval is None else (estimate.interval.low, estimate.interval.high)
+    diamond = published.value(mean.intervention, MAIN) if published else None
+    return {
+        "mean": mean,
+        "track": track(scale, estimate.value, interval, lines, diamond, standing(estimate, baseline)),
+        "published": diamond,
+    }
+
+
+def _model(group: Group, model: str, scale: Scale, grid: Grid, published: Published | None) -> dict[str, Any]:
+    """The rows of one base model, the best first, and what its reference lines stand for."""
+    means = [mean for mean in group.means if mean.base_model == model]
+    means.sort(key=lambda mean: (_value(mean, MAIN) is None, -(_value(mean, MAIN) or 0)))
+    fullest = max(means, key=lambda mean: mean.shifts, default=None)
+    row = next(
+        (each.row for cell in grid.cells.values() if cell.entry.base_model == model for each in cell.seeds), None
+    )
+    return {
+        "name": model,
+        "rows": [_row(mean, scale, published) for mean in means],
+        "reference": {
+            "baseline": None if fullest is None else fullest.estimates["baseline_accuracy"],
+            "baseline_intervention": row.baseline_intervention if row else "",
+            "capability": None if fullest is None else fullest.estimates["target_tuned_capability"],
+            "capability_intervention": row.target_tuned_capability_intervention if row else "",
+        },
+    }

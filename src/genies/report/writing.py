@@ -1,0 +1,112 @@
+"""A report of a results folder, of distributions, or of both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from genies.data.distribution import SplitName
+from genies.data.shifts import Shift
+from genies.errors import InputError
+from genies.report.browser import PAGE as SAMPLES
+from genies.report.browser import Browser, write_browser
+from genies.report.cells import make_grid
+from genies.report.compare_page import PAGE as COMPARE
+from genies.report.compare_page import write_compare_page
+from genies.report.leaks import exclude_leaked
+from genies.report.origins import together
+from genies.report.pages import Navigation, Site
+from genies.report.placing import check_place, new_report
+from genies.report.reading import read_study
+from genies.report.shift_page import write_shift_page
+from genies.report.study import Study
+from genies.report.summary import Weights, summarize
+from genies.report.summary_page import write_summary_page
+
+ENTRY = "index.html"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a report is about: results, distributions, or both."""
+
+    results_dir: Path | None = None
+    distributions_dir: Path | None = None
+    """Folder of the distributions whose samples are shown, and which tell which pairs belong to one example."""
+    shifts: Sequence[Shift] | None = None
+    """Shifts to report on; None for those in the tables of the results folder."""
+    baseline: str = "zero_shot"
+    """With `shifts`: the baseline intervention."""
+    capability: str = "lora_fine_tune"
+    """With `shifts`: the reference intervention of the target-tuned capability."""
+    weights: Weights = "unique"
+    without_leaked: bool = False
+    """Leave out the test examples whose prompt was tuned on."""
+    splits: Sequence[SplitName] = ("test",)
+    """Which splits the sample browser shows."""
+
+    def study(self) -> Study | None:
+        if self.results_dir is None:
+            return None
+        study = read_study(self.results_dir, self.shifts, self.baseline, self.capability, self.distributions_dir)
+        if not self.without_leaked:
+            return study
+        if self.distributions_dir is None:
+            raise InputError("leaving out leaked examples needs the distributions; give their folder")
+        return exclude_leaked(study, self.distributions_dir)
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report holds."""
+
+    entry: Path
+    """The page to open first."""
+    pages: int
+    distributions: int
+    notes: list[str]
+
+
+def write_report(output_dir: Path, content: Content) -> Written:
+    """Write a report into a new folder and move it into place; the same inputs give the same bytes.
+
+    Raises InputError for a place that holds something else, and for a results folder that says nothing of shifts.
+    """
+    check_place(output_dir)
+    if content.results_dir is None and content.distributions_dir is None:
+        raise InputError("nothing to report on: give a folder of results, of distributions, or both")
+    # One thread: the matrices are small, and sums added up in another order could change a last digit.
+    with threadpool_limits(limits=1):
+        study = content.study()
+        with new_report(output_dir) as folder:
+            browser = _write_pages(folder, content, study)
+            pages = len(list(folder.glob("*.html")))
+    notes = browser.notes if study is None else [*study.notes, *browser.notes]
+    return Written(output_dir / ENTRY, pages, len(browser.sampled), notes)
+
+
+def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser:
+    site = Site(folder, _navigation(study is not None), [] if study is None else together(study.readings))
+    site.assets()
+    browser = write_browser(site, content.distributions_dir, [] if study is None else study.readings, content.splits)
+    if study is None or content.results_dir is None:
+        (folder / ENTRY).write_bytes((folder / SAMPLES).read_bytes())
+        return browser
+    summary = summarize(study, content.weights)
+    grid = make_grid(summary, content.results_dir)
+    for shift in grid.shifts:
+        write_shift_page(site, grid, shift, browser)
+    write_compare_page(site, study, grid, browser)
+    write_summary_page(site, study, summary, grid, browser)
+    return browser
+
+
+def _navigation(results: bool) -> list[Navigation]:
+    """The pages that every page links to."""
+    samples = Navigation("samples", "Samples", SAMPLES)
+    if not results:
+        return [samples]
+    return [Navigation("summary", "Summary", ENTRY), Navigation("compare", "Compare", COMPARE), samples]
