@@ -38,8 +38,14 @@ def surroundings(root: Path) -> dict[str, Any]:
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """A command line fit to be published: no credentials, and bytes that are no text written as escapes."""
-    return [without_credentials(item.encode("utf-8", "backslashreplace").decode()) for item in argv]
+    """A command line fit to be published: the program by its name alone (where it lies says only whose machine this
+    was), no credentials, and bytes that are no text written as escapes.
+
+    >>> command(["/home/me/env/bin/python", "eval.py", "--url", "https://me:secret@host/x"])
+    ['python', 'eval.py', '--url', 'https://host/x']
+    """
+    shown = [Path(item).name if place == 0 else item for place, item in enumerate(argv)]
+    return [without_credentials(item.encode("utf-8", "backslashreplace").decode()) for item in shown]
 
 
 @cache

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
-
-from genies.contract import EvaluationArguments, run
+from genies.contract import run
 from genies.data.distribution import Distribution, pairs
-from genies.lm.arguments import ModelArguments
 from genies.methods.base_model import base_model_dir
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from genies.lm.text import TokenSequence
+from genies.methods.log_probabilities import LogProbabilityArguments, normalized
 
 
-class Arguments(EvaluationArguments, ModelArguments):
-    """Score responses by their log-probability under a model nobody tuned."""
-
-    normalization: Literal["mean", "sum"] = "mean"
-    """Log-probability of a response: the mean over its tokens, end-of-text included, or the sum."""
-
-
-def evaluate(args: Arguments) -> None:
+def evaluate(args: LogProbabilityArguments) -> None:
     """p = softmax over the pair of the two responses' log-probabilities."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
     base_model = base_model_dir(args.model_dir)
@@ -35,11 +20,7 @@ def evaluate(args: Arguments) -> None:
 
     model = load_model(base_model, args)
 
-    def log_probabilities(sequences: list[TokenSequence]) -> NDArray[np.float64]:
-        totals, counts = response_log_probabilities(model, sequences, args.batch_tokens)
-        return totals / counts if args.normalization == "mean" else totals
-
-    scores = EachOnce(log_probabilities)
+    scores = EachOnce(normalized(response_log_probabilities, model, args))
     for folder, path, test in zip(args.distribution_dirs, args.output_paths, tests, strict=True):
         encoded = encode_pairs(model.tokenizer, model.context_length, test, folder)
         scores.learn(encoded.best + encoded.worse)

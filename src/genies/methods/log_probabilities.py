@@ -1,0 +1,41 @@
+"""What zero_shot and few_shot share: responses scored by their log-probability under a model nobody tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from genies.contract import EvaluationArguments
+from genies.lm.arguments import ModelArguments
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from genies.lm.model import LanguageModel
+    from genies.lm.text import TokenSequence
+
+    TotalsAndCounts = tuple[NDArray[np.float64], NDArray[np.int64]]
+    Scorer = Callable[[LanguageModel, Sequence[TokenSequence], int | None], TotalsAndCounts]
+
+
+class LogProbabilityArguments(EvaluationArguments, ModelArguments):
+    """Score responses by their log-probability under a model nobody tuned."""
+
+    normalization: Literal["mean", "sum"] = "mean"
+    """Log-probability of a response: the mean over its tokens, end-of-text included, or the sum."""
+
+
+def normalized(
+    scorer: Scorer, model: LanguageModel, args: LogProbabilityArguments
+) -> Callable[[Sequence[TokenSequence]], NDArray[np.float64]]:
+    """A function from sequences to the log-probability of each one's response, normalized as `args` say, [n].
+
+    `scorer` is `response_log_probabilities` of genies.lm.scoring or of genies.lm.shared_prefix.
+    """
+
+    def log_probabilities(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
+        totals, counts = scorer(model, sequences, args.batch_tokens)
+        return totals / counts if args.normalization == "mean" else totals
+
+    return log_probabilities
