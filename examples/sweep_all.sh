@@ -4,7 +4,8 @@
 #   bash examples/sweep_all.sh
 # In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, without .json), TRAIN_EXAMPLES,
 # TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the methods that read representations,
-# INTERVENTIONS, and ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1 --slots 2").
+# INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and ARGUMENTS for every command (such
+# as "--slots 2" or "--gpus 0,1 --slots 2").
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh
@@ -15,6 +16,7 @@ SHIFTS=${SHIFTS:-GENIES}
 SEEDS=${SEEDS:-[0, 1, 2]}
 INTERVENTIONS=${INTERVENTIONS:-lora_fine_tune random zero_shot few_shot mms lat_stim_1 lat_stim_2 cra ccs prompt_tuning}
 DTYPE=${DTYPE:-float32}
+PRECISION=${PRECISION:-}
 read -r -a ARGUMENTS <<<"${ARGUMENTS:-}"
 
 # kwargs NAME=VALUE ...: a JSON object of those whose value is not empty
@@ -24,9 +26,9 @@ pairs = (each.split("=", 1) for each in sys.argv[1:])
 print(json.dumps({name: int(value) if value.isdigit() else value for name, value in pairs if value}))' "$@"
 }
 
-train=("max_examples=${TRAIN_EXAMPLES:-}" "dtype=$DTYPE")
+train=("max_examples=${TRAIN_EXAMPLES:-}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
 reference=$(kwargs "${train[@]}" "num_train_steps=${STEPS:-}")
-evaluation=$(kwargs "max_examples=${TEST_EXAMPLES:-}" "dtype=$DTYPE")
+evaluation=$(kwargs "max_examples=${TEST_EXAMPLES:-}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
 failed=0
 for intervention in $INTERVENTIONS; do
   own=$(kwargs "${train[@]}")
