@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# From a bare checkout to a table of generalization metrics of a real language model, on any machine, in minutes:
-# environment, starter model (135M parameters), three shifts of the starter suite, the intervention mms.
+# From a bare checkout to a table of generalization metrics of a real language model and a report to look at, in minutes,
+# on any machine: environment, starter model (135M parameters), three shifts of the starter suite, the intervention mms.
 # Run it again: what is there is used, and it ends in seconds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,6 +24,8 @@ exec .venv/bin/python api/compute_generalization_metrics.py \
   --target_tuned_capability_intervention src/interventions/mms \
   --baseline_intervention src/interventions/zero_shot \
   --path_to_distribution_shift_pairs distribution_shifts/starter_three.json \
-  --output_path results/generalization_metrics/SmolLM2-135M-Instruct/mms/starter_three.csv \
+  --results_dir results/quickstart \
+  --output_path results/quickstart/generalization_metrics/SmolLM2-135M-Instruct/mms/starter_three.csv \
   --train_kwargs '{"max_examples": 60}' \
-  --eval_kwargs '{"max_examples": 60}'
+  --eval_kwargs '{"max_examples": 60}' \
+  --report_dir report

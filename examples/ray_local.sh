@@ -17,7 +17,8 @@ exec .venv/bin/python api/compute_generalization_metrics.py \
   --target_tuned_capability_intervention src/interventions/mms \
   --baseline_intervention src/interventions/zero_shot \
   --path_to_distribution_shift_pairs distribution_shifts/starter_three.json \
-  --output_path results/generalization_metrics/SmolLM2-135M-Instruct/mms/starter_three.csv \
+  --results_dir results/quickstart \
+  --output_path results/quickstart/generalization_metrics/SmolLM2-135M-Instruct/mms/starter_three.csv \
   --train_kwargs '{"max_examples": 60}' \
   --eval_kwargs '{"max_examples": 60}' \
   "$@"

@@ -3,8 +3,8 @@
 # tested on the target. What one command computes the next ones reuse; stop it and start it again as often as you like.
 #   bash examples/sweep_all.sh
 # In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, without .json), TRAIN_EXAMPLES,
-# TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the methods that read representations,
-# INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and ARGUMENTS for every command (such
+# TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the interventions in SEEDED (the methods
+# that read representations), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and ARGUMENTS for every command (such
 # as "--slots 2" or "--gpus 0,1 --slots 2").
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,6 +15,7 @@ MODEL=${MODEL:-models/SmolLM2-135M-Instruct}
 SHIFTS=${SHIFTS:-GENIES}
 SEEDS=${SEEDS:-[0, 1, 2]}
 INTERVENTIONS=${INTERVENTIONS:-lora_fine_tune random zero_shot few_shot mms lat_stim_1 lat_stim_2 cra ccs prompt_tuning}
+SEEDED=${SEEDED:-mms lat_stim_1 lat_stim_2 cra ccs}
 DTYPE=${DTYPE:-float32}
 PRECISION=${PRECISION:-}
 read -r -a ARGUMENTS <<<"${ARGUMENTS:-}"
@@ -33,10 +34,8 @@ failed=0
 for intervention in $INTERVENTIONS; do
   own=$(kwargs "${train[@]}")
   seeds=()
-  case "$intervention" in
-    lora_fine_tune | prompt_tuning) own=$reference ;;
-    mms | lat_stim_1 | lat_stim_2 | cra | ccs) seeds=(--seeds "$SEEDS") ;;
-  esac
+  case "$intervention" in lora_fine_tune | prompt_tuning) own=$reference ;; esac
+  case " $SEEDED " in *" $intervention "*) seeds=(--seeds "$SEEDS") ;; esac
   echo "== $intervention"
   "$PYTHON" api/compute_generalization_metrics.py \
     --base_model_dir "$MODEL" \

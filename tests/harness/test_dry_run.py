@@ -69,3 +69,15 @@ def test_steps_that_failed_before_are_named_and_not_counted_as_work(project: Pro
     assert "--retry_failed" in line
     said = project.metrics(intervention_dir=theirs, dry_run=True, retry_failed=True).stdout
     assert "failed in an earlier run" not in said
+
+
+def test_the_size_of_kept_activations_is_that_of_every_text_once(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    assert "activations" not in project.metrics(dry_run=True).stdout  # the model does not say how large it is
+    llama_7b = {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32}
+    (project.base_model / "config.json").write_text(json.dumps(llama_7b))
+    # 6 + 4 training examples and 4 + 4 test examples of two responses each: 36 texts of 32 * (4096 + 4096) numbers.
+    said = project.metrics(dry_run=True).stdout
+    assert "at most 38 MB for each way of asking, 1.0 MB a text" in said
+    said = project.metrics(dry_run=True, train_kwargs={"dtype": "bfloat16"}, eval_kwargs={"dtype": "bfloat16"}).stdout
+    assert "at most 19 MB for each way of asking, 524 kB a text" in said

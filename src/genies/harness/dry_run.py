@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
+from genies.activation_size import activation_bytes
 from genies.data.distribution import Distribution, SplitName
 from genies.errors import InputError
 from genies.files import read_json
@@ -111,6 +112,40 @@ def _limit(kwargs: Mapping[str, Any]) -> int | None:
     return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else None
 
 
+def kept_activations(decisions: Sequence[Decision]) -> tuple[int, int]:
+    """Texts that the steps read at most, and the bytes of their activations in the store of activations.
+
+    An intervention that reads representations keeps them: of two responses of every example tuned on, of all responses
+    of every example tested on, each once. The bytes are those of float32, or of half precision where the step's `dtype`
+    says so; 0 where the model's config does not say how large it is.
+    """
+    texts: dict[tuple[Path, Path, str, int | None, int], int] = {}
+    for decision in decisions:
+        kwargs = decision.step.kwargs
+        limit, width = _limit(kwargs), 2 if kwargs.get("dtype") in ("bfloat16", "float16") else 4
+        if isinstance(decision, TrainingDecision):
+            source = decision.step.source_dir
+            work = split_work(source, "train", limit)
+            texts[decision.step.base_model_dir, source, "train", limit, width] = 2 * work.examples
+        else:
+            training = decision.step.training
+            base = training.base_model_dir if training else decision.step.model_dir
+            for folder in (each.target.distribution_dir for each in decision.targets if each.run):
+                work = split_work(folder, "test", limit)
+                texts[base, folder, "test", limit, width] = work.examples + work.pairs
+    size = sum(count * _text_bytes(key[0], key[-1]) for key, count in texts.items())
+    return sum(texts.values()), size
+
+
+@cache
+def _text_bytes(model: Path, value_bytes: int) -> int:
+    try:
+        config = read_json(model / "config.json", "model configuration")
+    except (InputError, OSError):
+        return 0
+    return (activation_bytes(config, value_bytes) if isinstance(config, dict) else None) or 0
+
+
 def _work(decisions: Sequence[Decision], store: Store, slots: int) -> str:
     lines = []
     for kind, verb in (("train", "train on"), ("evaluate", "evaluate")):
@@ -120,6 +155,12 @@ def _work(decisions: Sequence[Decision], store: Store, slots: int) -> str:
                 f"to {verb}: {work.examples:,} examples, {work.pairs:,} pairs, {work.characters:,} characters, "
                 f"about {work.characters // CHARACTERS_PER_TOKEN:,} tokens read once"
             )
+    texts, size = kept_activations(decisions)
+    if size:
+        lines.append(
+            f"activations, where an intervention keeps them: at most {_size(size)} for each way of asking, "
+            f"{_size(size // texts)} a text; cache_gb in the kwargs bounds it"
+        )
     seconds, known = 0.0, 0
     rates = {key: rate(*key, store) for key in {_rate_key(each) for each in decisions}}
     for decision in decisions:
@@ -203,6 +244,13 @@ def _records(kind: str, intervention: str, store: Store) -> Iterator[Any]:
         except (InputError, OSError):
             continue
         yield value.get("provenance") if isinstance(value, dict) else None
+
+
+def _size(count: int) -> str:
+    """A size as a person says it: 138 kB, 1.2 GB."""
+    power, unit = next(each for each in ((9, "GB"), (6, "MB"), (3, "kB"), (0, "bytes")) if count >= 10 ** each[0])
+    value = count / 10**power
+    return f"{value:.1f} {unit}" if power and value < 10 else f"{value:.0f} {unit}"
 
 
 def _duration(seconds: float) -> str:
