@@ -13,6 +13,7 @@ exec "$PYTHON" api/compute_generalization_metrics.py \
   --intervention_dir src/interventions/lora_fine_tune \
   --target_tuned_capability_intervention src/interventions/lora_fine_tune \
   --path_to_distribution_shift_pairs distribution_shifts/test.json \
-  --output_path "results/generalization_metrics/$(basename "$MODEL")/lora_fine_tune/test.csv" \
+  --output_path "results/first_look/generalization_metrics/$(basename "$MODEL")/lora_fine_tune/test.csv" \
   --train_kwargs '{"num_train_steps": 5, "max_examples": 100}' \
-  --eval_kwargs '{"max_examples": 100}'
+  --eval_kwargs '{"max_examples": 100}' \
+  --results_dir results/first_look

@@ -10,4 +10,5 @@ exec "$PYTHON" api/evaluate.py \
   --model_dir "models/lora_fine_tune/$(basename "$MODEL")-us_history_textbook" \
   --intervention_dir src/interventions/lora_fine_tune \
   --distributions '["distributions/us_history_textbook", "distributions/us_history_fiction"]' \
-  --eval_kwargs '{"max_examples": 100}'
+  --eval_kwargs '{"max_examples": 100}' \
+  --results_dir results/first_look

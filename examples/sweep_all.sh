@@ -48,5 +48,5 @@ for intervention in $INTERVENTIONS; do
     --eval_kwargs "$evaluation" \
     "${seeds[@]}" "${ARGUMENTS[@]}" || failed=$?
 done
-"$PYTHON" api/tables.py --results results || true
+"$PYTHON" api/tables.py --results results --shifts "distribution_shifts/$SHIFTS.json" || true
 exit "$failed"

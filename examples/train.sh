@@ -10,4 +10,5 @@ exec "$PYTHON" api/train.py \
   --model_dir "$MODEL" \
   --intervention_dir src/interventions/lora_fine_tune \
   --train_distribution distributions/us_history_textbook \
-  --train_kwargs '{"num_train_steps": 5, "max_examples": 100}'
+  --train_kwargs '{"num_train_steps": 5, "max_examples": 100}' \
+  --results_dir results/first_look
