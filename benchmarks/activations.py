@@ -7,13 +7,13 @@ Two plain ways take part: the language model as it comes, which computes logits 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from measuring import (
-    BenchmarkArguments,
     Findings,
     Target,
+    TextArguments,
     alternate,
     chosen_pairs,
     counted_tokens,
@@ -25,7 +25,6 @@ from measuring import (
     tree_tokens,
     unique_sequences,
 )
-from pydantic import Field
 
 from genies.command_line import run
 
@@ -33,13 +32,8 @@ if TYPE_CHECKING:
     from genies.lm.model import LanguageModel
 
 
-class ActivationArguments(BenchmarkArguments):
+class ActivationArguments(TextArguments):
     """Read the hidden states of all blocks, and of all attention heads, at the last token of responses."""
-
-    distributions: list[str] = Field(default=["alpaca_mmlu", "us_history_fiction"])
-    """Names of the distributions whose test examples are read."""
-    examples: Annotated[int, Field(ge=1)] = 24
-    """Test examples of each."""
 
 
 def plain_hidden_states(network: Any, sequences: list[tuple[int, ...]]) -> np.ndarray[Any, Any]:

@@ -59,6 +59,15 @@ class BenchmarkArguments(Arguments):
     """End with status 1 when a target is missed."""
 
 
+class TextArguments(BenchmarkArguments):
+    """What a benchmark takes that reads the test examples of some distributions."""
+
+    distributions: list[str] = Field(default=["alpaca_mmlu", "us_history_fiction"])
+    """Names of the distributions whose test examples are read."""
+    examples: Annotated[int, Field(ge=1)] = 24
+    """Test examples of each."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What a figure is expected to reach."""

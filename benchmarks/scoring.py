@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 import psutil
 from measuring import (
-    BenchmarkArguments,
     Findings,
     Target,
+    TextArguments,
     alternate,
     chosen_pairs,
     counted_tokens,
@@ -41,13 +41,9 @@ if TYPE_CHECKING:
     from genies.lm.text import TokenSequence
 
 
-class ScoringArguments(BenchmarkArguments):
+class ScoringArguments(TextArguments):
     """Score responses with this project and with lm-evaluation-harness."""
 
-    distributions: list[str] = Field(default=["alpaca_mmlu", "us_history_fiction"])
-    """Names of the distributions whose test examples are scored."""
-    examples: Annotated[int, Field(ge=1)] = 24
-    """Test examples of each."""
     batch_sizes: list[int] = Field(default=[1, 8, 32])
     """Batch sizes of the peer that are tried; one whose logits would take half the memory there is is left out."""
     few_shot_examples: Annotated[int, Field(ge=1)] = 6

@@ -1,0 +1,163 @@
+"""How much work the steps of a plan are: what they read, what they keep, and what steps like them took before."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from genies.activation_size import activation_bytes
+from genies.data.distribution import Distribution, SplitName
+from genies.errors import InputError
+from genies.files import read_json
+from genies.harness.decide import Decision, TrainingDecision
+from genies.harness.fingerprint import TRAINING_RECORD, Parts
+from genies.harness.store import Store, training_record
+
+
+@dataclass(frozen=True)
+class Work:
+    """What steps have to read."""
+
+    examples: int = 0
+    pairs: int = 0
+    characters: int = 0
+    """Of prompts and responses."""
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.examples + other.examples, self.pairs + other.pairs, self.characters + other.characters)
+
+
+@cache
+def split_work(folder: Path, split: SplitName, max_examples: int | None) -> Work:
+    """The work of the first `max_examples` examples of a split; none when they cannot be read."""
+    try:
+        examples = Distribution(folder).split(split, max_examples)
+    except (InputError, OSError):
+        return Work()
+    return Work(
+        len(examples),
+        sum(len(each.responses) - 1 for each in examples),
+        sum(len(each.prompt) + sum(map(len, each.responses)) for each in examples),
+    )
+
+
+def step_work(decision: Decision) -> Work:
+    """The work of a step: the examples it trains on, or those of the evaluations that must run."""
+    limit = _limit(decision.step.kwargs)
+    if isinstance(decision, TrainingDecision):
+        return split_work(decision.step.source_dir, "train", limit)
+    folders = [each.target.distribution_dir for each in decision.targets if each.run]
+    return sum((split_work(folder, "test", limit) for folder in folders), Work())
+
+
+def _limit(kwargs: Mapping[str, Any]) -> int | None:
+    given = kwargs.get("max_examples")
+    return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else None
+
+
+def kept_activations(decisions: Sequence[Decision]) -> tuple[int, int]:
+    """Texts that the steps read at most, and the bytes of their activations in the store of activations.
+
+    An intervention that reads representations keeps them: of two responses of every example tuned on, of all responses
+    of every example tested on, each once. The bytes are those of float32, or of half precision where the step's `dtype`
+    says so; 0 where the model's config does not say how large it is.
+    """
+    texts: dict[tuple[Path, Path, str, int | None, int], int] = {}
+    for decision in decisions:
+        kwargs = decision.step.kwargs
+        limit, width = _limit(kwargs), 2 if kwargs.get("dtype") in ("bfloat16", "float16") else 4
+        if isinstance(decision, TrainingDecision):
+            source = decision.step.source_dir
+            work = split_work(source, "train", limit)
+            texts[decision.step.base_model_dir, source, "train", limit, width] = 2 * work.examples
+        else:
+            training = decision.step.training
+            base = training.base_model_dir if training else decision.step.model_dir
+            for folder in (each.target.distribution_dir for each in decision.targets if each.run):
+                work = split_work(folder, "test", limit)
+                texts[base, folder, "test", limit, width] = work.examples + work.pairs
+    size = sum(count * _text_bytes(key[0], key[-1]) for key, count in texts.items())
+    return sum(texts.values()), size
+
+
+@cache
+def _text_bytes(model: Path, value_bytes: int) -> int:
+    try:
+        config = read_json(model / "config.json", "model configuration")
+    except (InputError, OSError):
+        return 0
+    return (activation_bytes(config, value_bytes) if isinstance(config, dict) else None) or 0
+
+
+def kind_of(decision: Decision) -> str:
+    return "train" if isinstance(decision, TrainingDecision) else "evaluate"
+
+
+def rate_key(decision: Decision) -> tuple[str, str, str | None]:
+    """What steps that cost alike have in common: kind, intervention, identity of the untuned model."""
+    parts = decision.parts if isinstance(decision, TrainingDecision) else decision.targets[0].parts
+    return kind_of(decision), decision.step.intervention, base_model(parts)
+
+
+def base_model(parts: Parts) -> str | None:
+    """Identity of the untuned model that a step's parts name, for a training or an evaluation."""
+    model = parts.get("model")
+    found = parts.get("base_model") or (isinstance(model, dict) and (model.get("base_model") or model.get("files")))
+    return found if isinstance(found, str) else None
+
+
+_FOLDERS = TypeAdapter(list[str])
+
+
+class Recorded(BaseModel):
+    """What the record of a finished step, or the provenance of an evaluation, says of its process."""
+
+    parts: dict[str, Any]
+    argv: list[str]
+    started: str
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+    def work(self, root: Path) -> Work:
+        """The work of that process, as far as what it read is still there; `root` was its working directory."""
+        given = dict(itertools.pairwise(self.argv))
+        limit = _limit(self.parts.get("kwargs") or {})
+        if "--train_distribution" in given:
+            return split_work(root / given["--train_distribution"], "train", limit)
+        try:
+            folders = _FOLDERS.validate_json(given.get("--distribution_dirs", "[]"))
+        except ValidationError:
+            return Work()
+        return sum((split_work(root / folder, "test", limit) for folder in folders), Work())
+
+
+def rate(kind: str, intervention: str, model: str | None, store: Store) -> float | None:
+    """Seconds a character that the recorded steps of an intervention took with a base model; None without any."""
+    processes: dict[tuple[str, ...], Recorded] = {}
+    for value in _records(kind, intervention, store):
+        try:
+            recorded = Recorded.model_validate(value)
+        except ValidationError:
+            continue
+        if base_model(recorded.parts) == model:  # one process wrote several evaluations
+            processes[recorded.started, *recorded.argv] = recorded
+    characters = sum(each.work(store.root).characters for each in processes.values())
+    return sum(each.seconds for each in processes.values()) / characters if characters else None
+
+
+def _records(kind: str, intervention: str, store: Store) -> Iterator[Any]:
+    if kind == "train":
+        for path in (store.models_dir / intervention).glob(f"*/{TRAINING_RECORD}"):
+            yield training_record(path.parent)
+        return
+    for path in (store.results_dir / "evaluations" / intervention).glob("*/*.json"):
+        try:
+            value = read_json(path, "evaluation")
+        except (InputError, OSError):
+            continue
+        yield value.get("provenance") if isinstance(value, dict) else None
