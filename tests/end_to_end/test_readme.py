@@ -29,6 +29,7 @@ AS_THEY_STAND = [
     "python api/check_distributions.py distributions",
     "python api/import_distribution.py --help",
     "python api/tables.py --results results --format markdown|latex|csv|json",
+    "python api/tables.py --results results --shifts distribution_shifts/GENIES.json",
     "python api/report.py --results results --output report",
     "python src/interventions/lora_fine_tune/train.py --help",
     "python api/check_intervention.py path/to/mine",
@@ -48,7 +49,8 @@ def commands() -> list[str]:
     text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
     inline = [" ".join(each.split()) for each in re.findall(r"`([^`]+)`", text)]
     found = fenced + [each for each in inline if re.match(r"(python|bash|pip|cp) \S", each)]
-    return [" ".join(each.split()) for each in found if each]
+    variable = r'^([A-Z_]+=("[^"]*"|\S+) )+'  # set before a command
+    return [re.sub(variable, "", " ".join(each.split())) for each in found if each]
 
 
 @pytest.fixture(scope="module")
