@@ -14,18 +14,27 @@ find_python() {
   return 2
 }
 
+# What an installation depends on: what setup.py and constraints.txt ask for, and this folder, into which an editable
+# installation points, so that a project that was moved is installed again.
+installation_mark() {
+  { pwd -P && cat setup.py constraints.txt; } | cksum
+}
+
 ensure_environment() {
-  local extra="${1:-}" python installed wanted
+  local extra="${1:-}" python installed wanted markers
   # Without pip it is half an environment: a run was stopped while it was made.
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || return 2
     echo "making .venv with $($python --version)"
     "$python" -m venv --clear .venv || { echo "error: could not make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
   fi
-  # What is installed is marked by the hash of what asks for it, so that a second run installs nothing.
-  wanted=$(cat setup.py constraints.txt | cksum)
+  # What is installed is marked, so that a second run installs nothing. With an extra, all is there that is needed
+  # without one.
+  wanted=$(installation_mark)
   installed=".venv/.installed${extra:+-$extra}"
-  if [ "$(cat "$installed" 2>/dev/null)" != "$wanted" ]; then
+  markers=("$installed")
+  if [ -z "$extra" ]; then markers+=(.venv/.installed-*); fi
+  if ! grep -qsxF "$wanted" "${markers[@]}"; then
     echo "installing into .venv (a few minutes the first time)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${extra:+[$extra]}" || {
       echo "error: the installation failed; the lines above say why. Run the same command again to go on." >&2
