@@ -10,17 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from figures import Findings, Target, report
 from measuring import (
-    Findings,
-    Target,
     TextArguments,
     alternate,
     chosen_pairs,
     counted_tokens,
+    findings_of,
     load,
     matmul_pass,
     model_operations,
-    report,
     seen_pairs,
     tree_tokens,
     unique_sequences,
@@ -100,7 +99,7 @@ def benchmark(arguments: ActivationArguments) -> int:
     from transformers import AutoModelForCausalLM
 
     plain = AutoModelForCausalLM.from_pretrained(arguments.base_model_dir, dtype=torch.float32).eval()
-    findings = Findings("Activations", threads)
+    findings = findings_of(arguments, "Activations", threads)
     for name in arguments.distributions:
         measure(arguments, findings, model, plain, name)
     return report(arguments, findings)

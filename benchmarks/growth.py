@@ -14,15 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from measuring import (
-    ROOT,
-    BenchmarkArguments,
-    Findings,
-    Target,
-    encoded_texts,
-    report,
-    tree_tokens,
-)
+from figures import ROOT, Target, report
+from measuring import BenchmarkArguments, encoded_texts, findings_of, tree_tokens
 from pydantic import Field
 from steps import evaluation_step, thread_count, train_step
 
@@ -71,7 +64,7 @@ def benchmark(arguments: GrowthArguments) -> int:
     counts = sorted(set(arguments.counts))
     if not counts or counts[0] < 1 or counts[-1] > len(names):
         raise InputError(f"--counts {arguments.counts}: expected numbers from 1 to {len(names)}, the targets there are")
-    findings = Findings("Growth with targets", thread_count(arguments))
+    findings = findings_of(arguments, "Growth with targets", thread_count(arguments))
     cold, growing = {}, {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

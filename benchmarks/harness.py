@@ -1,6 +1,6 @@
 """What the harness itself costs: planning, a run with nothing to do, a step, and how well slots are used.
 
-    python benchmarks/harness.py [--json FILE]
+python benchmarks/harness.py [--json FILE]
 
 Everything runs with real subprocesses in a temporary folder; the steps do next to nothing, so that what is left is
 the harness. Figures are medians where a median makes sense, and ratios within one run where two things are compared.
@@ -8,11 +8,9 @@ the harness. Figures are medians where a median makes sense, and ratios within o
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 import os
-import platform
 import resource
 import subprocess
 import sys
@@ -20,9 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Annotated
 
-ROOT = Path(__file__).resolve().parents[1]
+from figures import ROOT, FigureArguments, Findings, Target, report
+from pydantic import Field
+
+from genies.command_line import run
 
 TRAIN = "import sys, time, json, os\nt = time.time()\n{work}\nprint(json.dumps([t, time.time()]))\n"
 EVAL = """import sys, time, json, os
@@ -99,71 +100,83 @@ def busy_share(folder: Path, slots: int, own: bool) -> float:
     return sum(steps.values()) / (wall * slots)
 
 
-def measure() -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_project(folder, 200, "")
-        names = [f"d{number}" for number in range(200)]
-        shifts = [(names[i % 200], names[(i * 7 + i // 200) % 200]) for i in range(10_000)]
-        seconds, memory, _ = main_job(folder, shifts, "--dry_run", "True")
-        figures["plan 10,000 shifts over 200 distributions, s"] = seconds
-        figures["peak memory of it, MB"] = memory
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_project(folder, 66, "")
-        listed = json.loads((ROOT / "distribution_shifts" / "all.json").read_text())
-        used = sorted(
-            {entry[key] for entry in listed for key in ("source", "target", "target_reference") if key in entry}
-        )
-        places = {each: f"d{number}" for number, each in enumerate(used)}
-        shifts = [(places[entry["source"]], places[entry["target"]]) for entry in listed]
-        first, _, said = main_job(folder, shifts)
-        steps = int(said.split(" steps run")[0].rsplit(" ", 1)[1])
-        figures["all.json with stub steps, one slot, s a step"] = first / steps
-        again, _, said = main_job(folder, shifts)
-        assert " 0 steps run" in said
-        figures["all.json again, everything there, s"] = again
-        found = spans(folder)
-        gaps = [start - end for (_, end), (start, _) in itertools.pairwise(found)]
-        figures["from a step's last line to the next one's first, median ms"] = 1000 * median(gaps)
-        bare = []
-        for _ in range(20):
-            started = time.perf_counter()
-            subprocess.run([sys.executable, "-c", "import sys, time, json, os"], check=True)
-            bare.append(time.perf_counter() - started)
-        figures["of which an interpreter's own start and end, median ms"] = 1000 * median(bare)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make_project(folder, 250, "time.sleep(0.5)")
-        pairs = [(f"d{number}", f"d{(number + 1) % 250}") for number in range(250)]
-        main_job(folder, pairs, "--slots", "2")
-        figures["steps of half a second on two slots"] = len(spans(folder))
-        figures["share of slot time in which a step's process was there"] = busy_share(folder, 2, own=False)
-        figures["share of slot time between a step's own first and last line"] = busy_share(folder, 2, own=True)
+class HarnessArguments(FigureArguments):
+    """Run the main job with steps that do next to nothing."""
+
+    distributions: Annotated[int, Field(ge=10)] = 200
+    """How many small distributions there are."""
+    shifts: Annotated[int, Field(ge=1)] = 10_000
+    """How many shifts are planned."""
+    steps: Annotated[int, Field(ge=4)] = 250
+    """How many distributions are tuned on and evaluated in steps of half a second."""
+    computing: Annotated[int, Field(ge=1)] = 6_000_000
+    """Additions in a step that computes."""
+
+
+def benchmark(arguments: HarnessArguments) -> int:
+    """Planning, a run with nothing to do, the price of a step, and slots."""
+    findings = Findings("Harness", threads=1)
+    with tempfile.TemporaryDirectory() as folder:
+        planning(arguments, findings, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        price_of_a_step(findings, Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        use_of_slots(arguments, findings, Path(folder))
     walls = {}
     for slots in (1, 2):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            make_project(folder, 4, "sum(i * i for i in range(6_000_000))")
+            make_project(folder, 4, f"sum(i * i for i in range({arguments.computing}))")
             pairs = [(f"d{number}", f"d{number}") for number in range(4)]
             walls[slots], _, _ = main_job(folder, pairs, "--slots", str(slots))
-    figures["9 computing steps, wall time of two slots over one"] = walls[2] / walls[1]
-    return figures
+    findings.add("9 computing steps", "wall time of two slots over one", walls[2] / walls[1])
+    return report(arguments, findings)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, help="write the figures to this file")
-    args = parser.parse_args()
-    figures = measure()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
-    print("| what | figure |\n|---|---:|")
-    for name, value in figures.items():
-        print(f"| {name} | {value:.3g} |")
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + "\n")
+def planning(arguments: HarnessArguments, findings: Findings, folder: Path) -> None:
+    count = arguments.distributions
+    make_project(folder, count, "")
+    names = [f"d{number}" for number in range(count)]
+    shifts = [(names[i % count], names[(i * 7 + i // count) % count]) for i in range(arguments.shifts)]
+    seconds, memory, _ = main_job(folder, shifts, "--dry_run", "True")
+    subject = f"plan of {arguments.shifts:,} shifts over {count} distributions"
+    findings.add(subject, "seconds", seconds, "s", Target(at_most=2))
+    findings.add(subject, "peak memory", memory, "MB", Target(at_most=300))
+
+
+def price_of_a_step(findings: Findings, folder: Path) -> None:
+    make_project(folder, 66, "")
+    listed = json.loads((ROOT / "distribution_shifts" / "all.json").read_text())
+    used = sorted({entry[key] for entry in listed for key in ("source", "target", "target_reference") if key in entry})
+    places = {each: f"d{number}" for number, each in enumerate(used)}
+    shifts = [(places[entry["source"]], places[entry["target"]]) for entry in listed]
+    first, _, said = main_job(folder, shifts)
+    steps = int(said.split(" steps run")[0].rsplit(" ", 1)[1])
+    again, _, said = main_job(folder, shifts)
+    assert " 0 steps run" in said
+    found = spans(folder)
+    gaps = [start - end for (_, end), (start, _) in itertools.pairwise(found)]
+    bare = []
+    for _ in range(20):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", "import sys, time, json, os"], check=True)
+        bare.append(time.perf_counter() - started)
+    subject = "all.json with steps that do nothing, one slot"
+    findings.add(subject, "wall time of a step", 1000 * first / steps, "ms")
+    findings.add(subject, "from a step's last line to the next one's first, median", 1000 * median(gaps), "ms")
+    findings.add(subject, "of which an interpreter's own start and end, median", 1000 * median(bare), "ms")
+    findings.add("all.json again, everything there", "seconds", again, "s", Target(at_most=1))
+
+
+def use_of_slots(arguments: HarnessArguments, findings: Findings, folder: Path) -> None:
+    count = arguments.steps
+    make_project(folder, count, "time.sleep(0.5)")
+    main_job(folder, [(f"d{number}", f"d{(number + 1) % count}") for number in range(count)], "--slots", "2")
+    subject = f"{len(spans(folder))} steps of half a second on two slots"
+    there, at_work = (busy_share(folder, 2, own) for own in (False, True))
+    findings.add(subject, "share of slot time in which a step's process was there", there, "", Target(at_least=0.95))
+    findings.add(subject, "share of slot time between a step's own first and last line", at_work)
 
 
 if __name__ == "__main__":
-    main()
+    run(benchmark)

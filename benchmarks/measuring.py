@@ -1,5 +1,5 @@
-"""What the benchmark files share: alternating runs and their medians, the machine's matmul rate, the tokens of
-a request, and how figures are shown.
+"""How benchmarks of the core measure: alternating runs and their medians, the machine's matmul rate, and the tokens
+of a request.
 
 Ratios are taken within one run, between things that take turns: a machine that is busy, or throttled, slows both.
 """
@@ -7,21 +7,17 @@ Ratios are taken within one run, between things that take turns: a machine that 
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import platform
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
+from figures import FigureArguments, Findings
 from pydantic import Field
 
-from genies.command_line import Arguments
 from genies.data.distribution import Distribution, Pair, pairs
 
 if TYPE_CHECKING:
@@ -35,15 +31,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-ROOT = Path(__file__).resolve().parents[1]
-
 Ids = tuple[int, ...]
 
-warnings.filterwarnings("ignore", message='Field name "json"')
 
-
-class BenchmarkArguments(Arguments):
-    """What every benchmark takes."""
+class BenchmarkArguments(FigureArguments):
+    """What every benchmark takes that runs a model."""
 
     base_model_dir: Path = Path("models/SmolLM2-135M-Instruct")
     """The model, in float32 on the CPU."""
@@ -53,10 +45,6 @@ class BenchmarkArguments(Arguments):
     """Threads of a computation (default: the cores there are)."""
     repeats: Annotated[int, Field(ge=1)] = 3
     """Rounds in which everything compared takes its turn; figures are their medians."""
-    json: Path | None = None  # type: ignore[assignment]
-    """Write the figures to this file."""
-    check: bool = False
-    """End with status 1 when a target is missed."""
 
 
 class TextArguments(BenchmarkArguments):
@@ -66,107 +54,6 @@ class TextArguments(BenchmarkArguments):
     """Names of the distributions whose test examples are read."""
     examples: Annotated[int, Field(ge=1)] = 24
     """Test examples of each."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """What a figure is expected to reach."""
-
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def __str__(self) -> str:
-        return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
-
-    def holds(self, value: float) -> bool:
-        """Whether a value reaches it."""
-        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A measured value, and what is expected of it."""
-
-    subject: str
-    """What was measured: a distribution and a way of asking, say."""
-    name: str
-    value: float
-    unit: str = ""
-    target: Target | None = None
-
-
-@dataclass
-class Findings:
-    """The figures of one benchmark, in the order they were found."""
-
-    title: str
-    threads: int
-    figures: list[Figure] = field(default_factory=list)
-    load_before: float = field(default_factory=lambda: os.getloadavg()[0])
-
-    def add(self, subject: str, name: str, value: float, unit: str = "", target: Target | None = None) -> None:
-        self.figures.append(Figure(subject, name, value, unit, target))
-
-    def missed(self) -> list[Figure]:
-        """Figures that do not reach their target."""
-        return [each for each in self.figures if each.target is not None and not each.target.holds(each.value)]
-
-
-def number(value: float) -> str:
-    """Four digits, thousands separated.
-
-    >>> number(12345.6), number(0.123456), number(24)
-    ('12,346', '0.1235', '24')
-    """
-    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.4g}"
-
-
-def table(findings: Findings) -> str:
-    """A Markdown table of the figures."""
-    lines = ["| what | figure | value | target |", "|---|---|---:|---:|"]
-    for each in findings.figures:
-        value = f"{number(each.value)} {each.unit}".strip()
-        target = "" if each.target is None else f"{each.target}{'' if each.target.holds(each.value) else ' (missed)'}"
-        lines.append(f"| {each.subject} | {each.name} | {value} | {target} |")
-    return "\n".join(lines)
-
-
-def machine(threads: int) -> dict[str, Any]:
-    """Where the figures come from."""
-    from importlib.metadata import version
-
-    processor = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
-    return {
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "load_average": os.getloadavg()[0],
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers")},
-    }
-
-
-def report(arguments: BenchmarkArguments, findings: Findings) -> int:
-    """Print the table, write --json, and give the exit status: 1 with --check where a target is missed."""
-    about = machine(findings.threads) | {"load_average_before": findings.load_before}
-    print(f"# {findings.title}\n")
-    print(
-        f"{about['processor']}, {about['cores']} cores, {about['threads']} threads, Python {about['python']}, "
-        f"torch {about['torch']}, transformers {about['transformers']}, {arguments.base_model_dir.name}; "
-        f"load average {findings.load_before:.2f} before and {about['load_average']:.2f} after\n"
-    )
-    print(table(findings), flush=True)
-    if arguments.json:
-        values = [
-            {**asdict(each), "reached": None if each.target is None else each.target.holds(each.value)}
-            for each in findings.figures
-        ]
-        text = json.dumps({"benchmark": findings.title, "machine": about, "figures": values}, indent=2)
-        arguments.json.write_text(text + "\n", encoding="utf-8")
-    return 1 if arguments.check and findings.missed() else 0
 
 
 def alternate(
@@ -185,6 +72,11 @@ def alternate(
             results[name] = body()
             seconds[name].append(time.perf_counter() - started)
     return {name: median(each) for name, each in seconds.items()}, results
+
+
+def findings_of(arguments: BenchmarkArguments, title: str, threads: int) -> Findings:
+    """Findings about a model, none so far."""
+    return Findings(title, threads, arguments.base_model_dir.name)
 
 
 def load(arguments: BenchmarkArguments) -> tuple[LanguageModel, int]:

@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from measuring import BenchmarkArguments, Findings, Target, report
+from figures import Target, report
+from measuring import BenchmarkArguments, findings_of
 from pydantic import Field
 from steps import evaluation_step, thread_count, train_step
 
@@ -31,7 +32,7 @@ class MemoryArguments(BenchmarkArguments):
 
 def benchmark(arguments: MemoryArguments) -> int:
     """The peak of each step."""
-    findings = Findings("Peak memory", thread_count(arguments))
+    findings = findings_of(arguments, "Peak memory", thread_count(arguments))
     limit = Target(at_most=arguments.limit_gigabytes)
     with tempfile.TemporaryDirectory() as name:
         folder, source, examples = Path(name), arguments.distribution, arguments.examples

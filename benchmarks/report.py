@@ -1,6 +1,6 @@
 """What a report costs: seconds and memory to make it, bytes and time until its pages are painted.
 
-    python benchmarks/report.py --distributions distributions [--shifts FILE] [--json FILE]
+python benchmarks/report.py --distributions_dir distributions [--json FILE]
 
 The results folder is drawn from a seed (nine interventions on the 15 GENIES shifts by default), its evaluations as long
 as real ones; the samples are those of all distributions in the folder. Paints are measured in headless Chromium where
@@ -9,10 +9,6 @@ it and the package playwright are installed.
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -20,17 +16,40 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from figures import ROOT, FigureArguments, Findings, Target
+from figures import report as status
+
+from genies.command_line import run
+from genies.data.shifts import read_shifts
+
 sys.path.insert(0, str(ROOT))
-
-from tests.report.seeded_results import SeededStudy  # noqa: E402
-
-from genies.data.shifts import read_shifts  # noqa: E402
+from tests.report.seeded_results import SeededStudy
 
 
-def make(results: Path, distributions: Path, output: Path) -> dict[str, Any]:
+class ReportArguments(FigureArguments):
+    """Make the report of a results folder that is drawn from a seed, and open its pages."""
+
+    distributions_dir: Path = Path("distributions")
+    """Folder of the distributions whose samples are shown."""
+    path_to_distribution_shift_pairs: Path = ROOT / "distribution_shifts" / "GENIES.json"
+    """The shifts of the results."""
+
+
+def benchmark(arguments: ReportArguments) -> int:
+    """One report, three pages."""
+    findings = Findings("Report", threads=1)
+    with tempfile.TemporaryDirectory() as folder:
+        results, output = Path(folder) / "results", Path(folder) / "report"
+        shifts = read_shifts(arguments.path_to_distribution_shift_pairs)
+        distributions = arguments.distributions_dir.resolve()
+        SeededStudy(results, distributions).write(shifts)
+        make(findings, results, distributions, output, f"report of nine interventions on {len(shifts)} shifts")
+        paints(findings, output, shifts[0].target)
+    return status(arguments, findings)
+
+
+def make(findings: Findings, results: Path, distributions: Path, output: Path, subject: str) -> None:
     """Run the command once; wall and processor seconds, and the peak memory of the process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "api/report.py", "--results", results, "--distributions", distributions]
@@ -39,26 +58,26 @@ def make(results: Path, distributions: Path, output: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     files = [path for path in output.rglob("*") if path.is_file()]
-    return {
-        "seconds": round(seconds, 2),
-        "processor_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 2),
-        "peak_MB": round(after.ru_maxrss / 1024),
-        "report_MB": round(sum(path.stat().st_size for path in files) / 1e6, 1),
-        "files": len(files),
-        "pages": len(list(output.glob("*.html"))),
-    }
+    processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    findings.add(subject, "seconds", seconds, "s")
+    findings.add(subject, "processor seconds", processor, "s")
+    findings.add(subject, "peak memory", after.ru_maxrss / 1024, "MB")
+    findings.add(subject, "size", sum(path.stat().st_size for path in files) / 1e6, "MB")
+    findings.add(subject, "files", len(files))
+    findings.add(subject, "pages", len(list(output.glob("*.html"))))
 
 
-def paints(output: Path, target: str) -> dict[str, Any]:
+def paints(findings: Findings, output: Path, target: str) -> None:
     """Milliseconds from the start of navigation to the first contentful paint, and kB loaded, of three pages."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        return {"paints": "playwright is not installed"}
+        print("paints are not measured: the package playwright is not installed", file=sys.stderr)
+        return
     if executable is None:
-        return {"paints": "no Chromium is installed"}
-    found: dict[str, Any] = {}
+        print("paints are not measured: no Chromium is installed", file=sys.stderr)
+        return
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         for name, address in (
@@ -74,33 +93,10 @@ def paints(output: Path, target: str) -> dict[str, Any]:
             page.wait_for_timeout(200)
             entries = page.evaluate("performance.getEntriesByName('first-contentful-paint').map(e => e.startTime)")
             sizes = [path.stat().st_size for path in output.rglob("*") if path.as_uri() in asked]
-            found[name] = {"first_paint_ms": round(entries[0]), "loaded_kB": round(sum(sizes) / 1e3)}
+            findings.add(f"page {name}", "first paint", entries[0], "ms", Target(at_most=1000))
+            findings.add(f"page {name}", "loaded", sum(sizes) / 1e3, "kB")
         browser.close()
-    return found
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--distributions", type=Path, default=ROOT / "distributions")
-    parser.add_argument("--shifts", type=Path, default=ROOT / "distribution_shifts" / "GENIES.json")
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        results, output = Path(folder) / "results", Path(folder) / "report"
-        shifts = read_shifts(arguments.shifts)
-        distributions = arguments.distributions.resolve()
-        SeededStudy(results, distributions).write(shifts)
-        result = {
-            "shifts": len(shifts),
-            "machine": {"platform": platform.platform(), "cores": os.cpu_count(), "load": round(os.getloadavg()[0], 1)},
-            **make(results, distributions, output),
-            **paints(output, shifts[0].target),
-        }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.json is not None:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    run(benchmark)

@@ -25,18 +25,15 @@ run() {
   local name=$1
   shift
   echo
-  if [ -n "$folder" ] && [ "$name" != training ]; then
-    .venv/bin/python "benchmarks/$name.py" "$@" --json "$folder/$name.json"
-  elif [ -n "$folder" ]; then
-    .venv/bin/python "benchmarks/$name.py" "$@" | tee "$folder/$name.jsonl"
-  else
-    .venv/bin/python "benchmarks/$name.py" "$@"
-  fi
+  .venv/bin/python "benchmarks/$name.py" "$@" ${folder:+--json "$folder/$name.json"}
 }
 
-for name in scoring activations shared_work growth memory; do
+for name in scoring activations shared_work growth memory training; do
   run "$name" --base_model_dir "$model" --distributions_dir "$distributions"
 done
-run training --model_dir "$model" \
-  --sources "[\"$distributions/alpaca_low_quality\", \"$distributions/us_history_textbook\"]"
 run harness
+run report --distributions_dir "$distributions"
+if [ -n "$folder" ]; then
+  echo
+  echo "as a page: .venv/bin/python benchmarks/collect.py --folder $folder --output benchmarks/README.md"
+fi

@@ -15,17 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import psutil
+from figures import Findings, Target, report
 from measuring import (
-    Findings,
-    Target,
     TextArguments,
     alternate,
     chosen_pairs,
     counted_tokens,
+    findings_of,
     load,
     matmul_pass,
     model_operations,
-    report,
     seen_pairs,
     tree_tokens,
     unique_sequences,
@@ -159,7 +158,7 @@ def benchmark(arguments: ScoringArguments) -> int:
     except ImportError as error:
         raise InputError(f"{error}; install the extra: pip install -e '.[bench]'") from None
     model, threads = load(arguments)
-    findings = Findings("Scoring", threads)
+    findings = findings_of(arguments, "Scoring", threads)
     peer = Peer(model, arguments.batch_sizes)
     for name in arguments.distributions:
         folder, chosen = chosen_pairs(arguments, name, arguments.examples)

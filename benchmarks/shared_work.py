@@ -14,15 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from measuring import (
-    BenchmarkArguments,
-    Findings,
-    Ids,
-    Target,
-    encoded_texts,
-    report,
-    tree_tokens,
-)
+from figures import Target, report
+from measuring import BenchmarkArguments, Ids, encoded_texts, findings_of, tree_tokens
 from pydantic import Field
 from steps import evaluation_step, thread_count, train_step
 
@@ -93,7 +86,7 @@ def run_all(arguments: SharedWorkArguments, folder: Path, cache: Path) -> dict[s
 
 def benchmark(arguments: SharedWorkArguments) -> int:
     """Cold, then warm; each once, since forward tokens are exact."""
-    findings = Findings("Shared work", thread_count(arguments))
+    findings = findings_of(arguments, "Shared work", thread_count(arguments))
     unique = unique_tokens(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measuring import ROOT, BenchmarkArguments
+from figures import ROOT
+from measuring import BenchmarkArguments
 
 from genies.contract import argument_items
 from genies.errors import InputError

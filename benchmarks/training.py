@@ -1,140 +1,183 @@
 """Speed of reward training against TRL's RewardTrainer: the same pairs, LoRA configuration, batch of pairs, initial
 weights and machine, in one run. Needs the extra `bench`: pip install -e '.[bench]'.
 
-python benchmarks/training.py --model_dir models/SmolLM2-135M-Instruct \
-    --sources '["distributions/alpaca_low_quality", "distributions/us_history_textbook"]'
+python benchmarks/training.py --distributions_dir distributions [--json FILE]
+
+TRL takes part as it comes (a whole batch in one pass, gradient checkpointing) and at the fastest of a few settings
+tuned for this machine (few pairs a pass, no checkpointing). Each way takes one step untimed, then they take turns.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
+from figures import Findings, Target, report
+from measuring import BenchmarkArguments, findings_of
 from pydantic import Field
 
-from genies.command_line import Arguments, run, validate
+from genies.command_line import run, validate
 from genies.errors import InputError
 
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
-class BenchmarkArguments(Arguments):
-    """Train a few steps with this project and with TRL, and compare."""
+class TrainingArguments(BenchmarkArguments):
+    """Train one step of LoRA with this project and with TRL, in turns."""
 
-    model_dir: Path = Path("models/SmolLM2-135M-Instruct")
-    """Base model."""
-    sources: list[Path]
-    """Folders of the source distributions."""
-    steps: Annotated[int, Field(ge=1)] = 3
-    """Steps that are timed, after one that is not."""
+    sources: list[str] = Field(default=["alpaca_low_quality", "us_history_textbook"])
+    """Names of the source distributions."""
     pairs: Annotated[int, Field(ge=1)] = 16
     """Pairs in a step."""
-    trl_micro_batch: Annotated[int, Field(ge=1)] = 16
-    """Pairs in one forward pass of TRL, a divisor of --pairs. Fewer need less padding and less memory."""
-    trl_gradient_checkpointing: bool = True
-    """TRL's default, without which 16 pairs of long texts take some 40 GiB; False is faster where they fit."""
+    trl_micro_batches: list[int] = Field(default=[2, 4])
+    """Pairs in one forward pass of TRL when it is tuned, without gradient checkpointing: divisors of --pairs."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout of the adapters, in both."""
-    check: bool = False
-    """Fail unless every source is at least 2.2 times as fast and the first losses agree to 1e-3."""
 
 
+@dataclass(frozen=True)
+class Way:
+    """How TRL runs a step."""
+
+    micro_batch: int
+    checkpointing: bool
+
+    def __str__(self) -> str:
+        pairs = f"{self.micro_batch} pairs a pass"
+        return f"TRL, {pairs}, {'gradient checkpointing' if self.checkpointing else 'no checkpointing'}"
+
+
+@dataclass
 class Clock:
-    """Wall and processor seconds of each step."""
+    """Wall seconds of a step."""
 
-    def __init__(self) -> None:
-        self.steps: list[tuple[float, float]] = []
-        self._last = (0.0, 0.0)
+    seconds: float = math.nan
+    _started: float = 0.0
 
     def start(self) -> None:
-        self._last = time.monotonic(), time.process_time()
+        self._started = time.perf_counter()
 
-    def lap(self) -> None:
-        now = time.monotonic(), time.process_time()
-        self.steps.append((now[0] - self._last[0], now[1] - self._last[1]))
-        self._last = now
+    def stop(self) -> None:
+        self.seconds = time.perf_counter() - self._started
 
 
-def benchmark(args: BenchmarkArguments) -> int:
-    """One line of JSON a source."""
+Body = Callable[[Clock], float]
+
+
+def benchmark(arguments: TrainingArguments) -> int:
+    """Every source; the peer is at fault when it is not installed."""
     try:
         import datasets  # noqa: F401
         import trl
     except ImportError as error:
         raise InputError(f"{error}; install the extra: pip install -e '.[bench]'") from None
+    wrong = [size for size in arguments.trl_micro_batches if size < 1 or arguments.pairs % size]
+    if wrong or not arguments.trl_micro_batches:
+        raise InputError(f"--trl_micro_batches: expected divisors of --pairs {arguments.pairs}, not {wrong or 'none'}")
     import torch
 
-    slow = []
-    for source in args.sources:
-        ours, our_loss = _timed(lambda clock, source=source: _ours(args, source, clock))
-        theirs, their_loss = _timed(lambda clock, source=source: _trl(args, source, clock))
-        wall, processor = (
-            sum(step[kind] for step in theirs[1:]) / sum(step[kind] for step in ours[1:]) for kind in (0, 1)
-        )
-        result = {
-            "source": source.name,
-            "pairs_per_second": round(args.steps * args.pairs / sum(step[0] for step in ours[1:]), 3),
-            "pairs_per_second_trl": round(args.steps * args.pairs / sum(step[0] for step in theirs[1:]), 3),
-            "times_as_fast": round(wall, 2),
-            "times_as_fast_in_processor_seconds": round(processor, 2),
-            "first_loss": our_loss,
-            "first_loss_trl": their_loss,
-            "trl_micro_batch": args.trl_micro_batch,
-            "trl_gradient_checkpointing": args.trl_gradient_checkpointing,
-            "threads": torch.get_num_threads(),
-            "trl": trl.__version__,
-            "torch": torch.__version__,
-        }
-        print(json.dumps(result), flush=True)
-        if wall < 2.2 or abs(our_loss - their_loss) > 1e-3:
-            slow.append(source.name)
-    if args.check and slow:
-        raise InputError(f"not 2.2 times as fast as TRL, or of another first loss: {', '.join(slow)}")
-    return 0
+    import genies.lm.model  # noqa: F401 - before torch: the library sets how threads wait, which torch reads once
+
+    if arguments.threads is not None:
+        torch.set_num_threads(arguments.threads)
+    findings = findings_of(arguments, f"Reward training (TRL {trl.__version__})", torch.get_num_threads())
+    for name in arguments.sources:
+        compare(arguments, findings, name)
+    return report(arguments, findings)
 
 
-def _timed(body: Callable[[Clock], float]) -> tuple[list[tuple[float, float]], float]:
+def compare(arguments: TrainingArguments, findings: Findings, name: str) -> None:
+    """All figures of one source."""
+    source = arguments.distributions_dir / name
+    default = Way(arguments.pairs, True)
+    tuned = [Way(size, False) for size in arguments.trl_micro_batches]
+    bodies: dict[str, Body] = {"genies": lambda clock: _ours(arguments, source, clock)}
+    bodies |= {str(way): lambda clock, way=way: _trl(arguments, source, way, clock) for way in (default, *tuned)}
+    trials, losses = {}, {}
+    for each, body in bodies.items():
+        trials[each], losses[each] = _timed(body)
+    best = min(map(str, tuned), key=lambda each: trials[each])
+    rounds: dict[str, list[float]] = {each: [] for each in ("genies", str(default), best)}
+    for _ in range(arguments.repeats):
+        for each in rounds:
+            rounds[each].append(_timed(bodies[each])[0])
+    seconds = {each: median(values) for each, values in rounds.items()}
+    for each, value in seconds.items():
+        findings.add(name, f"pairs per second, {each}", arguments.pairs / value)
+    findings.add(
+        name, "times as fast as TRL as it comes", seconds[str(default)] / seconds["genies"], "", Target(at_least=2.2)
+    )
+    findings.add(name, "times as fast as TRL tuned for this machine", seconds[best] / seconds["genies"])
+    rows, unpacked, padded = _tokens(arguments, source)
+    findings.add(name, "tokens of the pairs' sequences", unpacked)
+    findings.add(name, "of them through the model here, shared beginnings once", rows)
+    findings.add(name, "with the padding of one batch", padded)
+    findings.add(name, "first loss", losses["genies"])
+    difference = abs(losses["genies"] - losses[str(default)])
+    findings.add(name, "difference from TRL's first loss", difference, "", Target(at_most=1e-3))
+
+
+def _timed(body: Body) -> tuple[float, float]:
+    """Seconds of the step, and its loss."""
     clock = Clock()
     loss = body(clock)
-    return clock.steps, loss
+    return clock.seconds, loss
 
 
-def _arguments(args: BenchmarkArguments, source: Path, output: Path) -> Any:
+def _arguments(arguments: TrainingArguments, source: Path, output: Path) -> Any:
     from genies.methods.training.arguments import LoraArguments
 
     values = {
-        "model_dir": args.model_dir,
+        "model_dir": arguments.base_model_dir,
         "train_distribution": source,
         "output_dir": output,
-        "num_train_steps": args.steps + 1,
-        "per_device_train_batch_size": args.pairs,
-        "lora_dropout": args.lora_dropout,
+        "num_train_steps": 1,
+        "per_device_train_batch_size": arguments.pairs,
+        "lora_dropout": arguments.lora_dropout,
         "dtype": "float32",
+        "device": "cpu",
         "save_steps": 0,
     }
     return validate(LoraArguments, values)
 
 
-def _start(args: BenchmarkArguments, source: Path, output: Path) -> tuple[Any, Any, Any]:
-    """Arguments, the reward model with a fresh head, and its training data."""
+def _tokens(arguments: TrainingArguments, source: Path) -> tuple[int, int, int]:
+    """Tokens of the step's pairs: of their prefix trees, of their sequences, and of these padded to the longest."""
+    from measuring import tree_tokens
+
+    from genies.lm.arguments import ModelArguments
+    from genies.lm.model_outline import read_outline
+    from genies.methods.training.pairs import pairs_of_step, read_training_data
+
+    outline = read_outline(arguments.base_model_dir, ModelArguments(device="cpu"))
+    data = read_training_data(source, None, 0, outline.tokenizer, outline.context_length)
+    chosen = [data.pairs[index] for index in pairs_of_step(0, len(data.pairs), arguments.pairs, 0)]
+    sequences = [side.ids for pair in chosen for side in (pair.best, pair.worse)]
+    trees = sum(tree_tokens([pair.best.ids, pair.worse.ids]) for pair in chosen)
+    return trees, sum(map(len, sequences)), len(sequences) * max(map(len, sequences))
+
+
+def _start(arguments: TrainingArguments, source: Path, output: Path) -> tuple[Any, Any, Any]:
+    """Arguments of the intervention, the reward model with a fresh head, and its training data."""
     from genies.methods.training.pairs import read_training_data
     from genies.methods.training.quantization import load_base_model
     from genies.methods.training.reward_model import add_head
 
-    arguments = _arguments(args, source, output)
-    model = add_head(load_base_model(args.model_dir, arguments, False), arguments.seed)
+    values = _arguments(arguments, source, output)
+    model = add_head(load_base_model(arguments.base_model_dir, values, False), values.seed)
     language_model = model.language_model
-    data = read_training_data(source, None, arguments.seed, language_model.tokenizer, language_model.context_length)
-    return arguments, model, data
+    data = read_training_data(source, None, values.seed, language_model.tokenizer, language_model.context_length)
+    return values, model, data
 
 
-def _ours(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
+def _ours(arguments: TrainingArguments, source: Path, clock: Clock) -> float:
     import torch
 
     from genies.methods.training import loop
@@ -144,23 +187,23 @@ def _ours(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
     class TimedRecord(loop.Record):
         def add(self, entry: dict[str, Any]) -> None:
             super().add(entry)
-            clock.lap()
+            clock.stop()
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments, model, data = _start(args, source, Path(folder))
-        tuned = add_lora(model.classifier, arguments, args.model_dir, "SEQ_CLS")
-        accelerator = loop.make_accelerator(arguments)
+        values, model, data = _start(arguments, source, Path(folder))
+        tuned = add_lora(model.classifier, values, arguments.base_model_dir, "SEQ_CLS")
+        accelerator = loop.make_accelerator(values)
         plain, loop.Record = loop.Record, TimedRecord  # type: ignore[misc]
         try:
             clock.start()
             trainee = reward_trainee(model, tuned)
-            log = loop.train(trainee, data, arguments, accelerator, Path(folder), "", torch.float32)
+            log = loop.train(trainee, data, values, accelerator, Path(folder), "", torch.float32)
         finally:
             loop.Record = plain  # type: ignore[misc]
     return float(log[0]["loss"])
 
 
-def _trl(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
+def _trl(arguments: TrainingArguments, source: Path, way: Way, clock: Clock) -> float:
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -170,25 +213,24 @@ def _trl(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
     from genies.methods.training.pairs import pairs_of_step
     from genies.methods.training.reward_model import padding_id
 
-    class Laps(TrainerCallback):  # type: ignore[misc]
+    class Timing(TrainerCallback):  # type: ignore[misc]
         def on_train_begin(self, *_: Any, **__: Any) -> None:
             clock.start()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            clock.lap()
+            clock.stop()
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments, model, data = _start(args, source, Path(folder))
+        values, model, data = _start(arguments, source, Path(folder))
         tokenizer = model.language_model.tokenizer
         padding = padding_id(tokenizer, model.classifier)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
         network = AutoModelForSequenceClassification.from_pretrained(
-            args.model_dir, num_labels=1, pad_token_id=padding, dtype=torch.float32
+            arguments.base_model_dir, num_labels=1, pad_token_id=padding, dtype=torch.float32
         )
         with torch.no_grad():
             network.score.weight.copy_(model.head.weight)
-        size = args.steps + 1
-        chosen = [data.pairs[i] for step in range(size) for i in pairs_of_step(step, len(data.pairs), args.pairs, 0)]
+        chosen = [data.pairs[index] for index in pairs_of_step(0, len(data.pairs), arguments.pairs, values.seed)]
         dataset = Dataset.from_dict(
             {
                 "chosen_ids": [list(pair.best.ids) for pair in chosen],
@@ -197,16 +239,16 @@ def _trl(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
         )
         config = RewardConfig(
             output_dir=folder,
-            max_steps=size,
-            per_device_train_batch_size=args.trl_micro_batch,
-            gradient_accumulation_steps=args.pairs // args.trl_micro_batch,
-            learning_rate=arguments.learning_rate,
+            max_steps=1,
+            per_device_train_batch_size=way.micro_batch,
+            gradient_accumulation_steps=arguments.pairs // way.micro_batch,
+            learning_rate=values.learning_rate,
             lr_scheduler_type="constant",
-            max_grad_norm=arguments.max_grad_norm,
+            max_grad_norm=values.max_grad_norm,
             weight_decay=0.0,
             max_length=None,
             train_sampling_strategy="sequential",
-            gradient_checkpointing=args.trl_gradient_checkpointing,
+            gradient_checkpointing=way.checkpointing,
             disable_dropout=False,
             bf16=False,
             logging_steps=1,
@@ -216,9 +258,9 @@ def _trl(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
         )
         lora = LoraConfig(
             task_type="SEQ_CLS",
-            r=arguments.lora_rank,
-            lora_alpha=arguments.lora_alpha,
-            lora_dropout=arguments.lora_dropout,
+            r=values.lora_rank,
+            lora_alpha=values.lora_alpha,
+            lora_dropout=values.lora_dropout,
             target_modules="all-linear",
             modules_to_save=["score"],
         )
@@ -228,7 +270,7 @@ def _trl(args: BenchmarkArguments, source: Path, clock: Clock) -> float:
             train_dataset=dataset,
             processing_class=tokenizer,
             peft_config=lora,
-            callbacks=[Laps()],
+            callbacks=[Timing()],
         )
         trainer.train()
         return float(next(entry["loss"] for entry in trainer.state.log_history if "loss" in entry))

@@ -176,14 +176,69 @@ def test_variants_take_turns(load):
 
 
 def test_a_table_says_which_targets_were_missed(load):
-    measuring = load("measuring")
-    findings = measuring.Findings("Speed", 2)
-    findings.add("a", "times as fast", 2.5, "", measuring.Target(at_least=2.3))
-    findings.add("a", "peak", 3.14159, "GB", measuring.Target(at_most=3))
+    module = load("figures")
+    findings = module.Findings("Speed", 2)
+    findings.add("a", "times as fast", 2.5, "", module.Target(at_least=2.3))
+    findings.add("a", "peak", 3.14159, "GB", module.Target(at_most=3))
     findings.add("a", "tokens", 12345)
-    assert measuring.table(findings).splitlines()[2:] == [
+    assert module.table(findings.figures).splitlines()[2:] == [
         "| a | times as fast | 2.5 | ≥ 2.3 |",
         "| a | peak | 3.142 GB | ≤ 3 (missed) |",
         "| a | tokens | 12,345 |  |",
     ]
     assert [each.name for each in findings.missed()] == ["peak"]
+
+
+def test_training_starts_from_the_loss_of_its_peer(load, options):
+    pytest.importorskip("trl", reason="the peer is not installed (pip install -e '.[bench]')")
+    training = load("training")
+    more = {"sources": ["first"], "pairs": 4, "trl_micro_batches": [2], "lora_dropout": 0.0}
+    found = figures(training, training.TrainingArguments, options | more)
+    assert found["first", "difference from TRL's first loss"] < 1e-5
+    assert found["first", "times as fast as TRL as it comes"] > 0
+    through, all_tokens, padded = (
+        found["first", name]
+        for name in (
+            "of them through the model here, shared beginnings once",
+            "tokens of the pairs' sequences",
+            "with the padding of one batch",
+        )
+    )
+    assert through < all_tokens <= padded
+
+
+def test_pairs_of_a_step_must_be_divided_evenly(load, options):
+    pytest.importorskip("trl", reason="the peer is not installed (pip install -e '.[bench]')")
+    training = load("training")
+    with pytest.raises(InputError, match=r"expected divisors of --pairs 16, not \[3\]"):
+        training.benchmark(validate(training.TrainingArguments, options | {"trl_micro_batches": [3]}))
+
+
+def test_the_harness_and_the_report_are_measured_and_collected_on_one_page(tmp_path, options):
+    folder, page = tmp_path / "found", tmp_path / "page.md"
+    folder.mkdir()
+    shifts = tmp_path / "shifts.json"
+    shifts.write_text('[{"source": "first", "target": "second"}]')
+    small = ["--distributions", "10", "--shifts", "20", "--steps", "4", "--computing", "1000"]
+    written = ["--distributions_dir", str(options["distributions_dir"])]
+    written += ["--path_to_distribution_shift_pairs", str(shifts)]
+    for name, items in (("harness", small), ("report", written)):
+        command = [sys.executable, f"benchmarks/{name}.py", *items, "--json", str(folder / f"{name}.json")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+    command = [sys.executable, "benchmarks/collect.py", "--folder", str(folder), "--output", str(page)]
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    text = page.read_text(encoding="utf-8")
+    assert "| Harness | plan of 20 shifts over 10 distributions | seconds |" in text
+    assert text.index("## Harness") < text.index("## Report")
+    assert "`python benchmarks/harness.py --distributions 10" in text
+    assert str(folder) not in text
+
+
+def test_a_file_that_is_none_of_a_benchmark_is_named(load, tmp_path):
+    collect = load("collect")
+    with pytest.raises(InputError, match="holds no JSON file"):
+        collect.collect(validate(collect.CollectArguments, {"folder": tmp_path}))
+    (tmp_path / "other.json").write_text('{"figures": [{}]}')
+    with pytest.raises(InputError, match=r"other\.json: expected what a benchmark's --json writes"):
+        collect.collect(validate(collect.CollectArguments, {"folder": tmp_path}))
