@@ -58,8 +58,10 @@ def measure(arguments: ActivationArguments, findings: Findings, model: LanguageM
     depth, width = model.decoder.config.num_hidden_layers, model.decoder.config.num_attention_heads
     blocks, heads = all_sites(depth, width, "blocks"), all_sites(depth, width, "heads")
     multiply, operations = matmul_pass(model, 1024)
+    multiply()
     with counted_tokens(model) as counts:
         last_token_activations(model, sequences, blocks)
+    plain_hidden_states(plain, sequences[:2])
     seconds, results = alternate(
         {
             "matmul": multiply,
@@ -69,6 +71,7 @@ def measure(arguments: ActivationArguments, findings: Findings, model: LanguageM
             "decoder": lambda: plain_hidden_states(plain.base_model, sequences),
         },
         arguments.repeats,
+        warm_up=False,  # each had its turn above
     )
     tokens, unpacked = sum(counts), sum(map(len, sequences))
     findings.add(name, "sequences", len(sequences))

@@ -45,7 +45,7 @@ class ScoringArguments(TextArguments):
 
     batch_sizes: list[int] = Field(default=[1, 8, 32])
     """Batch sizes of the peer that are tried; one whose logits would take half the memory there is is left out."""
-    few_shot_examples: Annotated[int, Field(ge=1)] = 6
+    few_shot_examples: Annotated[int, Field(ge=1)] = 4
     """Test examples of each in few_shot, where the peer computes every demonstration for every response."""
     num_shots: Annotated[int, Field(ge=0)] = 4
     """Demonstrations before each prompt in few_shot; 0 leaves few_shot out."""
