@@ -10,6 +10,8 @@ import re
 import sys
 from pathlib import Path
 
+from api import installed  # noqa: F401
+
 from genies.command_line import Arguments, run
 from genies.data.distribution import Distribution
 from genies.data.fetch import fetch

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Literal
 
+from api import installed  # noqa: F401
+
 from genies.command_line import Arguments, parse
 from genies.errors import InputError, run_command
 from genies.lm.model_folder import Filled, Origin, base_model, fill, needs_remote_code

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import installed  # noqa: F401
+
 from genies.command_line import Arguments, run
 from genies.data.audit.markdown import to_markdown
 from genies.data.audit.suite import audit

@@ -8,6 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import installed  # noqa: F401
+
 from genies.command_line import run
 from genies.harness.checking.check import CheckRequest, check_intervention
 

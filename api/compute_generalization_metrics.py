@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import installed  # noqa: F401
+
 from genies.command_line import run
 from genies.errors import BAD_INPUT, InputError
 from genies.harness.job import compute_generalization_metrics

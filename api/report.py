@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
+import installed  # noqa: F401
 from pydantic import Field
 
 from genies.command_line import Arguments, run

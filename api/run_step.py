@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import installed  # noqa: F401
+
 from genies.cache import cache_dir
 from genies.command_line import run
 from genies.harness.commands import StepRequest, run_one

@@ -9,6 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import installed  # noqa: F401
+
 from genies.command_line import Arguments, run
 from genies.data.shifts import read_shifts
 from genies.errors import InputError

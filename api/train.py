@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import installed  # noqa: F401
+
 from genies.command_line import run
 from genies.harness.request import TrainRequest
 from genies.harness.single import train

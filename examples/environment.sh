@@ -50,6 +50,8 @@ project_python() {
     command -v python
   elif [ -x .venv/bin/python ]; then
     echo .venv/bin/python
+  elif python -c 'import genies' 2>/dev/null; then
+    command -v python # installed for all, as in a container
   else
     echo "error: genies is not installed: pip install -e . in an environment of yours, or bash examples/quickstart.sh" >&2
     return 2

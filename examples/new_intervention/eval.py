@@ -17,6 +17,8 @@ def arguments():
     parser.add_argument("--output_paths", type=json.loads, required=True, help="a JSON file to write for each")
     # Yours come from --eval_kwargs.
     parser.add_argument("--max_examples", type=int, default=None, help="use the first N examples (default: all)")
+    # With --seeds both scripts are given one; nothing is drawn here.
+    parser.add_argument("--seed", type=int, default=0, help="taken, and not needed")
     return parser.parse_args()
 
 

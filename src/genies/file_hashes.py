@@ -7,6 +7,7 @@ import os
 import time
 from pathlib import Path
 
+from genies.errors import InputError
 from genies.files import sha256_of_file, write_text
 
 _SETTLED_SECONDS = 2.0
@@ -54,6 +55,6 @@ class FileHashes:
             return
         try:
             write_text(self._memory, json.dumps(self._known))
-        except OSError:
+        except (OSError, InputError):
             return
         self._changed = False

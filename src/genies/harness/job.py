@@ -23,6 +23,7 @@ from genies.harness.attempts import Order, remembered_failure
 from genies.harness.commands import write_commands
 from genies.harness.decide import Decision, EvaluationDecision, check_inputs, decide
 from genies.harness.dry_run import describe
+from genies.harness.failures import Failures, counted
 from genies.harness.fingerprint import Identities
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
@@ -85,7 +86,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     finally:
         hashes.save()
     write_tables(tables, plan, progress.evaluations, leaks=leaks)
-    return _conclude(plan, progress, tables, store, leaks)
+    return _conclude(request, plan, progress, tables, store, leaks)
 
 
 _TABLE_PAUSE = 20
@@ -98,7 +99,7 @@ class _Progress:
 
     evaluations: dict[Path, Evaluation]
     unverified: list[str]
-    failures: list[Result] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
     started: int = 0
 
     @classmethod
@@ -136,8 +137,7 @@ def _run_all(
             bar.set_postfix_str(result.title, refresh=True)
             progress.started += result.started
             progress.evaluations |= result.done
-            if result.failure is not None:
-                progress.failures.append(result)
+            if result.failure is not None and progress.failures.add(result):
                 bar.write(f"FAILED {result.failure}", file=sys.stderr)
             not_in_tables.update(result.done)
             begun = time.monotonic()
@@ -183,7 +183,14 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> 
     return LocalLauncher(request.slots, request.gpus, hashes)
 
 
-def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: Store, leaks: Leaks | None) -> int:
+def _conclude(
+    request: MetricsRequest,
+    plan: Plan,
+    progress: _Progress,
+    tables: Sequence[Table],
+    store: Store,
+    leaks: Leaks | None,
+) -> int:
     for table in tables[:-1] if len(tables) > 1 else tables:  # the combined one repeats the others
         if len(tables) > 1:
             print(f"{table.rows[0].intervention}, {table.rows[0].model}")
@@ -195,7 +202,8 @@ def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: S
     names = ", ".join(store.shown(table.path) for table in tables)
     print(f"table: {names}   evaluations: {store.shown(store.results_dir / 'evaluations')}")
     unverified = progress.unverified
-    print(f"{len(progress.evaluations)} evaluations, {progress.started} steps run, {len(unverified)} unverified")
+    done, ran = counted(len(progress.evaluations), "evaluation"), counted(progress.started, "step")
+    print(f"{done}, {ran} run, {len(unverified)} unverified")
     for path in unverified[:5]:
         print(f"  unverified: {store.shown(Path(path))}")
     if len(unverified) > 5:
@@ -204,12 +212,31 @@ def _conclude(plan: Plan, progress: _Progress, tables: Sequence[Table], store: S
     reasons = [] if leaks is None else list(leaks.holes)
     for reason in reasons:
         print(f"hole: {reason}", file=sys.stderr)
-    if not progress.failures:
+    failures = progress.failures
+    if not failures.results:
         return 1 if reasons else 0
-    print(f"\n{len(progress.failures)} steps failed, {len(holes)} rows have holes:", file=sys.stderr)
-    for result in progress.failures:
-        print(f"- {result.failure}", file=sys.stderr)
-    return BAD_INPUT if any(result.bad_input for result in progress.failures) else 1
+    failed, with_holes = counted(len(failures.results), "step"), counted(len(holes), "row")
+    print(f"\n{failed} failed, {with_holes} with holes:", file=sys.stderr)
+    for line in failures.lines():
+        print(line, file=sys.stderr)
+    hint = _reference_hint(request, plan, failures)
+    if hint:
+        print(hint, file=sys.stderr)
+    return BAD_INPUT if failures.bad_input else 1
+
+
+def _reference_hint(request: MetricsRequest, plan: Plan, failures: Failures) -> str | None:
+    """What to do when the reference intervention was at odds with arguments meant for another one."""
+    reference = plan.capability_intervention
+    shared = any(row.intervention == reference for row in plan.rows)
+    if shared or not request.train_kwargs or request.target_tuned_train_kwargs is not None:
+        return None
+    if not any(each.bad_input and each.title.startswith(f"train {reference}, ") for each in failures.results):
+        return None
+    return (
+        f"--train_kwargs reach the reference intervention, {reference}, too; "
+        "--target_tuned_train_kwargs gives it its own, as '{}' for none"
+    )
 
 
 def known_leaks(plan: Plan) -> Leaks:

@@ -289,6 +289,8 @@ def named_folder(path: Path, argument: str) -> Path:
     folder = normal(path)
     if not folder.name:
         raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
+    if folder.is_file():
+        raise InputError(f"--{argument}: {path} is a file; expected a folder")
     check_name(folder.name, f"--{argument}")
     return folder
 

@@ -43,7 +43,7 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)
-    print("| distribution | accuracy | pairs | evaluation |\n|---|---:|---:|---|")
+    rows = []
     for each in decision.targets:
         path = each.target.evaluation_file
         if each.run and path not in result.done:
@@ -51,7 +51,9 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
         evaluation, _ = read_evaluation(path)
         pairs = len(evaluation.eval_probabilities or []) or ""
         name = each.target.distribution_dir.name.replace("|", "\\|")
-        print(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
+        rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
+    if rows:
+        print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
     return _status(result)
 
 

@@ -237,8 +237,8 @@ def available_cores() -> int:
 def _absent_model(title: str, folder: Path, store: Store) -> Result:
     return Result(
         title,
-        failure=f"{title}: model folder {store.shown(folder)} does not exist; "
-        "fetch one with download_model_from_hf.py or name another with --base_model_dir",
+        failure=f"{title}: model folder {store.shown(folder)} does not exist; expected a base model, which "
+        "download_model_from_hf.py fetches, or a tuned one, which api/train.py makes",
         bad_input=True,
         outdated=True,
     )

@@ -24,11 +24,11 @@ from genies.cache import cache_dir
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.lm.activation_store import ActivationStore, text_key
-from genies.lm.activations import LayerValues, at_sites, read_layers
+from genies.lm.activations import LayerValues, at_sites, read_layers, readable_layers
 from genies.lm.arguments import ModelArguments
 from genies.lm.model import LanguageModel, load_model
 from genies.lm.model_outline import ModelOutline, read_outline, weights_identity
-from genies.lm.sites import Layer, Site, all_layers
+from genies.lm.sites import Layer, Site
 
 SEGMENT_BYTES = 2**26
 """Texts are kept when their activations are this many bytes: what a killed process loses, and holds in memory."""
@@ -104,7 +104,7 @@ class ActivationReader:
         """Every layer, when those of so many texts take at most half of the store; else the wanted ones."""
         if self._store is None or texts * self.outline.text_bytes > self._store.limit // 2:
             return wanted
-        return all_layers(self.outline.depth)
+        return sorted({*readable_layers(self.model), *wanted}, key=lambda layer: (layer.block, layer.kind))
 
     def report(self) -> None:
         """Say on standard error where the activations came from."""

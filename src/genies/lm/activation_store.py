@@ -8,7 +8,7 @@ other attention heads are chosen where several are equally good.
 
 Nothing depends on a segment being there: any of them may be deleted at any time, and a damaged one is. Several
 processes may use one store; a text that two of them read at the same moment is kept twice, which costs space and
-nothing else.
+nothing else. Files of other names in the folder are none of the store's business and stay.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import stat
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -33,6 +35,9 @@ from genies.lm.sites import Layer
 
 _KEY_BYTES = 16
 _SUFFIX = ".safetensors"
+_OURS = re.compile(r"[0-9a-f]{16}\.safetensors|\.[0-9a-f]{16}\.safetensors\.[0-9a-f]{16}\.partial")
+_WRITING_SECONDS = 600
+"""A file half-written for longer was left by a process that is gone."""
 
 
 def text_key(ids: Sequence[int]) -> bytes:
@@ -67,10 +72,13 @@ class ActivationStore:
                         continue
                     rows = [held[key] for key in common]
                     found = {layer: segment.get_tensor(str(layer))[rows] for layer in layers}
-            except FileNotFoundError:
-                continue  # another process made room
-            except (SafetensorError, OSError, ValueError, IndexError):
-                path.unlink(missing_ok=True)
+                    if not all(each.isfinite().all() for each in found.values()):
+                        raise ValueError("no activation that was kept is other than a number")
+            except OSError:
+                continue  # another process made room, or the disk fails for now
+            except (SafetensorError, ValueError, IndexError):
+                with contextlib.suppress(OSError):
+                    path.unlink()
                 continue
             _touch(path)
             yield [missing.pop(key) for key in common], found
@@ -85,6 +93,8 @@ class ActivationStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._make_room(len(data))
             write_bytes(self.folder / f"{secrets.token_hex(8)}{_SUFFIX}", data)
+        except FileNotFoundError:
+            return  # another process made room just now, and took this segment for an old one
         except OSError as error:
             self._full = True
             print(f"activations are no longer kept: {error.strerror or error} ({self.root})", file=sys.stderr)
@@ -92,18 +102,22 @@ class ActivationStore:
     def _make_room(self, needed: int) -> None:
         """Delete what was not used for longest, until `needed` bytes more are within the limit."""
         known = []
-        for path in self.root.rglob("*"):  # what a killed process left half-written takes room as well
+        for path in self.root.glob("*/*"):  # what a killed process left half-written takes room as well
+            if not _OURS.fullmatch(path.name):
+                continue
             try:
                 status = path.stat()
             except FileNotFoundError:
                 continue
-            if stat.S_ISREG(status.st_mode):
+            being_written = path.name.startswith(".") and time.time() - status.st_mtime < _WRITING_SECONDS
+            if stat.S_ISREG(status.st_mode) and not being_written:
                 known.append((status.st_mtime_ns, path, status.st_size))
         total = needed + sum(size for _, _, size in known)
         for _, path, size in sorted(known):
             if total <= self.limit:
                 return
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             total -= size
 
 

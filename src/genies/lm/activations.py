@@ -18,7 +18,7 @@ from genies.errors import InputError
 from genies.lm.forward import DEFAULT_BATCH_TOKENS, Batch, call, run_batches
 from genies.lm.model import LanguageModel
 from genies.lm.shared_prefix import beginning_once
-from genies.lm.sites import Layer, Site
+from genies.lm.sites import Layer, Site, all_layers
 
 LayerValues = dict[Layer, Tensor]
 """For each layer activations [sequences, sites of the layer, width], on the CPU, in the number format in which the
@@ -48,7 +48,7 @@ def read_layers(
         (layer, find_output_projection(modules[layer.block]) if layer.kind == "heads" else modules[layer.block])
         for layer in ordered
     ]
-    heads = model.decoder.config.num_attention_heads
+    heads = getattr(model.decoder.config, "num_attention_heads", 0)
 
     def read(batch: Batch) -> None:
         last = torch.tensor([places[-1] for places in batch.places], device=model.device)
@@ -111,7 +111,7 @@ def _read_batch(
         if layer.kind == "heads":
             return module.register_forward_pre_hook(lambda _module, inputs: keep(number, inputs[0]))
         return module.register_forward_hook(
-            lambda _module, _inputs, output: keep(number, output[0] if isinstance(output, tuple) else output)
+            lambda _module, _inputs, output: keep(number, output[0] if isinstance(output, tuple | list) else output)
         )
 
     hooks = [hook(number, layer, module) for number, (layer, module) in enumerate(hooked)]
@@ -123,6 +123,22 @@ def _read_batch(
         for each in hooks:
             each.remove()
     return [found[number] for number in range(len(hooked))]
+
+
+def readable_layers(model: LanguageModel) -> list[Layer]:
+    """Every layer of a model that can be read: blocks of another kind than attention have no heads."""
+    blocks = find_blocks(model)
+
+    def readable(layer: Layer) -> bool:
+        if layer.kind == "blocks":
+            return True
+        try:
+            find_output_projection(blocks[layer.block])
+        except InputError:
+            return False
+        return True
+
+    return [layer for layer in all_layers(len(blocks)) if readable(layer)]
 
 
 def find_blocks(model: LanguageModel) -> Any:

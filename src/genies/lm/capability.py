@@ -32,6 +32,8 @@ def check_network(network: Any, folder: str) -> tuple[bool, bool]:
         try:
             reason = _packing_fault(network, sequences, plain)
         except Exception as error:  # whatever a model of another make does with a foreign attention
+            if is_out_of_memory(error):  # says nothing of what it can do
+                raise InputError(f"the weights in {folder} leave no memory to run them; try --dtype bfloat16") from None
             reason = first_line(error)
     if reason is not None:
         network.set_attn_implementation(before)
@@ -45,9 +47,9 @@ def check_network(network: Any, folder: str) -> tuple[bool, bool]:
 def find_decoder(network: Any) -> Any:
     """The part of a network below its language-model head; InputError when it has none."""
     decoder = network.get_decoder()
-    if decoder is network:
-        decoder = getattr(network, "model", None)
-    if decoder is None:
+    if decoder is network or not hasattr(decoder, "config"):
+        decoder = network.base_model
+    if decoder is None or decoder is network:
         raise InputError(f"{type(network).__name__} is no decoder with a language-model head on top")
     return decoder
 

@@ -114,7 +114,27 @@ def call(model: LanguageModel, network: Any, batch: Batch) -> Any:
         return network(batch.ids, position_ids=positions, use_cache=False)
 
 
+def rope_edge(model: LanguageModel) -> int | None:
+    """Length from which rotary frequencies are others; None where length decides nothing.
+
+    They go by the longest sequence of a forward pass ("longrope", as in Phi-3), so that shorter and longer sequences
+    must not share one.
+    """
+    rope = getattr(model.decoder.config, "rope_parameters", None) or {}
+    found = [each for each in (rope, *rope.values()) if isinstance(each, dict) and each.get("rope_type") == "longrope"]
+    return next((each.get("original_max_position_embeddings") for each in found), None)
+
+
 def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
+    edge = rope_edge(model)
+    longer = [edge is not None and len(each) > edge for each in sequences]
+    if len(set(longer)) > 1:
+        sides = [[index for index, is_longer in enumerate(longer) if is_longer == side] for side in (False, True)]
+        return [
+            [side[index] for index in batch]
+            for side in sides
+            for batch in _plan(model, [sequences[index] for index in side], budget)
+        ]
     if model.packs:
         return plan_rows(sequences, budget)
     # Longest first, so that memory runs out at once or never, and like lengths together, so that little is padded.

@@ -78,12 +78,35 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     if options:
         device = input_device(network)
     else:
-        network = network.to(device)
-    limit = getattr(network.config, "max_position_embeddings", None)
+        network = _moved(network, device, folder)
+    limit = context_length(network.config)
     packs, plain_head = check_network(network, str(folder))
     decoder = find_decoder(network)
     quantization = arguments.quantization
     return LanguageModel(network, decoder, tokenizer, folder, device, dtype, limit, packs, plain_head, quantization)
+
+
+def context_length(config: Any) -> int | None:
+    """The most tokens of one sequence that a model's config names; None where it names no limit."""
+    text = config.get_text_config()
+    limits = (getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+    return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)
+
+
+def _moved(network: Any, device: torch.device, folder: Path) -> Any:
+    try:
+        return network.to(device)
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise _no_memory(folder) from None
+        raise
+
+
+def _no_memory(folder: Path) -> InputError:
+    return InputError(
+        f"the weights in {folder} do not fit into memory; try --dtype bfloat16, or on GPUs --quantization nf4 or "
+        "--device_map auto"
+    )
 
 
 def check_weights(folder: Path) -> None:
@@ -174,7 +197,7 @@ def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> An
         raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
     except RuntimeError as error:
         if is_out_of_memory(error):
-            raise InputError(f"the weights in {folder} do not fit into memory; try --dtype bfloat16") from None
+            raise _no_memory(folder) from None
         raise InputError(f"weights in {folder} do not fit its config.json: {first_line(error)}") from None
     network, loading = loaded
     missing = sorted(loading["missing_keys"]) + sorted(str(each) for each in loading.get("mismatched_keys", ()))

@@ -11,7 +11,16 @@ from genies.activation_size import activation_bytes
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.lm.arguments import ModelArguments
-from genies.lm.model import check_weights, chosen_device, chosen_dtype, describe, load_tokenizer, silence_transformers
+from genies.lm.capability import first_line
+from genies.lm.model import (
+    check_weights,
+    chosen_device,
+    chosen_dtype,
+    context_length,
+    describe,
+    load_tokenizer,
+    silence_transformers,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class ModelOutline:
     depth: int
     """Number of blocks."""
     heads: int
-    """Number of attention (query) heads in a block."""
+    """Number of attention (query) heads in a block; 0 for a model without attention."""
     text_bytes: int
     """Bytes of one text's activations at all sites."""
     description: dict[str, str]
@@ -42,9 +51,9 @@ def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
     return ModelOutline(
         folder,
         load_tokenizer(folder),
-        getattr(config, "max_position_embeddings", None),
+        context_length(config),
         config.num_hidden_layers,
-        config.num_attention_heads,
+        getattr(config, "num_attention_heads", None) or 0,
         _text_bytes(config, dtype.itemsize),
         describe(dtype, device, arguments.quantization),
     )
@@ -62,14 +71,18 @@ def _config(folder: Path) -> Any:
     from transformers import AutoConfig
 
     try:
-        return AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False).get_text_config()
-    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise InputError(f"model folder {folder} is no decoder that transformers knows: {error}") from None
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        return config.get_text_config()
+    except Exception as error:  # transformers checks values with errors of many kinds
+        raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
 
 
 def _text_bytes(config: Any, value_bytes: int) -> int:
     # As attributes, so that names a model has of its own (n_layer) are told from the usual ones by transformers.
     names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "head_dim")
-    size = activation_bytes({name: getattr(config, name, None) for name in names}, value_bytes)
-    assert size is not None  # a decoder has all three
+    sizes = {name: getattr(config, name, None) for name in names}
+    if not sizes["num_attention_heads"]:
+        return int(config.num_hidden_layers * config.hidden_size * value_bytes)  # hidden states alone
+    size = activation_bytes(sizes, value_bytes)
+    assert size is not None  # the names of above are those it looks for
     return size

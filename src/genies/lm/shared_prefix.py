@@ -19,6 +19,7 @@ from transformers import AttentionInterface
 
 from genies.lm import attention, scoring
 from genies.lm.capability import is_out_of_memory
+from genies.lm.forward import rope_edge
 from genies.lm.model import LanguageModel
 from genies.lm.packing import LEAST_SHARED, Row, Run, pack, shared_length
 from genies.lm.text import TokenSequence
@@ -49,7 +50,8 @@ def beginning_once(
     Gives its length, at most `most`; 0 where it is shorter than `least`, or needs more memory than there is.
     """
     length = 0
-    if model.packs and len(sequences) > 1:
+    edge = rope_edge(model)
+    if model.packs and len(sequences) > 1 and (edge is None or max(map(len, sequences)) <= edge):
         length = min(most, *(shared_length(sequences[0], each) for each in sequences))
     prefix = Prefix(sequences[0][:length]) if length >= least else None
     if prefix is None or not prefix.compute(model):

@@ -22,8 +22,8 @@ def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequen
     """The token sequence of each (prompt, response).
 
     Both are tokenized together, with the special tokens the tokenizer adds by itself, and its end-of-text token is
-    appended. A token belongs to the response when its characters reach past the prompt's end, so one that spans the
-    boundary does. Nothing is stripped, cut off or forced apart.
+    appended, once, also where the tokenizer does that itself. A token belongs to the response when its characters
+    reach past the prompt's end, so one that spans the boundary does. Nothing is stripped, cut off or forced apart.
 
     With a tokenizer of one token a character and no special tokens but `</s>` = 2:
 
@@ -42,12 +42,20 @@ def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequen
         truncation=False,
         verbose=False,
     )
+    appended = _appends_end(tokenizer, end)
     sequences = []
     for (prompt, _), ids, spans in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
         boundary = len(prompt)
         response = [position for position, (_, stop) in enumerate(spans) if stop > boundary]
+        ids = ids[:-1] if appended else ids
         sequences.append(TokenSequence((*ids, end), (*response, len(ids))))
     return sequences
+
+
+def _appends_end(tokenizer: Any, end: int) -> bool:
+    """Whether the tokenizer ends every text with the end-of-text token by itself: a token of no characters."""
+    encoded = tokenizer("a", add_special_tokens=True, return_offsets_mapping=True)
+    return bool(encoded["input_ids"][-1] == end and encoded["offset_mapping"][-1][1] == 0)
 
 
 def end_of_text(tokenizer: Any) -> int:

@@ -82,6 +82,10 @@ class Answers:
                 f"{self.path} holds answers to another test.json than that in {distribution.folder}; "
                 "delete it to start anew, or name another output path"
             )
+        responses = {example.index: len(example.responses) for example in distribution.split("test")}
+        for index, ranking in self.rankings.items():
+            if len(set(ranking)) < len(ranking) or not set(ranking) <= set(range(responses.get(index, 0))):
+                raise InputError(f"{self.path} is damaged (answer {ranking} to {index}); delete it to start anew")
 
     def keep(self, index: int, ranking: list[int]) -> None:
         """Store an answer at once."""

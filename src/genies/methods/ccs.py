@@ -17,6 +17,7 @@ from torch import Tensor
 from genies.errors import InputError
 from genies.files import read_json, write_bytes, write_json
 from genies.lm.sites import Site
+from genies.methods.directions import check_width
 from genies.methods.evaluation import logistic
 
 _TENSORS, _RECORD = "ccs.safetensors", "ccs.json"
@@ -44,6 +45,7 @@ class ConsistencyProbe:
 
         Takes activations [2, responses, width] of the Yes copies and of the No copies.
         """
+        check_width(activations, self.weights)
         yes, no = (np.asarray(activations, dtype=np.float64) - self.means[:, None]) @ self.weights + self.bias
         return np.asarray(
             np.logaddexp(_log_logistic(yes), _log_logistic(-no)) - np.logaddexp(_log_logistic(-yes), _log_logistic(no))
@@ -70,6 +72,10 @@ class ConsistencyProbe:
         record = read_json(folder / _RECORD, "record of the probe")
         try:
             tensors = load_file(folder / _TENSORS)
+            if tensors["weights"].ndim != 1 or tensors["means"].shape != (2, len(tensors["weights"])):
+                raise ValueError(f"weights {tensors['weights'].shape} and means {tensors['means'].shape}")
+            if not all(np.isfinite(each).all() for each in tensors.values()):
+                raise ValueError("a value is not a number")
             return cls(
                 Site(int(record["block"])),
                 tensors["weights"],
@@ -111,7 +117,9 @@ def fit_consistency_probe(
     weights, biases = _search(centred, restarts, steps, learning_rate, weight_decay, seed)
     with torch.inference_mode():
         losses = consistency_loss(*_confidences(centred, weights, biases))
-    chosen = int(losses.argmin())
+    if not losses.isfinite().any():
+        raise InputError("the loss of every restart of the probe ends as no number; lower --learning_rate")
+    chosen = int(losses.nan_to_num(nan=torch.inf).argmin())
     probe = ConsistencyProbe(
         site, weights[chosen].double().numpy(), float(biases[chosen]), means, float(losses[chosen]), 0.0, pairs
     )

@@ -66,8 +66,16 @@ class Directions:
         record = read_json(folder / _RECORD, "record of the directions")
         try:
             vectors = load_file(folder / _TENSORS)["directions"]
+            sites = [
+                Site(int(site["block"]), None if site["head"] is None else int(site["head"]))
+                for site in record["sites"]
+            ]
+            if not sites or vectors.ndim != 2 or len(vectors) != len(sites):
+                raise ValueError(f"{len(sites)} sites and vectors of shape {vectors.shape}")
+            if not (np.isfinite(vectors).all() and np.isfinite(float(record["slope"]))):
+                raise ValueError("a value is not a number")
             return cls(
-                [Site(site["block"], site["head"]) for site in record["sites"]],
+                sites,
                 vectors,
                 float(record["slope"]),
                 list(record["accuracies"]),
@@ -80,13 +88,27 @@ class Directions:
             raise InputError(f"the directions in {folder} are damaged ({error!r}); train again") from None
 
 
+def _site(block: int, head: int | None) -> Site:
+    return Site(int(block), None if head is None else int(head))
+
+
+def check_width(activations: NDArray[Any], vectors: NDArray[Any]) -> None:
+    """InputError when vectors [..., width] are none for activations [..., width]."""
+    if activations.shape[-1] != vectors.shape[-1]:
+        raise InputError(
+            f"the base model's activations have {activations.shape[-1]} numbers, and what was trained takes "
+            f"{vectors.shape[-1]}; train again on this base model"
+        )
+
+
 def mean_cosines(best: NDArray[Any], worse: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Mean over sites of cos(best - worse, direction), [pairs]; a difference or a direction of length 0 gives 0."""
     difference = np.asarray(best, dtype=np.float64) - worse
+    check_width(difference, vectors)
     directions = np.asarray(vectors, dtype=np.float64)
     dots = np.einsum("psw,sw->ps", difference, directions)
     lengths = np.linalg.norm(difference, axis=-1) * np.linalg.norm(directions, axis=-1)
-    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths > 0).mean(axis=1))
+    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths != 0).mean(axis=1))
 
 
 def fit_directions(

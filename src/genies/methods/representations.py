@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genies.data.distribution import Pair
+from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
 from genies.lm.sites import Site, SiteKind, all_sites
 from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments
@@ -61,6 +62,8 @@ def train_directions(
     """Fit directions to training pairs at all sites of a kind, of which `keep` stay, and save them."""
     reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
     sites = all_sites(reader.outline.depth, reader.outline.heads, kind)
+    if not sites:
+        raise InputError(f"{arguments.model_dir} has no attention heads; expected a model with attention")
     found = read_pairs(reader, sites, templates, pairs, arguments.train_distribution)
     reader.report()
     best, worse = between_copies(found.best), between_copies(found.worse)
@@ -88,14 +91,31 @@ def evaluate_readings(
     templates: Templates,
     probabilities: Callable[[Activations, Activations], NDArray[np.float64]],
 ) -> None:
-    """Write an evaluation for the pairs of each distribution.
+    """Write an evaluation for the pairs of each distribution; one of which no example fits costs only its own.
 
     `probabilities` turns activations [templates, pairs, sites, width] of the best and of the worse responses into
     the probability [pairs] of the best.
     """
     reader = ActivationReader(base_model_dir(arguments.model_dir), arguments, arguments.batch_tokens)
+    _check_sites(sites, reader, arguments.model_dir)
+    faults = []
     for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):
-        found = read_pairs(reader, sites, templates, test, folder)
-        p = probabilities(found.best, found.worse)
-        write_evaluation(path, folder, found.pairs, p, found.left_out, reader.outline.description)
+        try:
+            found = read_pairs(reader, sites, templates, test, folder)
+            p = probabilities(found.best, found.worse)
+            write_evaluation(path, folder, found.pairs, p, found.left_out, reader.outline.description)
+        except InputError as fault:
+            faults.append(str(fault))
     reader.report()
+    if faults:
+        raise InputError("\n".join(dict.fromkeys(faults)))
+
+
+def _check_sites(sites: Sequence[Site], reader: ActivationReader, tuned: Path) -> None:
+    depth, heads = reader.outline.depth, reader.outline.heads
+    for site in sites:
+        if not 0 <= site.block < depth or (site.head is not None and not 0 <= site.head < heads):
+            raise InputError(
+                f"what is stored in {tuned} was not trained on its base model ({site} is none of {depth} blocks of "
+                f"{heads} heads); train again"
+            )

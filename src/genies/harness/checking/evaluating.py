@@ -146,7 +146,7 @@ def _judge_content(files: Outputs) -> Iterator[Verdict]:
             came=fault + (f"\nand {len(files.faults) - 1} more files" if len(files.faults) > 1 else ""),
             log=files.ran[role].log,
             change="write it with json.dump from plain Python numbers (float(x), not an array or a tensor), and look "
-            "for what makes it NaN or out of range",
+            "for what makes it NaN or out of range; an accuracy is a share: 0.71, not 71",
         )
     elif files.valid:
         yield ok("valid evaluations", _keys(files))
