@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, ROOT, Project
+from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 
 def one_message(done: subprocess.CompletedProcess[str]) -> str:
@@ -27,6 +27,7 @@ def one_message(done: subprocess.CompletedProcess[str]) -> str:
     [
         ({"intervention_dir": "no/such/folder"}, ["no/such/folder", "does not exist"]),
         ({"base_model_dir": "/"}, ["--base_model_dir", "no folder name"]),
+        ({"base_model_dir": "README.md"}, ["--base_model_dir", "README.md is a file; expected a folder"]),
         ({"path_to_distribution_shift_pairs": "none.json"}, ["none.json", "does not exist"]),
         ({"path_to_distribution_shift_pairs": None}, ["--path_to_distribution_shift_pairs", "--source_dirs"]),
         ({"source_dirs": ["long"], "target_dirs": ["short"]}, ["one way"]),
@@ -89,8 +90,30 @@ def test_an_absent_base_model_fails_only_what_needs_it(project: Project) -> None
     done = project.metrics()
     assert done.returncode == 2
     assert "models/base does not exist" in done.stderr
+    assert "1 step failed" in done.stderr
     holes = [row["generalization_accuracy"] for row in project.table()]
     assert holes == ["0.0", "0.75", ""]
+
+
+def test_one_reason_is_told_once_however_many_steps_it_fails(project: Project) -> None:
+    shutil.rmtree(project.base_model)
+    done = project.metrics()
+    assert done.returncode == 2
+    summary = done.stderr[done.stderr.index("steps failed") :]
+    assert summary.count("models/base does not exist") == 1
+    assert "more steps for the same reason" in summary
+    assert done.stderr.count("FAILED") <= 2  # the reason, and that what depends on it is not run
+
+
+def test_arguments_for_one_intervention_that_reach_the_reference_too_are_told_of(project: Project) -> None:
+    own = project.intervention(
+        "own", ARGPARSE_TRAIN.replace('"--sign"', '"--passes", type=int)\nparser.add_argument("--sign"'), ARGPARSE_EVAL
+    )
+    done = project.metrics(intervention_dir=own, train_kwargs={"passes": 3})
+    assert done.returncode == 2
+    assert "--target_tuned_train_kwargs gives it its own" in done.stderr
+    done = project.metrics(intervention_dir=own, train_kwargs={"passes": 3}, target_tuned_train_kwargs={})
+    assert done.returncode == 0, done.stderr
 
 
 def test_two_folders_of_one_name_are_refused(project: Project) -> None:

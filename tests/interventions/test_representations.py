@@ -12,7 +12,7 @@ from tests.interventions.scripts import evaluate, planted_examples, train, write
 from tests.tiny_models import FAMILIES
 
 DIRECTIONS = ("lat_stim_1", "lat_stim_2", "cra")
-ALL = (*DIRECTIONS, "ccs")
+ALL = ("mms", *DIRECTIONS, "ccs")
 # A tiny Mistral's window ends before the response where a stimulus or a question stands after it.
 READABLE = [(name, family) for name in DIRECTIONS for family in FAMILIES if name == "lat_stim_1" or family != "mistral"]
 

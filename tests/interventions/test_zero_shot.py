@@ -1,4 +1,5 @@
 import json
+import shutil
 import subprocess
 import sys
 
@@ -43,14 +44,19 @@ def test_an_untuned_model_is_evaluated_as_it_is(distribution, tmp_path, tiny_mod
     assert (tmp_path / "one" / "0.json").read_bytes() == (tmp_path / "other" / "0.json").read_bytes()
 
 
-def test_p_does_not_change_with_the_order_of_responses_or_the_batch_size(distribution, tmp_path, tiny_model_dir):
+def test_p_does_not_change_with_the_order_of_responses_the_batch_size_or_the_padding_side(
+    distribution, tmp_path, tiny_model_dir
+):
     turned = planted_examples(8, 1, responses=3)
     for example in turned:
         example["responses"] = dict(reversed(example["responses"].items()))
     other = write_distribution(tmp_path / "turned", [], turned)
     model = tiny_model_dir("gpt_neox")
     found = evaluate("zero_shot", model, [distribution, other], tmp_path / "one")
-    small = evaluate("zero_shot", model, [other, distribution], tmp_path / "other", batch_tokens=5)
+    padded = shutil.copytree(model, tmp_path / "padded")
+    settings = json.loads((padded / "tokenizer_config.json").read_text())
+    (padded / "tokenizer_config.json").write_text(json.dumps(settings | {"padding_side": "left", "pad_token": "</s>"}))
+    small = evaluate("zero_shot", padded, [other, distribution], tmp_path / "other", batch_tokens=5)
     first, second = (np.reshape(each["eval_probabilities"], (-1, 2)) for each in found)
     assert first == pytest.approx(second[:, ::-1], abs=1e-6)
     for each, expected in zip(reversed(small), found, strict=True):

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from genies.errors import InputError
-from genies.lm import activation_reader
+from genies.lm import activation_reader, activation_store
 from genies.lm.activation_reader import ActivationReader
 from genies.lm.activation_store import ActivationStore, text_key
 from genies.lm.activations import last_token_activations
@@ -245,3 +246,52 @@ def test_a_model_in_sixteen_bits_is_kept_in_sixteen_bits_without_loss(reader):
     with safe_open(segments()[0], framework="pt") as segment:
         assert segment.get_tensor("blocks.1").dtype == torch.bfloat16
     assert np.array_equal(reader(dtype="bfloat16")(TEXTS, BLOCKS), found)
+
+
+def test_files_of_others_in_the_folder_are_left_alone():
+    thesis = cache() / "my_results" / "thesis.csv"
+    thesis.parent.mkdir(parents=True)
+    thesis.write_text("a" * 10**6)
+    os.utime(thesis, (1, 1))
+    size = 0
+    for place in range(3):
+        make_store(limit=2 * size or 10**9).add([text_key([place])], ones())
+        size = max(path.stat().st_size for path in segments())
+    assert thesis.exists()
+    assert len(segments()) == 2
+
+
+def test_values_that_are_no_numbers_are_dropped_and_read_again(reader):
+    expected = reader()(TEXTS, HEADS)
+    [path] = segments()
+    with safe_open(path, framework="pt") as segment:
+        tensors = {name: segment.get_tensor(name) for name in segment.keys()}  # noqa: SIM118 - no mapping
+    tensors["heads.0"][0, 0, 0] = float("nan")
+    save_file(tensors, path)
+    again = reader()
+    np.testing.assert_allclose(again(TEXTS, HEADS), expected, atol=1e-6)
+    assert again.texts_read == len(TEXTS)
+
+
+def test_a_disk_that_fails_for_a_moment_costs_no_segment(monkeypatch):
+    make_store().add([text_key([1])], ones())
+
+    def fail(*_args, **_named):
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(activation_store, "safe_open", fail)
+    assert not list(make_store().find([text_key([1])], all_layers(1)))
+    assert len(segments()) == 1
+
+
+def test_a_segment_that_is_being_written_is_not_taken_for_an_old_one():
+    make_store().add([text_key([1])], ones())
+    [path] = segments()
+    young = path.with_name(f".{path.name}.{'0' * 16}.partial")
+    young.write_bytes(path.read_bytes())
+    old = path.with_name(f".{path.name}.{'1' * 16}.partial")
+    old.write_bytes(path.read_bytes())
+    os.utime(old, (1, 1))
+    make_store(limit=path.stat().st_size).add([text_key([2])], ones())
+    assert young.exists()
+    assert not old.exists()

@@ -1,7 +1,9 @@
 import pytest
+from tokenizers import Tokenizer, models, processors
+from transformers import PreTrainedTokenizerFast
 
 from genies.errors import InputError
-from genies.lm.text import encode
+from genies.lm.text import TokenSequence, encode
 from tests.tiny_models import TOKENIZERS, make_tokenizer
 
 TEXTS = [
@@ -44,6 +46,31 @@ def test_an_empty_response_is_end_of_text_alone():
     tokenizer = make_tokenizer("byte_level_with_bos")
     [sequence] = encode(tokenizer, [("the best", "")])
     assert sequence.response == (len(sequence.ids) - 1,)
+
+
+def test_a_tokenizer_that_ends_texts_itself_ends_them_once():
+    itself, plain = make_tokenizer("metaspace"), make_tokenizer("metaspace")
+    itself.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 1), ("</s>", 2)]
+    )
+    assert itself("a")["input_ids"][-1] == itself.eos_token_id
+    assert encode(itself, TEXTS) == encode(plain, TEXTS)
+
+
+def test_a_text_that_is_empty_but_for_a_begin_of_text_that_is_also_the_end_keeps_both():
+    tokenizer = make_tokenizer("byte_level")
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="</s> $A", special_tokens=[("</s>", 2)]
+    )
+    assert [sequence.ids for sequence in encode(tokenizer, [("", "")])] == [(2, 2)]
+
+
+def test_the_documented_tensors_are_true():
+    letters = {chr(97 + place): 10 + place for place in range(3)}
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer(models.BPE({"</s>": 2, **letters}, [])), eos_token="</s>"
+    )
+    assert encode(tokenizer, [("ab", "c")]) == [TokenSequence(ids=(10, 11, 12, 2), response=(2, 3))]
 
 
 def test_a_limit_in_the_tokenizer_file_cuts_nothing_off():

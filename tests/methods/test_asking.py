@@ -1,6 +1,7 @@
 import pytest
 
 from genies.data.distribution import Distribution, Example
+from genies.errors import InputError
 from genies.methods.asking import Answers, parse_ranking, preference, printable
 from tests.interventions.scripts import planted_examples, write_distribution
 
@@ -33,6 +34,15 @@ def test_a_ranking_is_numbers_each_once(typed, expected):
 )
 def test_only_control_characters_become_escapes(text, expected):
     assert printable(text) == expected
+
+
+@pytest.mark.parametrize("ranking", [[7], [0, 0], [-1]])
+def test_an_answer_that_names_no_response_is_damage(ranking, tmp_path):
+    distribution = Distribution(write_distribution(tmp_path / "d", [], planted_examples(2, 0)))
+    answers = Answers(tmp_path / "o.json", distribution)
+    answers.keep(0, ranking)
+    with pytest.raises(InputError, match="is damaged"):
+        Answers(tmp_path / "o.json", distribution)
 
 
 def test_answers_are_there_for_the_next_who_looks_and_gone_when_forgotten(tmp_path):

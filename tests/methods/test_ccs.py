@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file, save_file
 
 from genies.errors import InputError
 from genies.lm.sites import Site
@@ -142,5 +143,24 @@ def test_a_saved_probe_comes_back_and_damage_is_a_message(tmp_path):
         ConsistencyProbe.load(tmp_path)
     (tmp_path / "ccs.safetensors").write_bytes(content)
     (tmp_path / "ccs.json").write_text(json.dumps([]))
+    with pytest.raises(InputError, match="damaged"):
+        ConsistencyProbe.load(tmp_path)
+
+
+@pytest.mark.parametrize("learning_rate", [1e30, 1e38])
+def test_a_search_that_leaves_the_numbers_is_a_message(learning_rate):
+    best, worse, _ = planted()
+    with pytest.raises(InputError, match="lower --learning_rate"):
+        fit_consistency_probe(best, worse, Site(0), steps=20, learning_rate=learning_rate, weight_decay=10.0)
+
+
+def test_a_probe_of_another_width_is_a_message(tmp_path):
+    best, worse, _ = planted()
+    probe = fit_consistency_probe(best, worse, Site(0), steps=2)
+    with pytest.raises(InputError, match="train again on this base model"):
+        probe.probabilities(best[..., :-1], worse[..., :-1])
+    probe.save(tmp_path)
+    tensors = load_file(tmp_path / "ccs.safetensors")
+    save_file({**tensors, "means": tensors["means"][:, :-1].copy()}, tmp_path / "ccs.safetensors")
     with pytest.raises(InputError, match="damaged"):
         ConsistencyProbe.load(tmp_path)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from safetensors.numpy import save_file
 
 from genies.errors import InputError
 from genies.lm.sites import Site
@@ -130,3 +131,40 @@ def test_saved_directions_come_back_and_damage_is_a_message(tmp_path):
     (tmp_path / "directions.json").write_text(json.dumps({"sites": []}))
     with pytest.raises(InputError, match="damaged"):
         Directions.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "tensors"),
+    [
+        ({"sites": []}, None),
+        ({"sites": [{"block": "x", "head": 0}] * 3}, None),
+        ({"slope": float("inf")}, None),
+        ({}, np.zeros((2, 6), np.float32)),
+        ({}, np.full((3, 6), np.nan, np.float32)),
+    ],
+    ids=["no sites", "a block that is no number", "slope", "fewer vectors", "no numbers"],
+)
+def test_directions_that_do_not_fit_together_are_a_message(change, tensors, tmp_path):
+    best, worse, _, sites = planted()
+    fit_directions(best, worse, sites, keep=3).save(tmp_path)
+    record = tmp_path / "directions.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | change))
+    if tensors is not None:
+        save_file({"directions": tensors}, tmp_path / "directions.safetensors")
+    with pytest.raises(InputError, match=r"damaged|Infinity"):
+        Directions.load(tmp_path)
+
+
+def test_directions_of_another_width_than_the_activations_are_a_message():
+    best, worse, _, sites = planted()
+    directions = fit_directions(best, worse, sites, keep=3)
+    with pytest.raises(InputError, match="train again on this base model"):
+        directions.probabilities(best[:, :3, :-1], worse[:, :3, :-1])
+
+
+def test_an_activation_that_is_no_number_is_no_tie():
+    best, worse, vectors = np.ones((2, 1, 3)), np.zeros((2, 1, 3)), np.ones((1, 3), np.float32)
+    best[1, 0, 0] = np.nan
+    one, other = mean_cosines(best, worse, vectors)
+    assert one == pytest.approx(1)
+    assert np.isnan(other)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from genies.errors import InputError
 from genies.files import read_json, write_bytes, write_json
+from genies.lm.capability import first_line
 from genies.lm.sites import Site
 from genies.methods.directions import check_width
 from genies.methods.evaluation import logistic
@@ -114,7 +115,10 @@ def fit_consistency_probe(
         raise InputError("the model gave activations that are not numbers; try --dtype float32")
     means = responses.mean(axis=1)
     centred = torch.from_numpy(responses - means[:, None]).float()
-    weights, biases = _search(centred, restarts, steps, learning_rate, weight_decay, seed)
+    try:
+        weights, biases = _search(centred, restarts, steps, learning_rate, weight_decay, seed)
+    except RuntimeError as error:  # a step beyond float32
+        raise InputError(f"the probe cannot be trained ({first_line(error)}); lower --learning_rate") from None
     with torch.inference_mode():
         losses = consistency_loss(*_confidences(centred, weights, biases))
     if not losses.isfinite().any():
