@@ -34,13 +34,13 @@ class Failures:
         return [f"- {_indented(same)}" for same in self._by_reason.values()]
 
 
-def counted(number: int, noun: str, plural: str = "") -> str:
+def counted(number: int, noun: str) -> str:
     """A number of things.
 
     >>> counted(1, "step"), counted(2, "step")
     ('1 step', '2 steps')
     """
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _reason(result: Result) -> str:

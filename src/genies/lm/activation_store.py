@@ -73,7 +73,7 @@ class ActivationStore:
                     rows = [held[key] for key in common]
                     found = {layer: segment.get_tensor(str(layer))[rows] for layer in layers}
                     if not all(each.isfinite().all() for each in found.values()):
-                        raise ValueError("no activation that was kept is other than a number")
+                        raise ValueError("activations that are not numbers")
             except OSError:
                 continue  # another process made room, or the disk fails for now
             except (SafetensorError, ValueError, IndexError):

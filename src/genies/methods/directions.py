@@ -66,10 +66,7 @@ class Directions:
         record = read_json(folder / _RECORD, "record of the directions")
         try:
             vectors = load_file(folder / _TENSORS)["directions"]
-            sites = [
-                Site(int(site["block"]), None if site["head"] is None else int(site["head"]))
-                for site in record["sites"]
-            ]
+            sites = [_site(**site) for site in record["sites"]]
             if not sites or vectors.ndim != 2 or len(vectors) != len(sites):
                 raise ValueError(f"{len(sites)} sites and vectors of shape {vectors.shape}")
             if not (np.isfinite(vectors).all() and np.isfinite(float(record["slope"]))):
