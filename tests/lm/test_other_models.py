@@ -40,12 +40,14 @@ LONG_ROPE = {
 
 @pytest.fixture
 def folder_of(tmp_path):
-    """A function from a model type and its settings to a folder with a random tiny model."""
+    """A function from a model type and its settings, None for one that it lacks, to a folder with a random tiny
+    model."""
 
     def write(model_type, **settings):
         tokenizer = make_tokenizer("byte_level")
         torch.manual_seed(0)
-        config = AutoConfig.for_model(model_type, **{**SIZES, "vocab_size": len(tokenizer), **settings})
+        settings = {**SIZES, "vocab_size": len(tokenizer), **settings}
+        config = AutoConfig.for_model(model_type, **{name: each for name, each in settings.items() if each is not None})
         AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "model")
         tokenizer.save_pretrained(tmp_path / "model")
         return tmp_path / "model"
@@ -84,7 +86,7 @@ def test_blocks_without_attention_do_not_keep_others_from_being_read(folder_of):
 
 
 def test_a_model_without_attention_has_blocks_to_read(folder_of):
-    folder = folder_of("mamba", state_size=8, expand=2)
+    folder = folder_of("mamba", num_attention_heads=None, state_size=8, expand=2)
     reader = ActivationReader(folder, ModelArguments())
     assert reader.outline.heads == 0
     assert reader([drawn(9, 0)], all_sites(2, 0, "blocks")).shape == (1, 2, 32)
@@ -93,7 +95,7 @@ def test_a_model_without_attention_has_blocks_to_read(folder_of):
 @pytest.mark.parametrize(
     ("model_type", "settings"),
     [
-        ("mpt", {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 77}),
+        ("mpt", {"max_position_embeddings": None, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 77}),
         ("llama", {"max_position_embeddings": 77}),
     ],
 )
