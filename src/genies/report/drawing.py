@@ -165,7 +165,7 @@ def reliability(bins: Sequence[Bin], description: str) -> Markup:
     return picture(left + side + 8, top + side + 18, "reliability", description, body)
 
 
-def margin_histogram(counts: Sequence[int], description: str) -> Markup:
+def margin_histogram(counts: Sequence[float], description: str) -> Markup:
     """Counts of pairs by margin, in equal bins over [-1, 1]: left of the middle the worse response is preferred."""
     width, height, left, top = 150, 74, 8, 6
     largest = max([*counts, 1])

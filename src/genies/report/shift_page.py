@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from genies.data.shifts import Shift
 from genies.metrics import reliability_bins
+from genies.metrics.probabilities import Floats
 from genies.report.browser import Browser, evaluation_key
 from genies.report.cells import Cell, Grid
 from genies.report.drawing import (
@@ -65,7 +66,7 @@ def write_shift_page(site: Site, grid: Grid, shift: Shift, browser: Browser) -> 
         any_capability=any(cell.value("target_tuned_capability") is not None for cell in cells),
         any_baseline=any(cell.baseline is not None for cell in cells),
         sizes=_sizes(cells),
-        seeds=max((len(cell.evaluated) for cell in cells), default=0),
+        seeds=sorted({len(cell.evaluated) for cell in cells if cell.evaluated} or {0}),
         scatter=_scatter(grid, cells),
         plots=[_plots(grid, cell) for cell in ordered if _probabilities(cell)],
         evaluations=_origins(grid, cells),
@@ -109,6 +110,9 @@ def _scale(cells: Sequence[Cell]) -> Scale:
 def _lead(grid: Grid, ordered: Sequence[Cell]) -> dict[str, Any]:
     """The figures of the sentence that opens the page."""
     best = ordered[0] if ordered and ordered[0].accuracy is not None else None
+    for cell in ordered:
+        if best is not None and cell.accuracy == best.accuracy and _is_untuned(cell):
+            best = cell  # nothing does better than no tuning
     return {
         "best": None if best is None else grid.name(best.entry),
         "accuracy": None if best is None else best.accuracy,
@@ -116,8 +120,13 @@ def _lead(grid: Grid, ordered: Sequence[Cell]) -> dict[str, Any]:
         "baseline": None if best is None else best.baseline,
         "capability": None if best is None else best.value("target_tuned_capability"),
         "capability_intervention": None if best is None else best.seeds[0].row.target_tuned_capability_intervention,
+        "untuned": best is not None and _is_untuned(best),
         "below": best is not None and best.difference is not None and best.difference < 0,
     }
+
+
+def _is_untuned(cell: Cell) -> bool:
+    return cell.entry.intervention == cell.seeds[0].row.baseline_intervention
 
 
 def _row(grid: Grid, cell: Cell, scale: Scale, browser: Browser) -> dict[str, Any]:
@@ -164,8 +173,9 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
         if each.mean_prediction is not None and each.share_of_best is not None
     ]
     margins = 2 * np.asarray(probabilities) - 1
-    counts = np.histogram(margins, bins=HISTOGRAM_BINS, range=(-1, 1))[0].tolist()
     confident = float(np.mean(margins <= -0.8))
+    ties = int(np.sum(margins == 0))
+    halves = f" Half of the {ties:,} ties are in each of the two middle bins." if ties else ""
     said = "; ".join(f"said {each.prediction:.2f}, came true {each.outcome:.2f}" for each in bins)
     return {
         "name": name,
@@ -174,9 +184,24 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
         "margin": f"{float(np.mean(margins)):+.2f}".replace("-", "−"),
         "confident": f"{confident:.0%}",
         "histogram": margin_histogram(
-            counts, f"Margins of {name}: mean {np.mean(margins):.2f}, {confident:.0%} confident and wrong."
+            margin_counts(margins),
+            f"Margins of {name}: mean {np.mean(margins):.2f}, {confident:.0%} confident and wrong.{halves}",
         ),
     }
+
+
+def margin_counts(margins: Sequence[float] | Floats) -> list[float]:
+    """Pairs by margin in equal bins over [-1, 1]; a tie, which neither side may have, counts half in each middle bin.
+
+    >>> margin_counts([-0.05, 0.0, 0.0, 0.0, 0.05])[8:12]
+    [0.0, 2.5, 2.5, 0.0]
+    """
+    values = np.asarray(margins)
+    counts = np.histogram(values[values != 0], bins=HISTOGRAM_BINS, range=(-1, 1))[0].astype(float)
+    middle = HISTOGRAM_BINS // 2
+    counts[middle - 1 : middle + 1] += np.sum(values == 0) / 2
+    found: list[float] = counts.tolist()
+    return found
 
 
 def _origins(grid: Grid, cells: Sequence[Cell]) -> list[dict[str, Any]]:

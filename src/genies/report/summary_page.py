@@ -98,7 +98,7 @@ def _words(count: int) -> str:
 
 def _about(study: Study, summary: Summary, grid: Grid) -> list[str]:
     """What the study is made of, in a few words each."""
-    seeds = {each.seed for each in study.shifts}
+    seeds = {each.seed for each in study.shifts if each.seed is not None}
     formats = sorted({reading.evaluation.dtype for reading in study.readings if reading.evaluation.dtype})
     unverified = sum(not reading.verified for reading in study.readings)
     words = [", ".join(grid.models)]
@@ -124,11 +124,13 @@ def _lead(group: Group, model: str, grid: Grid) -> dict[str, Any] | None:
     compared = complete or (means if len(means) == 1 else [])
     if not compared:
         return None
-    best = max(compared, key=lambda mean: _value(mean, MAIN) or 0.0)
+    untuned = {reading.row.baseline_intervention for cell in grid.cells.values() for reading in cell.seeds}
+    best = max(compared, key=lambda mean: (_value(mean, MAIN) or 0.0, mean.intervention in untuned))
     tied = [mean.intervention for mean in compared if mean is not best and mean.tied[MAIN]]
     return {
         "model": model,
         "best": best.intervention,
+        "untuned": best.intervention in untuned,
         "alone": len(compared) == 1,
         "estimate": best.estimates[MAIN],
         "shifts": best.shifts,

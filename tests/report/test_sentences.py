@@ -1,0 +1,100 @@
+"""What the pages say in words of ties with no tuning at all, of seeds, of ties in a histogram and of missing data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from genies.data.shifts import Shift
+from genies.report.shift_page import margin_counts, shift_page_name
+from genies.report.writing import Content, write_report
+from tests.report.written_results import WrittenResults
+
+SHIFTS = [Shift("a", "b"), Shift("a", "c")]
+
+
+def results_of(folder: Path, right: Mapping[str, int], of: int = 40) -> WrittenResults:
+    """Every intervention with so many of `of` right on each target; the untuned model has 30."""
+    results = WrittenResults(folder / "results")
+    for name, count in right.items():
+        for shift in SHIFTS:
+            results.shift(name, shift, (count, 36, 30, 38), of)
+        results.table(name, SHIFTS)
+    return results
+
+
+def page(results: WrittenResults, name: str = "index.html") -> str:
+    output = results.folder.parent / "report"
+    write_report(output, Content(results.folder))
+    return (output / name).read_text(encoding="utf-8")
+
+
+def lead(text: str) -> str:
+    """The opening sentences of a page without their tags."""
+    (found,) = re.findall(r'<p class="lead">(.*?)</p>', text, re.DOTALL)
+    return " ".join(re.sub("<.*?>", "", found).replace("&nbsp;", " ").split())
+
+
+def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"mms": 10, "zero_shot": 30})
+    said = lead(page(results))
+    assert said.startswith(
+        "On average over 2 shifts no intervention does better than the untuned model (zero_shot), "
+        "which gets 0.750 of the pairs right (95 % interval "
+    )
+    assert said.endswith("), against 0.950 when tuned on the target itself. No other is statistically tied with it.")
+    assert "before tuning" not in said
+    shift = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
+    assert shift.startswith(
+        "No intervention does better on b than the untuned model (zero_shot), which gets 0.750 of the pairs right"
+    )
+    assert "against 0.750" not in shift
+
+
+def test_an_intervention_as_good_as_the_untuned_model_does_no_better(tmp_path: Path) -> None:
+    said = lead(page(results_of(tmp_path, {"mms": 30, "zero_shot": 30})))
+    assert "no intervention does better than the untuned model" in said
+    assert said.endswith("Statistically tied with it: mms.")
+
+
+def test_an_intervention_that_does_better_is_named_with_what_the_untuned_model_gets(tmp_path: Path) -> None:
+    said = lead(page(results_of(tmp_path, {"mms": 36, "zero_shot": 30})))
+    assert said.startswith("On average over 2 shifts mms generalizes best: it gets 0.900 of the pairs right (95 % ")
+    assert "), against 0.750 before tuning and 0.950 when tuned on the target itself." in said
+
+
+def test_a_baseline_alone_is_compared_with_nothing(tmp_path: Path) -> None:
+    said = lead(page(results_of(tmp_path, {"zero_shot": 30})))
+    assert said.startswith("On average over 2 shifts the untuned model (zero_shot) gets 0.750 of the pairs right (95 %")
+    assert "before tuning" not in said
+
+
+def test_an_intervention_without_a_seed_is_none_of_the_seeds(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"zero_shot": 30})
+    for seed in range(3):
+        for shift in SHIFTS:
+            results.shift("mms", shift, (34 + seed, 36, 30, 38), seed=seed)
+    results.table("mms", SHIFTS, seeds=range(3))
+    assert "<span>3 seeds</span>" in page(results)
+    shift = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
+    assert "Means over the seeds of each (up to 3)." in shift
+
+
+@pytest.mark.parametrize(("right", "wrong", "ties"), [(0, 0, 100), (3, 1, 5), (2, 2, 0)])
+def test_ties_are_as_much_on_the_wrong_side_of_a_histogram_as_on_the_right(right: int, wrong: int, ties: int) -> None:
+    counts = margin_counts([0.04] * right + [-0.04] * wrong + [0.0] * ties + [1.0, -1.0])
+    assert counts[9:11] == [wrong + ties / 2, right + ties / 2]
+    assert (counts[0], counts[-1], sum(counts)) == (1, 1, right + wrong + ties + 2)
+
+
+def test_a_histogram_says_how_its_ties_are_drawn(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"random": 20})
+    results.evaluation("random", "base-a", "b", [0.5] * 40)
+    text = page(results, shift_page_name(SHIFTS[0]))
+    (drawn,) = re.findall(r"<title>(Margins of random.*?)</title>(.*?)</svg>", text, re.DOTALL)
+    assert drawn[0].endswith("Half of the 40 ties are in each of the two middle bins.")
+    bars = re.findall(r'<rect class="(wrong|right)".*?height="([\d.]+)"', drawn[1])
+    assert bars == [("wrong", "74"), ("right", "74")]
