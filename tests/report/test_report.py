@@ -231,7 +231,7 @@ def test_without_distributions_there_are_no_samples_and_the_page_says_how_to_get
 
 
 def test_making_a_report_never_loads_torch_and_a_job_without_one_loads_no_templates() -> None:
-    program = "import sys, runpy; runpy.run_path('api/{}'); print(*sorted(sys.modules))"
+    program = "import sys, runpy; sys.path.insert(0, 'api'); runpy.run_path('api/{}'); print(*sorted(sys.modules))"
     loaded = {}
     for script in ("report.py", "compute_generalization_metrics.py"):
         command = [sys.executable, "-c", program.format(script)]
