@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -98,3 +99,38 @@ def test_a_histogram_says_how_its_ties_are_drawn(tmp_path: Path) -> None:
     assert drawn[0].endswith("Half of the 40 ties are in each of the two middle bins.")
     bars = re.findall(r'<rect class="(wrong|right)".*?height="([\d.]+)"', drawn[1])
     assert bars == [("wrong", "74"), ("right", "74")]
+
+
+def distribution(folder: Path, name: str) -> None:
+    (folder / name).mkdir(parents=True)
+    for split in ("train", "test"):
+        examples = [{"prompt": f"{split} {name} {n}?", "responses": {"yes": 1.0, "no": 0.0}} for n in range(40)]
+        (folder / name / f"{split}.json").write_text(json.dumps(examples))
+
+
+def test_samples_are_those_of_distributions_that_were_tested_on_and_absent_ones_are_named(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"mms": 36})
+    for name in ("b", "other"):
+        distribution(tmp_path / "distributions", name)
+    written = write_report(tmp_path / "report", Content(results.folder, tmp_path / "distributions"))
+    note = (
+        "no samples of these distributions, since their data is not in distributions "
+        "(python download_data.py fetches it): a, c"
+    )
+    assert note in written.notes
+    for name in ("index.html", "samples.html"):
+        assert note in (tmp_path / "report" / name).read_text(encoding="utf-8")
+    assert re.findall(
+        r'<th scope="row"><a href="samples.html#d=(\w+)"', (tmp_path / "report" / "samples.html").read_text()
+    ) == ["b"]
+    assert written.distributions == 1
+
+
+def test_without_the_data_of_any_the_samples_page_asks_for_no_folder_that_was_given(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"mms": 36})
+    distribution(tmp_path / "distributions", "other")
+    write_report(tmp_path / "report", Content(results.folder, tmp_path / "distributions"))
+    text = (tmp_path / "report" / "samples.html").read_text(encoding="utf-8")
+    assert "No distribution of this report has its samples here." in text
+    assert "(python download_data.py fetches it): a, b, c" in text
+    assert "--distributions" not in text

@@ -51,15 +51,15 @@ def write_browser(
     readings: Sequence[Reading],
     splits: Sequence[SplitName] = ("test",),
 ) -> Browser:
-    """Write samples.html and its data: every distribution in a folder that can be read."""
+    """Write samples.html and its data: the distributions in a folder that were tested on, or all without readings."""
     sampled: list[Sampled] = []
     notes: list[str] = []
     by_target: dict[str, list[Reading]] = {}
     for reading in readings:
         by_target.setdefault(reading.target, []).append(reading)
     train_prompts = _Prompts()
-    folders = [] if distributions_dir is None else distribution_folders(distributions_dir)
-    for folder in folders:
+    there = [] if distributions_dir is None else distribution_folders(distributions_dir)
+    for folder in [each for each in there if not readings or each.name in by_target]:
         distribution = Distribution(folder)
         evaluated = by_target.get(distribution.name, [])
         try:
@@ -70,10 +70,13 @@ def write_browser(
             notes.append(f"left out: {error}")
             continue
         notes += misfits
-    missing = sorted(set(by_target) - {each.name for each in sampled})
-    if missing and folders:
-        notes.append(f"evaluated, but not among the distributions given: {', '.join(missing)}")
-    _write_page(site, sampled, notes, splits)
+    missing = sorted(set(by_target) - {each.name for each in there})
+    if missing and distributions_dir is not None:
+        notes.append(
+            f"no samples of these distributions, since their data is not in {_name(distributions_dir)} "
+            f"(python download_data.py fetches it): {', '.join(missing)}"
+        )
+    _write_page(site, sampled, notes, splits, given=distributions_dir is not None)
     return Browser({each.name: each for each in sampled}, notes)
 
 
@@ -91,6 +94,11 @@ def distribution_folders(folder: Path) -> list[Path]:
             "(python download_data.py fetches the official ones)"
         )
     return found
+
+
+def _name(folder: Path) -> str:
+    """A folder's own name: where it lies on this machine says nothing to those who read the report elsewhere."""
+    return folder.name or folder.resolve().name
 
 
 class _Prompts:
@@ -152,7 +160,9 @@ def _scored(distribution: Distribution, evaluated: Sequence[Reading]) -> tuple[l
     return scored, notes
 
 
-def _write_page(site: Site, sampled: Sequence[Sampled], notes: list[str], splits: Sequence[SplitName]) -> None:
+def _write_page(
+    site: Site, sampled: Sequence[Sampled], notes: list[str], splits: Sequence[SplitName], given: bool
+) -> None:
     listing = [
         {
             "name": each.name,
@@ -180,6 +190,7 @@ def _write_page(site: Site, sampled: Sequence[Sampled], notes: list[str], splits
         PAGE,
         "samples",
         distributions=rows,
+        given=given,
         listing=listing,
         split_names=list(splits),
         notes=[visible(note) for note in notes],
