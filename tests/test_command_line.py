@@ -86,9 +86,17 @@ def test_bare_and_valued_booleans_mix() -> None:
 
 
 def test_a_word_that_is_no_boolean_is_refused_and_never_taken_for_true() -> None:
-    assert "unexpected argument 'maybe'" in refusal("--retrain", "maybe")
-    assert "--retrain: Input should be a valid boolean" in refusal("--retrain=maybe")
-    assert "unexpected argument 'None'" in refusal("--retrain", "None")
+    for items in (("--retrain", "maybe"), ("--retrain=maybe",), ("--text", "a", "--retrain", "maybe", "--dry_run")):
+        assert refusal(*items) == "--retrain: expected True or False, got 'maybe'"
+    assert refusal("--retrain", "None") == "--retrain: expected True or False, got 'None'"
+    assert refusal("--retrain", "") == "--retrain: expected True or False, got ''"
+    assert refusal("--maybe", "maybe") == "--maybe: expected True or False, got 'maybe'"
+    assert "unexpected argument '-x'" in refusal("--retrain", "-x")
+
+
+def test_a_boolean_of_a_config_file_that_is_none_is_refused_in_the_same_words(tmp_path) -> None:
+    for text in ("retrain: maybe", "retrain: [true]"):
+        assert "--retrain: expected True or False, got " in refusal("--config", yaml_file(tmp_path, text))
 
 
 # Lists and objects
@@ -134,8 +142,8 @@ def test_objects_are_json_or_python_literals() -> None:
         (("--names", "[__import__('os').getcwd()]"), "--names: expected a list such as"),
         (("--kwargs", "{"), "--kwargs: expected an object such as '{\"a\": 1}' in JSON, got {"),
         (("--kwargs", "a=1"), "--kwargs: expected an object"),
-        (("--kwargs", "[1]"), "--kwargs: Input should be a valid dictionary, got [1]"),
-        (("--kwargs", "None"), "--kwargs: Input should be a valid dictionary, got None"),
+        (("--kwargs", "[1]"), "--kwargs: expected a JSON object such as '{\"seed\": 1}', got [1]"),
+        (("--kwargs", "None"), "--kwargs: expected a JSON object such as '{\"seed\": 1}', got None"),
         (("--kwargs", '{"a": 1, "a": 2}'), "--kwargs: the key 'a' stands twice"),
         (("--kwargs", ""), "--kwargs needs a value, got empty text"),
         (("--items", ""), "--items needs a value, got empty text"),
@@ -299,6 +307,18 @@ def test_help_names_every_argument_with_its_doc_and_default(monkeypatch) -> None
         "--config",
     ):
         assert shown in text
+
+
+def test_help_shows_one_default_where_the_doc_of_an_argument_names_it() -> None:
+    class Told(Arguments):
+        splits: list[str] = Field(default_factory=lambda: ["test"])
+        """Which splits (default: only the test split)."""
+        names: list[str] = Field(default_factory=lambda: ["a"])
+        """Which names."""
+
+    text = " ".join(help_text(Told).split())
+    assert "Which splits (default: only the test split). --names" in text
+    assert "Which names. (default: ['a'])" in text
 
 
 PROGRAM = '''

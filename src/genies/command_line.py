@@ -113,6 +113,8 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
             raise InputError(_unknown(model, name))
         if not equals:
             bare = _is_boolean(field) and not (items and isinstance(_value(name, items[0], field), bool | None))
+            if bare and items and not items[0].startswith("-"):  # a value, for no argument stands without a name
+                raise InputError(f"--{name}: expected True or False, got {items[0]!r}")
             if not bare and not items:
                 raise InputError(f"--{name} needs a value")
             text = "True" if bare else items.pop(0)
@@ -183,6 +185,14 @@ def _unknown(model: type[BaseModel], name: str) -> str:
     return f"unknown argument --{name}{hint} {listed}"
 
 
+_EXPECTED = {
+    "bool_parsing": "expected True or False",
+    "bool_type": "expected True or False",
+    "dict_type": "expected a JSON object such as '{\"seed\": 1}'",
+}
+"""What to say of a fault, by pydantic's name for it, where its own words speak of Python."""
+
+
 def _explain(model: type[BaseModel], fault: Any) -> str:
     location = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "missing":
@@ -192,7 +202,8 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "value_error" and not location:
         return str(fault["ctx"]["error"])
     shown = repr(fault["input"])
-    return f"--{location}: {fault['msg']}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+    expected = _EXPECTED.get(fault["type"], fault["msg"])
+    return f"--{location}: {expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
 
 
 def help_text(model: type[BaseModel]) -> str:
@@ -207,14 +218,11 @@ def help_text(model: type[BaseModel]) -> str:
     optional = parser.add_argument_group("optional")
     for name, field in model.model_fields.items():
         group = required if field.is_required() else optional
-        default = (
-            ""
-            if field.is_required() or field.get_default(call_default_factory=True) is None
-            else (f" (default: {field.get_default(call_default_factory=True)})")
-        )
-        group.add_argument(
-            f"--{name}", metavar=_metavar(field), help=((field.description or "") + default).replace("%", "%%")
-        )
+        described = field.description or ""
+        default = None if field.is_required() else field.get_default(call_default_factory=True)
+        if default is not None and "(default: " not in described:
+            described += f" (default: {default})"
+        group.add_argument(f"--{name}", metavar=_metavar(field), help=described.replace("%", "%%"))
     optional.add_argument("--config", metavar="FILE", help="a YAML file of these names; the command line wins over it")
     optional.add_argument("--help", action="store_true", help="show this page")
     return parser.format_help()
