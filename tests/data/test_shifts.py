@@ -147,6 +147,22 @@ def test_an_absent_shift_file_is_named(tmp_path) -> None:
         read_shifts(tmp_path / "none.json")
 
 
+def test_an_absent_shift_file_is_told_with_where_it_was_looked_for_and_what_lies_near(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "GENIES.json").write_text("[]")
+    with pytest.raises(InputError) as caught:
+        read_shifts("lists/GENEIS.json")
+    assert str(caught.value) == (
+        f"shift file lists/GENEIS.json does not exist in the working directory, {tmp_path} "
+        f"(nearest names: GENIES.json); the project's own lists lie in {SHIFTS}"
+    )
+    with pytest.raises(InputError, match=rf"^shift file {tmp_path}/none.json does not exist; the project's own lists"):
+        read_shifts(tmp_path / "none.json")
+    with pytest.raises(InputError, match="does not exist"):
+        read_shifts("a\0b")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (

@@ -55,6 +55,15 @@ def test_an_unknown_distribution_is_named_with_its_neighbours(project: Project) 
     message = one_message(project.metrics())
     assert "'mixd'" in message
     assert "mixed" in message
+    assert message.startswith(f"error: shift file {project.folder / 'shifts.json'}, entry 0, field target: ")
+
+
+def test_an_unknown_distribution_is_told_with_the_entry_or_the_argument_that_names_it(project: Project) -> None:
+    project.shifts([("long", "short"), ("long", "mixed", "shrt")])
+    assert "shifts.json, entry 1, field target_reference: unknown distribution 'shrt'" in one_message(project.metrics())
+    given = {"source_dirs": ["long", "lnog"], "target_dirs": ["short", "short"]}
+    message = one_message(project.metrics(path_to_distribution_shift_pairs=None, **given))
+    assert message.startswith("error: --source_dirs, item 1: unknown distribution 'lnog'")
 
 
 def test_a_folder_without_the_scripts_is_named(project: Project) -> None:

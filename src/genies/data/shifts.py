@@ -55,12 +55,28 @@ def read_shifts(path: str | Path) -> list[Shift]:
     file, the entry (counted from 0) and the field.
     """
     path = Path(path)
+    if not path.exists():
+        raise InputError(_absent(path))
     value = read_json(path, "shift file")
     if not isinstance(value, list):
         raise InputError(f"shift file {path}: expected a list of shifts, got {_show(value)}")
     if not value:
         raise InputError(f"shift file {path} lists no shifts; expected at least one {{source, target}}")
     return [_shift(entry, f"shift file {path}, entry {index}") for index, entry in enumerate(value)]
+
+
+OWN_LISTS = Path(__file__).resolve().parents[3] / "distribution_shifts"
+"""The project's own shift files, where the library lies in the project."""
+
+
+def _absent(path: Path) -> str:
+    """What to say of a shift file that is not there: where it was looked for, and what lies near."""
+    where = "" if path.is_absolute() else f" in the working directory, {Path.cwd()}"
+    there = sorted(each.name for each in path.parent.glob("*.json")) if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, there)
+    hint = f" (nearest names: {', '.join(near)})" if near else ""
+    own = str(OWN_LISTS) if OWN_LISTS.is_dir() else "distribution_shifts/ at its root"
+    return f"shift file {path} does not exist{where}{hint}; the project's own lists lie in {own}"
 
 
 def shifts_from_dirs(source_dirs: Sequence[str | Path], target_dirs: Sequence[str | Path]) -> list[Shift]:
@@ -101,8 +117,20 @@ def folders(
     return {name: by_name.get(name, Path(distributions_dir) / name) for name in names}
 
 
-def resolve(name: str, distributions_dir: str | Path) -> Path:
-    """The folder of the distribution `name`; InputError offers the nearest names when there is none."""
+def first_mention(shifts: Iterable[Shift], name: str) -> tuple[int, str] | None:
+    """The number, from 0, of the first shift that names a distribution, and the field that does."""
+    for index, shift in enumerate(shifts):
+        for field in ("source", "target", "target_reference"):
+            if getattr(shift, field) == name:
+                return index, field
+    return None
+
+
+def resolve(name: str, distributions_dir: str | Path, where: str = "") -> Path:
+    """The folder of the distribution `name`; InputError offers the nearest names when there is none.
+
+    where: the place that names it, as "shift file a.json, entry 3, field target"; it opens the message.
+    """
     check_name(name, "distribution")
     parent = Path(distributions_dir)
     folder = parent / name
@@ -116,7 +144,8 @@ def resolve(name: str, distributions_dir: str | Path) -> Path:
         found = f"nearest names: {', '.join(near)}"
     else:
         found = f"it holds {len(known)} others"
-    raise InputError(f"unknown distribution {name!r}: no such folder in {parent} ({found}); {_ADVICE}")
+    place = f"{where}: " if where else ""
+    raise InputError(f"{place}unknown distribution {name!r}: no such folder in {parent} ({found}); {_ADVICE}")
 
 
 _ADVICE = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -145,9 +145,10 @@ def _replace_model(
     return TargetDecision(decision.target, parts, decision.standing, True, why)
 
 
-def check_inputs(decisions: Sequence[Decision], store: Store) -> None:
+def check_inputs(decisions: Sequence[Decision], store: Store, named_by: Callable[[str], str] = lambda _: "") -> None:
     """Look at everything the steps that will run are given, before the first of them starts.
 
+    named_by: where the request names a distribution, for messages.
     Raises InputError for an intervention without the script, and for a distribution that is absent or malformed.
     An absent base model is not looked at here: it fails only the steps that need it.
     """
@@ -166,7 +167,7 @@ def check_inputs(decisions: Sequence[Decision], store: Store) -> None:
         check_script(script, store)
     for folder, split in sorted(splits):
         if not folder.is_dir():
-            resolve(folder.name, folder.parent)  # says which names are near
+            resolve(folder.name, folder.parent, named_by(folder.name))  # says which names are near
         Distribution(folder).split("train" if split == "train" else "test")
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from genies.command_line import Arguments
 from genies.contract import check_kwargs
-from genies.data.shifts import Shift, check_name, folders, name_of, read_shifts, shifts_from_dirs
+from genies.data.shifts import Shift, check_name, first_mention, folders, name_of, read_shifts, shifts_from_dirs
 from genies.errors import InputError
 from genies.harness.decide import Policy
 from genies.harness.plan import EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
@@ -164,6 +164,16 @@ class MetricsRequest(Places):
         if self.path_to_distribution_shift_pairs is not None:
             return read_shifts(self.path_to_distribution_shift_pairs)
         return shifts_from_dirs(self.source_dirs or [], self.target_dirs or [])
+
+    def named_by(self, distribution: str) -> str:
+        """The place in the request that names a distribution first; empty text where none does."""
+        found = first_mention(self.shifts(), distribution)
+        if found is None:
+            return ""
+        index, field = found
+        if self.path_to_distribution_shift_pairs is not None:
+            return f"shift file {self.path_to_distribution_shift_pairs}, entry {index}, field {field}"
+        return f"--{field}_dirs, item {index}"
 
     def policy(self) -> Policy:
         return Policy(self.retrain_models, self.use_cached_evaluations)
