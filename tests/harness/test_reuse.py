@@ -176,6 +176,18 @@ def test_evaluations_from_elsewhere_are_used_and_called_unverified(finished: Pro
     assert row["RMS_calibration_formula"] == "published"
 
 
+def test_evaluations_that_cannot_be_compared_with_an_absent_base_model_say_so(finished: Project) -> None:
+    assert "is not there" not in finished.metrics().stdout
+    finished.evaluation("length", "base-long", "mixed").write_text('{"eval_accuracy": 0.375}')  # from elsewhere
+    away = finished.base_model.rename(finished.folder / "away")
+    done = finished.metrics()
+    assert done.returncode == 0, done.stderr
+    assert "4 evaluations, 0 steps run, 4 unverified" in done.stdout
+    assert f"  base model folder {finished.base_model} is not there, so 3 of them cannot be compared" in done.stdout
+    away.rename(finished.base_model)
+    assert "is not there" not in finished.metrics().stdout
+
+
 def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
     project.shifts([("long", "mixed")])
     folder = project.folder / "models" / "length" / "base-long"

@@ -13,7 +13,7 @@ from genies.contract import Evaluation
 from genies.data.distribution import Distribution
 from genies.data.shifts import resolve
 from genies.errors import InputError
-from genies.harness.fingerprint import Identities, Parts
+from genies.harness.fingerprint import Identities, Parts, unknown_parts
 from genies.harness.plan import EvaluationStep, Plan, Target, TrainingStep
 from genies.harness.store import (
     Standing,
@@ -61,6 +61,16 @@ class EvaluationDecision:
     @property
     def run(self) -> bool:
         return any(target.run for target in self.targets)
+
+    @property
+    def base_model_dir(self) -> Path:
+        """The folder of the untuned model."""
+        return self.step.model_dir if self.step.training is None else self.step.training.base_model_dir
+
+    def unchecked_base_model(self, target: TargetDecision) -> bool:
+        """Whether an evaluation is reused unverified since the base model is not there to be compared."""
+        part = "model.files" if self.step.training is None else "model.base_model"
+        return target.standing.state == "unchecked" and part in unknown_parts(target.parts)
 
 
 Decision = TrainingDecision | EvaluationDecision

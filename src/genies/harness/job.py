@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -99,19 +100,21 @@ class _Progress:
 
     evaluations: dict[Path, Evaluation]
     unverified: list[str]
+    absent_base_models: Counter[Path]
+    """How many of the unverified could not be compared with the base model, by the folder that is not there."""
     failures: Failures = field(default_factory=Failures)
     started: int = 0
 
     @classmethod
     def of(cls, decisions: Sequence[Decision]) -> _Progress:
         """What is there before anything runs."""
-        targets = [
-            each for decision in decisions if isinstance(decision, EvaluationDecision) for each in decision.targets
-        ]
-        reused = [each for each in targets if not each.run]
+        evaluations = [each for each in decisions if isinstance(each, EvaluationDecision)]
+        by_decision = [(decision, each) for decision in evaluations for each in decision.targets if not each.run]
+        reused = [each for _, each in by_decision]
         return cls(
             {each.target.evaluation_file: each.evaluation for each in reused if each.evaluation is not None},
             sorted(str(each.target.evaluation_file) for each in reused if each.standing.unverified),
+            Counter(decision.base_model_dir for decision, each in by_decision if decision.unchecked_base_model(each)),
         )
 
 
@@ -208,6 +211,8 @@ def _conclude(
         print(f"  unverified: {store.shown(Path(path))}")
     if len(unverified) > 5:
         print(f"  ... and {len(unverified) - 5} more")
+    for folder, count in progress.absent_base_models.items():
+        print(f"  base model folder {store.shown(folder)} is not there, so {count} of them cannot be compared with it")
     holes = shifts_with_holes(make_table(plan.rows, plan, progress.evaluations, leaks))
     reasons = [] if leaks is None else list(leaks.holes)
     for reason in reasons:
