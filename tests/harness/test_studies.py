@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from genies.file_hashes import FileHashes
+from genies.harness.launchers import local
+from genies.harness.launchers.local import LocalLauncher, gpu_is_there
 from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 from tests.harness.test_failures import one_message
 
@@ -106,6 +109,31 @@ while not ((folder / "gpu0").exists() and (folder / "gpu1").exists()):
     project.shifts([("long", "long"), ("short", "short")])
     done = project.metrics(intervention_dir=theirs, target_tuned_capability_intervention=theirs, gpus="0,1", timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("sign", "there"), [("dev/nvidia0", True), ("proc/driver/nvidia", True), ("dev/null", False), ("dev/dxg", True)]
+)
+def test_a_gpu_is_told_by_the_files_of_its_driver(tmp_path: Path, sign: str, there: bool) -> None:
+    (tmp_path / sign).parent.mkdir(parents=True)
+    (tmp_path / sign).touch()
+    assert gpu_is_there(tmp_path) is there
+
+
+def test_a_gpu_asked_for_where_there_is_none_is_warned_of_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def started(gpus: list[str]) -> str:
+        LocalLauncher(1, gpus, FileHashes(tmp_path / "hashes.json")).close(cancel=False)
+        return capsys.readouterr().err
+
+    monkeypatch.setattr(local, "gpu_is_there", lambda: False)
+    said = started(["0", "1"])
+    assert said.startswith("--gpus 0,1: no NVIDIA device or driver is found on this machine")
+    assert said.count("\n") == 1
+    assert started([]) == ""
+    monkeypatch.setattr(local, "gpu_is_there", lambda: True)
+    assert started(["0"]) == ""
 
 
 def test_distributions_of_equal_content_do_not_disturb_one_another_in_parallel(project: Project) -> None:

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from queue import SimpleQueue
 
 from genies.file_hashes import FileHashes
 from genies.harness.attempts import carry_out, order_from_json, result_to_json
 from genies.harness.step import Place
 
+SIGNS_OF_A_GPU = ("dev/nvidia*", "proc/driver/nvidia", "dev/dxg", "dev/nvhost-gpu", "dev/kfd")
+"""Files of drivers: NVIDIA's own, its driver under Windows (WSL) and on Jetson boards, and AMD's."""
+
+
+def gpu_is_there(root: Path = Path("/")) -> bool:
+    """Whether a driver for GPUs shows; looked up without torch, which takes seconds to load."""
+    return any(next(root.glob(pattern), None) is not None for pattern in SIGNS_OF_A_GPU)
+
 
 class LocalLauncher:
     """`slots` steps at once; with `gpus`, each step sees one of them, and there are as many slots."""
 
     def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:
+        if gpus and not gpu_is_there():
+            print(
+                f"--gpus {','.join(gpus)}: no NVIDIA device or driver is found on this machine (/dev/nvidia*, "
+                f"/proc/driver/nvidia); steps that look for a GPU run on the CPU, {len(gpus)} at once",
+                file=sys.stderr,
+            )
         self.slots = len(gpus) if gpus else slots
         self._hashes = hashes
         self._free: SimpleQueue[str | None] = SimpleQueue()
