@@ -86,7 +86,37 @@ def test_scripts_of_other_styles_honour_it(
     (bench.intervention / "train.py").write_text(train, encoding="utf-8")
     (bench.intervention / "eval.py").write_text(evaluate, encoding="utf-8")
     assert bench.check() == 0
-    assert "FAILED" not in states(capsys.readouterr().out).values()
+    report = capsys.readouterr().out
+    assert "FAILED" not in states(report).values()
+    seeds = next(line for line in report.splitlines() if line.startswith("ok       seeds "))
+    argparse = "not usable with --seeds: train.py and eval.py do not take --seed"
+    assert seeds.endswith(argparse if train == ARGPARSE_TRAIN else "takes --seed")
+
+
+@pytest.mark.parametrize("script", ["train.py", "eval.py"])
+def test_a_script_that_takes_no_seed_is_named_and_nothing_fails_for_it(
+    bench: Bench, capsys: pytest.CaptureFixture[str], script: str
+) -> None:
+    path = bench.intervention / script
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"--seed"', '"--start"').replace("args.seed", "args.start"), encoding="utf-8")
+    assert bench.check() == 0
+    report = capsys.readouterr().out
+    assert states(report) == dict.fromkeys(CHECKS, "ok")
+    assert f"not usable with --seeds: {script} does not take --seed" in report
+
+
+def test_an_evaluation_that_writes_nothing_is_not_said_not_to_run(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.change("eval.py", LOOP, LOOP.replace("zip(args", "[] and zip(args"))
+    assert bench.check() == 1
+    report = capsys.readouterr().out
+    found = states(report)
+    assert found["eval.py runs"] == "ok"
+    assert "does not run" not in report
+    assert next(line for line in report.splitlines() if "several distributions" in line).endswith("no file was written")
+    assert (found["valid evaluations"], found["paths"], found["seeds"]) == ("FAILED", "skipped", "ok")
 
 
 ARGUMENT = '    parser.add_argument("--model_dir"'
@@ -332,8 +362,10 @@ def test_a_script_that_hangs_is_stopped_and_not_tried_again(bench: Bench, capsys
 def test_kwargs_reach_the_scripts_and_max_examples_shortens_what_is_expected(
     bench: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench.check(train_kwargs='{"passes": 2}', eval_kwargs='{"max_examples": 5}') == 0
-    assert states(capsys.readouterr().out)["figures of pairs"] == "ok"
+    assert bench.check(train_kwargs='{"passes": 2, "seed": 5}', eval_kwargs='{"max_examples": 5}') == 0
+    report = capsys.readouterr().out
+    assert states(report)["figures of pairs"] == "ok"
+    assert "not tried: the kwargs name a seed" in report
     bench.change("eval.py", "type=int, default=None, help=", "type=int, default=4, help=")
     assert bench.check() == 1
 

@@ -1,4 +1,4 @@
-"""Check an intervention: three rounds of two runs each, and more only to find out what a failed run stumbled over."""
+"""Check an intervention: four rounds of two runs each, and more only to find out what a failed run stumbled over."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from genies.harness.checking.bad_input import judge_bad_input
 from genies.harness.checking.evaluating import judge_evaluation, paths_fail
 from genies.harness.checking.report import Verdict, failed, ok, skipped, to_text
 from genies.harness.checking.runs import Ran, Runs
+from genies.harness.checking.seeds import judge_seeds
 from genies.harness.decide import check_script
 from genies.harness.request import intervention_folder, named_folder
 from genies.harness.store import Store
@@ -33,6 +34,7 @@ CHECKS = (
     "source as target",
     "paths",
     "same figures again",
+    "seeds",
     "order of responses",
     "nothing else written",
     "malformed distribution",
@@ -181,6 +183,7 @@ def _judge_runs(runs: Runs, findings: Findings) -> str:
     if findings.verdicts["eval.py runs"].state == "ok":
         for verdict in judge_bad_input(runs, usual.output_dir):
             findings.add(verdict)
+        findings.add(judge_seeds(runs, usual.output_dir))
     return "eval.py does not run"
 
 

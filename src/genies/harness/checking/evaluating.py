@@ -41,6 +41,8 @@ def judge_evaluation(runs: Runs, usual: Ran, unusual: Ran | None) -> Iterator[Ve
         yield verdict
         if verdict.check == "eval.py runs":
             return
+        if verdict.check != "several distributions":
+            yield skipped("several distributions", "eval.py does not end well when it is given all of them")
         yield ok("eval.py runs", f"{alone['two'].outcome.seconds:.1f} s, exit status 0 for one distribution")
         files = read_outputs({role: ran for role, ran in alone.items() if ran.succeeded})
         second = None
@@ -127,6 +129,7 @@ def _judge_presence(files: Outputs) -> Iterator[Verdict]:
             change="write to exactly the paths given, which are relative to the working directory where they lie "
             "below it; do not put them below another folder, nor change their ending",
         )
+        yield skipped("several distributions", "no file was written")
     else:
         yield ok("several distributions", f"{asked} in one run")
 
@@ -208,6 +211,8 @@ def _judge_paths(files: Outputs, second: Ran | None, again: Outputs | None, why:
         return skipped("paths", why)
     if not second.succeeded:
         return paths_fail(second)
+    if not files.valid:
+        return skipped("paths", "no valid evaluation")
     lost = [role for role in files.valid if role not in again.valid]
     if lost:
         fault = again.faults.get(lost[0], f"exit status 0, but no file at\n{second.outputs[lost[0]]}")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from genies.contract import evaluation_items, train_items
@@ -19,6 +20,7 @@ from genies.harness.step import step_environment
 
 _AT_ONCE = 2
 _LOG_LINES = 6
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -80,24 +82,33 @@ class Runs:
         """An evaluation run, of a tuned model on distributions, for each order."""
         return self._round([partial(self._evaluate, *order) for order in orders], "evaluation")
 
-    def _train(self, copy: Copy, role: Role, number: int) -> Ran:
+    def train_and_evaluate(
+        self, training: tuple[Copy, Role], evaluation: tuple[Copy, Path, Sequence[Role]], more: Mapping[str, Any]
+    ) -> list[Ran]:
+        """A training run and an evaluation run of another model, both with `more` behind their kwargs."""
+        orders = [partial(self._train, *training, more=more), partial(self._evaluate, *evaluation, more=more)]
+        return self._round(orders, f"a run with {', '.join(f'--{name}' for name in more)}")
+
+    def _train(self, copy: Copy, role: Role, number: int, more: Mapping[str, Any] = NOTHING) -> Ran:
         output = self._new_output(copy, f"model-{number}")
         items = train_items(
             self._shown(copy, copy.base_model),
             self._shown(copy, copy.distributions[role]),
             self._shown(copy, output),
-            self.train_kwargs,
+            {**self.train_kwargs, **more},
         )
         return self._run("train.py", items, number, output, {})
 
-    def _evaluate(self, copy: Copy, model: Path, roles: Sequence[Role], number: int) -> Ran:
+    def _evaluate(
+        self, copy: Copy, model: Path, roles: Sequence[Role], number: int, more: Mapping[str, Any] = NOTHING
+    ) -> Ran:
         output = self._new_output(copy, f"evaluations-{number}")
         outputs = {role: output / f"{copy.distributions[role].name}.json" for role in roles}
         items = evaluation_items(
             self._shown(copy, model),
             [self._shown(copy, copy.distributions[role]) for role in roles],
             [self._shown(copy, path) for path in outputs.values()],
-            self.eval_kwargs,
+            {**self.eval_kwargs, **more},
         )
         return self._run("eval.py", items, number, output, outputs)
 
