@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Every intervention on one list of shifts, one command each, all with the same reference: lora_fine_tune, tuned and
-# tested on the target. What one command computes the next ones reuse; stop it and start it again as often as you like.
+# The nine interventions of the release and random on one list of shifts, one command each, all with the same
+# reference: lora_fine_tune, tuned and tested on the target. What one command computes the next ones reuse; stop it and
+# start it again as often as you like.
 #   bash examples/sweep_all.sh
 # In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, without .json), TRAIN_EXAMPLES,
 # TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the interventions in SEEDED (the methods
-# that read representations), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and ARGUMENTS for every command (such
-# as "--slots 2" or "--gpus 0,1 --slots 2").
+# that read representations), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and
+# ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1 --slots 2").
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh
