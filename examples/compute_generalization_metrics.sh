@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # One shift of the benchmark (distribution_shifts/test.json) with LoRA, five steps and 100 examples: a first look after
-# download_data.py. Another model: MODEL=models/pythia-410m bash examples/compute_generalization_metrics.sh
-# The real thing: path GENIES.json instead of test.json, and neither --train_kwargs nor --eval_kwargs.
+# download_data.py; its models and results lie apart from those of a real run, in models/first_look and
+# results/first_look. Another model: MODEL=models/pythia-410m bash examples/compute_generalization_metrics.sh
+# The real thing: path GENIES.json instead of test.json, and none of the last four arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh
@@ -16,4 +17,5 @@ exec "$PYTHON" api/compute_generalization_metrics.py \
   --output_path "results/first_look/generalization_metrics/$(basename "$MODEL")/lora_fine_tune/test.csv" \
   --train_kwargs '{"num_train_steps": 5, "max_examples": 100}' \
   --eval_kwargs '{"max_examples": 100}' \
+  --models_dir models/first_look \
   --results_dir results/first_look

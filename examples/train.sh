@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tune one model on one source. Another model: MODEL=models/pythia-410m bash examples/train.sh
+# Tune one model on one source, in models/first_look, apart from the models of a real run. Another model: MODEL=models/pythia-410m bash examples/train.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh
@@ -11,4 +11,5 @@ exec "$PYTHON" api/train.py \
   --intervention_dir src/interventions/lora_fine_tune \
   --train_distribution distributions/us_history_textbook \
   --train_kwargs '{"num_train_steps": 5, "max_examples": 100}' \
+  --models_dir models/first_look \
   --results_dir results/first_look
