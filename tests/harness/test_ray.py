@@ -247,7 +247,8 @@ def test_an_address_without_a_cluster_is_refused_at_once(project: Project, addre
 def test_without_ray_one_message_says_what_to_install(project: Project) -> None:
     script = str(ROOT / "api/compute_generalization_metrics.py")
     without = (
-        "import runpy, sys; sys.modules['ray'] = None; del sys.argv[0]; runpy.run_path(sys.argv[0], None, '__main__')"
+        f"import runpy, sys; sys.modules['ray'] = None; del sys.argv[0]; sys.path.insert(0, {str(ROOT / 'api')!r}); "
+        "runpy.run_path(sys.argv[0], None, '__main__')"
     )
     done = subprocess.run(
         [sys.executable, "-c", without, script, *project.arguments(launcher="ray")],
