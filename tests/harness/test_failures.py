@@ -99,7 +99,7 @@ def test_an_absent_base_model_fails_only_what_needs_it(project: Project) -> None
     done = project.metrics()
     assert done.returncode == 2
     assert "models/base does not exist" in done.stderr
-    assert "1 step failed" in done.stderr
+    assert "2 steps failed" in done.stderr
     holes = [row["generalization_accuracy"] for row in project.table()]
     assert holes == ["0.0", "0.75", ""]
 
