@@ -181,8 +181,7 @@ def _unknown(model: type[BaseModel], name: str) -> str:
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean --{near[0]}?" if near else "."
-    listed = "--help explains all" if near and len(known) > 12 else f"Known: {', '.join(f'--{each}' for each in known)}"
-    return f"unknown argument --{name}{hint} {listed}"
+    return f"unknown argument --{name}{hint} Known: {', '.join(f'--{each}' for each in known)}"
 
 
 _EXPECTED = {
