@@ -48,7 +48,7 @@ def our_rewards(folder: Path, source: Path, **kwargs: Any) -> Any:
 
 
 @torch.inference_mode()
-def their_rewards(network: Any, folder: Path, source: Path, batch_size: int) -> Any:
+def their_rewards(network: Any, folder: Path, source: Path, batch_size: int, output: int = 0) -> Any:
     """As the model card says: text with the end-of-text token, through the tokenizer left beside the weights."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     whole = [text + tokenizer.eos_token for text in texts(source)]
@@ -56,7 +56,7 @@ def their_rewards(network: Any, folder: Path, source: Path, batch_size: int) -> 
     for start in range(0, len(whole), batch_size):
         inputs = tokenizer(whole[start : start + batch_size], return_tensors="pt", padding=batch_size > 1)
         inputs.pop("token_type_ids", None)
-        found += network.eval()(**inputs).logits[:, 0].tolist()
+        found += network.eval()(**inputs).logits[:, output].tolist()
     return np.array(found)
 
 
@@ -102,10 +102,10 @@ def test_the_card_names_data_arguments_figures_and_fingerprint_and_no_path(
     assert str(source.parent) not in card
 
 
-def publish(base: Path, folder: Path, name: str) -> Any:
+def publish(base: Path, folder: Path, name: str, outputs: int = 1) -> Any:
     """An adapter with its head as PEFT alone writes one, naming its base model as on a hub; the network."""
     torch.manual_seed(3)
-    network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=torch.float32)
+    network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=outputs, dtype=torch.float32)
     config = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     tuned = get_peft_model(network, config)
     config.base_model_name_or_path = name
@@ -134,6 +134,40 @@ def test_a_published_adapter_is_fetched_finds_its_base_model_and_is_evaluated(
     assert their_rewards(published, tokenizer, source, 1) == pytest.approx(ours, abs=1e-4)
     evaluation = evaluate("lora_fine_tune", models / "rewards", [source], tmp_path)[0]
     assert len(evaluation["eval_probabilities"]) == 8
+
+
+@pytest.mark.parametrize("kind", ["adapter", "whole"])
+def test_the_reward_of_a_head_with_two_outputs_is_their_mean(
+    kind: str,
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    base = tiny_model_dir("llama")
+    network = publish(base, tmp_path, str(base), outputs=2)
+    if kind == "whole":
+        torch.manual_seed(3)
+        network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2, dtype=torch.float32)
+        network.save_pretrained(tmp_path / "whole")
+        AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "whole")
+    folder = tmp_path / "whole" if kind == "whole" else tmp_path
+    ours = our_rewards(folder, source)
+    first = their_rewards(network, base, source, 1)
+    second = their_rewards(network, base, source, 1, output=1)
+    assert np.std(first - second) > 1e-3
+    assert ours == pytest.approx((first + second) / 2, abs=1e-4)
+    assert "has 2 outputs: its reward is their mean" in capsys.readouterr().err
+
+
+def test_an_adapter_of_other_sizes_says_which(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    publish(tiny_model_dir("llama"), tmp_path, str(tiny_model_dir("llama")))
+    config = tmp_path / "adapter_config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"r": 2', '"r": 3'), encoding="utf-8")
+    with pytest.raises(InputError, match=r"size mismatch for .*\[2, 32\].*\[3, 32\]"):
+        our_rewards(tmp_path, source)
 
 
 def test_what_is_no_reward_model_is_refused_by_name(

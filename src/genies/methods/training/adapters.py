@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +20,13 @@ from genies.methods.base_model import FILE_NAME, base_model_dir
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.quantization import load_base_model
-from genies.methods.training.reward_model import HEADS, RewardModel, add_head
+from genies.methods.training.reward_model import HEADS, RewardModel, add_head, tell_outputs
 from genies.methods.training.virtual_tokens import put_in_front
 
 CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+
+_HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
 def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
@@ -92,15 +95,15 @@ def save_adapter(tuned: Any, output_dir: Path) -> None:
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """The reward model of an adapter, made here or published, on top of its base model.
 
-    LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
+    LoRA is merged into the weights where these are float32. A head with several outputs gives their mean, as those of
+    the 2023 release with two. Raises InputError for an adapter of another kind, without
     head, or that does not fit the base model.
     """
     kind = _check_adapter(folder, "SEQ_CLS")
-    names = _tensor_names(folder)
-    if not any(f".{head}." in name for name in names for head in HEADS):
-        raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
+    outputs = _outputs(folder)
     base = find_base_model(folder, arguments.base_model_dir)
-    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0)
+    tell_outputs(folder, outputs)
+    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0, outputs=outputs)
     tuned = _apply(model.classifier, folder, base)
     if kind == "PROMPT_TUNING":
         return replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
@@ -134,7 +137,7 @@ def _apply(network: Any, folder: Path, base: Path) -> Any:
             warnings.simplefilter("ignore", FutureWarning)
             return PeftModel.from_pretrained(network, str(folder)).eval().requires_grad_(False)
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(f"the adapter in {folder} does not fit the base model {base}: {first_line(error)}") from None
+        raise InputError(f"the adapter in {folder} does not fit the base model {base}: {_reason(error)}") from None
 
 
 def _check_adapter(folder: Path, task: str) -> str:
@@ -148,9 +151,20 @@ def _check_adapter(folder: Path, task: str) -> str:
     return kind
 
 
-def _tensor_names(folder: Path) -> list[str]:
+def _reason(error: Exception) -> str:
+    """What torch says after a heading that ends in a colon, else the first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[1] if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
+
+
+def _outputs(folder: Path) -> int:
+    """How many outputs the head saved with an adapter has; InputError where none is."""
     with safe_open(folder / WEIGHTS, framework="pt") as file:
-        return list(file.keys())
+        for name in file.keys():  # noqa: SIM118 - it is no dict
+            shape = file.get_slice(name).get_shape()
+            if len(shape) == 2 and _HEAD.search(name):
+                return int(shape[0])
+    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
 
 
 def find_base_model(folder: Path, given: Path | None = None) -> Path:

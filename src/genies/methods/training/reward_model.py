@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,10 @@ HEADS = ("score", "classifier")
 
 @dataclass(frozen=True)
 class RewardModel:
-    """A classification model of transformers with one output, with or without an adapter."""
+    """A classification model of transformers, with or without an adapter.
+
+    The reward is its one output; of a model with several, as the adapters of the 2023 release, the mean of them.
+    """
 
     language_model: LanguageModel
     """Its network is the classification model."""
@@ -40,7 +44,7 @@ class RewardModel:
 
     @property
     def head(self) -> Any:
-        """Hidden states [tokens, width] to rewards [tokens, 1]."""
+        """Hidden states [tokens, width] to outputs [tokens, outputs]."""
         return find_head(self.classifier)
 
 
@@ -52,15 +56,15 @@ def find_head(classifier: Any) -> Any:
     return head
 
 
-def add_head(model: LanguageModel, seed: int) -> RewardModel:
-    """A reward model of a language model's decoder and a new head, float32, drawn with `seed`.
+def add_head(model: LanguageModel, seed: int, outputs: int = 1) -> RewardModel:
+    """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
     The language-model head is left behind.
     """
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(model.network.config)
-    config.num_labels = 1
+    config.num_labels = outputs
     config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
     try:
         with torch.device("meta"):
@@ -75,7 +79,7 @@ def add_head(model: LanguageModel, seed: int) -> RewardModel:
         raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
     width = getattr(classifier, name).in_features
     generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
-    head = nn.Linear(width, 1, bias=False)
+    head = nn.Linear(width, outputs, bias=False)
     nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
     setattr(classifier, name, head.to(model.device))
     return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
@@ -92,12 +96,18 @@ def padding_id(tokenizer: Any, network: Any) -> int:
     return next(int(each) for each in named if each is not None and each != end and each < words)
 
 
+def tell_outputs(folder: Path, outputs: int) -> None:
+    """Say how a reward comes from several outputs."""
+    if outputs > 1:
+        print(f"{folder} has {outputs} outputs: its reward is their mean", file=sys.stderr)
+
+
 def rewards_at(model: RewardModel, batch: Batch, places: Tensor) -> Tensor:
     """Rewards [places], float32, of the tokens at `places` of the flattened batch."""
     hidden = hidden_states(model.language_model, batch)[places]
     with torch.autocast(hidden.device.type, enabled=False):
-        rewards: Tensor = model.head(hidden.float())
-    return rewards[:, 0]
+        outputs: Tensor = model.head(hidden.float())
+    return outputs.mean(-1)
 
 
 def rewards(
@@ -153,10 +163,7 @@ def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
     if missing := sorted(loading["missing_keys"]):
         raise InputError(
             f"{folder} is no reward model: its weights lack {missing[0]}; expected a folder that train.py made or a "
-            "published model with one output"
+            "published model with a reward head"
         )
-    if classifier.config.num_labels != 1:
-        raise InputError(
-            f"{folder}: expected a model with one output, the reward; it has {classifier.config.num_labels}"
-        )
+    tell_outputs(folder, classifier.config.num_labels)
     return classifier.eval().requires_grad_(False)
