@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from genies.command_line import validate
@@ -167,6 +168,42 @@ def test_an_adapter_of_other_sizes_says_which(
     config = tmp_path / "adapter_config.json"
     config.write_text(config.read_text(encoding="utf-8").replace('"r": 2', '"r": 3'), encoding="utf-8")
     with pytest.raises(InputError, match=r"size mismatch for .*\[2, 32\].*\[3, 32\]"):
+        our_rewards(tmp_path, source)
+
+
+def remove_one(tensors: dict[str, torch.Tensor]) -> None:
+    del tensors["base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"]
+
+
+def rename_some(tensors: dict[str, torch.Tensor]) -> None:
+    for name in [each for each in tensors if ".layers.0." in each]:
+        tensors[name.replace(".layers.0.", ".blocks.0.")] = tensors.pop(name)
+
+
+def add_one(tensors: dict[str, torch.Tensor]) -> None:
+    tensors["base_model.model.model.layers.1.mlp.up_proj.lora_A.weight"] = torch.zeros(2, 32)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (remove_one, r"lacks tensors that it needs: 1, .*layers\.1\.self_attn\.q_proj\.lora_B"),
+        (rename_some, r"lacks tensors that it needs: 4, .*layers\.0\.self_attn\.q_proj\.lora_A"),
+        (add_one, r"tensors without a place: 1, .*layers\.1\.mlp\.up_proj\.lora_A"),
+    ],
+)
+def test_an_adapter_with_missing_foreign_or_further_tensors_is_refused(
+    change: Callable[[dict[str, torch.Tensor]], None],
+    expected: str,
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    tmp_path: Path,
+) -> None:
+    publish(tiny_model_dir("llama"), tmp_path, str(tiny_model_dir("llama")))
+    tensors = load_file(tmp_path / "adapter_model.safetensors")
+    change(tensors)
+    save_file(tensors, tmp_path / "adapter_model.safetensors")
+    with pytest.raises(InputError, match=expected):
         our_rewards(tmp_path, source)
 
 

@@ -134,10 +134,32 @@ def _apply(network: Any, folder: Path, base: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return PeftModel.from_pretrained(network, str(folder)).eval().requires_grad_(False)
+            warnings.simplefilter("ignore")  # what it warns of, as tensors that are missing, is told by _check_tensors
+            tuned = PeftModel.from_pretrained(network, str(folder))
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise InputError(f"the adapter in {folder} does not fit the base model {base}: {_reason(error)}") from None
+    _check_tensors(tuned, folder, base)
+    return tuned.eval().requires_grad_(False)
+
+
+def _check_tensors(tuned: Any, folder: Path, base: Path) -> None:
+    """InputError unless every tensor of the adapter came from its file and every tensor of the file is in use: PEFT
+    leaves what is missing at its untrained values."""
+    from peft import get_peft_model_state_dict
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        found = set(file.keys())
+    needed = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+    known = set(get_peft_model_state_dict(tuned, save_embedding_layers=True))  # embeddings may come with an adapter
+    for what, names in (
+        ("lacks tensors that it needs", needed - found),
+        ("has tensors without a place", found - known),
+    ):
+        if names:
+            raise InputError(
+                f"the adapter in {folder} does not fit the base model {base}: {WEIGHTS} {what}: {len(names)}, the "
+                f"first {min(names)}; fetch it again, or name another base with --base_model_dir"
+            )
 
 
 def _check_adapter(folder: Path, task: str) -> str:
