@@ -3,6 +3,7 @@ with them is evaluated here."""
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -207,6 +208,22 @@ def test_an_adapter_with_missing_foreign_or_further_tensors_is_refused(
         our_rewards(tmp_path, source)
 
 
+def test_a_pickle_beside_other_safetensors_is_never_read_and_its_conversion_is_told(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    publish(tiny_model_dir("llama"), tmp_path, str(tiny_model_dir("llama")))
+    expected = our_rewards(tmp_path, source)
+    weights = tmp_path / "adapter_model.safetensors"
+    torch.save(load_file(weights), tmp_path / "adapter_model.bin")
+    weights.rename(tmp_path / "other.safetensors")
+    with pytest.raises(InputError, match="is a pickled file") as told:
+        our_rewards(tmp_path, source)
+    start = str(told.value).index("python -c")
+    command = shlex.split(str(told.value)[start:].partition(" in its folder")[0])
+    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
+    assert np.array_equal(our_rewards(tmp_path, source), expected)
+
+
 def test_what_is_no_reward_model_is_refused_by_name(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
@@ -223,6 +240,10 @@ def test_what_is_no_reward_model_is_refused_by_name(
         our_rewards(tmp_path / "other", source)
     (tmp_path / "other" / "adapter_model.safetensors").rename(tmp_path / "other" / "adapter_model.bin")
     with pytest.raises(InputError, match="pickled"):
+        our_rewards(tmp_path / "other", source)
+    (tmp_path / "other" / "adapter_model.bin").unlink()
+    (tmp_path / "other" / "pytorch_lora_weights.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no adapter_model\.safetensors: other names and formats are not read"):
         our_rewards(tmp_path / "other", source)
     publish(base, tmp_path / "fine", str(base))
     with pytest.raises(InputError, match="--base_model_dir"):
