@@ -116,7 +116,7 @@ def publish(base: Path, folder: Path, name: str, outputs: int = 1) -> Any:
 
 
 def test_a_published_adapter_is_fetched_finds_its_base_model_and_is_evaluated(
-    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published = publish(tiny_model_dir("llama"), tmp_path / "published", "someone/small-llama")
     models = tmp_path / "models"
@@ -130,6 +130,7 @@ def test_a_published_adapter_is_fetched_finds_its_base_model_and_is_evaluated(
         our_rewards(models / "rewards", source)
     (models / "small-llama").symlink_to(tiny_model_dir("llama"))
     ours = our_rewards(models / "rewards", source)
+    assert f"base model of {models / 'rewards'}: {models / 'small-llama'}" in capsys.readouterr().err
     given = our_rewards(models / "rewards", source, base_model_dir=tiny_model_dir("llama"))
     assert np.array_equal(ours, given)
     tokenizer = models / "small-llama"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +12,18 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from genies.adapter_base import CONFIG, find_base_model
 from genies.errors import InputError
 from genies.files import read_json
 from genies.lm.capability import first_line
 from genies.lm.model import LanguageModel
-from genies.lm.model_folder import RECORD, base_model, check_model_folder
-from genies.methods.base_model import FILE_NAME, base_model_dir
+from genies.lm.model_folder import check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import HEADS, RewardModel, add_head, tell_outputs
 from genies.methods.training.virtual_tokens import put_in_front
 
-CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
 PICKLED = "adapter_model.bin"
 
@@ -107,7 +107,7 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """
     kind = _check_adapter(folder, "SEQ_CLS")
     outputs = _outputs(folder)
-    base = find_base_model(folder, arguments.base_model_dir)
+    base = _base_model(folder, arguments)
     tell_outputs(folder, outputs)
     model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0, outputs=outputs)
     tuned = _apply(model.classifier, folder, base)
@@ -122,12 +122,18 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """The language model of an adapter that tunes log-probabilities, on top of its base model."""
     _check_adapter(folder, "CAUSAL_LM")
-    base = find_base_model(folder, arguments.base_model_dir)
+    base = _base_model(folder, arguments)
     model = load_base_model(base, arguments, arguments.load_in_4bit)
     tuned = _apply(model.network, folder, base)
     if _merges(model, arguments.load_in_4bit):
         return replace(model, network=tuned.merge_and_unload().requires_grad_(False))
     return model
+
+
+def _base_model(folder: Path, arguments: TunedModelArguments) -> Path:
+    base = find_base_model(folder, arguments.base_model_dir)
+    print(f"base model of {folder}: {base}", file=sys.stderr)
+    return base
 
 
 def _merges(model: LanguageModel, in_4bit: bool) -> bool:
@@ -199,37 +205,3 @@ def _outputs(folder: Path) -> int:
             if len(shape) == 2 and _HEAD.search(name):
                 return int(shape[0])
     raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
-
-
-def find_base_model(folder: Path, given: Path | None = None) -> Path:
-    """The folder of an adapter's base model: the one given, the one recorded in training, or one found by its name
-    beside the adapter or in models/."""
-    if given is not None:
-        if not (given / "config.json").is_file():
-            raise InputError(f"--base_model_dir {given} has no config.json; expected the base model's folder")
-        return given
-    if (folder / FILE_NAME).is_file():
-        return base_model_dir(folder)
-    name = base_model(folder) or ""
-    short = name.rstrip("/").rpartition("/")[2]
-    roots = [folder.resolve().parent, Path("models")]
-    candidates = [Path(name)] if name else []
-    for root in roots:
-        candidates += [root / short] if short else []
-        candidates += [record.parent for record in sorted(root.glob(f"*/{RECORD}")) if _downloaded_as(record) == name]
-    found = next((each for each in candidates if (each / "config.json").is_file()), None)
-    if found is None:
-        raise InputError(
-            f"the adapter in {folder} needs its base model {name or '(which it does not name)'}, which is not here; "
-            f"fetch it with python download_model_from_hf.py {name or 'MODEL_ID'} models/{short or 'NAME'}, or name "
-            "its folder with --base_model_dir"
-        )
-    return found
-
-
-def _downloaded_as(record: Path) -> str | None:
-    try:
-        value = read_json(record, "download record")
-    except InputError:
-        return None
-    return value.get("model_id") if isinstance(value, dict) else None
