@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import genies
+from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
+from genies.errors import InputError
 from genies.file_hashes import FileHashes
 
 Parts = dict[str, Any]
@@ -30,10 +32,14 @@ _DOCUMENTATION = {".md", ".rst", ".log"}
 
 
 class Identities:
-    """Identities of the folders that steps are given, each looked at once: for one pass over a plan."""
+    """Identities of the folders that steps are given, each looked at once: for one pass over a plan.
 
-    def __init__(self, hashes: FileHashes) -> None:
+    Relative paths in arguments stand under `root`, the project, where steps run.
+    """
+
+    def __init__(self, hashes: FileHashes, root: Path = Path()) -> None:
         self.hashes = hashes
+        self.root = root
         self._known: dict[tuple[str, Path], Any] = {}
 
     def intervention(self, folder: Path) -> Parts:
@@ -62,14 +68,31 @@ class Identities:
         }
 
     def evaluation_parts(
-        self, intervention_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
+        self, intervention_dir: Path, model_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
     ) -> Parts:
-        """Everything that determines an evaluation; `model` is the training step's parts, or {"files": identity}."""
+        """Everything that determines an evaluation of the model in `model_dir`.
+
+        `model` is the parts of the training step that made it, or {"files": identity}.
+        """
         return {
             **self._step_parts("evaluate", intervention_dir, kwargs),
             "model": model,
+            **self._base_parts(model_dir, model, kwargs),
             "distribution": self.distribution(distribution_dir),
         }
+
+    def _base_parts(self, model_dir: Path, model: Parts, kwargs: Mapping[str, Any]) -> Parts:
+        """The base model of an evaluation, where the arguments name one, or where the model is an adapter that no
+        training step records: one made elsewhere. All others are their own, or are told by their training step."""
+        given = kwargs.get("base_model_dir")
+        if isinstance(given, str):
+            return {"base_model": self.model(self.root / given)}
+        if model.keys() != {"files"} or not (model_dir / CONFIG).is_file():
+            return {}
+        try:
+            return {"base_model": self.model(find_base_model(model_dir, root=self.root))}
+        except InputError:
+            return {"base_model": None}
 
     def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
         return {
