@@ -3,7 +3,10 @@ with them is evaluated here."""
 
 from __future__ import annotations
 
+import ast
+import json
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from genies.command_line import validate
 from genies.data.distribution import Distribution, pairs
@@ -102,6 +106,54 @@ def test_the_card_names_data_arguments_figures_and_fingerprint_and_no_path(
         assert expected in card
     assert str(tmp_path) not in card
     assert str(source.parent) not in card
+
+
+@pytest.mark.parametrize("intervention", ["lora_fine_tune", "prompt_tuning", "full_fine_tune"])
+def test_the_code_on_the_card_gives_our_rewards_with_a_base_model_stored_in_16_bits(
+    intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    AutoModelForCausalLM.from_pretrained(tiny_model_dir("llama"), dtype=torch.bfloat16).save_pretrained(base)
+    AutoTokenizer.from_pretrained(tiny_model_dir("llama")).save_pretrained(base)
+    folder = tmp_path / "tuned"
+    train(intervention, base, source, folder, **{**QUICK, "learning_rate": 0.002})
+    code = code_on_the_card(folder).replace('"THIS FOLDER"', repr(str(folder))).replace("'base'", repr(str(base)))
+    ours = our_rewards(folder, source)
+    for pair, expected in zip(pairs(Distribution(source).test)[:3], ours, strict=False):
+        names: dict[str, Any] = {"prompt": pair.prompt, "response": pair.best}
+        exec(code, names)
+        assert float(names["reward"]) == pytest.approx(expected, abs=1e-4)
+
+
+def code_on_the_card(folder: Path) -> str:
+    return (folder / "README.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("\n```")[0]
+
+
+def test_names_of_folders_and_models_stay_names_on_the_card(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / 'evil")\nimport os\n```\n# `head`ing 😀'
+    shutil.copytree(tiny_model_dir("llama"), base)
+    data = tmp_path / "data`\n## <b>more</b> | x"
+    shutil.copytree(source, data)
+    for kind in ("lora_fine_tune", "log_prob_classify"):
+        train(kind, base, data, tmp_path / kind, **QUICK)
+        card = (tmp_path / kind / "README.md").read_text(encoding="utf-8")
+        headings = [line for line in card.splitlines() if line.startswith("#")]
+        assert len(headings) == 5, headings
+        assert "<b>" not in card
+        statements = ast.parse(code_on_the_card(tmp_path / kind)).body
+        imported = [each.module for each in statements if isinstance(each, ast.ImportFrom)]
+        assert imported == ["peft", "transformers"]
+        assert not any(isinstance(each, ast.Import) for each in statements)
+        constants = [each for each in ast.walk(ast.Module(statements, [])) if isinstance(each, ast.Constant)]
+        assert base.name in [each.value for each in constants]
+    record = {"source": "hub", "model_id": 'someone/x\nlicense: "mit"\n---\n'}
+    (base / "genies_download.json").write_text(json.dumps(record), encoding="utf-8")
+    train("lora_fine_tune", base, data, tmp_path / "hub", **QUICK)
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    header = yaml.safe_load(card.split("\n---\n")[0].removeprefix("---\n"))
+    assert header == {"base_model": record["model_id"], "library_name": "peft", "tags": ["genies", "reward-model"]}
 
 
 def publish(base: Path, folder: Path, name: str, outputs: int = 1) -> Any:
