@@ -19,7 +19,7 @@ import torch
 import yaml
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from genies.command_line import validate
 from genies.data.distribution import Distribution, pairs
@@ -301,6 +301,19 @@ def test_what_is_no_reward_model_is_refused_by_name(
     publish(base, tmp_path / "fine", str(base))
     with pytest.raises(InputError, match="--base_model_dir"):
         our_rewards(tmp_path / "fine", source, base_model_dir=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta"])
+def test_a_whole_model_with_a_head_of_another_kind_is_refused(
+    kind: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model_dir("llama"))
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 48}
+    config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), num_labels=1, **sizes)
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"in another way|has no linear head"):
+        our_rewards(tmp_path, source)
 
 
 def test_nothing_is_uploaded_unless_asked_for_and_a_failure_keeps_the_model(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from genies.errors import InputError
 from genies.lm.arguments import ModelArguments
-from genies.lm.capability import check_network, find_decoder
+from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.forward import Batch, hidden_states, run_batches
 from genies.lm.model import LanguageModel
 from genies.methods.training.dropout import stable_number
@@ -50,10 +50,12 @@ class RewardModel:
 
 def find_head(classifier: Any) -> Any:
     """The head of a classification model; InputError where it is not a plain linear layer."""
-    head = next((getattr(classifier, name) for name in HEADS if hasattr(classifier, name)), None)
-    if head is None:
-        raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
-    return head
+    for name in HEADS:
+        head = getattr(classifier, name, None)
+        # PEFT wraps a head that is tuned.
+        if isinstance(head, nn.Linear) or isinstance(getattr(head, "original_module", None), nn.Linear):
+            return head
+    raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
 
 
 def add_head(model: LanguageModel, seed: int, outputs: int = 1) -> RewardModel:
@@ -141,12 +143,37 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
     loading.silence_transformers()
     tokenizer = loading.load_tokenizer(folder)
     classifier = _read_classifier(folder, dtype).to(device)
-    find_head(classifier).float()
+    head = find_head(classifier)
     classifier.config.get_text_config().pad_token_id = padding_id(tokenizer, classifier)
-    packs, _ = check_network(classifier, str(folder))
     limit = getattr(classifier.config.get_text_config(), "max_position_embeddings", None)
     decoder = find_decoder(classifier)
+    _check_rewards(classifier, decoder, head, folder)
+    head.float()
+    packs, _ = check_network(classifier, str(folder))
     return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, packs, False))
+
+
+@torch.inference_mode()
+def _check_rewards(classifier: Any, decoder: Any, head: nn.Linear, folder: Path) -> None:
+    """InputError unless the model's own outputs for a short sequence are its head's of the last hidden state."""
+    padding = classifier.config.get_text_config().pad_token_id
+    size = classifier.get_input_embeddings().weight.shape[0]
+    ids = [token for step in range(9) if (token := (7919 * step + 13) % size) != padding]
+    given = torch.tensor([ids], device=classifier.device)
+    try:
+        theirs = classifier(input_ids=given).logits[0].float()
+        last = decoder(input_ids=given).last_hidden_state[0, -1]
+    except Exception as error:  # whatever a model of another make does
+        raise InputError(f"{folder} holds no reward model that can be run: {first_line(error)}") from None
+    ours = head(last).float()
+    # What rounding can do to the sums that the outputs are, whatever cancels in them.
+    largest = torch.nn.functional.linear(last.abs().float(), head.weight.abs().float())
+    tolerance = 1e-4 if last.dtype == torch.float32 else 1e-2
+    if theirs.shape != ours.shape or bool(((theirs - ours).abs() > tolerance * largest).any()):
+        raise InputError(
+            f"{folder}: {type(classifier).__name__} makes its outputs in another way than by a linear head at the last "
+            "token; expected a reward model of a decoder, as full_fine_tune leaves one"
+        )
 
 
 def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
@@ -158,7 +185,7 @@ def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
             output_loading_info=True,
         )  # fmt: skip
     except Exception as error:  # damaged weights and foreign configurations raise nearly every kind
-        raise InputError(f"{folder} holds no reward model that can be read: {error}") from None
+        raise InputError(f"{folder} holds no reward model that can be read: {first_line(error)}") from None
     classifier, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         raise InputError(
