@@ -303,6 +303,14 @@ def test_what_is_no_reward_model_is_refused_by_name(
         our_rewards(tmp_path / "fine", source, base_model_dir=tmp_path)
 
 
+def test_a_whole_model_is_evaluated_in_16_bits(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    train("full_fine_tune", tiny_model_dir("llama"), source, tmp_path, num_train_steps=1)
+    ours = our_rewards(tmp_path, source)
+    assert our_rewards(tmp_path, source, dtype="bfloat16") == pytest.approx(ours, abs=0.05 * float(np.abs(ours).max()))
+
+
 @pytest.mark.parametrize("kind", ["bert", "roberta"])
 def test_a_whole_model_with_a_head_of_another_kind_is_refused(
     kind: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
