@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors.torch import load_file
 
 from genies.command_line import parse
 from genies.errors import InputError
-from genies.methods.training import tuning
+from genies.methods.training import record, tuning
 from tests.reward_examples import evaluate, read_log, script, train, train_items, write_distribution
 from tests.tiny_models import FAMILIES
 
@@ -188,12 +187,32 @@ def test_bfloat16_can_be_asked_for(tiny_model_dir: Callable[..., Path], source: 
     assert evaluate("lora_fine_tune", tmp_path, [source], tmp_path, dtype="bfloat16")[0]["dtype"] == "bfloat16"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
-def test_tensorboard_that_is_not_installed_is_named(
-    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+def test_tensorboard_that_is_not_installed_is_named_before_a_model_is_loaded(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="pip install tensorboard"):
-        train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, tensorboard=True, **QUICK)
+    monkeypatch.setattr(record, "find_spec", lambda _name: None)
+    with pytest.raises(InputError, match=r"pip install -e \.\[tensorboard\]"):
+        train("lora_fine_tune", tmp_path / "no model", source, tmp_path, tensorboard=True, **QUICK)
+
+
+def test_tensorboard_curves_have_every_step_once_when_training_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    entries = [
+        {"step": step, "loss": 1 / step, "accuracy": 0.5, "gradient_norm": None if step == 2 else 1.0}
+        for step in range(1, 5)
+    ]
+    for done, added in ((entries[:0], entries[:3]), (entries[:2], entries[2:])):
+        shown = record.Record(tmp_path, 4, True, True, done)
+        for entry in added:
+            shown.add(entry)
+        shown.close()
+    curves = EventAccumulator(str(tmp_path / "tensorboard"))
+    curves.Reload()
+    assert [event.step for event in curves.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert [event.value for event in curves.Scalars("train/loss")] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    assert [event.step for event in curves.Scalars("train/gradient_norm")] == [1, 3, 4]
 
 
 def test_a_whole_model_is_not_spread_or_quantized_but_says_so(
