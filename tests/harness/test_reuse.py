@@ -193,15 +193,23 @@ def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
 
 def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
     from genies.file_hashes import FileHashes
-    from genies.harness.fingerprint import Identities
+    from genies.harness.fingerprint import Identities, differences
 
     folder = finished.folder / "distributions" / "long"
-    plain, sized, other = (
-        Identities(FileHashes(None)).training_parts(finished.length, finished.base_model, folder, kwargs)
-        for kwargs in ({"seed": 1}, {"seed": 1, "batch_tokens": 64, "device": "cuda"}, {"seed": 1, "dtype": "bfloat16"})
+    given: list[dict[str, object]] = [
+        {},
+        {"batch_tokens": 64, "device": "cuda"},
+        {"gradient_checkpointing": True, "save_steps": 5, "tensorboard": True, "hub_private": False},
+        {"dtype": "bfloat16"},
+    ]
+    plain, sized, watched, other = (
+        Identities(FileHashes(None)).training_parts(finished.length, finished.base_model, folder, {"seed": 1, **kwargs})
+        for kwargs in given
     )
-    assert plain == sized
+    assert plain == sized == watched
     assert plain != other
+    older = {**plain, "kwargs": {**plain["kwargs"], "save_steps": 5}}
+    assert differences(plain, older) == []
 
 
 def published_adapter(project: Project, name: str = "someone/base") -> Path:

@@ -146,6 +146,20 @@ def test_a_checkpoint_of_another_training_is_not_used(
     assert weights(tmp_path) == weights(undisturbed)
 
 
+def test_a_checkpoint_serves_whatever_changes_only_speed_and_place(
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_until(5, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, no_cache=True, cache_gb=1, **OPTIONS)
+    assert "going on after step 4" in capsys.readouterr().err
+    assert weights(tmp_path) == weights(undisturbed)
+
+
 def test_checkpoints_hold_no_pickle(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,8 +23,11 @@ from genies.file_hashes import FileHashes
 Parts = dict[str, Any]
 T = TypeVar("T")
 
-WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb"})
-"""Arguments that change speed or place, never results (dtype does, and is part of the fingerprint)."""
+WITHOUT_EFFECT = frozenset({
+    "batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb", "gradient_checkpointing", "save_steps",
+    "tensorboard", "hub_private",
+})  # fmt: skip
+"""Arguments that change speed, place or what is shown, never results (dtype does, and is part of the fingerprint)."""
 
 _MENTIONS_GENIES = re.compile(rb"\bgenies\b")
 """There are many ways to import; a mention that is none costs a computation, a missed one would give wrong figures."""
@@ -134,7 +137,7 @@ def _differing_arguments(here: Parts, there: Parts) -> list[str]:
     # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
     return [
         name
-        for name in sorted({*here, *there})
+        for name in sorted({*here, *there} - WITHOUT_EFFECT)  # older records may hold some
         if json.dumps(here.get(name), sort_keys=True) != json.dumps(there.get(name), sort_keys=True)
     ]
 

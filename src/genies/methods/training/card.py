@@ -19,7 +19,7 @@ Kind = Literal["lora", "prompt", "full", "log_prob"]
 
 NOT_IN_FINGERPRINT = {
     "model_dir", "train_distribution", "output_dir", "batch_tokens", "device", "gradient_checkpointing", "save_steps",
-    "tensorboard", "push_to_hub", "hub_private",
+    "tensorboard", "push_to_hub", "hub_private", "no_cache", "cache_gb",
 }  # fmt: skip
 """Arguments that change where and how fast, never what."""
 
