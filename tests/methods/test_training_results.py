@@ -25,6 +25,7 @@ from genies.command_line import validate
 from genies.data.distribution import Distribution, pairs
 from genies.errors import InputError
 from genies.lm.text import encode
+from genies.methods.training import hub
 from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.evaluation import load_reward_model
 from genies.methods.training.reward_model import rewards
@@ -324,6 +325,33 @@ def test_a_whole_model_with_a_head_of_another_kind_is_refused(
         our_rewards(tmp_path, source)
 
 
+@pytest.mark.parametrize("name", ["no name!", "a/b/c", "", "owner/" + "n" * 100])
+def test_a_repository_that_cannot_be_is_told_before_a_model_is_loaded(name: str, source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--push_to_hub .*expected owner/name"):
+        train("lora_fine_tune", tmp_path / "no model", source, tmp_path / "output", push_to_hub=name, **QUICK)
+
+
+def test_what_names_folders_of_this_machine_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import HfApi
+    from huggingface_hub.utils import filter_repo_objects
+
+    from genies.harness.fingerprint import TRAINING_RECORD
+
+    seen: list[str] = []
+
+    def upload_folder(_hub: Any, folder_path: Path, ignore_patterns: list[str], **_others: Any) -> None:
+        names = [path.relative_to(folder_path).as_posix() for path in folder_path.rglob("*") if path.is_file()]
+        seen.extend(filter_repo_objects(names, ignore_patterns=ignore_patterns))
+
+    monkeypatch.setattr(HfApi, "create_repo", lambda *_args, **_kwargs: None)
+    monkeypatch.setattr(HfApi, "upload_folder", upload_folder)
+    for name in (TRAINING_RECORD, "base_model.json", "checkpoint-2/state.json", "README.md", "training_log.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    hub.upload(hub.UploadArguments(folder=tmp_path, repository="nobody/rewards"))
+    assert sorted(seen) == ["README.md", "training_log.jsonl"]
+
+
 def test_nothing_is_uploaded_unless_asked_for_and_a_failure_keeps_the_model(
     tiny_model_dir: Callable[..., Path],
     source: Path,
@@ -334,8 +362,8 @@ def test_nothing_is_uploaded_unless_asked_for_and_a_failure_keeps_the_model(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path / "quiet", **QUICK)
     assert "upload" not in capfd.readouterr().err
-    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path / "model", push_to_hub="no name!", **QUICK)
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path / "model", push_to_hub="nobody/rewards", **QUICK)
     said = capfd.readouterr().err
-    assert "was not uploaded to no name!" in said
+    assert "was not uploaded to nobody/rewards" in said
     assert "Traceback" not in said
     assert (tmp_path / "model" / "adapter_model.safetensors").is_file()

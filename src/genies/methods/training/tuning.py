@@ -14,7 +14,7 @@ from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
 from genies.methods.training.card import Kind, hub_name, training_fingerprint, write_card
 from genies.methods.training.checkpoints import remove_checkpoints
-from genies.methods.training.hub import push
+from genies.methods.training.hub import check_repository, push
 from genies.methods.training.log_probabilities import mean_log_probabilities
 from genies.methods.training.loop import Trainee, enable_gradient_checkpointing, make_accelerator, train, trainable
 from genies.methods.training.pairs import read_training_data
@@ -67,6 +67,8 @@ def _prepare(arguments: TrainingArguments) -> Any:
     """What must be there before a model is loaded; accelerate's view of the processes."""
     if arguments.tensorboard:
         check_tensorboard()
+    if arguments.push_to_hub is not None:
+        check_repository(arguments.push_to_hub)
     return make_accelerator(arguments)
 
 
