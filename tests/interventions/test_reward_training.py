@@ -148,6 +148,16 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_examples(
         train("full_fine_tune", tiny_model_dir("llama"), source, tmp_path, num_train_steps=9, learning_rate=1e30)
 
 
+@pytest.mark.parametrize("intervention", ["full_fine_tune", "lora_fine_tune"])
+@pytest.mark.parametrize("rate", [1e38, 3e38])
+def test_weights_ruined_in_the_last_step_are_not_saved(
+    rate: float, intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"step 1: the norm of the tuned weights is not finite.*learning_rate"):
+        train(intervention, tiny_model_dir("llama"), source, tmp_path, num_train_steps=1, learning_rate=rate)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_an_example_longer_than_the_context_is_left_out_with_a_count(
     tiny_model_dir: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
