@@ -226,6 +226,32 @@ def test_an_adapter_of_other_sizes_says_which(
         our_rewards(tmp_path, source)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"modules_to_save": 7},
+        {"exclude_modules": "["},
+        {"target_modules": "["},
+        {"target_modules": []},
+        {"layer_replication": [[0, 2], [0, 2]]},
+        {"layer_replication": [[0, 9]]},
+        {"megatron_config": {"a": 1}, "megatron_core": "this"},
+        {"r": "two"},
+        {"lora_alpha": None},
+    ],
+    ids=str,
+)
+def test_a_configuration_that_cannot_be_followed_ends_with_one_message(
+    odd: dict[str, Any], tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    publish(tiny_model_dir("llama"), tmp_path, str(tiny_model_dir("llama")))
+    path = tmp_path / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, **odd}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"does not fit the base model|field megatron_config"):
+        our_rewards(tmp_path, source)
+
+
 def remove_one(tensors: dict[str, torch.Tensor]) -> None:
     del tensors["base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"]
 

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from genies.adapter_base import CONFIG, find_base_model
 from genies.errors import InputError
 from genies.files import read_json
-from genies.lm.capability import first_line
+from genies.lm.capability import first_line, is_out_of_memory
 from genies.lm.model import LanguageModel
 from genies.lm.model_folder import check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
@@ -148,7 +148,9 @@ def _apply(network: Any, folder: Path, base: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of, as tensors that are missing, is told by _check_tensors
             tuned = PeftModel.from_pretrained(network, str(folder))
-    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
+    except Exception as error:  # PEFT raises nearly every kind for a configuration it cannot follow
+        if is_out_of_memory(error):
+            raise
         raise InputError(f"the adapter in {folder} does not fit the base model {base}: {_reason(error)}") from None
     _check_tensors(tuned, folder, base)
     return tuned.eval().requires_grad_(False)
@@ -188,6 +190,8 @@ def _check_adapter(folder: Path, task: str) -> str:
         raise InputError(f"{folder / CONFIG}, field peft_type: expected LORA or PROMPT_TUNING, got {kind}")
     if found != task:
         raise InputError(f"{folder / CONFIG}, field task_type: expected {task}, got {found}")
+    if config.get("megatron_config"):  # PEFT would import a module that the configuration names
+        raise InputError(f"{folder / CONFIG}, field megatron_config: expected null; such adapters are not read")
     return kind
 
 
@@ -199,9 +203,12 @@ def _reason(error: Exception) -> str:
 
 def _outputs(folder: Path) -> int:
     """How many outputs the head saved with an adapter has; InputError where none is."""
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
-        for name in file.keys():  # noqa: SIM118 - it is no dict
-            shape = file.get_slice(name).get_shape()
-            if len(shape) == 2 and _HEAD.search(name):
-                return int(shape[0])
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dict
+                shape = file.get_slice(name).get_shape()
+                if len(shape) == 2 and _HEAD.search(name):
+                    return int(shape[0])
+    except SafetensorError as error:
+        raise InputError(f"weights {folder / WEIGHTS} are damaged: {first_line(error)}") from None
     raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
