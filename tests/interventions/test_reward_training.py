@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,26 @@ def test_an_example_longer_than_the_context_is_left_out_with_a_count(
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "7 pairs" in card
     assert "1 left out" in card
+
+
+@pytest.mark.parametrize("count", [256, 300, 10**12])
+def test_virtual_tokens_that_leave_no_room_for_a_text_are_refused(
+    count: int, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"virtual tokens leave no room for a text: the model in .* takes 256 tokens"):
+        train("prompt_tuning", tiny_model_dir("llama"), source, tmp_path, num_virtual_tokens=count, **QUICK)
+
+
+def test_a_published_adapter_with_too_many_virtual_tokens_is_refused(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    train("prompt_tuning", tiny_model_dir("llama"), source, tmp_path / "tuned", num_virtual_tokens=12, **QUICK)
+    short = tmp_path / "short"
+    shutil.copytree(tiny_model_dir("llama"), short)
+    config = json.loads((short / "config.json").read_text(encoding="utf-8"))
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 12}), encoding="utf-8")
+    with pytest.raises(InputError, match="12 virtual tokens leave no room"):
+        evaluate("prompt_tuning", tmp_path / "tuned", [source], tmp_path, base_model_dir=short)
 
 
 def test_a_split_of_one_example_is_enough(tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
     """
     from peft import PromptTuningConfig
 
+    _check_room(model.language_model, count)
     torch.manual_seed(stable_number(f"adapter {seed}"))
     config = PromptTuningConfig(
         task_type="SEQ_CLS",
@@ -93,6 +94,15 @@ def _read_virtual_tokens(tuned: Any, model: RewardModel) -> tuple[int, ...]:
     return put_in_front(model.classifier, tuned.prompt_encoder[tuned.active_adapter].embedding.weight)
 
 
+def _check_room(model: LanguageModel, virtual_tokens: int) -> None:
+    """InputError unless a text has room behind the virtual tokens."""
+    if model.context_length is not None and virtual_tokens >= model.context_length:
+        raise InputError(
+            f"{virtual_tokens:,} virtual tokens leave no room for a text: the model in {model.folder} takes "
+            f"{model.context_length:,} tokens; tune with fewer (--num_virtual_tokens)"
+        )
+
+
 def save_adapter(tuned: Any, output_dir: Path) -> None:
     """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included."""
     tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
@@ -112,7 +122,9 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0, outputs=outputs)
     tuned = _apply(model.classifier, folder, base)
     if kind == "PROMPT_TUNING":
-        return replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+        virtual_ids = _read_virtual_tokens(tuned, model)
+        _check_room(model.language_model, len(virtual_ids))
+        return replace(model, virtual_ids=virtual_ids)
     if _merges(model.language_model, arguments.load_in_4bit):
         classifier = tuned.merge_and_unload()
         return RewardModel(replace(model.language_model, network=classifier.requires_grad_(False)))
