@@ -38,7 +38,7 @@ class UploadArguments(Arguments):
 def check_repository(name: str) -> None:
     """InputError unless a repository of the model hub can have this name."""
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not in its __all__
 
     try:
         validate_repo_id(name)
