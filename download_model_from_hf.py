@@ -56,7 +56,7 @@ def main(args: DownloadModelArguments) -> int:
         return 0
     print(f"{args.model_id} is in {args.output_dir}")
     if (base := base_model(args.output_dir)) is not None:
-        print(f"it is an adapter of the base model {base}, which it needs beside it")
+        print(f"it is an adapter of the base model {base or '(which it does not name)'}, which it needs beside it")
     if needs_remote_code(args.output_dir) and not args.trust_remote_code:
         print("its configuration names Python code of its own, which was not fetched (--trust_remote_code True)")
     return 0

@@ -37,6 +37,7 @@ setup(
         "bench": ["lm_eval==0.4.13", "pytablewriter==0.38.0", "trl==1.16.0"],
         "gpu": ["bitsandbytes>=0.45"],
         "ray": ["ray>=2.52"],
+        "tensorboard": ["tensorboard>=2.18"],
         "test": [
             "hypothesis>=6.120",
             "mypy>=1.17",
@@ -46,6 +47,7 @@ setup(
             "ray>=2.52",
             "ruff>=0.12",
             "statsmodels>=0.14",
+            "tensorboard>=2.18",
             "types-PyYAML",
             "types-tqdm",
         ],

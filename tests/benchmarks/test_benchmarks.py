@@ -87,6 +87,14 @@ def test_scoring_agrees_with_its_peer_token_by_token(load, options, capsys):
     assert "| zero_shot, first | times as fast |" in capsys.readouterr().out
 
 
+def test_precision_is_told_from_that_of_a_peer(load, options):
+    pytest.importorskip("lm_eval", reason="the peer is not installed (pip install -e '.[bench]')")
+    precision = load("precision")
+    found = figures(precision, precision.PrecisionArguments, options | {"distributions": ["first"], "examples": 2})
+    assert found["first", "sequences"] == 6
+    assert 0 < found["first", "largest distance from float64, genies"] < 1e-3
+
+
 def test_activations_agree_with_plain_forward_passes(load, options):
     activations = load("activations")
     found = figures(activations, activations.ActivationArguments, options | {"distributions": ["first"], "examples": 3})

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -204,15 +205,92 @@ def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
 
 def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
     from genies.file_hashes import FileHashes
-    from genies.harness.fingerprint import Identities
+    from genies.harness.fingerprint import Identities, differences
 
     folder = finished.folder / "distributions" / "long"
-    plain, sized, other = (
-        Identities(FileHashes(None)).training_parts(finished.length, finished.base_model, folder, kwargs)
-        for kwargs in ({"seed": 1}, {"seed": 1, "batch_tokens": 64, "device": "cuda"}, {"seed": 1, "dtype": "bfloat16"})
+    given: list[dict[str, object]] = [
+        {},
+        {"batch_tokens": 64, "device": "cuda"},
+        {"gradient_checkpointing": True, "save_steps": 5, "tensorboard": True, "hub_private": False},
+        {"dtype": "bfloat16"},
+    ]
+    plain, sized, watched, other = (
+        Identities(FileHashes(None)).training_parts(finished.length, finished.base_model, folder, {"seed": 1, **kwargs})
+        for kwargs in given
     )
-    assert plain == sized
+    assert plain == sized == watched
     assert plain != other
+    older = {**plain, "kwargs": {**plain["kwargs"], "save_steps": 5}}
+    assert differences(plain, older) == []
+
+
+def published_adapter(project: Project, name: str = "someone/base") -> Path:
+    folder = project.folder / "elsewhere" / "rewards"
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": name}))
+    (folder / "model.json").write_text('{"sign": 1}')
+    return folder
+
+
+def evaluations_started(project: Project, model: Path, **kwargs: str) -> int:
+    before = len(project.logs())
+    places = [item for name, path in project.places().items() for item in (f"--{name}", str(path))]
+    argv = ["--model_dir", str(model), "--intervention_dir", str(project.length), "--distributions", "long", *places]
+    done = project.command("evaluate.py", [*argv, "--eval_kwargs", json.dumps(kwargs)])
+    assert done.returncode == 0, done.stderr
+    return len(project.logs()) - before
+
+
+def test_a_published_adapter_is_evaluated_again_when_its_base_model_changes(project: Project) -> None:
+    adapter = published_adapter(project)
+    base = adapter.parent / "base"  # beside it
+    shutil.copytree(project.base_model, base)
+    assert evaluations_started(project, adapter) == 1
+    assert evaluations_started(project, adapter) == 0
+    (base / "config.json").write_text('{"other": 1}')
+    assert evaluations_started(project, adapter) == 1
+    shutil.rmtree(base)
+    assert evaluations_started(project, adapter) == 0  # not needed where the evaluation is there
+
+
+def test_a_base_model_that_an_argument_names_counts_by_content(project: Project) -> None:
+    for script in ("train.py", "eval.py"):
+        text = (project.length / script).read_text()
+        more = 'parser.add_argument("--base_model_dir")\nargs = parser.parse_args()'
+        (project.length / script).write_text(text.replace("args = parser.parse_args()", more))
+    adapter = published_adapter(project, "nowhere/to-be-found")
+    base = str(project.base_model)
+    assert evaluations_started(project, adapter, base_model_dir=base) == 1
+    assert evaluations_started(project, adapter, base_model_dir=base) == 0
+    (project.base_model / "config.json").write_text('{"other": 1}')
+    assert evaluations_started(project, adapter, base_model_dir=base) == 1
+
+
+def test_an_ordinary_evaluation_depends_on_what_it_always_did(finished: Project) -> None:
+    from genies.file_hashes import FileHashes
+    from genies.harness.fingerprint import Identities, model_content
+
+    hashes = FileHashes(None)
+    identities = Identities(hashes, finished.folder)
+    tuned = finished.folder / "models" / "length" / "base-long"
+    (tuned / "adapter_config.json").write_text('{"base_model_name_or_path": "base"}')
+    trained = json.loads((tuned / "training_step.json").read_text())["parts"]
+    folder = finished.folder / "distributions" / "mixed"
+    for model_dir, model in (
+        (tuned, trained),
+        (finished.base_model, {"files": model_content(hashes, finished.base_model)}),
+    ):
+        parts = identities.evaluation_parts(finished.length, model_dir, model, folder, {"k": 1})
+        assert parts == {
+            "contract": 1,
+            "kind": "evaluate",
+            **identities.intervention(finished.length),
+            "kwargs": {"k": 1},
+            "model": model,
+            "distribution": identities.distribution(folder),
+        }
+    stored = json.loads(finished.evaluation("length", "base-long", "mixed").read_text())["provenance"]["parts"]
+    assert stored.keys() == parts.keys()
 
 
 def test_file_hashes_notice_a_change_that_keeps_size_and_modification_time(finished: Project) -> None:

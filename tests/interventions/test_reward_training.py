@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from genies.command_line import parse
 from genies.errors import InputError
-from genies.methods.training import tuning
+from genies.methods.training import record, tuning
 from tests.reward_examples import evaluate, read_log, script, train, train_items, write_distribution
 from tests.tiny_models import FAMILIES
 
@@ -149,6 +149,16 @@ def test_a_loss_that_is_not_finite_stops_with_step_and_examples(
         train("full_fine_tune", tiny_model_dir("llama"), source, tmp_path, num_train_steps=9, learning_rate=1e30)
 
 
+@pytest.mark.parametrize("intervention", ["full_fine_tune", "lora_fine_tune"])
+@pytest.mark.parametrize("rate", [1e38, 3e38])
+def test_weights_ruined_in_the_last_step_are_not_saved(
+    rate: float, intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"step 1: the norm of the tuned weights is not finite.*learning_rate"):
+        train(intervention, tiny_model_dir("llama"), source, tmp_path, num_train_steps=1, learning_rate=rate)
+    assert not list(tmp_path.glob("*.safetensors"))
+
+
 def test_an_example_longer_than_the_context_is_left_out_with_a_count(
     tiny_model_dir: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,6 +168,26 @@ def test_an_example_longer_than_the_context_is_left_out_with_a_count(
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "7 pairs" in card
     assert "1 left out" in card
+
+
+@pytest.mark.parametrize("count", [256, 300, 10**12])
+def test_virtual_tokens_that_leave_no_room_for_a_text_are_refused(
+    count: int, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"virtual tokens leave no room for a text: the model in .* takes 256 tokens"):
+        train("prompt_tuning", tiny_model_dir("llama"), source, tmp_path, num_virtual_tokens=count, **QUICK)
+
+
+def test_a_published_adapter_with_too_many_virtual_tokens_is_refused(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    train("prompt_tuning", tiny_model_dir("llama"), source, tmp_path / "tuned", num_virtual_tokens=12, **QUICK)
+    short = tmp_path / "short"
+    shutil.copytree(tiny_model_dir("llama"), short)
+    config = json.loads((short / "config.json").read_text(encoding="utf-8"))
+    (short / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 12}), encoding="utf-8")
+    with pytest.raises(InputError, match="12 virtual tokens leave no room"):
+        evaluate("prompt_tuning", tmp_path / "tuned", [source], tmp_path, base_model_dir=short)
 
 
 def test_a_split_of_one_example_is_enough(tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path) -> None:
@@ -188,12 +218,32 @@ def test_bfloat16_can_be_asked_for(tiny_model_dir: Callable[..., Path], source: 
     assert evaluate("lora_fine_tune", tmp_path, [source], tmp_path, dtype="bfloat16")[0]["dtype"] == "bfloat16"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("tensorboard") is not None, reason="tensorboard is installed")
-def test_tensorboard_that_is_not_installed_is_named(
-    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+def test_tensorboard_that_is_not_installed_is_named_before_a_model_is_loaded(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(InputError, match="pip install tensorboard"):
-        train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, tensorboard=True, **QUICK)
+    monkeypatch.setattr(record, "find_spec", lambda _name: None)
+    with pytest.raises(InputError, match=r"pip install -e \.\[tensorboard\]"):
+        train("lora_fine_tune", tmp_path / "no model", source, tmp_path, tensorboard=True, **QUICK)
+
+
+def test_tensorboard_curves_have_every_step_once_when_training_goes_on(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    entries = [
+        {"step": step, "loss": 1 / step, "accuracy": 0.5, "gradient_norm": None if step == 2 else 1.0}
+        for step in range(1, 5)
+    ]
+    for done, added in ((entries[:0], entries[:3]), (entries[:2], entries[2:])):
+        shown = record.Record(tmp_path, 4, True, True, done)
+        for entry in added:
+            shown.add(entry)
+        shown.close()
+    curves = EventAccumulator(str(tmp_path / "tensorboard"))
+    curves.Reload()
+    assert [event.step for event in curves.Scalars("train/loss")] == [1, 2, 3, 4]
+    assert [event.value for event in curves.Scalars("train/loss")] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4])
+    assert [event.step for event in curves.Scalars("train/gradient_norm")] == [1, 3, 4]
 
 
 def test_a_whole_model_is_not_spread_or_quantized_but_says_so(

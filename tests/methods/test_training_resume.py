@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from genies.methods.training import loop
 from tests.reward_examples import ROOT, read_log, train, train_items, write_distribution
@@ -124,6 +124,46 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     assert weights(tmp_path) == weights(undisturbed)
 
 
+def lose_a_moment(folder: Path) -> None:
+    moments = load_file(folder / "optimizer.safetensors")
+    del moments[next(name for name in moments if name.startswith("exp_avg "))]
+    save_file(moments, folder / "optimizer.safetensors")
+
+
+def lose_the_moments(folder: Path) -> None:
+    save_file({}, folder / "optimizer.safetensors")
+
+
+def add_a_moment(folder: Path) -> None:
+    moments = load_file(folder / "optimizer.safetensors")
+    save_file({**moments, "exp_avg another": torch.zeros(2)}, folder / "optimizer.safetensors")
+
+
+def cut_a_weight(folder: Path) -> None:
+    tensors = load_file(folder / "weights.safetensors")
+    name = next(iter(tensors))
+    save_file({**tensors, name: tensors[name][:1].contiguous()}, folder / "weights.safetensors")
+
+
+@pytest.mark.parametrize("damage", [lose_a_moment, lose_the_moments, add_a_moment, cut_a_weight])
+def test_a_checkpoint_whose_tensors_do_not_cover_the_parameters_is_passed_over(
+    damage: Callable[[Path], None],
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_until(7, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    damage(tmp_path / "checkpoint-6")
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    said = capsys.readouterr().err
+    assert "checkpoint-6 is damaged" in said
+    assert "going on after step 4" in said
+    assert weights(tmp_path) == weights(undisturbed)
+
+
 def test_a_checkpoint_of_another_training_is_not_used(
     tiny_model_dir: Callable[..., Path],
     source: Path,
@@ -143,6 +183,20 @@ def test_a_checkpoint_of_another_training_is_not_used(
     )
     train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     assert "other arguments or data" in capsys.readouterr().err
+    assert weights(tmp_path) == weights(undisturbed)
+
+
+def test_a_checkpoint_serves_whatever_changes_only_speed_and_place(
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_until(5, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, no_cache=True, cache_gb=1, **OPTIONS)
+    assert "going on after step 4" in capsys.readouterr().err
     assert weights(tmp_path) == weights(undisturbed)
 
 

@@ -137,7 +137,9 @@ def _targets(
 ) -> list[TargetDecision]:
     decisions = []
     for target in step.targets:
-        parts = identities.evaluation_parts(step.intervention_dir, model, target.distribution_dir, step.kwargs)
+        parts = identities.evaluation_parts(
+            step.intervention_dir, step.model_dir, model, target.distribution_dir, step.kwargs
+        )
         standing, evaluation = evaluation_standing(target.evaluation_file, parts, content)
         if not policy.use_cached_evaluations:
             run, why = True, "cached evaluations are not to be used"
@@ -150,7 +152,9 @@ def _targets(
 def _replace_model(
     step: EvaluationStep, decision: TargetDecision, model: Parts, identities: Identities
 ) -> TargetDecision:
-    parts = identities.evaluation_parts(step.intervention_dir, model, decision.target.distribution_dir, step.kwargs)
+    parts = identities.evaluation_parts(
+        step.intervention_dir, step.model_dir, model, decision.target.distribution_dir, step.kwargs
+    )
     why = decision.why if decision.run and decision.why else "the model is trained anew"
     return TargetDecision(decision.target, parts, decision.standing, True, why)
 

@@ -15,14 +15,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import genies
+from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
+from genies.errors import InputError
 from genies.file_hashes import FileHashes
 
 Parts = dict[str, Any]
 T = TypeVar("T")
 
-WITHOUT_EFFECT = frozenset({"batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb"})
-"""Arguments that change speed or place, never results (dtype does, and is part of the fingerprint)."""
+WITHOUT_EFFECT = frozenset({
+    "batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb", "gradient_checkpointing", "save_steps",
+    "tensorboard", "hub_private",
+})  # fmt: skip
+"""Arguments that change speed, place or what is shown, never results (dtype does, and is part of the fingerprint)."""
 
 _MENTIONS_GENIES = re.compile(rb"\bgenies\b")
 """There are many ways to import; a mention that is none costs a computation, a missed one would give wrong figures."""
@@ -30,10 +35,14 @@ _DOCUMENTATION = {".md", ".rst", ".log"}
 
 
 class Identities:
-    """Identities of the folders that steps are given, each looked at once: for one pass over a plan."""
+    """Identities of the folders that steps are given, each looked at once: for one pass over a plan.
 
-    def __init__(self, hashes: FileHashes) -> None:
+    Relative paths in arguments stand under `root`, the project, where steps run.
+    """
+
+    def __init__(self, hashes: FileHashes, root: Path = Path()) -> None:
         self.hashes = hashes
+        self.root = root
         self._known: dict[tuple[str, Path], Any] = {}
 
     def intervention(self, folder: Path) -> Parts:
@@ -62,14 +71,31 @@ class Identities:
         }
 
     def evaluation_parts(
-        self, intervention_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
+        self, intervention_dir: Path, model_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
     ) -> Parts:
-        """Everything that determines an evaluation; `model` is the training step's parts, or {"files": identity}."""
+        """Everything that determines an evaluation of the model in `model_dir`.
+
+        `model` is the parts of the training step that made it, or {"files": identity}.
+        """
         return {
             **self._step_parts("evaluate", intervention_dir, kwargs),
             "model": model,
+            **self._base_parts(model_dir, model, kwargs),
             "distribution": self.distribution(distribution_dir),
         }
+
+    def _base_parts(self, model_dir: Path, model: Parts, kwargs: Mapping[str, Any]) -> Parts:
+        """The base model of an evaluation, where the arguments name one, or where the model is an adapter that no
+        training step records: one made elsewhere. All others are their own, or are told by their training step."""
+        given = kwargs.get("base_model_dir")
+        if isinstance(given, str):
+            return {"base_model": self.model(self.root / given)}
+        if model.keys() != {"files"} or not (model_dir / CONFIG).is_file():
+            return {}
+        try:
+            return {"base_model": self.model(find_base_model(model_dir, root=self.root))}
+        except InputError:
+            return {"base_model": None}
 
     def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
         return {
@@ -111,7 +137,7 @@ def _differing_arguments(here: Parts, there: Parts) -> list[str]:
     # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
     return [
         name
-        for name in sorted({*here, *there})
+        for name in sorted({*here, *there} - WITHOUT_EFFECT)  # older records may hold some
         if json.dumps(here.get(name), sort_keys=True) != json.dumps(there.get(name), sort_keys=True)
     ]
 

@@ -46,7 +46,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     if again:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decisions = decide(plan, request.policy(), Identities(hashes))
+    decisions = decide(plan, request.policy(), Identities(hashes, root))
     check_inputs(decisions, store, request.named_by)
     tables = plan_tables(plan, normal(request.output_path))
     run = Run(

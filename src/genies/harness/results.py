@@ -52,9 +52,9 @@ class Origin:
         }
 
 
-def changed_since_planned(decision: Decision, hashes: FileHashes) -> list[str]:
+def changed_since_planned(decision: Decision, hashes: FileHashes, root: Path) -> list[str]:
     """The parts of a step that are no longer what the plan says: what it would make is something else."""
-    identities = Identities(hashes)
+    identities = Identities(hashes, root)
     step = decision.step
     if isinstance(decision, TrainingDecision):
         now = identities.training_parts(
@@ -65,7 +65,10 @@ def changed_since_planned(decision: Decision, hashes: FileHashes) -> list[str]:
     for each in decision.targets:
         if each.run:
             folder = each.target.distribution_dir
-            now = identities.evaluation_parts(step.intervention_dir, each.parts["model"], folder, step.kwargs)
+            model = each.parts["model"]
+            now = identities.evaluation_parts(
+                step.intervention_dir, decision.step.model_dir, model, folder, step.kwargs
+            )
             changed += _changed(now, each.parts)
     return sorted(set(changed))
 

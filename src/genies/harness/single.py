@@ -27,7 +27,7 @@ from genies.harness.step import Place, Result, Run
 def train(request: TrainRequest, root: Path) -> int:
     """Train one model, unless the same one is there; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decision = decide_training(request.step(root), request.retrain, Identities(hashes))
+    decision = decide_training(request.step(root), request.retrain, Identities(hashes, root))
     result = _run(decision, request, root, hashes, request.retrain)
     if result.failure is None:
         state = "trained" if decision.run else "reused, unverified" if decision.standing.unverified else "reused"
@@ -39,7 +39,7 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     """Evaluate one model and print its accuracies; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     policy = Policy(use_cached_evaluations=request.use_cached)
-    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes))
+    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root))
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)

@@ -131,7 +131,7 @@ def _train(decision: TrainingDecision, run: Run, place: Place, locks: list[int])
     step, store = decision.step, run.store
     if not step.base_model_dir.is_dir():
         return _absent_model(step.title, step.base_model_dir, store)
-    if changed := changed_since_planned(decision, place.hashes):
+    if changed := changed_since_planned(decision, place.hashes, store.root):
         return _outdated(step.title, changed)
     staging = store.training_staging(step.intervention, step.model_name, fingerprint(decision.parts))
     if not run.fresh and is_finished(staging, decision, place.hashes):
@@ -143,7 +143,7 @@ def _train(decision: TrainingDecision, run: Run, place: Place, locks: list[int])
     )
     origin, log = _start(decision, "train", items, run, place, locks)
     outcome = origin.outcome
-    if changed := changed_since_planned(decision, place.hashes):
+    if changed := changed_since_planned(decision, place.hashes, store.root):
         return _outdated(step.title, changed, "train.py", outcome, store.shown(log))
     if not outcome.succeeded:
         return _failed(step.title, "train.py", outcome, log, store)
@@ -161,7 +161,7 @@ def _evaluate(decision: EvaluationDecision, run: Run, place: Place, locks: list[
         return _absent_model(step.title, step.model_dir, store)
     content = model_content(place.hashes, step.model_dir)
     wanted = [each for each in decision.targets if each.run]
-    if changed := changed_since_planned(decision, place.hashes):
+    if changed := changed_since_planned(decision, place.hashes, store.root):
         return _outdated(step.title, changed)
     staging = store.evaluation_staging(step.intervention, step.model_name)
     prepare(staging)
@@ -174,7 +174,7 @@ def _evaluate(decision: EvaluationDecision, run: Run, place: Place, locks: list[
     )
     origin, log = _start(decision, "evaluate", items, run, place, locks)
     outcome = origin.outcome
-    if changed := changed_since_planned(decision, place.hashes):
+    if changed := changed_since_planned(decision, place.hashes, store.root):
         return _outdated(step.title, changed, "eval.py", outcome, store.shown(log))
     done: dict[Path, Evaluation] = {}
     refused: list[str] = []

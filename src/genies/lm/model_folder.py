@@ -15,10 +15,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from genies.adapter_base import CONFIG, DOWNLOAD_RECORD, base_model_name
 from genies.errors import InputError
 from genies.files import read_json, sha256_of_file, write_json
 
-RECORD = "genies_download.json"
+RECORD = DOWNLOAD_RECORD
 """In every folder a download filled: where it came from and what it holds."""
 
 _COMPANIONS = re.compile(
@@ -116,9 +117,8 @@ def check_safetensors(path: Path) -> None:
 
 
 def base_model(folder: Path) -> str | None:
-    """The base model an adapter in `folder` was tuned from; None for a model of its own."""
-    path = folder / "adapter_config.json"
-    return str(_read_object(path).get("base_model_name_or_path")) if path.exists() else None
+    """The base model an adapter in `folder` was tuned from, empty where it names none; None for a model of its own."""
+    return base_model_name(folder) if (folder / CONFIG).exists() else None
 
 
 def needs_remote_code(folder: Path) -> bool:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genies.adapter_base import BASE_RECORD, recorded_base_model
 from genies.errors import InputError
-from genies.files import read_json, write_json
+from genies.files import write_json
 
-FILE_NAME = "base_model.json"
+FILE_NAME = BASE_RECORD
 
 
 def write_base_model(output_dir: Path, model_dir: Path) -> None:
@@ -17,15 +18,11 @@ def write_base_model(output_dir: Path, model_dir: Path) -> None:
 
 def base_model_dir(model_dir: Path) -> Path:
     """The base model of a tuned model's folder; an untuned model is its own base."""
-    path = model_dir / FILE_NAME
-    if not path.is_file():
+    recorded = recorded_base_model(model_dir)
+    if recorded is None:
         if (model_dir / "config.json").is_file():
             return model_dir
         raise InputError(
             f"--model_dir {model_dir} holds neither {FILE_NAME} (a tuned model) nor config.json (an untuned one)"
         )
-    value = read_json(path, "record of the base model")
-    folder = value.get("base_model_dir") if isinstance(value, dict) else None
-    if not isinstance(folder, str):
-        raise InputError(f"{path}: expected an object with base_model_dir, the base model's folder; train again")
-    return Path(folder)
+    return recorded

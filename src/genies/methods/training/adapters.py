@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -10,20 +12,27 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from genies.adapter_base import CONFIG, find_base_model
 from genies.errors import InputError
 from genies.files import read_json
-from genies.lm.capability import first_line
+from genies.lm.capability import first_line, is_out_of_memory
 from genies.lm.model import LanguageModel
-from genies.lm.model_folder import RECORD, base_model, check_model_folder
-from genies.methods.base_model import FILE_NAME, base_model_dir
+from genies.lm.model_folder import check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.quantization import load_base_model
-from genies.methods.training.reward_model import HEADS, RewardModel, add_head
+from genies.methods.training.reward_model import HEADS, RewardModel, add_head, tell_outputs
 from genies.methods.training.virtual_tokens import put_in_front
 
-CONFIG = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+PICKLED = "adapter_model.bin"
+
+_CONVERSION = (
+    f"python -c \"import torch, safetensors.torch as s; t = torch.load('{PICKLED}', weights_only=True); "
+    f"s.save_file({{k: v.contiguous() for k, v in t.items()}}, '{WEIGHTS}')\""
+)
+
+_HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
 def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
@@ -54,6 +63,7 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
     """
     from peft import PromptTuningConfig
 
+    _check_room(model.language_model, count)
     torch.manual_seed(stable_number(f"adapter {seed}"))
     config = PromptTuningConfig(
         task_type="SEQ_CLS",
@@ -84,6 +94,15 @@ def _read_virtual_tokens(tuned: Any, model: RewardModel) -> tuple[int, ...]:
     return put_in_front(model.classifier, tuned.prompt_encoder[tuned.active_adapter].embedding.weight)
 
 
+def _check_room(model: LanguageModel, virtual_tokens: int) -> None:
+    """InputError unless a text has room behind the virtual tokens."""
+    if model.context_length is not None and virtual_tokens >= model.context_length:
+        raise InputError(
+            f"{virtual_tokens:,} virtual tokens leave no room for a text: the model in {model.folder} takes "
+            f"{model.context_length:,} tokens; tune with fewer (--num_virtual_tokens)"
+        )
+
+
 def save_adapter(tuned: Any, output_dir: Path) -> None:
     """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included."""
     tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
@@ -92,18 +111,20 @@ def save_adapter(tuned: Any, output_dir: Path) -> None:
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """The reward model of an adapter, made here or published, on top of its base model.
 
-    LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
+    LoRA is merged into the weights where these are float32. A head with several outputs gives their mean, as those of
+    the 2023 release with two. Raises InputError for an adapter of another kind, without
     head, or that does not fit the base model.
     """
     kind = _check_adapter(folder, "SEQ_CLS")
-    names = _tensor_names(folder)
-    if not any(f".{head}." in name for name in names for head in HEADS):
-        raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
-    base = find_base_model(folder, arguments.base_model_dir)
-    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0)
+    outputs = _outputs(folder)
+    base = _base_model(folder, arguments)
+    tell_outputs(folder, outputs)
+    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0, outputs=outputs)
     tuned = _apply(model.classifier, folder, base)
     if kind == "PROMPT_TUNING":
-        return replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+        virtual_ids = _read_virtual_tokens(tuned, model)
+        _check_room(model.language_model, len(virtual_ids))
+        return replace(model, virtual_ids=virtual_ids)
     if _merges(model.language_model, arguments.load_in_4bit):
         classifier = tuned.merge_and_unload()
         return RewardModel(replace(model.language_model, network=classifier.requires_grad_(False)))
@@ -113,12 +134,18 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """The language model of an adapter that tunes log-probabilities, on top of its base model."""
     _check_adapter(folder, "CAUSAL_LM")
-    base = find_base_model(folder, arguments.base_model_dir)
+    base = _base_model(folder, arguments)
     model = load_base_model(base, arguments, arguments.load_in_4bit)
     tuned = _apply(model.network, folder, base)
     if _merges(model, arguments.load_in_4bit):
         return replace(model, network=tuned.merge_and_unload().requires_grad_(False))
     return model
+
+
+def _base_model(folder: Path, arguments: TunedModelArguments) -> Path:
+    base = find_base_model(folder, arguments.base_model_dir)
+    print(f"base model of {folder}: {base}", file=sys.stderr)
+    return base
 
 
 def _merges(model: LanguageModel, in_4bit: bool) -> bool:
@@ -131,13 +158,43 @@ def _apply(network: Any, folder: Path, base: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            return PeftModel.from_pretrained(network, str(folder)).eval().requires_grad_(False)
-    except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
-        raise InputError(f"the adapter in {folder} does not fit the base model {base}: {first_line(error)}") from None
+            warnings.simplefilter("ignore")  # what it warns of, as tensors that are missing, is told by _check_tensors
+            tuned = PeftModel.from_pretrained(network, str(folder))
+    except Exception as error:  # PEFT raises nearly every kind for a configuration it cannot follow
+        if is_out_of_memory(error):
+            raise
+        raise InputError(f"the adapter in {folder} does not fit the base model {base}: {_reason(error)}") from None
+    _check_tensors(tuned, folder, base)
+    return tuned.eval().requires_grad_(False)
+
+
+def _check_tensors(tuned: Any, folder: Path, base: Path) -> None:
+    """InputError unless every tensor of the adapter came from its file and every tensor of the file is in use: PEFT
+    leaves what is missing at its untrained values."""
+    from peft import get_peft_model_state_dict
+
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        found = set(file.keys())
+    needed = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+    known = set(get_peft_model_state_dict(tuned, save_embedding_layers=True))  # embeddings may come with an adapter
+    for what, names in (
+        ("lacks tensors that it needs", needed - found),
+        ("has tensors without a place", found - known),
+    ):
+        if names:
+            raise InputError(
+                f"the adapter in {folder} does not fit the base model {base}: {WEIGHTS} {what}: {len(names)}, the "
+                f"first {min(names)}; fetch it again, or name another base with --base_model_dir"
+            )
 
 
 def _check_adapter(folder: Path, task: str) -> str:
+    if (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
+        # Before anything is loaded: PEFT would take a pickle in its place.
+        pickled = f"{folder / PICKLED} is a pickled file, which can run code when loaded and is never read; where you "
+        pickled += f"trust its origin, {_CONVERSION} in its folder makes {WEIGHTS} of it"
+        reason = pickled if (folder / PICKLED).is_file() else "other names and formats are not read"
+        raise InputError(f"the adapter in {folder} has no {WEIGHTS}: {reason}")
     check_model_folder(folder)
     config = read_json(folder / CONFIG, "adapter configuration")
     kind, found = str(config.get("peft_type")), config.get("task_type")
@@ -145,43 +202,25 @@ def _check_adapter(folder: Path, task: str) -> str:
         raise InputError(f"{folder / CONFIG}, field peft_type: expected LORA or PROMPT_TUNING, got {kind}")
     if found != task:
         raise InputError(f"{folder / CONFIG}, field task_type: expected {task}, got {found}")
+    if config.get("megatron_config"):  # PEFT would import a module that the configuration names
+        raise InputError(f"{folder / CONFIG}, field megatron_config: expected null; such adapters are not read")
     return kind
 
 
-def _tensor_names(folder: Path) -> list[str]:
-    with safe_open(folder / WEIGHTS, framework="pt") as file:
-        return list(file.keys())
+def _reason(error: Exception) -> str:
+    """What torch says after a heading that ends in a colon, else the first line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[1] if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
 
 
-def find_base_model(folder: Path, given: Path | None = None) -> Path:
-    """The folder of an adapter's base model: the one given, the one recorded in training, or one found by its name
-    beside the adapter or in models/."""
-    if given is not None:
-        if not (given / "config.json").is_file():
-            raise InputError(f"--base_model_dir {given} has no config.json; expected the base model's folder")
-        return given
-    if (folder / FILE_NAME).is_file():
-        return base_model_dir(folder)
-    name = base_model(folder) or ""
-    short = name.rstrip("/").rpartition("/")[2]
-    roots = [folder.resolve().parent, Path("models")]
-    candidates = [Path(name)] if name else []
-    for root in roots:
-        candidates += [root / short] if short else []
-        candidates += [record.parent for record in sorted(root.glob(f"*/{RECORD}")) if _downloaded_as(record) == name]
-    found = next((each for each in candidates if (each / "config.json").is_file()), None)
-    if found is None:
-        raise InputError(
-            f"the adapter in {folder} needs its base model {name or '(which it does not name)'}, which is not here; "
-            f"fetch it with python download_model_from_hf.py {name or 'MODEL_ID'} models/{short or 'NAME'}, or name "
-            "its folder with --base_model_dir"
-        )
-    return found
-
-
-def _downloaded_as(record: Path) -> str | None:
+def _outputs(folder: Path) -> int:
+    """How many outputs the head saved with an adapter has; InputError where none is."""
     try:
-        value = read_json(record, "download record")
-    except InputError:
-        return None
-    return value.get("model_id") if isinstance(value, dict) else None
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - it is no dict
+                shape = file.get_slice(name).get_shape()
+                if len(shape) == 2 and _HEAD.search(name):
+                    return int(shape[0])
+    except SafetensorError as error:
+        raise InputError(f"weights {folder / WEIGHTS} are damaged: {first_line(error)}") from None
+    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")

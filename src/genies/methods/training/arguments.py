@@ -34,7 +34,7 @@ class TrainingArguments(TrainArguments, ModelArguments):
     save_steps: Annotated[int, Field(ge=0)] = 20
     """Steps between checkpoints, of which the last two are kept until training ends; 0 for none."""
     tensorboard: bool = False
-    """Write TensorBoard curves to output_dir/tensorboard."""
+    """Write TensorBoard curves to output_dir/tensorboard (pip install -e .[tensorboard])."""
     push_to_hub: str | None = None
     """Upload the tuned model to this repository of the model hub, as owner/name (default: it stays here)."""
     hub_private: bool = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ Kind = Literal["lora", "prompt", "full", "log_prob"]
 
 NOT_IN_FINGERPRINT = {
     "model_dir", "train_distribution", "output_dir", "batch_tokens", "device", "gradient_checkpointing", "save_steps",
-    "tensorboard", "push_to_hub", "hub_private",
+    "tensorboard", "push_to_hub", "hub_private", "no_cache", "cache_gb",
 }  # fmt: skip
 """Arguments that change where and how fast, never what."""
 
@@ -42,7 +43,8 @@ def hub_name(model_dir: Path) -> str | None:
     """The name on the model hub of a folder that was downloaded from there."""
     path = model_dir / RECORD
     record = read_json(path, "download record") if path.is_file() else {}
-    return str(record["model_id"]) if isinstance(record, dict) and record.get("source") == "hub" else None
+    name = record.get("model_id") if isinstance(record, dict) and record.get("source") == "hub" else None
+    return name if isinstance(name, str) else None
 
 
 def write_card(
@@ -57,7 +59,7 @@ def write_card(
 ) -> None:
     """Write README.md into a tuned model's folder."""
     base = hub_name(arguments.model_dir) or arguments.model_dir.resolve().name
-    header = [f"base_model: {base}"] if hub_name(arguments.model_dir) else []
+    header = [f"base_model: {json.dumps(base)}"] if hub_name(arguments.model_dir) else []
     if kind != "full":
         header.append("library_name: peft")
     header += ["tags:", "- genies", *([] if kind == "log_prob" else ["- reward-model"])]
@@ -68,19 +70,19 @@ def write_card(
         f"loss, mean of the last {len(last)} steps": f"{sum(entry['loss'] for entry in last) / len(last):.4f}",
         f"accuracy, mean of the last {len(last)} steps": f"{sum(entry['accuracy'] for entry in last) / len(last):.4f}",
     }
-    source = Distribution(arguments.train_distribution)
+    source = _plain(Distribution(arguments.train_distribution).name)
     left_out = f"; {data.left_out} left out, longer than the model's context" if data.left_out else ""
     text = [
         *(["---", *header, "---", ""]),
-        f"# {base} tuned on {source.name}",
+        f"# {_plain(base)} tuned on {source}",
         "",
         _WHAT[kind],
         "",
         "## Data",
-        f"{len(data.pairs)} pairs, one from each example of `{source.name}/train.json`{left_out}.",
+        f"{len(data.pairs)} pairs, one from each example of {source}/train.json{left_out}.",
         "",
         "## Arguments",
-        *_table({**shown, "dtype": dtype}),
+        *_table({name: _plain(str(value)) for name, value in {**shown, "dtype": dtype}.items()}),
         "",
         "## Training figures",
         *_table(figures),
@@ -89,7 +91,7 @@ def write_card(
         "The text is prompt and response, tokenized together, with the end-of-text token appended.",
         "",
         "```python",
-        *_usage(kind, base, padding),
+        *_usage(kind, base, padding, dtype),
         "```",
         "",
         f"Fingerprint of data, arguments and base model: `{fingerprint}`",
@@ -108,17 +110,28 @@ _WHAT = {
 }
 
 
+def _plain(name: str) -> str:
+    """A name as text of a line: one line, and no Markdown or HTML in it.
+
+    >>> print(_plain("a\\n# `b_c` <i>"))
+    a \\# \\`b\\_c\\` \\<i\\>
+    """
+    shown = "".join(each if each.isprintable() else " " for each in name)
+    return re.sub(r"([\\`*_\[\]<>#|!&~$])", r"\\\1", " ".join(shown.split()))
+
+
 def _table(values: Mapping[str, Any]) -> list[str]:
     return ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
 
 
-def _usage(kind: Kind, base: str, padding: int) -> list[str]:
+def _usage(kind: Kind, base: str, padding: int, dtype: str) -> list[str]:
+    named = ascii(base)  # Python's own way to write any text, in one line
     if kind == "full":
         return [
             "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
             "",
             'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
-            'model = AutoModelForSequenceClassification.from_pretrained("THIS FOLDER")',
+            'model = AutoModelForSequenceClassification.from_pretrained("THIS FOLDER", dtype="float32")',
             *_REWARD,
         ]
     if kind == "log_prob":
@@ -126,7 +139,7 @@ def _usage(kind: Kind, base: str, padding: int) -> list[str]:
             "from peft import PeftModel",
             "from transformers import AutoModelForCausalLM",
             "",
-            f'base = AutoModelForCausalLM.from_pretrained("{base}")',
+            f'base = AutoModelForCausalLM.from_pretrained({named}, dtype="{dtype}")',
             'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
         ]
     return [
@@ -134,13 +147,15 @@ def _usage(kind: Kind, base: str, padding: int) -> list[str]:
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
         "",
         'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
-        f'base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels=1, pad_token_id={padding})',
+        "base = AutoModelForSequenceClassification.from_pretrained(",
+        f'    {named}, num_labels=1, pad_token_id={padding}, dtype="{dtype}"',
+        ")",
         'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
         *_REWARD,
     ]
 
 
 _REWARD = [
-    'inputs = tokenizer(prompt + response + tokenizer.eos_token, return_tensors="pt")',
-    "reward = model(**inputs).logits[0, 0]",
+    'ids = tokenizer(prompt + response + tokenizer.eos_token, return_tensors="pt").input_ids',
+    "reward = model(input_ids=ids).logits[0, 0]",
 ]

@@ -26,6 +26,9 @@ from genies.lm.capability import first_line
 KEPT = 2
 """How many checkpoints are kept: an older one serves when the newest is damaged."""
 
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter."""
+
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -62,7 +65,13 @@ def save_checkpoint(
         for kind, tensor in optimizer.state.get(value, {}).items()
     }
     save_file(moments, staging / "optimizer.safetensors")
-    state = {"mark": mark, "step": progress.step, "scaler": progress.scaler, "log": progress.log}
+    state = {
+        "mark": mark,
+        "step": progress.step,
+        "scaler": progress.scaler,
+        "moments": len(moments),
+        "log": progress.log,
+    }
     write_json(staging / "state.json", state)
     staging.rename(place)
     for old in _checkpoints(output_dir)[:-KEPT]:
@@ -79,8 +88,9 @@ def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Ten
                 continue
             weights = load_file(folder / "weights.safetensors")
             moments = load_file(folder / "optimizer.safetensors")
-            if weights.keys() != parameters.keys():
-                raise KeyError("its tensors are not those of this model")
+            _check_tensors(weights, moments, parameters)
+            if len(moments) != state["moments"]:
+                raise ValueError("its optimizer's state is incomplete")
             progress = Progress(int(state["step"]), list(state["log"]), dict(state["scaler"]))
         except (InputError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             print(f"{folder} is damaged ({first_line(error)}): it is not used", file=sys.stderr)
@@ -88,6 +98,22 @@ def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Ten
         _restore(weights, moments, parameters, optimizer)
         return progress
     return Progress(0, [], {})
+
+
+def _check_tensors(
+    weights: Mapping[str, Tensor], moments: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
+) -> None:
+    """ValueError unless a checkpoint's weights, and the optimizer's state of them, are those of this model."""
+    if {name: each.shape for name, each in weights.items()} != {name: each.shape for name, each in parameters.items()}:
+        raise ValueError("its weights are not those of this model")
+    needed = {
+        f"{kind} {name}": torch.Size() if kind == "step" else value.shape
+        for name, value in parameters.items()
+        for kind in _MOMENTS
+        if f"step {name}" in moments  # nothing is kept of a parameter without a gradient so far
+    }
+    if {name: each.shape for name, each in moments.items()} != needed:
+        raise ValueError("its optimizer's state is not that of this model")
 
 
 def _restore(

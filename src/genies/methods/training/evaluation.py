@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from genies.adapter_base import CONFIG
 from genies.data.distribution import Distribution, pairs
 from genies.lm.model import LanguageModel
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import TokenSequence
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.responses import EachOnce, encode_pairs
-from genies.methods.training.adapters import CONFIG, load_adapter, load_language_adapter
+from genies.methods.training.adapters import load_adapter, load_language_adapter
 from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.reward_model import RewardModel, load_classifier, rewards
 

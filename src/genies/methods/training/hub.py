@@ -18,7 +18,8 @@ from genies.files import read_json
 from genies.lm.capability import first_line
 from genies.methods.base_model import FILE_NAME
 
-_STAYS_HERE = ["checkpoint-*", "tensorboard/*", "*.partial", FILE_NAME, "adapter_config.json"]
+_STAYS_HERE = ["checkpoint-*", "tensorboard/*", "*.partial", FILE_NAME, "training_step.json", "adapter_config.json"]
+"""What names folders of this machine, or is uploaded by itself."""
 
 
 class UploadArguments(Arguments):
@@ -32,6 +33,17 @@ class UploadArguments(Arguments):
     """Whether a repository that is made is private."""
     base_name: str | None = None
     """The base model's name on the hub, for an adapter's configuration (default: as it stands there)."""
+
+
+def check_repository(name: str) -> None:
+    """InputError unless a repository of the model hub can have this name."""
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not in its __all__
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError as error:
+        raise InputError(f"--push_to_hub {name}: expected owner/name; {first_line(error)}") from None
 
 
 def push(folder: Path, repository: str, private: bool, base_name: str | None) -> bool:

@@ -70,7 +70,7 @@ def train(
     loss = mean over the step's pairs of -log sigmoid(score of the best - score of the worse response)
 
     `dtype` is what matrices are multiplied in; `mark` tells this training from any other, for checkpoints. Raises
-    InputError when a loss or a gradient is not finite.
+    InputError when a loss, a gradient or a weight is not finite.
     """
     if accelerator.num_processes > 1:
         _same_start(trainee, accelerator)
@@ -120,6 +120,9 @@ def train(
                     now = Progress(step + 1, record.entries, scaler.state_dict())
                     save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer)
                 accelerator.wait_for_everyone()
+        # What ruins weights in the last step is in no loss.
+        if not all(math.isfinite(torch.linalg.vector_norm(each.detach())) for each in parameters):
+            raise _not_finite(_WEIGHTS, [pair.example_index for pair in batch], step, data.source, arguments)
     finally:
         record.close()
     return record.entries
@@ -225,10 +228,13 @@ def _check_finite(
         raise _not_finite("loss", faulty, step, source, arguments)
 
 
+_WEIGHTS = "norm of the tuned weights"
+
+
 def _not_finite(what: str, examples: list[int], step: int, source: Path, arguments: TrainingArguments) -> InputError:
     shown = ", ".join(map(str, sorted(set(examples))[:20]))
     hint = "try --dtype float32, or look into the model's weights"
-    if step:
+    if step or what == _WEIGHTS:
         hint = f"try a --learning_rate below {arguments.learning_rate:g}, or --dtype float32"
     return InputError(f"training step {step + 1}: the {what} is not finite, with examples {shown} of {source}; {hint}")
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,10 @@ class Record:
             output_dir.mkdir(parents=True, exist_ok=True)
             write_text(output_dir / LOG, "".join(_line(entry) for entry in done))
             self._log = open(output_dir / LOG, "a", encoding="utf-8")  # noqa: SIM115
-            self._curves = _tensorboard(output_dir / "tensorboard") if tensorboard else None
+            if tensorboard:
+                self._curves = _tensorboard(output_dir / "tensorboard")
+                for entry in done:
+                    self._draw(entry)
 
     def add(self, entry: dict[str, Any]) -> None:
         """Keep and show what one step gave."""
@@ -48,9 +53,12 @@ class Record:
         self._log.flush()
         self._bar.set_postfix(loss=f"{entry['loss']:.3f}", accuracy=f"{entry['accuracy']:.2f}", refresh=False)
         self._bar.update()
+        self._draw(entry)
+
+    def _draw(self, entry: dict[str, Any]) -> None:
         if self._curves is not None:
             for name, value in entry.items():
-                if name != "step":
+                if name != "step" and value is not None:  # a gradient that overflowed in float16 has no norm
                     self._curves.add_scalar(f"train/{name}", value, entry["step"])
 
     def close(self) -> None:
@@ -65,9 +73,15 @@ def _line(entry: dict[str, Any]) -> str:
     return json.dumps(entry, allow_nan=False) + "\n"
 
 
+def check_tensorboard() -> None:
+    """InputError unless the package is there; to be asked before a model is loaded."""
+    if find_spec("tensorboard") is None:
+        raise InputError("--tensorboard True needs the package tensorboard: pip install -e .[tensorboard]")
+
+
 def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise InputError("--tensorboard True needs the package tensorboard: pip install tensorboard") from None
+    """A writer of curves into a folder emptied before: those of a training that goes on are drawn again."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    shutil.rmtree(folder, ignore_errors=True)
     return SummaryWriter(str(folder))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from genies.errors import InputError
 from genies.lm.arguments import ModelArguments
-from genies.lm.capability import check_network, find_decoder
+from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.forward import Batch, hidden_states, run_batches
 from genies.lm.model import LanguageModel
 from genies.methods.training.dropout import stable_number
@@ -26,7 +27,10 @@ HEADS = ("score", "classifier")
 
 @dataclass(frozen=True)
 class RewardModel:
-    """A classification model of transformers with one output, with or without an adapter."""
+    """A classification model of transformers, with or without an adapter.
+
+    The reward is its one output; of a model with several, as the adapters of the 2023 release, the mean of them.
+    """
 
     language_model: LanguageModel
     """Its network is the classification model."""
@@ -40,27 +44,29 @@ class RewardModel:
 
     @property
     def head(self) -> Any:
-        """Hidden states [tokens, width] to rewards [tokens, 1]."""
+        """Hidden states [tokens, width] to outputs [tokens, outputs]."""
         return find_head(self.classifier)
 
 
 def find_head(classifier: Any) -> Any:
     """The head of a classification model; InputError where it is not a plain linear layer."""
-    head = next((getattr(classifier, name) for name in HEADS if hasattr(classifier, name)), None)
-    if head is None:
-        raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
-    return head
+    for name in HEADS:
+        head = getattr(classifier, name, None)
+        # PEFT wraps a head that is tuned.
+        if isinstance(head, nn.Linear) or isinstance(getattr(head, "original_module", None), nn.Linear):
+            return head
+    raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
 
 
-def add_head(model: LanguageModel, seed: int) -> RewardModel:
-    """A reward model of a language model's decoder and a new head, float32, drawn with `seed`.
+def add_head(model: LanguageModel, seed: int, outputs: int = 1) -> RewardModel:
+    """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
     The language-model head is left behind.
     """
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(model.network.config)
-    config.num_labels = 1
+    config.num_labels = outputs
     config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
     try:
         with torch.device("meta"):
@@ -75,7 +81,7 @@ def add_head(model: LanguageModel, seed: int) -> RewardModel:
         raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
     width = getattr(classifier, name).in_features
     generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
-    head = nn.Linear(width, 1, bias=False)
+    head = nn.Linear(width, outputs, bias=False)
     nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
     setattr(classifier, name, head.to(model.device))
     return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
@@ -92,12 +98,18 @@ def padding_id(tokenizer: Any, network: Any) -> int:
     return next(int(each) for each in named if each is not None and each != end and each < words)
 
 
+def tell_outputs(folder: Path, outputs: int) -> None:
+    """Say how a reward comes from several outputs."""
+    if outputs > 1:
+        print(f"{folder} has {outputs} outputs: its reward is their mean", file=sys.stderr)
+
+
 def rewards_at(model: RewardModel, batch: Batch, places: Tensor) -> Tensor:
     """Rewards [places], float32, of the tokens at `places` of the flattened batch."""
     hidden = hidden_states(model.language_model, batch)[places]
     with torch.autocast(hidden.device.type, enabled=False):
-        rewards: Tensor = model.head(hidden.float())
-    return rewards[:, 0]
+        outputs: Tensor = model.head(hidden.float())
+    return outputs.mean(-1)
 
 
 def rewards(
@@ -131,12 +143,37 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
     loading.silence_transformers()
     tokenizer = loading.load_tokenizer(folder)
     classifier = _read_classifier(folder, dtype).to(device)
-    find_head(classifier).float()
+    head = find_head(classifier)
     classifier.config.get_text_config().pad_token_id = padding_id(tokenizer, classifier)
-    packs, _ = check_network(classifier, str(folder))
     limit = getattr(classifier.config.get_text_config(), "max_position_embeddings", None)
     decoder = find_decoder(classifier)
+    _check_rewards(classifier, decoder, head, folder)
+    packs, _ = check_network(classifier, str(folder))
+    head.float()  # for rewards_at alone: the model's own forward pass takes one number format
     return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, packs, False))
+
+
+@torch.inference_mode()
+def _check_rewards(classifier: Any, decoder: Any, head: nn.Linear, folder: Path) -> None:
+    """InputError unless the model's own outputs for a short sequence are its head's of the last hidden state."""
+    padding = classifier.config.get_text_config().pad_token_id
+    size = classifier.get_input_embeddings().weight.shape[0]
+    ids = [token for step in range(9) if (token := (7919 * step + 13) % size) != padding]
+    given = torch.tensor([ids], device=classifier.device)
+    try:
+        theirs = classifier(input_ids=given).logits[0].float()
+        last = decoder(input_ids=given).last_hidden_state[0, -1]
+    except Exception as error:  # whatever a model of another make does
+        raise InputError(f"{folder} holds no reward model that can be run: {first_line(error)}") from None
+    ours = head(last).float()
+    # What rounding can do to the sums that the outputs are, whatever cancels in them.
+    largest = torch.nn.functional.linear(last.abs().float(), head.weight.abs().float())
+    tolerance = 1e-4 if last.dtype == torch.float32 else 1e-2
+    if theirs.shape != ours.shape or bool(((theirs - ours).abs() > tolerance * largest).any()):
+        raise InputError(
+            f"{folder}: {type(classifier).__name__} makes its outputs in another way than by a linear head at the last "
+            "token; expected a reward model of a decoder, as full_fine_tune leaves one"
+        )
 
 
 def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
@@ -148,15 +185,12 @@ def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
             output_loading_info=True,
         )  # fmt: skip
     except Exception as error:  # damaged weights and foreign configurations raise nearly every kind
-        raise InputError(f"{folder} holds no reward model that can be read: {error}") from None
+        raise InputError(f"{folder} holds no reward model that can be read: {first_line(error)}") from None
     classifier, loading = loaded
     if missing := sorted(loading["missing_keys"]):
         raise InputError(
             f"{folder} is no reward model: its weights lack {missing[0]}; expected a folder that train.py made or a "
-            "published model with one output"
+            "published model with a reward head"
         )
-    if classifier.config.num_labels != 1:
-        raise InputError(
-            f"{folder}: expected a model with one output, the reward; it has {classifier.config.num_labels}"
-        )
+    tell_outputs(folder, classifier.config.num_labels)
     return classifier.eval().requires_grad_(False)

@@ -14,17 +14,18 @@ from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
 from genies.methods.training.card import Kind, hub_name, training_fingerprint, write_card
 from genies.methods.training.checkpoints import remove_checkpoints
-from genies.methods.training.hub import push
+from genies.methods.training.hub import check_repository, push
 from genies.methods.training.log_probabilities import mean_log_probabilities
 from genies.methods.training.loop import Trainee, enable_gradient_checkpointing, make_accelerator, train, trainable
 from genies.methods.training.pairs import read_training_data
 from genies.methods.training.quantization import load_base_model
+from genies.methods.training.record import check_tensorboard
 from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
 
 
 def tune_lora(arguments: LoraArguments) -> None:
     """Tune a reward model by low-rank adapters."""
-    accelerator = make_accelerator(arguments)
+    accelerator = _prepare(arguments)
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
     tuned = add_lora(model.classifier, arguments, arguments.model_dir, "SEQ_CLS")
     trainee = reward_trainee(model, tuned)
@@ -33,7 +34,7 @@ def tune_lora(arguments: LoraArguments) -> None:
 
 def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str) -> None:
     """Tune a reward model by virtual tokens before every text."""
-    accelerator = make_accelerator(arguments)
+    accelerator = _prepare(arguments)
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
     tuned, model = add_virtual_tokens(model, num_virtual_tokens, init, arguments.model_dir, arguments.seed)
     trainee = reward_trainee(model, tuned)
@@ -44,7 +45,7 @@ def tune_all_weights(arguments: TrainingArguments) -> None:
     """Tune a reward model with all weights: held in float32, multiplied in the dtype asked for."""
     if arguments.quantization != "none":
         raise InputError(f"--quantization {arguments.quantization} freezes the weights, and here all of them are tuned")
-    accelerator = make_accelerator(arguments)
+    accelerator = _prepare(arguments)
     whole = arguments.model_copy(update={"dtype": "float32"})
     model = add_head(load_base_model(arguments.model_dir, whole, False), arguments.seed)
     model.classifier.requires_grad_(True)
@@ -55,11 +56,20 @@ def tune_all_weights(arguments: TrainingArguments) -> None:
 
 def tune_log_probabilities(arguments: LoraArguments) -> None:
     """Tune a language model by low-rank adapters, so that the best response gets the higher mean log-probability."""
-    accelerator = make_accelerator(arguments)
+    accelerator = _prepare(arguments)
     model = load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit)
     tuned = add_lora(model.network, arguments, arguments.model_dir, "CAUSAL_LM")
     trainee = Trainee(model, trainable(tuned), lambda micro: mean_log_probabilities(model, micro))
     _tune("log_prob", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder))
+
+
+def _prepare(arguments: TrainingArguments) -> Any:
+    """What must be there before a model is loaded; accelerate's view of the processes."""
+    if arguments.tensorboard:
+        check_tensorboard()
+    if arguments.push_to_hub is not None:
+        check_repository(arguments.push_to_hub)
+    return make_accelerator(arguments)
 
 
 def reward_trainee(model: RewardModel, tuned: Any) -> Trainee:
