@@ -21,7 +21,8 @@ HEAD = """# Benchmarks
 
 What was measured last, written by `benchmarks/collect.py` from what `bash benchmarks/run.sh FOLDER` left. Ratios are
 taken within one run, between things that take turns; seconds are those of the machine named. How a figure is taken
-stands at the top of the file that takes it.
+stands at the top of the file that takes it. Where total log-probabilities differ from the peer's by more than aimed
+at, Precision tells which of the two is nearer to float64.
 
 ## What was aimed at
 """
