@@ -17,7 +17,6 @@ from genies.files import write_bytes
 
 ORDER = (
     "scoring",
-    "scoring_again",
     "precision",
     "activations",
     "shared_work",

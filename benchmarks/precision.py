@@ -14,10 +14,9 @@ import numpy as np
 from figures import Target, report
 from measuring import TextArguments, chosen_pairs, findings_of, load, unique_sequences
 from pydantic import Field
-from scoring import Peer
+from scoring import Peer, check_peer
 
 from genies.command_line import run
-from genies.errors import InputError
 
 if TYPE_CHECKING:
     from genies.lm.text import TokenSequence
@@ -47,10 +46,7 @@ def plain_totals(folder: Path, sequences: Sequence[TokenSequence], dtype: str) -
 
 def benchmark(arguments: PrecisionArguments) -> int:
     """The largest and the mean distance of each way."""
-    try:
-        import lm_eval  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"{error}; install the extra: pip install -e '.[bench]'") from None
+    check_peer()
     model, threads = load(arguments)
 
     from genies.lm.scoring import response_log_probabilities

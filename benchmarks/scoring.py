@@ -54,6 +54,14 @@ class ScoringArguments(TextArguments):
 Scores = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
+def check_peer() -> None:
+    """InputError unless the peer is installed: told before the model is loaded."""
+    try:
+        import lm_eval  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"{error}; install the extra: pip install -e '.[bench]'") from None
+
+
 class Peer:
     """lm-evaluation-harness on a model folder."""
 
@@ -153,10 +161,7 @@ def compare(
 
 def benchmark(arguments: ScoringArguments) -> int:
     """zero_shot on each distribution, then few_shot."""
-    try:
-        import lm_eval  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"{error}; install the extra: pip install -e '.[bench]'") from None
+    check_peer()
     model, threads = load(arguments)
     findings = findings_of(arguments, "Scoring", threads)
     peer = Peer(model, arguments.batch_sizes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import ast
 import json
-import shlex
 import shutil
 import subprocess
 import sys
@@ -288,20 +287,21 @@ def test_an_adapter_with_missing_foreign_or_further_tensors_is_refused(
         our_rewards(tmp_path, source)
 
 
-def test_a_pickle_beside_other_safetensors_is_never_read_and_its_conversion_is_told(
+def test_a_pickle_beside_other_safetensors_is_never_read_and_the_way_out_is_told(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
-    publish(tiny_model_dir("llama"), tmp_path, str(tiny_model_dir("llama")))
-    expected = our_rewards(tmp_path, source)
-    weights = tmp_path / "adapter_model.safetensors"
-    torch.save(load_file(weights), tmp_path / "adapter_model.bin")
-    weights.rename(tmp_path / "other.safetensors")
-    with pytest.raises(InputError, match="is a pickled file") as told:
-        our_rewards(tmp_path, source)
-    start = str(told.value).index("python -c")
-    command = shlex.split(str(told.value)[start:].partition(" in its folder")[0])
-    subprocess.run([sys.executable, *command[1:]], cwd=tmp_path, check=True)
-    assert np.array_equal(our_rewards(tmp_path, source), expected)
+    folder, trace = tmp_path / "adapter", tmp_path / "was loaded"
+    publish(tiny_model_dir("llama"), folder, str(tiny_model_dir("llama")))
+    expected = our_rewards(folder, source)
+    weights = folder / "adapter_model.safetensors"
+    weights.rename(folder / "other.safetensors")
+    # What a hostile author may write: loading it calls os.mkdir.
+    (folder / "adapter_model.bin").write_bytes(f"cos\nmkdir\n(V{trace}\ntR.".encode())
+    with pytest.raises(InputError, match=r"is a pickled file.* PEFT's save_pretrained"):
+        our_rewards(folder, source)
+    (folder / "other.safetensors").rename(weights)
+    assert np.array_equal(our_rewards(folder, source), expected)
+    assert not trace.exists()
 
 
 def test_what_is_no_reward_model_is_refused_by_name(

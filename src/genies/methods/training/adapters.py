@@ -27,11 +27,6 @@ from genies.methods.training.virtual_tokens import put_in_front
 WEIGHTS = "adapter_model.safetensors"
 PICKLED = "adapter_model.bin"
 
-_CONVERSION = (
-    f"python -c \"import torch, safetensors.torch as s; t = torch.load('{PICKLED}', weights_only=True); "
-    f"s.save_file({{k: v.contiguous() for k, v in t.items()}}, '{WEIGHTS}')\""
-)
-
 _HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
@@ -191,8 +186,8 @@ def _check_tensors(tuned: Any, folder: Path, base: Path) -> None:
 def _check_adapter(folder: Path, task: str) -> str:
     if (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
         # Before anything is loaded: PEFT would take a pickle in its place.
-        pickled = f"{folder / PICKLED} is a pickled file, which can run code when loaded and is never read; where you "
-        pickled += f"trust its origin, {_CONVERSION} in its folder makes {WEIGHTS} of it"
+        pickled = f"{folder / PICKLED} is a pickled file, which can run code when loaded and is never read; ask its "
+        pickled += f"author for {WEIGHTS}, or make it where its origin is trusted: PEFT's save_pretrained writes it"
         reason = pickled if (folder / PICKLED).is_file() else "other names and formats are not read"
         raise InputError(f"the adapter in {folder} has no {WEIGHTS}: {reason}")
     check_model_folder(folder)
