@@ -106,8 +106,10 @@ def test_an_absent_base_model_fails_only_what_needs_it(project: Project) -> None
 
 def test_one_reason_is_told_once_however_many_steps_it_fails(project: Project) -> None:
     shutil.rmtree(project.base_model)
-    done = project.metrics()
+    own = project.intervention("own", ARGPARSE_TRAIN, ARGPARSE_EVAL)
+    done = project.metrics(intervention_dir=own, train_kwargs={"sign": 1})
     assert done.returncode == 2
+    assert "--target_tuned_train_kwargs" not in done.stderr  # the arguments are not what is wrong
     summary = done.stderr[done.stderr.index("steps failed") :]
     assert summary.count("models/base does not exist") == 1
     assert "more steps for the same reason" in summary

@@ -236,7 +236,8 @@ def _reference_hint(request: MetricsRequest, plan: Plan, failures: Failures) -> 
     shared = any(row.intervention == reference for row in plan.rows)
     if shared or not request.train_kwargs or request.target_tuned_train_kwargs is not None:
         return None
-    if not any(each.bad_input and each.title.startswith(f"train {reference}, ") for each in failures.results):
+    refused = (each for each in failures.results if each.bad_input and each.started)
+    if not any(each.title.startswith(f"train {reference}, ") for each in refused):
         return None
     return (
         f"--train_kwargs reach the reference intervention, {reference}, too; "
