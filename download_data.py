@@ -38,7 +38,7 @@ class DownloadDataArguments(Arguments):
     url: str = URL
     """Where the archive is downloaded from."""
     sha256: str | None = None
-    """The archive's sha256; another content is refused."""
+    """The archive's sha256; another content is refused (default: not checked; each distribution is, for its form)."""
     distributions_dir: Path = Path("distributions")
     """Folder to install into."""
     overwrite: bool = False

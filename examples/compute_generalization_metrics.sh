@@ -2,7 +2,9 @@
 # One shift of the benchmark (distribution_shifts/test.json) with LoRA, five steps and 100 examples: a first look after
 # download_data.py; its models and results lie apart from those of a real run, in models/first_look and
 # results/first_look. Another model: MODEL=models/pythia-410m bash examples/compute_generalization_metrics.sh
-# The real thing: path GENIES.json instead of test.json, and none of the last four arguments.
+# The real thing: GENIES.json for test.json, --output_path
+# results/generalization_metrics/<model>/lora_fine_tune/GENIES.csv,
+# and none of the last four arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh

@@ -6,7 +6,7 @@
 # In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, without .json), TRAIN_EXAMPLES,
 # TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the interventions in SEEDED (the methods
 # that read representations), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and
-# ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1 --slots 2").
+# ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1").
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh

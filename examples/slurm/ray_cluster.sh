@@ -3,8 +3,9 @@
 #
 #   sbatch examples/slurm/ray_cluster.sh --base_model_dir models/pythia-410m \
 #     --intervention_dir src/interventions/mms --path_to_distribution_shift_pairs distribution_shifts/GENIES.json \
-#     --output_path results/table.csv
+#     --output_path results/generalization_metrics/pythia-410m/mms/GENIES.csv
 #
+# It needs Ray in .venv: .venv/bin/pip install -e .[ray] -c constraints.txt
 # Submit it at the project root, which must lie on a file system that every node mounts, as must models and results.
 #SBATCH --job-name=genies-ray
 #SBATCH --nodes=2

@@ -39,6 +39,8 @@ def one_message(done: subprocess.CompletedProcess[str]) -> str:
         ({"eval_kwargs": "{broken"}, ["--eval_kwargs"]),
         ({"train_kwargs": {"output_dir": "x"}}, ["output_dir", "passed by the harness"]),
         ({"train_kwargs": {"a b": 1}}, ["'a b'"]),
+        ({"train_kwargs": {"push_to_hub": "me/rewards"}}, ["push_to_hub", "same repository", "api/train.py"]),
+        ({"target_tuned_train_kwargs": {"push_to_hub": "me/rewards"}}, ["push_to_hub", "same repository"]),
         ({"timeout": -1}, ["--timeout"]),
         ({"retrain": True}, ["--retrain", "did you mean", "--retrain_models"]),
     ],

@@ -26,12 +26,13 @@ from genies.harness.decide import Decision, EvaluationDecision, check_inputs, de
 from genies.harness.dry_run import describe
 from genies.harness.failures import Failures, counted
 from genies.harness.fingerprint import Identities
+from genies.harness.folders import normal
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
 from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
-from genies.harness.request import MetricsRequest, normal
+from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.step import Result, Run, available_cores
 from genies.harness.store import Store

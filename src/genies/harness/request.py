@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -11,9 +10,10 @@ from pydantic import Field, field_validator, model_validator
 
 from genies.command_line import Arguments
 from genies.contract import check_kwargs
-from genies.data.shifts import Shift, check_name, first_mention, folders, name_of, read_shifts, shifts_from_dirs
+from genies.data.shifts import Shift, first_mention, folders, read_shifts, shifts_from_dirs
 from genies.errors import InputError
 from genies.harness.decide import Policy
+from genies.harness.folders import distribution_folder, intervention_folder, named_folder, normal
 from genies.harness.plan import EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
 from genies.harness.store import Store
 
@@ -70,7 +70,8 @@ class MetricsRequest(Places):
     """Folder of the intervention: train.py and eval.py; or several."""
     output_path: Path
     """The CSV file to write; written again as steps end, so that a stopped run leaves a true partial table.
-    With several models or interventions it holds {model} and {intervention}; a combined table lies beside them."""
+    With several models or interventions it holds {model} and {intervention}; combined-<file name> lies in the last
+    folder of the path without braces. Tables and reports look below <results_dir>/generalization_metrics."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
     """Train and evaluate with each of these seeds, as '[0, 1, 2]'; a row for each (default: no --seed is passed)."""
     seed_target_tuned: bool = False
@@ -101,7 +102,7 @@ class MetricsRequest(Places):
     launcher: Literal["local", "ray"] = "local"
     """Where steps run: processes of this machine, or tasks of a Ray cluster (pip install -e .[ray])."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
-    """How many steps run at once on this machine; its cores are divided among them."""
+    """How many steps run at once on this machine; its cores are divided among them. With --gpus it is one a GPU."""
     gpus: list[str] = Field(default_factory=list)
     """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
     ray_address: str | None = None
@@ -183,6 +184,7 @@ class MetricsRequest(Places):
         capability_kwargs = (
             self.train_kwargs if self.target_tuned_train_kwargs is None else self.target_tuned_train_kwargs
         )
+        _check_no_upload(self.train_kwargs, capability_kwargs)
         check_kwargs("train_kwargs", self.train_kwargs)
         check_kwargs("eval_kwargs", self.eval_kwargs)
         check_kwargs("target_tuned_train_kwargs", capability_kwargs)
@@ -278,36 +280,15 @@ class EvaluateRequest(Places):
 T = TypeVar("T")
 
 
+def _check_no_upload(*given: dict[str, Any]) -> None:
+    """A run trains many models; one repository can hold one."""
+    if any(kwargs.get("push_to_hub") is not None for kwargs in given):
+        raise InputError(
+            "push_to_hub: every model of this run would be uploaded to the same repository; leave it out here, and "
+            "give it to api/train.py, for the one model to publish"
+        )
+
+
 def unique(items: Sequence[T]) -> list[T]:
     """The items without repeats, in order of first mention."""
     return list(dict.fromkeys(items))
-
-
-def distribution_folder(item: str, distributions_dir: Path) -> Path:
-    """The folder that `item` means: a folder as it stands, a bare name in `distributions_dir`."""
-    (folder,) = folders([Shift(name := name_of(item, "distribution"), name)], distributions_dir, [item]).values()
-    return normal(folder)
-
-
-def normal(path: Path) -> Path:
-    """An absolute path without `..`, `.` and trailing slashes; links are kept, for a folder's name is its identity."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
-
-
-def named_folder(path: Path, argument: str) -> Path:
-    """`path` made absolute; InputError for one without a name, such as the root folder."""
-    folder = normal(path)
-    if not folder.name:
-        raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
-    if folder.is_file():
-        raise InputError(f"--{argument}: {path} is a file; expected a folder")
-    check_name(folder.name, f"--{argument}")
-    return folder
-
-
-def intervention_folder(path: Path, root: Path, argument: str) -> Path:
-    """An intervention's folder: a path from the working directory, else from the project root, or a bare name."""
-    for candidate in (path, root / path, root / "src" / "interventions" / path):
-        if candidate.is_dir():
-            return named_folder(candidate, argument)
-    return named_folder(path, argument)

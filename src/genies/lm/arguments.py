@@ -19,9 +19,10 @@ class ModelArguments(Arguments):
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """torch.set_float32_matmul_precision: lower is faster on some machines and moves float32 results a little."""
     device_map: Literal["none", "auto"] = "none"
-    """auto spreads a model that one GPU cannot hold over all there are."""
+    """auto spreads a model that one GPU cannot hold over all there are; not for reward training."""
     quantization: Literal["none", "nf4"] = "none"
-    """nf4 holds the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes."""
+    """nf4 holds the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes. Not for whole
+    reward models."""
     no_cache: bool = False
     """Read activations anew and keep none; the figures are the same."""
     cache_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0

@@ -1,0 +1,39 @@
+"""Which folder an argument means."""
+
+from __future__ import annotations
+
+import os.path
+from pathlib import Path
+
+from genies.data.shifts import Shift, check_name, folders, name_of
+from genies.errors import InputError
+
+
+def distribution_folder(item: str, distributions_dir: Path) -> Path:
+    """The folder that `item` means: a folder as it stands, a bare name in `distributions_dir`."""
+    (folder,) = folders([Shift(name := name_of(item, "distribution"), name)], distributions_dir, [item]).values()
+    return normal(folder)
+
+
+def normal(path: Path) -> Path:
+    """An absolute path without `..`, `.` and trailing slashes; links are kept, for a folder's name is its identity."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
+
+
+def named_folder(path: Path, argument: str) -> Path:
+    """`path` made absolute; InputError for one without a name, such as the root folder."""
+    folder = normal(path)
+    if not folder.name:
+        raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
+    if folder.is_file():
+        raise InputError(f"--{argument}: {path} is a file; expected a folder")
+    check_name(folder.name, f"--{argument}")
+    return folder
+
+
+def intervention_folder(path: Path, root: Path, argument: str) -> Path:
+    """An intervention's folder: a path from the working directory, else from the project root, or a bare name."""
+    for candidate in (path, root / path, root / "src" / "interventions" / path):
+        if candidate.is_dir():
+            return named_folder(candidate, argument)
+    return named_folder(path, argument)
