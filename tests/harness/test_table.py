@@ -1,5 +1,6 @@
 """The table as a pure function of rows and evaluations."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,15 @@ def test_the_mean_counts_a_shift_listed_twice_once_and_says_so() -> None:
     both = (Shift("a", "b"), Shift("a", "c"), Shift("a", "b"))
     rows = table_of(both, evaluations(0.5, 0.5, 0.5, 0.5, eval_rms_calibration_error=0.1))
     assert "mean of 2 shifts (of 3 rows)" in to_markdown(rows)
+
+
+def test_the_mean_over_seeds_says_how_many_shifts_and_seeds_it_is_over() -> None:
+    (row,) = table_of((Shift("a", "b")), evaluations(0.5, 0.5, 0.5, 0.5))
+    rows = [replace(row, target=target, seed=seed) for seed in (0, 1, 2) for target in ("b", "c")]
+    assert "mean of 2 shifts, 3 seeds" in to_markdown(rows)
+    assert "mean of 1 shift, 3 seeds" in to_markdown(rows[::2])
+    incomplete = [*rows[:-1], replace(rows[-1], source_ID_accuracy=None)]
+    assert "mean of 5 rows of 2 shifts (of 6 rows)" in to_markdown(incomplete)
 
 
 def test_a_name_with_a_bar_does_not_break_the_markdown_table() -> None:

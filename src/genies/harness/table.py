@@ -182,11 +182,23 @@ def to_markdown(rows: Sequence[TableRow]) -> str:
     unique = list({(row.source, row.target, row.target_reference, row.seed): row for row in rows}.values())
     if len(unique) > 1:
         complete = [row for row in unique if row not in shifts_with_holes(unique)]
-        name = f"mean of {len(complete)} shifts" + ("" if len(complete) == len(rows) else f" (of {len(rows)} rows)")
-        lines.append([name, *(_number(_mean([getattr(row, each) for row in complete])) for each in _SHOWN.values())])
+        means = (_mean([getattr(row, each) for row in complete]) for each in _SHOWN.values())
+        lines.append([_mean_name(complete, len(rows)), *map(_number, means)])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
     return "\n".join(_line(line, widths) for line in [lines[0], rule, *lines[1:]])
+
+
+def _mean_name(rows: Sequence[TableRow], listed: int) -> str:
+    """What a mean is over: shifts, each with as many seeds, or single rows where some are missing."""
+    shifts = len({(row.source, row.target, row.target_reference) for row in rows})
+    seeds = len({row.seed for row in rows})
+    name = f"{shifts} shift" + ("s" if shifts != 1 else "")
+    if len(rows) != shifts * seeds:
+        name = f"{len(rows)} rows of {name}"
+    elif seeds > 1:
+        name += f", {seeds} seeds"
+    return f"mean of {name}" if len(rows) == listed else f"mean of {name} (of {listed} rows)"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
