@@ -41,7 +41,7 @@ class TablesArguments(Arguments):
     published_weights: bool = False
     """Count each shift as often as its table lists it, as the release did with its 69 (default: once)."""
     shifts: Path | None = None
-    """A JSON file of shifts, for a folder that has evaluations and no tables."""
+    """A JSON file of shifts to look at (default: those in the tables of the results folder)."""
     baseline: str = "zero_shot"
     """With --shifts: the baseline intervention."""
     capability: str = "lora_fine_tune"

@@ -114,6 +114,19 @@ def test_of_two_reference_evaluations_the_one_the_table_was_made_from_is_meant(r
     assert not read_study(results.folder).shifts[0].capability.target_tuned
 
 
+def test_a_list_of_shifts_takes_the_reference_that_the_table_was_made_from(results: WrittenResults) -> None:
+    results.shift("mms", AB, (31, 36, 20, 32), seed=0)
+    results.evaluation("lora_fine_tune", "base-b-seed0", "b", [0.9] * 38 + [0.1] * 2)
+    (alone,) = (each for each in read_study(results.folder, [AB]).shifts if each.seed == 0)
+    assert alone.capability.seed == 0  # nothing says otherwise
+    path = results.table("mms", [AB], seeds=[0])
+    header, line = path.read_text().splitlines()
+    fields = dict(zip(header.split(","), line.split(","), strict=True)) | {"target_tuned_capability": str(32 / 40)}
+    path.write_text(f"{header}\n{','.join(fields.values())}\n")
+    (told,) = (each for each in read_study(results.folder, [AB]).shifts if each.seed == 0)
+    assert (told.capability.seed, told.row.target_tuned_capability) == (None, 32 / 40)
+
+
 def test_a_damaged_evaluation_is_named_once_and_left_out(results: WrittenResults) -> None:
     results.table("mms", [AB, AC])
     broken = results.folder / "evaluations" / "mms" / "base-a" / "a.json"

@@ -71,6 +71,18 @@ def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
     return list(lines.values()), notes
 
 
+def with_told_capability(lines: Sequence[Listed], results_dir: Path) -> list[Listed]:
+    """The lines with the accuracy of the reference that a table of the folder gives them, where one does.
+
+    Evaluations alone do not say whether the reference was tuned once for all seeds or with each.
+    """
+    told = {(_key(line), line.baseline, line.capability): line for line in read_tables(results_dir)[0]}
+    found = [told.get((_key(line), line.baseline, line.capability), line) for line in lines]
+    return [
+        replace(line, capability_accuracy=same.capability_accuracy) for line, same in zip(lines, found, strict=True)
+    ]
+
+
 _Key = tuple[str, str, int | None, str, str, str]
 
 

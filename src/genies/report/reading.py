@@ -20,7 +20,7 @@ from genies.errors import InputError
 from genies.harness.plan import TARGET_TUNED, tuned_model_name
 from genies.harness.store import Store, read_stored
 from genies.harness.table import table_row
-from genies.report.listing import Listed, read_tables
+from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import holes, limits
 from genies.report.study import Reading, ShiftReading, Study
 
@@ -53,7 +53,7 @@ def read_study(
                 "evaluations without one"
             )
     else:
-        listed, notes = files.listed(shifts, baseline, capability), []
+        listed, notes = with_told_capability(files.listed(shifts, baseline, capability), results_dir), []
         if not listed:
             raise InputError(
                 f"{results_dir} holds no evaluation of a model that was tuned on the source of one of the "
