@@ -69,7 +69,7 @@ class ImportDistributionArguments(Arguments):
     """Keep so many examples of the train split, drawn at random."""
     max_test_examples: Annotated[int, Field(ge=1)] | None = None
     """Keep so many examples of the test split, drawn at random."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the split and of every order."""
     source: str | None = None
     """Where the data comes from, for metadata.json (default: the name of the file or folder)."""

@@ -21,6 +21,7 @@ class Small(Arguments):
     items: list[Path] = Field(default_factory=list)
     """Things, in order."""
     names: list[str] | None = None
+    seeds: list[int] | None = None
     kwargs: dict[str, Any] = Field(default_factory=dict)
     retrain: bool = False
     dry_run: bool = False
@@ -124,6 +125,17 @@ def test_one_folder_needs_no_brackets() -> None:
     assert small("--items", "[]").items == []
 
 
+def test_whole_numbers_may_stand_between_commas() -> None:
+    assert small("--seeds", "0,1, 2").seeds == small("--seeds", "[0, 1, 2]").seeds == [0, 1, 2]
+    assert small("--seeds", "7").seeds == [7]
+    assert refusal("--seeds", "0,b").startswith("--seeds, item 1: expected a whole number, got 'b'")
+
+
+def test_several_values_without_brackets_are_answered_with_the_list() -> None:
+    assert refusal("--names", "a", "b").endswith('several values are one list: --names \'["a", "b"]\'')
+    assert refusal("--text", "a", "b").endswith("every argument is --name value (--help lists them)")
+
+
 def test_objects_are_json_or_python_literals() -> None:
     expected = {"a": [1, "x,y"], "b": None, "c": True, "d": {"e": 0.5}}
     assert small("--kwargs", json.dumps(expected)).kwargs == small("--kwargs", repr(expected)).kwargs == expected
@@ -134,9 +146,9 @@ def test_objects_are_json_or_python_literals() -> None:
     [
         (("--names", '["a"'), "--names: expected a list such as"),
         (("--names", "[a, b]"), "--names: expected a list such as"),
-        (("--names", "[1]"), "--names.0: Input should be a valid string, got 1"),
+        (("--names", "[1]"), "--names, item 0: Input should be a valid string, got 1"),
         (("--names", "(3)"), "--names: Input should be a valid list, got 3"),
-        (("--items", "[NaN]"), "--items.0: Input is not a valid path"),
+        (("--items", "[NaN]"), "--items, item 0: Input is not a valid path"),
         (("--names", "[" * 100_000), "--names: expected a list such as"),
         (("--names", "[" + "-" * 100_000 + "1]"), "--names: expected a list such as"),
         (("--names", "[__import__('os').getcwd()]"), "--names: expected a list such as"),
@@ -182,8 +194,8 @@ def test_none_is_a_value_of_what_may_be_absent_and_text_elsewhere() -> None:
     ("items", "message"),
     [
         (("--count", "0"), "--count: Input should be greater than or equal to 1, got '0'"),
-        (("--count", "1.5"), "--count: Input should be a valid integer"),
-        (("--count", ""), "--count: Input should be a valid integer"),
+        (("--count", "1.5"), "--count: expected a whole number, got '1.5'"),
+        (("--count", ""), "--count: expected a whole number"),
         (("--rate", "nan"), "--rate: Input should be a finite number, got 'nan'"),
         (("--rate", "inf"), "--rate: Input should be a finite number, got 'inf'"),
         (("--kind", "man"), "--kind: Input should be 'mean' or 'sum', got 'man'"),

@@ -31,7 +31,7 @@ def arguments():
 def read_examples(path, max_examples):
     """A list of {"prompt": text, "responses": {text: 1.0 for the best, 0.0 for the others}}."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))[:max_examples]
+        return json.loads(path.read_text(encoding="utf-8-sig"))[:max_examples]  # as some editors save it
     except (OSError, ValueError) as error:
         # Never go on without the data: a figure for data that was not read would stand in the table.
         print(f"cannot read {path}: {error}", file=sys.stderr)

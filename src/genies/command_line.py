@@ -94,19 +94,21 @@ def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
 
 def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    items = list(argv)
+    items, before = list(argv), ""
     while items:
         item = items.pop(0)
         if item in ("-h", "--help"):
             print(help_text(model), end="")
             sys.exit(0)
         if not item.startswith("--"):
-            raise InputError(f"unexpected argument {item!r}; every argument is --name value (--help lists them)")
+            raise InputError(f"unexpected argument {item!r}; {_meant(model, before, values.get(before), item)}")
         name, equals, text = item[2:].partition("=")
         if name == "config":
-            if not equals and not items:
+            if "config" in values:
+                raise InputError("--config stands twice; put all arguments into one file")
+            values["config"] = text if equals else items.pop(0) if items else ""
+            if not values["config"]:
                 raise InputError("--config needs a value: a YAML file")
-            values["config"] = text if equals else items.pop(0)
             continue
         field = model.model_fields.get(name)
         if field is None:
@@ -121,7 +123,15 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
         if name in values:
             raise InputError(f'--{name} stands twice; give it once (several values as a list, \'["a", "b"]\')')
         values[name] = _value(name, text, field)
+        before = name
     return values
+
+
+def _meant(model: type[BaseModel], name: str, value: Any, item: str) -> str:
+    """What to write instead of `item`, which stands unnamed after argument `name`."""
+    if isinstance(value, list) and not item.startswith("-"):
+        return f"several values are one list: --{name} '{json.dumps([*value, item], ensure_ascii=False)}'"
+    return "every argument is --name value (--help lists them)"
 
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
@@ -141,7 +151,7 @@ def _value(name: str, text: str, field: FieldInfo) -> Any:
         return text
     is_list = dict not in structured
     if is_list and not text.lstrip().startswith(("[", "(")):
-        return [text]
+        return text.split(",") if _holds_integers(field.annotation) else [text]
     return parse_structure(
         f"--{name}", text, 'a list such as \'["a", "b"]\'' if is_list else "an object such as '{\"a\": 1}'"
     )
@@ -173,6 +183,13 @@ def _kinds(annotation: Any) -> set[Any]:
     return {origin or annotation}
 
 
+def _holds_integers(annotation: Any) -> bool:
+    """Whether the annotation is a list of whole numbers; those hold no commas, as names may."""
+    if get_origin(annotation) is list:
+        return int in _kinds(get_args(annotation)[0])
+    return any(_holds_integers(part) for part in get_args(annotation))
+
+
 def _is_boolean(field: FieldInfo) -> bool:
     return bool in _kinds(field.annotation)
 
@@ -188,6 +205,8 @@ _EXPECTED = {
     "bool_parsing": "expected True or False",
     "bool_type": "expected True or False",
     "dict_type": "expected a JSON object such as '{\"seed\": 1}'",
+    "int_parsing": "expected a whole number",
+    "float_parsing": "expected a number",
 }
 """What to say of a fault, by pydantic's name for it, where its own words speak of Python."""
 
@@ -200,6 +219,8 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
         return _unknown(model, location)
     if fault["type"] == "value_error" and not location:
         return str(fault["ctx"]["error"])
+    if len(fault["loc"]) == 2 and isinstance(fault["loc"][1], int):
+        location = f"{fault['loc'][0]}, item {fault['loc'][1]}"
     shown = repr(fault["input"])
     expected = _EXPECTED.get(fault["type"], fault["msg"])
     return f"--{location}: {expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
@@ -230,7 +251,7 @@ def help_text(model: type[BaseModel]) -> str:
 def _metavar(field: FieldInfo) -> str:
     kinds = _kinds(field.annotation)
     for kind, shown in (
-        (list, "'[\"..\", ..]'"),
+        (list, "N,N,.." if _holds_integers(field.annotation) else "'[\"..\", ..]'"),
         (dict, "'{\"..\": ..}'"),
         (bool, "True|False"),
         (int, "N"),
@@ -238,6 +259,7 @@ def _metavar(field: FieldInfo) -> str:
     ):
         if kind in kinds:
             return shown
-    if get_origin(field.annotation) is Literal:
-        return "|".join(str(choice) for choice in get_args(field.annotation))
+    for part in (field.annotation, *get_args(field.annotation)):
+        if get_origin(part) is Literal:
+            return "|".join(str(choice) for choice in get_args(part))
     return "PATH" if Path in kinds else "TEXT"

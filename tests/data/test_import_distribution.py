@@ -350,6 +350,7 @@ def test_the_command_from_a_csv_of_conversations(
         ({"--test_share": "1.0"}, "--test_share: Input should be less than 1"),
         ({"--test_share": "nan"}, "--test_share"),
         ({"--max_test_examples": "0"}, "--max_test_examples"),
+        ({"--seed": "-5"}, "--seed: Input should be greater than or equal to 0"),
         ({"--format": "xml"}, "--format"),
         ({"--format": "parquet"}, "d.jsonl is damaged, or of another format"),
         ({"--layout": "scores"}, "no column 'responses' (--responses_column)"),

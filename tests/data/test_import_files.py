@@ -238,6 +238,7 @@ def test_a_field_as_long_as_the_limit_is_read(tmp_path: Path) -> None:
     [
         (b"", "has no rows"),
         (b"\n\n", "has no rows"),
+        (b"question,chosen\na,b\n", "has no rows: line 1 is not valid JSON"),
         (b'[{"prompt": "a"}]', "expected one object a line, got a list"),
         (b'[\n  {"prompt": "a"}\n]', "this looks like one list"),
         (b'{"prompt": "' + b"x" * MAX_ROW_BYTES + b'"}', "line 1 is longer than 16,777,216 bytes"),

@@ -168,3 +168,9 @@ def test_an_activation_that_is_no_number_is_no_tie():
     one, other = mean_cosines(best, worse, vectors)
     assert one == pytest.approx(1)
     assert np.isnan(other)
+
+
+def test_an_untuned_model_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"is an untuned model.* api/train.py makes one"):
+        Directions.load(tmp_path)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from genies.adapter_base import BASE_RECORD, recorded_base_model
 from genies.errors import InputError
-from genies.files import write_json
+from genies.files import read_json, write_json
 
 FILE_NAME = BASE_RECORD
 
@@ -26,3 +27,14 @@ def base_model_dir(model_dir: Path) -> Path:
             f"--model_dir {model_dir} holds neither {FILE_NAME} (a tuned model) nor config.json (an untuned one)"
         )
     return recorded
+
+
+def read_record(folder: Path, file_name: str, what: str) -> Any:
+    """What an intervention left about itself in a tuned model's folder; `what` names it in messages."""
+    path = folder / file_name
+    if not path.exists() and (folder / "config.json").is_file():
+        raise InputError(
+            f"{folder} is an untuned model, and this intervention evaluates those that its own train.py made; "
+            "python api/train.py makes one"
+        )
+    return read_json(path, what)

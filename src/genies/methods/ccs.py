@@ -15,9 +15,10 @@ from safetensors.numpy import load_file, save
 from torch import Tensor
 
 from genies.errors import InputError
-from genies.files import read_json, write_bytes, write_json
+from genies.files import write_bytes, write_json
 from genies.lm.capability import first_line
 from genies.lm.sites import Site
+from genies.methods.base_model import read_record
 from genies.methods.directions import check_width
 from genies.methods.evaluation import logistic
 
@@ -70,7 +71,7 @@ class ConsistencyProbe:
     @classmethod
     def load(cls, folder: Path) -> ConsistencyProbe:
         """What save wrote; InputError when it is not all there."""
-        record = read_json(folder / _RECORD, "record of the probe")
+        record = read_record(folder, _RECORD, "record of the probe")
         try:
             tensors = load_file(folder / _TENSORS)
             if tensors["weights"].ndim != 1 or tensors["means"].shape != (2, len(tensors["weights"])):

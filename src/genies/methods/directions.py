@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from genies.errors import InputError
-from genies.files import read_json, write_bytes, write_json
+from genies.files import write_bytes, write_json
 from genies.lm.sites import Site
+from genies.methods.base_model import read_record
 from genies.methods.evaluation import logistic
 from genies.methods.probes import fit_slope, probe_margins
 
@@ -63,7 +64,7 @@ class Directions:
     @classmethod
     def load(cls, folder: Path) -> Directions:
         """What save wrote; InputError when it is not all there."""
-        record = read_json(folder / _RECORD, "record of the directions")
+        record = read_record(folder, _RECORD, "record of the directions")
         try:
             vectors = load_file(folder / _TENSORS)["directions"]
             sites = [_site(**site) for site in record["sites"]]

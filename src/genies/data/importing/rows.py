@@ -129,7 +129,10 @@ def _prompt(
 ) -> str:
     if column is None:
         if not context:
-            raise Malformed(response_place, "expected a conversation, since there is no column for the prompt")
+            raise Malformed(
+                response_place,
+                "expected a conversation, since there is no column for the prompt (--prompt_column names it)",
+            )
         field, text = response_place, template.conversation(context)
     else:
         field, value = column, _get(values, column)
