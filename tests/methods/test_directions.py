@@ -170,7 +170,7 @@ def test_an_activation_that_is_no_number_is_no_tie():
     assert np.isnan(other)
 
 
-def test_an_untuned_model_is_named_as_such(tmp_path: Path) -> None:
+def test_an_untuned_model_is_named_as_such(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match=r"is an untuned model.* api/train.py makes one"):
         Directions.load(tmp_path)
