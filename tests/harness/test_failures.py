@@ -276,6 +276,15 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(projec
     assert file.read_text() == "mine"
 
 
+def test_the_table_replaces_no_file_that_is_none(project: Project) -> None:
+    notes = project.folder / "notes.md"
+    notes.write_text("# What I found\n")
+    message = one_message(project.metrics(output_path=notes))
+    assert "is no table of generalization metrics" in message
+    assert notes.read_text() == "# What I found\n"
+    assert project.logs() == []
+
+
 def test_a_full_disk_is_one_message_and_the_table_stays_whole(project: Project) -> None:
     assert project.metrics().returncode == 0
     before = project.output.read_bytes()

@@ -67,9 +67,23 @@ def check_tables(tables: Collection[Table]) -> None:
     for table in tables:
         if table.path.is_dir():
             raise InputError(f"--output_path {table.path} is a folder; expected the name of a CSV file")
+        if not _may_be_replaced(table.path):
+            raise InputError(
+                f"--output_path {table.path} is there and is no table of generalization metrics; give another name, "
+                "or delete it"
+            )
         table.path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(table.path.parent, os.W_OK):
             raise InputError(f"--output_path {table.path}: its folder cannot be written to")
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """Whether nothing but a table, or an empty file, would be lost."""
+    if not path.is_file():
+        return True
+    with open(path, "rb") as file:
+        start = file.read(64).removeprefix(b"\xef\xbb\xbf")
+    return not start or start.startswith(b"source,target")
 
 
 def write_tables(
