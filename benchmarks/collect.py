@@ -32,7 +32,7 @@ HEAD = """# Benchmarks
 What was measured last, written by `benchmarks/collect.py` from what `bash benchmarks/run.sh FOLDER` left. Ratios are
 taken within one run, between things that take turns; seconds are those of the machine named. How a figure is taken
 stands at the top of the file that takes it. Where total log-probabilities differ from the peer's by more than aimed
-at, Precision tells which of the two is nearer to float64.
+at, Precision tells which of the two is nearer to float64. What was taken again stands under the name of its file too.
 
 ## What was aimed at
 """
@@ -57,22 +57,24 @@ def collect(arguments: CollectArguments) -> int:
         record = json.loads(file.read_text(encoding="utf-8"))
         try:
             figures = [_figure(each) for each in record["figures"]]
-            sections.append(_section(record, figures))
+            title = record["benchmark"] if file.stem in ORDER else f"{record['benchmark']}, {file.stem}"
+            sections.append(_section(title, record, figures))
         except (KeyError, TypeError) as error:
             raise InputError(f"{file}: expected what a benchmark's --json writes; missing or wrong: {error}") from None
-        aimed += [f"| {record['benchmark']} {each.row()}" for each in figures if each.target is not None]
+        aimed += [f"| {title} {each.row()}" for each in figures if each.target is not None]
     write_bytes(arguments.output, "\n".join([HEAD, *aimed, "", *sections]).encode())
     print(f"{len(files)} benchmarks in {arguments.output}")
     return 0
 
 
 def _place(name: str) -> int:
-    return ORDER.index(name) if name in ORDER else len(ORDER)
+    """Where a file's section stands: scoring_quiet after scoring, of which it is another run."""
+    return next((place for place, each in enumerate(ORDER) if name.startswith(each)), len(ORDER))
 
 
-def _section(record: dict[str, Any], figures: list[Figure]) -> str:
+def _section(title: str, record: dict[str, Any], figures: list[Figure]) -> str:
     where = f"`{record['command']}`, {record['date']}, commit {record['commit']}; {described(record['machine'])}"
-    return "\n".join([f"## {record['benchmark']}\n", f"{where}\n", table(figures), ""])
+    return "\n".join([f"## {title}\n", f"{where}\n", table(figures), ""])
 
 
 def _figure(given: dict[str, Any]) -> Figure:
