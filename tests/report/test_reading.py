@@ -8,7 +8,9 @@ import pytest
 
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
+from genies.report.comparing import compare_interventions
 from genies.report.reading import read_study
+from genies.report.summary import summarize
 from tests.harness.project import ROOT, Project
 from tests.report.written_results import WrittenResults
 
@@ -81,6 +83,21 @@ def test_a_shift_in_two_tables_is_one_with_the_label_of_either(results: WrittenR
     results.table("mms", [AB], name="2.csv")
     (shift,) = read_study(results.folder).shifts
     assert (shift.shift, shift.listed) == (AB, 1)
+
+
+def test_a_shift_that_one_intervention_was_given_without_its_label_is_the_same_shift(results: WrittenResults) -> None:
+    for name in ("mms", "lora_fine_tune"):
+        for shift in (AB, AC):
+            results.shift(name, shift, (31, 36, 20, 32))
+    results.table("lora_fine_tune", [Shift("a", "b"), Shift("a", "c", "b")])
+    results.table("mms", [AB, AC])
+    study = read_study(results.folder)
+    assert [(each.intervention, each.shift) for each in study.shifts] == [
+        (name, shift) for name in ("lora_fine_tune", "mms") for shift in (AB, AC)
+    ]
+    summary = summarize(study)
+    assert [len(group.shifts) for group in summary.groups if group.kind == "all"] == [2]
+    assert len(compare_interventions(study, "base", "mms", "lora_fine_tune").shifts) == 2
 
 
 def test_tables_that_disagree_about_the_reference_are_noted(results: WrittenResults) -> None:

@@ -40,10 +40,11 @@ def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
     """The lines of all tables under <results_dir>/generalization_metrics, each once, and notes on what was left out.
 
     Tables are read in the order of their paths; combined ones, which repeat others, are left out. A shift that stands
-    in several tables counts as often as in the table that has it most, and takes its label from the first that says
-    one; its baseline and reference are those of the first table.
+    in several tables counts as often as in the table that has it most; its baseline and reference are those of the
+    first table. All lines about a shift have one label and category: those of the first line that says most of them.
     """
     lines: dict[_Key, Listed] = {}
+    labelled: dict[Shift, Shift] = {}
     notes: list[str] = []
     folder = results_dir / "generalization_metrics"
     for path in sorted(folder.rglob("*.csv")):
@@ -61,14 +62,25 @@ def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
             first = lines.setdefault(key, line)
             if (first.baseline, first.capability) != (line.baseline, line.capability):
                 others.add(f"{line.baseline} and {line.capability}")
-            shift = line.shift if first.shift.label is None else first.shift
-            lines[key] = replace(first, shift=shift, listed=max(first.listed, counts[key]))
+            lines[key] = replace(first, listed=max(first.listed, counts[key]))
+            bare = _bare(line.shift)
+            labelled[bare] = max(labelled.get(bare, bare), line.shift, key=_told)
         if others:
             notes.append(
                 f"table {path} names {', '.join(sorted(others))} as baseline and reference for shifts that another "
                 "table has with others; those of the first table are taken"
             )
-    return list(lines.values()), notes
+    return [replace(line, shift=labelled[_bare(line.shift)]) for line in lines.values()], notes
+
+
+def _bare(shift: Shift) -> Shift:
+    """The shift without label and category: the same whether it came from a file of shifts or from folders."""
+    return replace(shift, label=None, category=None)
+
+
+def _told(shift: Shift) -> int:
+    """How many of label and category a shift has."""
+    return (shift.label is not None) + (shift.category is not None)
 
 
 def with_told_capability(lines: Sequence[Listed], results_dir: Path) -> list[Listed]:
