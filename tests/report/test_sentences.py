@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from genies.data.shifts import Shift
+from genies.report.reading import read_study
 from genies.report.shift_page import margin_counts, shift_page_name
+from genies.report.summary import summarize
+from genies.report.tables import to_markdown
 from genies.report.writing import Content, write_report
 from tests.report.written_results import WrittenResults
 
@@ -82,6 +85,32 @@ def test_an_intervention_without_a_seed_is_none_of_the_seeds(tmp_path: Path) -> 
     assert "<span>3 seeds</span>" in page(results)
     shift = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
     assert "Means over the seeds of each (up to 3)." in shift
+
+
+def test_interventions_with_different_references_are_shown_with_the_figure_of_each(tmp_path: Path) -> None:
+    results = results_of(tmp_path, {"mms": 36, "cra": 34})
+    for shift in SHIFTS:
+        results.evaluation("prompt_tuning", f"base-{shift.target}", shift.target, [0.9] * 32 + [0.2] * 8)
+    table = results.table("cra", SHIFTS)
+    table.write_text(table.read_text().replace("lora_fine_tune", "prompt_tuning"))
+    text = " ".join(re.sub("<.*?>", "", page(results)).split())
+    assert (
+        "Target-tuned capability: each intervention against its own reference, tuned and tested on the target "
+        "reference: lora_fine_tune, 0.950; prompt_tuning, 0.800."
+    ) in text
+    note = (
+        "cra against baseline zero_shot, reference prompt_tuning; mms against baseline zero_shot, reference "
+        "lora_fine_tune"
+    )
+    assert note in text
+    assert note in to_markdown(summarize(read_study(results.folder))).replace("\\", "")
+
+
+def test_interventions_with_one_reference_name_it_once(tmp_path: Path) -> None:
+    text = " ".join(re.sub("<.*?>", "", page(results_of(tmp_path, {"mms": 36, "cra": 34}))).split())
+    assert "Baseline: the untuned model read with zero_shot, 0.750." in text
+    assert "Target-tuned capability: lora_fine_tune tuned and tested on the target reference, 0.950." in text
+    assert "different references" not in text
 
 
 @pytest.mark.parametrize(("right", "wrong", "ties"), [(0, 0, 100), (3, 1, 5), (2, 2, 0)])

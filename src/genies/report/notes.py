@@ -25,6 +25,27 @@ def holes(shifts: Sequence[ShiftReading]) -> list[str]:
     return notes
 
 
+def references(shifts: Sequence[ShiftReading]) -> list[str]:
+    """A line for each base model whose interventions are set against different baselines or references."""
+    notes = []
+    for base_model in dict.fromkeys(each.base_model for each in shifts):
+        against: dict[tuple[str, str], dict[str, None]] = {}
+        for each in shifts:
+            if each.base_model == base_model:
+                pair = each.row.baseline_intervention, each.row.target_tuned_capability_intervention
+                against.setdefault(pair, {})[each.intervention] = None
+        if len(against) > 1:
+            which = "; ".join(
+                f"{', '.join(interventions)} against baseline {baseline}, reference {capability}"
+                for (baseline, capability), interventions in against.items()
+            )
+            notes.append(
+                f"{base_model}: differential elicitations of different references are no measure of which "
+                f"intervention elicits more ({which})"
+            )
+    return notes
+
+
 def limits(readings: Sequence[Reading]) -> list[str]:
     """Mixed number formats, and evaluations without probabilities, examples or provenance."""
     notes = []

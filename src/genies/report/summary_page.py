@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from genies.report.browser import Browser
-from genies.report.cells import Grid, standing
+from genies.report.cells import Entry, Grid, standing
 from genies.report.drawing import Line, Scale, axis, scale_of, track
 from genies.report.figures import METRICS
 from genies.report.heat import heat_map
@@ -198,17 +198,26 @@ def _model(group: Group, model: str, scale: Scale, grid: Grid, published: Publis
     """The rows of one base model, the best first, and what its reference lines stand for."""
     means = [mean for mean in group.means if mean.base_model == model]
     means.sort(key=lambda mean: (_value(mean, MAIN) is None, -(_value(mean, MAIN) or 0)))
-    fullest = max(means, key=lambda mean: mean.shifts, default=None)
-    row = next(
-        (each.row for cell in grid.cells.values() if cell.entry.base_model == model for each in cell.seeds), None
-    )
+    baselines = _references(group, means, grid, "baseline_intervention", "baseline_accuracy")
+    capabilities = _references(group, means, grid, "target_tuned_capability_intervention", "target_tuned_capability")
     return {
         "name": model,
         "rows": [_row(mean, scale, published) for mean in means],
-        "reference": {
-            "baseline": None if fullest is None else fullest.estimates["baseline_accuracy"],
-            "baseline_intervention": row.baseline_intervention if row else "",
-            "capability": None if fullest is None else fullest.estimates["target_tuned_capability"],
-            "capability_intervention": row.target_tuned_capability_intervention if row else "",
-        },
+        "baselines": baselines,
+        "capabilities": capabilities,
     }
+
+
+def _references(
+    group: Group, means: Sequence[MeanSummary], grid: Grid, column: str, metric: str
+) -> list[tuple[str, float]]:
+    """What each reference gets, and its name, from the fullest of the means that are set against it."""
+    found: dict[str, float] = {}
+    for mean in sorted(means, key=lambda each: -each.shifts):
+        entry = Entry(mean.base_model, mean.intervention)
+        cells = [cell for shift in group.shifts if (cell := grid.cells.get((entry, shift)))]
+        names = {getattr(reading.row, column) for cell in cells for reading in cell.seeds}
+        value = _value(mean, metric)
+        if value is not None:
+            found.setdefault(" and ".join(sorted(names)), value)
+    return list(found.items())
