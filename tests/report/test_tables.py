@@ -80,6 +80,28 @@ def test_every_format_gives_the_same_figures(summary: Summary) -> None:
         assert row["generalization_accuracy_tied_with_best"] == str(strong)
 
 
+def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_none(
+    results: WrittenResults, summary: Summary
+) -> None:
+    def notes(of: Summary) -> list[str]:
+        return [line for line in to_markdown(of).splitlines() if line.startswith("- ")]
+
+    brackets, without, bold = notes(summary)
+    assert brackets == (
+        "- in brackets: 95 % intervals, from bootstrap over shifts (5 or more), seeds and examples, as far as there "
+        "are several, or Wilson's for an accuracy on one shift"
+    )
+    assert without == (
+        "- a figure without brackets has no interval: AUROC and published calibration errors have intervals over 5 "
+        "shifts or more only"
+    )
+    assert bold.startswith("- bold: ")
+    for name, model in (("mms", "base-a_1"), ("zero_shot", "base")):
+        results.evaluation(name, model, "d", [0.9])
+    (without,) = [note for note in notes(summarize(read_study(results.folder))) if "without brackets" in note]
+    assert without.endswith("; too few examples, or all come out alike")
+
+
 def test_a_markdown_table_keeps_its_shape_whatever_the_names_hold(summary: Summary) -> None:
     blocks = [block for block in to_markdown(summary).split("\n\n") if block.startswith("|")]
     assert len(blocks) == 4  # all, by label, by category, every shift

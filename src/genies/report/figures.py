@@ -21,7 +21,7 @@ from genies.metrics.intervals import (
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats
 from genies.metrics.resampling import ExampleSums, resample_weights, resampled_means, sums_by_example
-from genies.metrics.shift_means import ShiftFigure, interval_over_shifts
+from genies.metrics.shift_means import FEWEST_SHIFTS, ShiftFigure, interval_over_shifts
 from genies.report.study import Reading, ShiftReading
 
 RESAMPLES = 2_000
@@ -75,6 +75,7 @@ class MetricFigure:
 
 NO_PROBABILITIES = "the evaluation holds no probabilities"
 NO_EXAMPLES = "the evaluation does not say which pairs belong to one example"
+OVER_SHIFTS_ONLY = f"AUROC and published calibration errors have intervals over {FEWEST_SHIFTS} shifts or more only"
 
 
 def figure(metric: Metric, seeds: Sequence[ShiftReading], known: dict[int, Part] | None = None) -> MetricFigure:
@@ -216,7 +217,7 @@ def _of_pairs(
         if not p:
             return Part(None, missing=NO_PROBABILITIES)
         if indices is None or each_pair is None:
-            return Part(value(p), missing=NO_EXAMPLES if indices is None else "")
+            return Part(value(p), missing=NO_EXAMPLES if indices is None else OVER_SHIFTS_ONLY)
         values = each_pair(np.array(p))
         sums = sums_by_example(values, indices)
         drawn = resampled_means(sums, resample_weights(sums.sums.size, RESAMPLES, 0))
@@ -227,10 +228,10 @@ def _of_pairs(
 
 def _published_calibration(shift: ShiftReading) -> Part:
     if shift.row.RMS_calibration_formula == "published":
-        return Part(shift.row.RMS_calibration_error)
+        return Part(shift.row.RMS_calibration_error, missing=OVER_SHIFTS_ONLY)
     p = shift.generalization.evaluation.eval_probabilities if shift.generalization else None
     value = rms_calibration_error_published(p) if p else None
-    return Part(value, missing="" if value is not None else "not to be computed from the evaluation")
+    return Part(value, missing=OVER_SHIFTS_ONLY if value is not None else "not to be computed from the evaluation")
 
 
 _OF: dict[str, Callable[[ShiftReading, dict[int, Part]], Part]] = {

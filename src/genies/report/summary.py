@@ -207,7 +207,9 @@ def _mean_estimate(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate:
         found.append(each.figure)
     if len(lines) == 1:
         return lines[0].estimate(metric.name)
-    return Estimate(mean_over_shifts(found), interval_over_shifts(found))
+    interval = interval_over_shifts(found)
+    reasons = (line.estimate(metric.name).missing for line in lines)
+    return Estimate(mean_over_shifts(found), interval, "" if interval else next(filter(None, reasons), ""))
 
 
 def _with_marks(

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
+from genies.metrics.shift_means import FEWEST_SHIFTS
 from genies.report.figures import Estimate, figure
 from genies.report.markup import Cell, TextTable, latex_table, markdown_table, markdown_text
 from genies.report.summary import Group, MeanSummary, ShiftSummary, Summary
@@ -34,13 +35,16 @@ def text_tables(summary: Summary, which: Sequence[Which] = ("means", "shifts")) 
 def to_markdown(summary: Summary, which: Sequence[Which] = ("means", "shifts")) -> str:
     """Tables in Markdown, bold where nothing is better, and the notes."""
     parts = [f"**{table.caption}**\n\n{markdown_table(table)}" for table in text_tables(summary, which)]
-    notes = "\n".join(f"- {markdown_text(note)}" for note in _footnotes(summary))
+    notes = "\n".join(f"- {markdown_text(note)}" for note in _footnotes(summary, which))
     return "\n\n".join([*parts, notes]) + "\n"
 
 
 def to_latex(summary: Summary, which: Sequence[Which] = ("means", "shifts")) -> str:
     """Tables in LaTeX, for the packages booktabs and longtable; the notes are comments."""
-    head = ["% \\usepackage{booktabs,longtable}", *(f"% {' '.join(note.split())}" for note in _footnotes(summary))]
+    head = [
+        "% \\usepackage{booktabs,longtable}",
+        *(f"% {' '.join(note.split())}" for note in _footnotes(summary, which)),
+    ]
     return "\n".join([*head, *(latex_table(table) for table in text_tables(summary, which))])
 
 
@@ -188,12 +192,22 @@ def _cell(estimate: Estimate, strong: bool) -> Cell:
     return Cell(f"{estimate.value:.3f}", interval, strong)
 
 
-def _footnotes(summary: Summary) -> list[str]:
-    methods: dict[str, None] = {}
-    for group in summary.groups:
-        for mean in group.means:
-            methods |= {each.interval.method: None for each in mean.estimates.values() if each.interval is not None}
-    notes = [f"in brackets: 95 % intervals, from {'; '.join(methods)}"] if methods else []
+def _footnotes(summary: Summary, which: Sequence[Which]) -> list[str]:
+    shown: list[Estimate] = []
+    if "means" in which:
+        shown += [each for group in summary.groups for mean in group.means for each in mean.estimates.values()]
+    if "shifts" in which:
+        shown += [line.estimate(metric.name) for line in summary.shifts for metric in summary.metrics]
+    notes = []
+    if any(each.interval for each in shown):
+        notes.append(
+            f"in brackets: 95 % intervals, from bootstrap over shifts ({FEWEST_SHIFTS} or more), seeds and examples, "
+            "as far as there are several, or Wilson's for an accuracy on one shift"
+        )
+    without = [each for each in shown if each.value is not None and each.interval is None]
+    missing = dict.fromkeys(each.missing or "too few examples, or all come out alike" for each in without)
+    if missing:
+        notes.append(f"a figure without brackets has no interval: {'; '.join(missing)}")
     if any(mark for group in summary.groups for mean in group.means for mark in mean.tied.values()):
         notes.append("bold: the best of its base model, or not to be told from it at 95 % (paired, Holm's correction)")
     left_out = sum(line.left_out or 0 for line in summary.shifts)
