@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 from genies.data.distribution import Distribution
+from genies.data.shifts import Shift
 from genies.report.shift_page import shift_page_name
 from genies.report.writing import Content, write_report
 from tests.report.conftest import Tab
 from tests.report.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
 from tests.report.seeded_results import SeededStudy
+from tests.report.written_results import WrittenResults
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -232,6 +234,36 @@ def test_filters_let_through_what_the_files_say(tab: Tab, made: MadeReport) -> N
         shown = [int(text.lstrip("#")) for text in page.locator("a.number").all_text_contents()]
         assert shown == wanted[:50], name
         assert page.locator("#empty").is_visible() == (not wanted)
+
+
+def test_examples_that_nothing_was_evaluated_on_are_counted_and_say_so(
+    chromium: Any, made: MadeReport, tmp_path: Any
+) -> None:
+    shift, results = Shift("starter_everyday", "starter_sums"), WrittenResults(tmp_path / "results")
+    examples = Distribution(made.distributions / shift.target).test
+    indices = [example.index for example in examples[:30] for _ in example.worse_responses]
+    results.evaluation("mms", "base-starter_everyday", shift.target, [0.9] * len(indices), indices)
+    results.table("mms", [shift])
+    write_report(tmp_path / "report", Content(tmp_path / "results", made.distributions))
+    tab = Tab(chromium, tmp_path / "report")
+    page = tab.open(samples(d=shift.target))
+    assert page.locator("#legend").is_visible()
+    assert page.locator("[data-filter=right] .count").text_content() == "30"
+    assert page.locator("[data-filter=unevaluated] .count").text_content() == str(len(examples) - 30)
+    page.locator("[data-filter=unevaluated]").click()
+    page.locator("#sample-30").wait_for()
+    card = page.locator(".sample").first
+    assert card.get_attribute("id") == "sample-30"
+    assert card.locator(".verdict").text_content() == "not evaluated"
+    assert "No intervention was evaluated on this example." in card.text_content()
+    tab.context.close()
+    assert tab.faults == []
+
+
+def test_all_examples_evaluated_offer_no_filter_for_others(tab: Tab) -> None:
+    page = tab.open(samples(d="starter_everyday"))
+    assert page.locator("[data-filter=unevaluated]").count() == 0
+    assert page.get_by_text("not evaluated").count() == 0
 
 
 def test_leaked_examples_are_marked_with_where_their_prompt_was_seen(tab: Tab) -> None:

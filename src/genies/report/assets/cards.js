@@ -32,6 +32,7 @@ genies.cards = (function () {
     const head = make("div", "sample-head", self);
     const result = standing(has.a);
     if (result !== "none") head.append(make("span", "verdict " + result, result));
+    else if (state.first) head.append(make("span", "verdict quiet", "not evaluated"));
     if (state.second && standing(has.b) !== result && standing(has.b) !== "none") {
       head.append(make("span", "verdict quiet", standing(has.b) + " in the second"));
     }
@@ -118,6 +119,7 @@ genies.cards = (function () {
       }
       box.append(line);
     }
+    if (groups.size === 0) box.append(make("span", "quiet", "No intervention was evaluated on this example."));
     return box;
   }
 

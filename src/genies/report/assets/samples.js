@@ -15,12 +15,8 @@
     { id: "right", title: "Right", test: (x) => standing(x.a) === "right", needs: "a" },
     { id: "wrong", title: "Wrong", test: (x) => standing(x.a) === "wrong", needs: "a" },
     { id: "tie", title: "Tie", test: (x) => standing(x.a) === "tie", needs: "a" },
-    {
-      id: "confident",
-      title: "Confident and wrong",
-      test: (x) => Boolean(x.a) && x.a.some((p) => p <= 1 - CONFIDENT),
-      needs: "a",
-    },
+    { id: "unevaluated", title: "Not evaluated", test: (x) => x.a === null, needs: "a", whereSome: true },
+    { id: "confident", title: "Confident and wrong", test: (x) => Boolean(x.a?.some((p) => p <= 1 - CONFIDENT)), needs: "a" },
     {
       id: "disagree",
       title: "The two disagree",
@@ -168,7 +164,8 @@
       const has = standingOf(state, index);
       for (const filter of FILTERS) if (filter.test(has)) counts.set(filter.id, counts.get(filter.id) + 1);
     }
-    const wanted = FILTERS.filter((each) => offered(state, each));
+    const kept = (each) => !each.whereSome || counts.get(each.id) > 0 || each === state.filter;
+    const wanted = FILTERS.filter((each) => offered(state, each) && kept(each));
     at("filters").replaceChildren(
       ...(wanted.length < 2 ? [] : wanted).map((each) => {
         const link = make("a", "chip", each.title + " ", make("span", "count", number.format(counts.get(each.id))));
@@ -178,6 +175,7 @@
         return link;
       }),
     );
+    at("legend").hidden = evaluations.length === 0;
     at("about").hidden = distribution.about.length === 0;
     at("about-facts").replaceChildren(
       ...distribution.about.flatMap(([name, words]) => [show(make("dt"), name), show(make("dd"), words)]),
