@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +14,8 @@ import pytest
 
 from genies.data.distribution import Distribution
 from genies.data.shifts import Shift
+from genies.report.comparing import compare_interventions
+from genies.report.reading import read_study
 from genies.report.shift_page import shift_page_name
 from genies.report.writing import Content, write_report
 from tests.report.conftest import Tab
@@ -192,6 +195,23 @@ def test_comparison_shows_what_the_files_say_for_any_two_interventions(tab: Tab,
         assert [row.locator("td").nth(place).text_content() for place in (3, 4)] == [str(count) for count in only]
     row = page.locator("#rows tr", has_text="starter_everyday → starter_sums")
     assert "not both evaluated" in row.text_content()
+
+
+def test_two_interventions_are_said_to_differ_only_where_the_interval_leaves_out_zero(
+    tab: Tab, made: MadeReport
+) -> None:
+    study = read_study(made.results, distributions_dir=made.distributions)
+    said = []
+    for first, second in combinations(INTERVENTIONS, 2):
+        tab.open("compare.html#" + urlencode({"a": first, "b": second}))
+        pair = compare_interventions(study, "tiny", first, second)
+        alike = pair.interval.low <= 0 <= pair.interval.high
+        verdict = tab.text("#verdict")
+        assert (f"On average {first} and {second} cannot be told apart: " in verdict) == alike
+        assert ("more pairs right" in verdict or "fewer pairs right" in verdict) == (not alike)
+        assert f"{pair.difference:+.3f}".replace("-", "−") in verdict
+        said.append(alike)
+    assert set(said) == {True, False}
 
 
 def test_flipped_samples_are_counted_and_lead_to_the_browser(tab: Tab, made: MadeReport) -> None:

@@ -58,6 +58,21 @@ def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Pa
     assert "against 0.750" not in shift
 
 
+def test_a_shift_says_what_the_best_cannot_be_told_from(tmp_path: Path) -> None:
+    page(results_of(tmp_path, {"mms": 31, "zero_shot": 30, "cra": 10}))
+    said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
+    assert said.startswith("Tuned on a, mms comes out first on b: it gets 0.775 of the pairs right")
+    assert "against 0.750 of the untuned model, from which it cannot be told apart." in said
+    assert " Statistically tied with mms: zero_shot." in said
+
+
+def test_a_shift_that_one_intervention_is_clearly_best_on_says_so(tmp_path: Path) -> None:
+    page(results_of(tmp_path, {"mms": 40, "zero_shot": 30, "cra": 10}))
+    said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
+    assert said.startswith("Tuned on a, mms does best on b: it gets 1.000 of the pairs right")
+    assert "of the untuned model. No other is statistically tied with mms." in said
+
+
 def test_an_intervention_as_good_as_the_untuned_model_does_no_better(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 30, "zero_shot": 30})))
     assert "no intervention does better than the untuned model" in said

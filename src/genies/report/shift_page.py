@@ -113,6 +113,12 @@ def _lead(grid: Grid, ordered: Sequence[Cell]) -> dict[str, Any]:
     for cell in ordered:
         if best is not None and cell.accuracy == best.accuracy and _is_untuned(cell):
             best = cell  # nothing does better than no tuning
+    others = [
+        cell
+        for cell in ordered
+        if best is not None and cell is not best and cell.entry.base_model == best.entry.base_model
+    ]
+    tied = [cell for cell in others if cell.summary.tied]
     return {
         "best": None if best is None else grid.name(best.entry),
         "accuracy": None if best is None else best.accuracy,
@@ -122,7 +128,19 @@ def _lead(grid: Grid, ordered: Sequence[Cell]) -> dict[str, Any]:
         "capability_intervention": None if best is None else best.seeds[0].row.target_tuned_capability_intervention,
         "untuned": best is not None and _is_untuned(best),
         "below": best is not None and best.difference is not None and best.difference < 0,
+        "tied": [grid.name(cell.entry) for cell in tied],
+        "all_tied": len(tied) > 3 and len(tied) == len(others),
+        "told": bool(others) and best is not None and best.summary.tied is not None,
+        "like_untuned": best is not None and _is_like_untuned(best, others),
     }
+
+
+def _is_like_untuned(best: Cell, others: Sequence[Cell]) -> bool:
+    """Whether the best cannot be told from the untuned model: by the test of both, else by the best's interval."""
+    for cell in others:
+        if _is_untuned(cell) and cell.summary.tied is not None:
+            return cell.summary.tied
+    return best.standing == "level"
 
 
 def _is_untuned(cell: Cell) -> bool:

@@ -139,13 +139,14 @@
     const better = result.rows.filter((row) => row?.length > 1 && row[4] < 0.05 && row[0] > 0).length;
     const worse = result.rows.filter((row) => row?.length > 1 && row[4] < 0.05 && row[0] < 0).length;
     const bold = (text) => show(make("b"), text);
-    line.append("On average ", bold(first), result.mean < 0 ? " gets fewer pairs right than " : " gets more pairs right than ", bold(second), ": ");
+    const [low, high] = result.interval ?? [null, null];
+    const alike = result.interval && low <= 0 && high >= 0;
+    line.append("On average ", bold(first));
+    if (alike) line.append(" and ", bold(second), " cannot be told apart: the first minus the second is ");
+    else line.append(result.mean < 0 ? " gets fewer pairs right than " : " gets more pairs right than ", bold(second), ": ");
     line.append(bold(signed(result.mean)));
-    if (result.interval) {
-      const [low, high] = result.interval;
-      line.append(` (95 % interval ${signed(low)} to ${signed(high)}`, low <= 0 && high >= 0 ? ", which holds zero" : "", ")");
-    }
-    line.append(`. It is clearly better on ${better} shift${better === 1 ? "" : "s"}, clearly worse on ${worse}, after correction for being several.`);
+    if (result.interval) line.append(` (95 % interval ${signed(low)} to ${signed(high)}`, alike ? ", which holds zero" : "", ")");
+    line.append(". ", show(make("span"), first), ` is clearly better on ${better} shift${better === 1 ? "" : "s"}, clearly worse on ${worse}, after correction for being several.`);
   }
 
   let turn = 0;
