@@ -63,6 +63,39 @@ def test_every_page_opens_without_a_fault_and_nothing_overflows(
     assert tab.faults == []
 
 
+BROKEN_WORDS = """heads => heads.flatMap(head => {
+  const found = [], walker = document.createTreeWalker(head, NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const range = document.createRange();
+    range.selectNodeContents(walker.currentNode);
+    if (/^[A-Za-z]+_?$/.test(range.toString()) && range.getClientRects().length > 1) found.push(range.toString());
+  }
+  return found;
+})"""
+
+
+def test_a_narrow_table_shows_its_figures_whole_words_and_the_lines_of_its_rows(
+    chromium: Any, made: MadeReport
+) -> None:
+    tab = Tab(chromium, made.folder, 400)
+    page = tab.open("index.html")
+    assert page.eval_on_selector_all("table.heat thead th", BROKEN_WORDS) == []
+    page = tab.open("compare.html#" + urlencode({"a": "lora_fine_tune", "b": "zero_shot"}))
+    assert page.eval_on_selector_all("table.heat thead th", BROKEN_WORDS) == []
+    box = page.locator(".scroll", has=page.locator("#rows")).bounding_box()
+    cell = page.locator("#rows tr:first-child td:nth-of-type(2)").bounding_box()
+    assert cell["x"] + cell["width"] <= box["x"] + box["width"]
+    style = (
+        "row => { const { position, borderBottomWidth } = getComputedStyle(row); return [position, borderBottomWidth] }"
+    )
+    assert page.locator("#rows th").first.evaluate(style) == ["sticky", "1px"]
+    # Borders that several cells share stay behind when one of the cells does not scroll along.
+    collapse = "tables => tables.map(table => getComputedStyle(table).borderCollapse)"
+    assert set(page.eval_on_selector_all("table", collapse)) == {"separate"}
+    tab.context.close()
+    assert tab.faults == []
+
+
 def test_every_link_inside_the_report_leads_to_something(tab: Tab, made: MadeReport) -> None:
     for address in addresses(made):
         page = tab.open(address)

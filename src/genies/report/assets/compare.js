@@ -259,8 +259,8 @@
     options(at("first"), names, state.first);
     options(at("second"), names, state.second);
     verdict(state, result);
-    at("left-end").replaceChildren("← ", show(make("span"), names[state.second]), " better");
-    at("right-end").replaceChildren(show(make("span"), names[state.first]), " better →");
+    at("left-end").replaceChildren("← ", showName(make("span"), names[state.second]), " better");
+    at("right-end").replaceChildren(showName(make("span"), names[state.first]), " better →");
     const rows = result.rows.map((row, index) => rowOf(state, index, row, measure));
     if (result.mean !== null && result.rows.filter(Boolean).length > 1) rows.push(meanRow(result, measure));
     at("rows").replaceChildren(...rows);
