@@ -92,29 +92,50 @@ def test_a_malformed_distribution_stops_before_anything_runs(project: Project, c
     assert project.logs() == []
 
 
-def test_an_absent_base_model_fails_only_what_needs_it(project: Project) -> None:
-    project.metrics()
-    project.evaluation("length", "base-short", "mixed").unlink()
-    for path in (project.base_model / "config.json", project.base_model):
-        path.unlink() if path.is_file() else path.rmdir()
-    shutil.rmtree(project.folder / "models" / "length" / "base-short")
+@pytest.mark.parametrize("changes", [{}, {"dry_run": True}, {"emit_commands": "out/commands.jsonl"}])
+def test_an_absent_base_model_that_a_step_needs_stops_before_anything_is_written(
+    project: Project, changes: dict[str, Any]
+) -> None:
+    project.output.parent.mkdir()
+    project.output.write_text("a good table")
+    before = sorted(project.folder.rglob("*"))
+    message = one_message(project.metrics(base_model_dir=project.folder / "models" / "bsae", **changes))
+    assert message.startswith("error: --base_model_dir: model folder ")
+    assert "models/bsae does not exist; nearest names: " in message
+    assert f"{project.base_model} " in message
+    assert sorted(project.folder.rglob("*")) == before
+    assert project.output.read_text() == "a good table"
+
+
+def test_the_name_alone_of_a_base_model_in_models_is_recognized(project: Project) -> None:
+    message = one_message(project.metrics(base_model_dir="base"))
+    assert f"model folder base does not exist; did you mean {project.base_model}?" in message
+
+
+def test_an_absent_base_model_stops_only_a_run_with_a_step_that_needs_it(project: Project) -> None:
+    assert project.metrics().returncode == 0
+    table = project.output.read_bytes()
+    shutil.rmtree(project.base_model)
     done = project.metrics()
-    assert done.returncode == 2
-    assert "models/base does not exist" in done.stderr
-    assert "2 steps failed" in done.stderr
-    holes = [row["generalization_accuracy"] for row in project.table()]
-    assert holes == ["0.0", "0.75", ""]
+    assert done.returncode == 0, done.stderr
+    assert project.output.read_bytes() == table
+    project.evaluation("length", "base-short", "mixed").unlink()
+    assert project.metrics().returncode == 0  # the tuned model is there
+    assert project.output.read_bytes() == table
+    project.evaluation("length", "base-short", "mixed").unlink()
+    shutil.rmtree(project.folder / "models" / "length" / "base-short")
+    assert "models/base does not exist" in one_message(project.metrics())
+    assert project.output.read_bytes() == table
 
 
 def test_one_reason_is_told_once_however_many_steps_it_fails(project: Project) -> None:
-    shutil.rmtree(project.base_model)
-    own = project.intervention("own", ARGPARSE_TRAIN, ARGPARSE_EVAL)
-    done = project.metrics(intervention_dir=own, train_kwargs={"sign": 1})
-    assert done.returncode == 2
+    theirs = project.intervention("stuck", "raise SystemExit('no luck')\n", ARGPARSE_EVAL)
+    done = project.metrics(intervention_dir=theirs, train_kwargs={"sign": 1})
+    assert done.returncode == 1
     assert "--target_tuned_train_kwargs" not in done.stderr  # the arguments are not what is wrong
     summary = done.stderr[done.stderr.index("steps failed") :]
-    assert summary.count("models/base does not exist") == 1
-    assert "more steps for the same reason" in summary
+    assert summary.count("no luck") == 1
+    assert "1 more step for the same reason" in summary
     assert done.stderr.count("FAILED") <= 2  # the reason, and that what depends on it is not run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -159,30 +160,60 @@ def _replace_model(
     return TargetDecision(decision.target, parts, decision.standing, True, why)
 
 
-def check_inputs(decisions: Sequence[Decision], store: Store, named_by: Callable[[str], str] = lambda _: "") -> None:
+def check_inputs(
+    decisions: Sequence[Decision],
+    store: Store,
+    named_by: Callable[[str], str] = lambda _: "",
+    model_argument: str = "model_dir",
+) -> None:
     """Look at everything the steps that will run are given, before the first of them starts.
 
     named_by: where the request names a distribution, for messages.
-    Raises InputError for an intervention without the script, and for a distribution that is absent or malformed.
-    An absent base model is not looked at here: it fails only the steps that need it.
+    model_argument: the argument that names the models which no step makes.
+    Raises InputError for an intervention without the script, for a model that is absent and that no step makes, and
+    for a distribution that is absent or malformed. What is reused may lack its model.
     """
     scripts: set[Path] = set()
+    models: set[Path] = set()
     splits: set[tuple[Path, str]] = set()
     for decision in decisions:
         if not decision.run:
             continue
         if isinstance(decision, TrainingDecision):
             scripts.add(decision.step.intervention_dir / "train.py")
+            models.add(decision.step.base_model_dir)
             splits.add((decision.step.source_dir, "train"))
         else:
             scripts.add(decision.step.intervention_dir / "eval.py")
+            if decision.step.training is None:
+                models.add(decision.step.model_dir)
             splits |= {(each.target.distribution_dir, "test") for each in decision.targets if each.run}
     for script in sorted(scripts):
         check_script(script, store)
+    for folder in sorted(models):
+        check_model(folder, store, model_argument)
     for folder, split in sorted(splits):
         if not folder.is_dir():
             resolve(folder.name, folder.parent, named_by(folder.name))  # says which names are near
         Distribution(folder).split("train" if split == "train" else "test")
+
+
+def check_model(folder: Path, store: Store, argument: str) -> None:
+    """InputError unless a model's folder is there; it offers the same name in models/, else the nearest ones."""
+    if folder.is_dir():
+        return
+    meant = store.models_dir / folder.name
+    if meant.is_dir():
+        hint = f"did you mean {store.shown(meant)}?"
+    else:
+        beside = {path for parent in (folder.parent, store.models_dir) for path in parent.glob("[!.]*/")}
+        near = difflib.get_close_matches(folder.name, {path.name for path in beside})
+        found = ", ".join(store.shown(path) for name in near for path in sorted(beside) if path.name == name)
+        hint = f"nearest names: {found}" if found else "check the spelling, or fetch a base model"
+    raise InputError(
+        f"--{argument}: model folder {store.shown(folder)} does not exist; {hint} "
+        "(download_model_from_hf.py fetches base models, api/train.py makes tuned ones)"
+    )
 
 
 def check_script(script: Path, store: Store) -> None:

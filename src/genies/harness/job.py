@@ -48,7 +48,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     decisions = decide(plan, request.policy(), Identities(hashes, root))
-    check_inputs(decisions, store, request.named_by)
+    check_inputs(decisions, store, request.named_by, "base_model_dir")
     tables = plan_tables(plan, normal(request.output_path))
     run = Run(
         store,
