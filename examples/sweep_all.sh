@@ -3,7 +3,7 @@
 # reference: lora_fine_tune, tuned and tested on the target. What one command computes the next ones reuse; stop it and
 # start it again as often as you like.
 #   bash examples/sweep_all.sh
-# In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, without .json), TRAIN_EXAMPLES,
+# In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, such as GENIES), TRAIN_EXAMPLES,
 # TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the interventions in SEEDED (the methods
 # that read representations), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and
 # ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1").
@@ -14,12 +14,24 @@ PYTHON=$(project_python)
 
 MODEL=${MODEL:-models/SmolLM2-135M-Instruct}
 SHIFTS=${SHIFTS:-GENIES}
+SHIFTS=${SHIFTS#distribution_shifts/}
+SHIFTS=${SHIFTS%.json}
 SEEDS=${SEEDS:-[0, 1, 2]}
 INTERVENTIONS=${INTERVENTIONS:-lora_fine_tune random zero_shot few_shot mms lat_stim_1 lat_stim_2 cra ccs prompt_tuning}
 SEEDED=${SEEDED:-mms lat_stim_1 lat_stim_2 cra ccs}
 DTYPE=${DTYPE:-float32}
 PRECISION=${PRECISION:-}
 read -r -a ARGUMENTS <<<"${ARGUMENTS:-}"
+
+if [ ! -d "$MODEL" ]; then
+  echo "error: MODEL: expected the folder of a base model, got $MODEL; download_model_from_hf.py fetches one" >&2
+  exit 2
+fi
+if [ ! -f "distribution_shifts/$SHIFTS.json" ]; then
+  echo "error: SHIFTS: expected the name of a list of shifts, and distribution_shifts/$SHIFTS.json is no file;" \
+    "there are $(cd distribution_shifts && echo *.json)" >&2
+  exit 2
+fi
 
 # kwargs NAME=VALUE ...: a JSON object of those whose value is not empty
 kwargs() {

@@ -1,5 +1,6 @@
 """Every command of the README is run here as it stands, in a copy of the project, or is named as run elsewhere."""
 
+import os
 import re
 import shlex
 import shutil
@@ -142,6 +143,29 @@ def test_a_sweep_runs_every_intervention_and_ends_with_the_means(copy: Path, mon
     assert "**Means over 3 shifts**" in said
     table = copy / "results/generalization_metrics/pythia-410m/mms/starter_three.csv"
     assert len(table.read_text().splitlines()) == 1 + 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"MODEL": "models/nowhere"}, "error: MODEL: expected the folder of a base model, got models/nowhere;"),
+        ({"MODEL": "src", "SHIFTS": "distribution_shifts/nope.json"}, "and distribution_shifts/nope.json is no file;"),
+    ],
+)
+def test_a_sweep_of_what_is_not_there_ends_with_one_message(given: dict[str, str], said: str) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "examples/sweep_all.sh"],
+        cwd=ROOT,
+        env={**os.environ, "VIRTUAL_ENV": sys.prefix, "PATH": path, **given},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert said in done.stderr
+    assert not done.stdout
 
 
 def test_one_step_by_itself_and_the_next_one_on_what_it_left(copy: Path) -> None:
