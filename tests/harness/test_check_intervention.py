@@ -423,7 +423,7 @@ def test_the_command_ends_with_2_for_a_folder_that_is_not_there_and_takes_it_fir
     for items in (["no/folder", "--timeout", "9"], ["--timeout=9", "no/folder"], ["--intervention_dir", "no/folder"]):
         done = command(*items)
         assert done.returncode == 2
-        assert done.stderr.startswith("error: intervention folder no/folder does not exist")
+        assert done.stderr.startswith("error: --intervention_dir: intervention folder no/folder does not exist")
 
 
 def test_the_check_loads_no_torch() -> None:

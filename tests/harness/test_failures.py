@@ -26,6 +26,18 @@ def one_message(done: subprocess.CompletedProcess[str]) -> str:
     ("changes", "words"),
     [
         ({"intervention_dir": "no/such/folder"}, ["no/such/folder", "does not exist"]),
+        (
+            {"intervention_dir": "zero_shots"},
+            ["--intervention_dir: ", "zero_shots does not exist; nearest names: src/interventions/zero_shot"],
+        ),
+        (
+            {"target_tuned_capability_intervention": "nope"},
+            ["--target_tuned_capability_intervention: ", "nope does not exist; there are: ", "src/interventions/ccs, "],
+        ),
+        (
+            {"baseline_intervention": "src/interventions/zero-shot"},
+            ["--baseline_intervention: ", "nearest names: src/interventions/zero_shot"],
+        ),
         ({"base_model_dir": "/"}, ["--base_model_dir", "no folder name"]),
         ({"base_model_dir": "README.md"}, ["--base_model_dir", "README.md is a file; expected a folder"]),
         ({"path_to_distribution_shift_pairs": "none.json"}, ["none.json", "does not exist"]),

@@ -165,11 +165,13 @@ def check_inputs(
     store: Store,
     named_by: Callable[[str], str] = lambda _: "",
     model_argument: str = "model_dir",
+    argument_of: Callable[[str], str] = lambda _: "intervention_dir",
 ) -> None:
     """Look at everything the steps that will run are given, before the first of them starts.
 
     named_by: where the request names a distribution, for messages.
     model_argument: the argument that names the models which no step makes.
+    argument_of: the argument that names an intervention.
     Raises InputError for an intervention without the script, for a model that is absent and that no step makes, and
     for a distribution that is absent or malformed. What is reused may lack its model.
     """
@@ -189,7 +191,7 @@ def check_inputs(
                 models.add(decision.step.model_dir)
             splits |= {(each.target.distribution_dir, "test") for each in decision.targets if each.run}
     for script in sorted(scripts):
-        check_script(script, store)
+        check_script(script, store, argument_of(script.parent.name))
     for folder in sorted(models):
         check_model(folder, store, model_argument)
     for folder, split in sorted(splits):
@@ -216,19 +218,18 @@ def check_model(folder: Path, store: Store, argument: str) -> None:
     )
 
 
-def check_script(script: Path, store: Store) -> None:
-    """InputError unless the intervention's folder and the script in it are there."""
+def check_script(script: Path, store: Store, argument: str = "intervention_dir") -> None:
+    """InputError unless the intervention's folder and the script in it are there; it offers the nearest names."""
     folder = script.parent
     if not folder.is_dir():
-        others = (
-            sorted(each.name for each in folder.parent.iterdir() if (each / "eval.py").is_file())
-            if (folder.parent.is_dir())
-            else []
-        )
-        known = f"; {store.shown(folder.parent)} has {', '.join(others)}" if others else ""
-        raise InputError(f"intervention folder {store.shown(folder)} does not exist{known}")
+        own = store.root / "src" / "interventions"
+        known = {path.parent.name: path.parent for place in (own, folder.parent) for path in place.glob("*/eval.py")}
+        near = difflib.get_close_matches(folder.name, known)
+        found = ", ".join(store.shown(known[name]) for name in near or sorted(known))
+        hint = f"; {'nearest names' if near else 'there are'}: {found}" if found else ""
+        raise InputError(f"--{argument}: intervention folder {store.shown(folder)} does not exist{hint}")
     if not script.is_file():
         raise InputError(
-            f"intervention {store.shown(folder)} has no {script.name}; "
+            f"--{argument}: intervention {store.shown(folder)} has no {script.name}; "
             "an intervention is a folder with train.py and eval.py"
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -48,7 +49,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     decisions = decide(plan, request.policy(), Identities(hashes, root))
-    check_inputs(decisions, store, request.named_by, "base_model_dir")
+    check_inputs(decisions, store, request.named_by, "base_model_dir", partial(argument_of, request))
     tables = plan_tables(plan, normal(request.output_path))
     run = Run(
         store,
@@ -170,6 +171,14 @@ class _Patient:
             self._launcher.close(cancel)
         except KeyboardInterrupt:
             os._exit(INTERRUPTED)  # the steps' supervisors see this process go, and end them
+
+
+def argument_of(request: MetricsRequest, intervention: str) -> str:
+    """The argument of a request that names an intervention."""
+    for name in ("baseline_intervention", "target_tuned_capability_intervention"):
+        if normal(getattr(request, name)).name == intervention:
+            return name
+    return "intervention_dir"
 
 
 def failed_before(decisions: Sequence[Decision], run: Run) -> set[int]:
