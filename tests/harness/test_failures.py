@@ -38,6 +38,8 @@ def one_message(done: subprocess.CompletedProcess[str]) -> str:
             {"baseline_intervention": "src/interventions/zero-shot"},
             ["--baseline_intervention: ", "nearest names: src/interventions/zero_shot"],
         ),
+        ({"base_model_dir": "two\nlines"}, ["--base_model_dir: expected the name of a model, one folder name, got"]),
+        ({"baseline_intervention": "x\ty"}, ["--baseline_intervention: expected the name of an intervention, one"]),
         ({"base_model_dir": "/"}, ["--base_model_dir", "no folder name"]),
         ({"base_model_dir": "README.md"}, ["--base_model_dir", "README.md is a file; expected a folder"]),
         ({"path_to_distribution_shift_pairs": "none.json"}, ["none.json", "does not exist"]),

@@ -177,13 +177,16 @@ def _key(shift: Shift) -> tuple[str, str, str]:
     return shift.source, shift.target, shift.target_reference
 
 
-def check_name(name: Any, where: str) -> str:
-    """`name`, if it is the name of one folder that cannot lead out of its parent; `where` opens the message."""
+def check_name(name: Any, where: str, kind: str = "a distribution") -> str:
+    """`name`, if it is the name of one folder that cannot lead out of its parent.
+
+    where: opens the message. kind: what has the name, with its article.
+    """
     if not isinstance(name, str):
-        raise InputError(f"{where}: expected the name of a distribution, got {_show(name)}")
+        raise InputError(f"{where}: expected the name of {kind}, got {_show(name)}")
     fault = _fault_of_name(name)
     if fault:
-        raise InputError(f"{where}: expected the name of a distribution, one folder name, got {_show(name)}, {fault}")
+        raise InputError(f"{where}: expected the name of {kind}, one folder name, got {_show(name)}, {fault}")
     return name
 
 

@@ -27,7 +27,7 @@ def named_folder(path: Path, argument: str) -> Path:
         raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
     if folder.is_file():
         raise InputError(f"--{argument}: {path} is a file; expected a folder")
-    check_name(folder.name, f"--{argument}")
+    check_name(folder.name, f"--{argument}", "a model" if argument.endswith("model_dir") else "an intervention")
     return folder
 
 

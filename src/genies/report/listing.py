@@ -127,7 +127,8 @@ def _lines(path: Path, folder: Path) -> Iterator[Listed]:
 
 def _line(row: dict[str, str], where: str) -> Listed:
     def name(column: str) -> str:
-        return check_name(row[column], f"{where}, {column}")
+        kind = "a model" if column == "base_model" else "an intervention" if "intervention" in column else ""
+        return check_name(row[column], f"{where}, {column}", kind or "a distribution")
 
     seed = row.get("seed", "")
     if seed and not (seed.isascii() and seed.isdecimal()):
