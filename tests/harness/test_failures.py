@@ -178,6 +178,7 @@ WRONG = {
     "missing key": ("{}", "eval_accuracy"),
     "half a file": ('{"eval_accuracy": 0.', "half"),
     "empty file": ("", "empty"),
+    "another accuracy": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.9, 0.5]}', "got 0.5 where that is 0.75"),
     "bad probability": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.5, 2]}', "eval_probabilities.1"),
 }
 
@@ -198,6 +199,18 @@ def test_a_wrong_evaluation_fails_its_step_and_the_other_files_count(project: Pr
     assert (first["generalization_accuracy"], second["generalization_accuracy"]) == ("", "0.0")
     assert first["baseline_accuracy"] == "0.75"
     assert not project.evaluation("wrong", "base-long", "mixed").exists()
+
+
+def test_an_evaluation_from_elsewhere_may_have_another_accuracy_than_its_probabilities(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    model = project.folder / "models" / "length" / "base-long"
+    model.mkdir(parents=True)
+    (model / "model.json").write_text("{}")
+    path = project.evaluation("length", "base-long", "mixed")
+    path.parent.mkdir(parents=True)
+    path.write_text('{"eval_accuracy": 0.5, "eval_probabilities": [0.9, 0.5, 0.9, 0.9]}')
+    project.metrics()
+    assert project.table()[0]["generalization_accuracy"] == "0.5"
 
 
 def test_a_failing_step_fails_what_depends_on_it_and_the_rest_runs_on(project: Project) -> None:

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from genies.contract import Evaluation
 from genies.data.distribution import Pair, pairs, read_split
+from genies.harness.agreement import ACCURACY_TOLERANCE, accuracy_of_pairs
 
 SAME_RUN_TOLERANCE = 1e-6
 """How far two runs with one seed may lie apart: what a sum in another order of threads may change."""
 
 ORDER_TOLERANCE = 1e-4
 """How far probabilities may move when responses change places, and batches with them."""
-
-ACCURACY_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,13 @@ def fault_in_pairs(evaluated: Evaluated) -> tuple[str, str] | None:
         )
     if indices is not None and indices != expected:
         return f"eval_example_indices {_shorten(expected)}", f"{_shorten(indices)}"
-    if probabilities is not None:
-        share = accuracy(probabilities)
-        if abs(share - evaluation.eval_accuracy) > ACCURACY_TOLERANCE:
-            return (
-                f"eval_accuracy {share:.6g}, the share of eval_probabilities above one half (a tie counts half)",
-                f"eval_accuracy {evaluation.eval_accuracy:.6g}",
-            )
+    share = accuracy_of_pairs(evaluation)
+    if share is not None:
+        return (
+            f"eval_accuracy {share:.6g}, the share of eval_probabilities above one half (a tie counts half)",
+            f"eval_accuracy {evaluation.eval_accuracy:.6g}",
+        )
     return None
-
-
-def accuracy(probabilities: list[float]) -> float:
-    """Share above one half, a tie counting half."""
-    return sum(1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0 for p in probabilities) / len(probabilities)
 
 
 def difference_between_runs(first: Evaluation, second: Evaluation) -> str | None:
