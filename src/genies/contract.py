@@ -236,7 +236,9 @@ def _explain(fault: Any) -> str:
         "greater_than_equal": f"a number of at least {fault.get('ctx', {}).get('ge')}",
         "less_than_equal": f"a number of at most {fault.get('ctx', {}).get('le')}",
     }.get(fault["type"], fault["msg"])
-    return f"field {field}: expected {expected}, got {_show(fault['input'])}"
+    percent = field == "eval_accuracy" and fault["type"] == "less_than_equal"
+    hint = "; an accuracy is a share: 0.71, not 71" if percent else ""
+    return f"field {field}: expected {expected}, got {_show(fault['input'])}{hint}"
 
 
 def _show(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -199,6 +200,20 @@ def test_a_wrong_evaluation_fails_its_step_and_the_other_files_count(project: Pr
     assert (first["generalization_accuracy"], second["generalization_accuracy"]) == ("", "0.0")
     assert first["baseline_accuracy"] == "0.75"
     assert not project.evaluation("wrong", "base-long", "mixed").exists()
+
+
+def test_a_fault_of_many_evaluations_is_told_once(project: Project) -> None:
+    percent = ARGPARSE_EVAL.replace('"eval_accuracy": accuracy', '"eval_accuracy": 71 + len(folder) + accuracy')
+    theirs = project.intervention("percent", ARGPARSE_TRAIN, percent)
+    done = project.metrics(intervention_dir=theirs)
+    assert done.returncode == 1
+    assert done.stderr.count("FAILED") == 1
+    assert done.stderr.count("expected a number of at most 1.0, got ") == 2  # as it failed, and in the summary
+    assert done.stderr.count("an accuracy is a share: 0.71, not 71") == 2
+    assert re.search(r"FAILED evaluate percent, base-long.*, distributions \w+, \w+, \w+: eval", done.stderr), (
+        done.stderr
+    )
+    assert "and 1 more step for the same reason" in done.stderr
 
 
 def test_an_evaluation_from_elsewhere_may_have_another_accuracy_than_its_probabilities(project: Project) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from genies.harness.refusals import without_names
 from genies.harness.step import Result
 
 _LOG = re.compile(r"\n  log: .*")
@@ -44,8 +45,9 @@ def counted(number: int, noun: str) -> str:
 
 
 def _reason(result: Result) -> str:
-    """Why a step failed, without its own name and log."""
-    return _LOG.sub("", (result.failure or "").replace(f"{result.title}: ", ""))
+    """Why a step failed, without its own name and log, and without the names and figures of its evaluations."""
+    reason = _LOG.sub("", (result.failure or "").replace(f"{result.title}: ", "")).replace(result.title, "")
+    return without_names(reason)
 
 
 def _indented(same: Sequence[Result]) -> str:

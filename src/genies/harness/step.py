@@ -21,6 +21,7 @@ from genies.file_hashes import FileHashes
 from genies.harness.decide import Decision, EvaluationDecision, TrainingDecision
 from genies.harness.fingerprint import fingerprint, model_content
 from genies.harness.process import Outcome, Supervisor, last_lines
+from genies.harness.refusals import refusals
 from genies.harness.results import (
     Origin,
     changed_since_planned,
@@ -177,16 +178,16 @@ def _evaluate(decision: EvaluationDecision, run: Run, place: Place, locks: list[
     if changed := changed_since_planned(decision, place.hashes, store.root):
         return _outdated(step.title, changed, "eval.py", outcome, store.shown(log))
     done: dict[Path, Evaluation] = {}
-    refused: list[str] = []
+    refused: dict[Path, InputError] = {}
     for each, output in zip(wanted, outputs, strict=True):
         try:
             done[each.target.evaluation_file] = promote(each, output, origin, content)
         except InputError as error:
-            refused.append(f"{step.title}, distribution {each.target.distribution_dir.name}: {error}")
+            refused[output] = error
     if not outcome.succeeded:
         return replace(_failed(step.title, "eval.py", outcome, log, store), done=done)
     if refused:
-        failure = "\n".join(refused) + f"\n  log: {store.shown(log)}"
+        failure = f"{refusals(step.title, refused)}\n  log: {store.shown(log)}"
         return Result(step.title, outcome.seconds, failure, started=True, done=done)
     shutil.rmtree(staging, ignore_errors=True)
     return Result(step.title, outcome.seconds, started=True, done=done)
