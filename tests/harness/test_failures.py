@@ -57,6 +57,7 @@ def one_message(done: subprocess.CompletedProcess[str]) -> str:
         ({"train_kwargs": {"push_to_hub": "me/rewards"}}, ["push_to_hub", "same repository", "api/train.py"]),
         ({"target_tuned_train_kwargs": {"push_to_hub": "me/rewards"}}, ["push_to_hub", "same repository"]),
         ({"timeout": -1}, ["--timeout"]),
+        ({"report_dir": "README.md/report"}, ["README.md/report: nothing can be written in", "another folder"]),
         ({"retrain": True}, ["--retrain", "did you mean", "--retrain_models"]),
     ],
 )

@@ -175,6 +175,14 @@ def test_a_read_only_results_folder_is_one_message_unless_all_is_there(project: 
     assert project.output.read_bytes() == table
 
 
+def test_a_read_only_place_of_the_report_is_told_before_anything_runs(project: Project) -> None:
+    read_only = "mkdir closed; mount --bind closed closed; mount -o remount,ro,bind closed"
+    done = apart(read_only, project, project.arguments(report_dir=project.folder / "closed" / "new" / "report"))
+    assert f"closed/new/report: nothing can be written in {project.folder / 'closed'}" in one_message(done)
+    assert project.logs() == []
+    assert not project.output.exists()
+
+
 DAMAGE = {
     "empty": b"",
     "half": b'{"state": "fai',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ _CONTENT = json.dumps({"what": "a report made by genies; the folder is replaced 
 
 
 def check_place(output_dir: Path) -> None:
-    """InputError for a place where no report may be written: a file, or a folder that holds something else."""
+    """InputError for a place where no report may be written: a file, a folder that holds something else, and one
+    where none can be.
+    """
     if output_dir.is_dir():
         if any(output_dir.iterdir()) and not (output_dir / MARKER).is_file():
             raise InputError(
@@ -29,6 +32,14 @@ def check_place(output_dir: Path) -> None:
         raise InputError(f"{output_dir} is no folder; expected the name of a folder for the report")
     if not output_dir.name:
         raise InputError(f"{output_dir} has no name; expected the name of a folder for the report")
+    nearest = next(folder for folder in output_dir.resolve().parents if folder.exists())
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"{output_dir}: nothing can be written in {nearest} ({error.strerror}); name another folder for the report"
+        ) from None
 
 
 @contextmanager
