@@ -135,7 +135,7 @@ BREACHES = {
         "train.py runs",
         ("train.py", "def train(", "import shutil\n\n\ndef train("),
         ("train.py", WRITING, "shutil.rmtree(args.output_dir)\n    with open('/dev/null', 'w') as file:\n"),
-        ["the folder of --output_dir is gone"],
+        ["the folder of --output_dir is gone", "change: mend the fault above"],
     ),
     "eval.py has another name for an argument": (
         "eval.py runs",
@@ -145,7 +145,7 @@ BREACHES = {
     "eval.py reads lists as plain text": (
         "eval.py runs",
         ("eval.py", '"--output_paths", type=json.loads', '"--output_paths", type=lambda text: text.split(",")'),
-        ["json.loads"],
+        ["read the lists with json.loads"],
     ),
     "eval.py takes one distribution": (
         "several distributions",
@@ -175,7 +175,32 @@ BREACHES = {
             "            text = json.dumps(evaluate(examples, weights))\n"
             '            file.write(text[:20] if "two" in distribution_dir else text)',
         ),
-        ["two.json", "not valid JSON"],
+        ["two.json", "not valid JSON", "all of it, and close the file"],
+    ),
+    "eval.py writes an accuracy in percent": (
+        "valid evaluations",
+        ("eval.py", '"eval_accuracy": accuracy', '"eval_accuracy": 71.0'),
+        ["got 71.0; an accuracy is a share: 0.71, not 71", "NaN or out of range"],
+    ),
+    "train.py raises": (
+        "train.py runs",
+        ("train.py", WRITING, "int('x')\n    " + WRITING),
+        ["ValueError", "change: mend the fault above"],
+    ),
+    "train.py is no Python": (
+        "train.py runs",
+        ("train.py", WRITING, "with with\n    " + WRITING),
+        ["SyntaxError", "change: mend the fault above"],
+    ),
+    "eval.py raises": (
+        "eval.py runs",
+        ("eval.py", LOOP, "{}['absent']\n    " + LOOP),
+        ["KeyError", "change: mend the fault above"],
+    ),
+    "train.py leaves out what eval.py reads": (
+        "eval.py runs",
+        ("train.py", WRITING, WRITING.replace("weights.json", "weight.json")),
+        ["FileNotFoundError", "change: train.py must leave in --output_dir every file"],
     ),
     "one probability an example": (
         "figures of pairs",
@@ -355,6 +380,7 @@ def test_a_script_that_hangs_is_stopped_and_not_tried_again(bench: Bench, capsys
     report = capsys.readouterr().out
     assert states(report)["eval.py runs"] == "FAILED"
     assert "time limit of 2 s" in report
+    assert "change:   look for a loop that does not end, or give a longer --timeout" in report
     (kept,) = bench.temporary.iterdir()
     assert sorted(path.name for path in (kept / "logs").iterdir())[2:] == ["3-eval.log", "4-eval.log"]
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from genies.command_line import Arguments
 from genies.contract import check_kwargs
 from genies.errors import InputError
+from genies.harness.checking.advice import advice
 from genies.harness.checking.bad_input import judge_bad_input
 from genies.harness.checking.evaluating import judge_evaluation, paths_fail
 from genies.harness.checking.report import Verdict, failed, ok, skipped, to_text
@@ -195,6 +196,9 @@ def _train_fails(ran: Ran, kwargs: Mapping[str, Any]) -> Verdict:
         f"--output_dir{given}, each followed by its value as an item of its own",
         came=ran.describe(),
         log=ran.log,
-        change="take these arguments and require no others; what else it needs must have a default, or be passed "
-        "here with --train_kwargs as it will be in the table",
+        change=advice(
+            ran,
+            "take these arguments and require no others; what else it needs must have a default, or be passed here "
+            "with --train_kwargs as it will be in the table",
+        ),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from genies.contract import Evaluation
+from genies.harness.checking.advice import advice
 from genies.harness.checking.figures import (
     Evaluated,
     difference_between_runs,
@@ -103,8 +104,11 @@ def _eval_fails(ran: Ran, runs: Runs) -> Verdict:
         'such as \'["d1", "d2"]\'',
         came=ran.describe(),
         log=ran.log,
-        change="take these arguments and require no others, and read the lists with json.loads; what else it needs "
-        "must have a default, or be passed here with --eval_kwargs as it will be in the table",
+        change=advice(
+            ran,
+            "take these arguments and require no others, and read the lists with json.loads; what else it needs must "
+            "have a default, or be passed here with --eval_kwargs as it will be in the table",
+        ),
     )
 
 
@@ -142,14 +146,15 @@ def _judge_content(files: Outputs) -> Iterator[Verdict]:
     """Verdicts on what stands in the files, and on what kinds of distribution there are valid ones of."""
     if files.faults:
         role, fault = next(iter(files.faults.items()))
+        numbers = "field " in fault
         yield failed(
             "valid evaluations",
             expected="a JSON object with eval_accuracy, a number from 0 to 1, and the other figures of the contract, "
             "where there are any, in their ranges",
             came=fault + (f"\nand {len(files.faults) - 1} more files" if len(files.faults) > 1 else ""),
             log=files.ran[role].log,
-            change="write it with json.dump from plain Python numbers (float(x), not an array or a tensor), and look "
-            "for what makes it NaN or out of range; an accuracy is a share: 0.71, not 71",
+            change="write it with json.dump from plain Python numbers (float(x), not an array or a tensor)"
+            + (", and look for what makes it NaN or out of range" if numbers else ", all of it, and close the file"),
         )
     elif files.valid:
         yield ok("valid evaluations", _keys(files))

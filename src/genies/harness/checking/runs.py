@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -33,6 +33,8 @@ class Ran:
     output_dir: Path
     outputs: dict[Role, Path] = field(default_factory=dict)
     """Of an evaluation: the file asked for, for each distribution."""
+    model_dir: str = ""
+    """Of an evaluation: the tuned model, as the script was told."""
 
     @property
     def succeeded(self) -> bool:
@@ -110,7 +112,7 @@ class Runs:
             [self._shown(copy, path) for path in outputs.values()],
             {**self.eval_kwargs, **more},
         )
-        return self._run("eval.py", items, number, output, outputs)
+        return replace(self._run("eval.py", items, number, output, outputs), model_dir=self._shown(copy, model))
 
     def _new_output(self, copy: Copy, name: str) -> Path:
         output = copy.outputs / name
