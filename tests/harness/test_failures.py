@@ -217,6 +217,14 @@ def test_a_fault_of_many_evaluations_is_told_once(project: Project) -> None:
     assert "and 1 more step for the same reason" in done.stderr
 
 
+def test_an_accuracy_may_be_rounded_to_three_decimals(project: Project) -> None:
+    text = '{"eval_accuracy": 0.667, "eval_probabilities": [0.9, 0.8, 0.1]}'
+    source = ARGPARSE_EVAL + f"    pathlib.Path(output).write_text({text!r})\n"
+    theirs = project.intervention("rounded", (project.length / "train.py").read_text(), source)
+    assert project.metrics(intervention_dir=theirs).returncode == 0
+    assert {row["generalization_accuracy"] for row in project.table()} == {"0.667"}
+
+
 def test_an_evaluation_from_elsewhere_may_have_another_accuracy_than_its_probabilities(project: Project) -> None:
     project.shifts([("long", "mixed")])
     model = project.folder / "models" / "length" / "base-long"

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from genies.contract import Evaluation
 
 ACCURACY_TOLERANCE = 1e-6
+"""What two orders of summing may differ by."""
+
+ROUNDED_TOLERANCE = 1e-3
+"""What an accuracy written with three decimals may differ by."""
 
 
 def accuracy(probabilities: Sequence[float]) -> float:
@@ -18,9 +22,9 @@ def accuracy(probabilities: Sequence[float]) -> float:
     return sum(1.0 if p > 0.5 else 0.5 if p == 0.5 else 0.0 for p in probabilities) / len(probabilities)
 
 
-def accuracy_of_pairs(evaluation: Evaluation) -> float | None:
+def accuracy_of_pairs(evaluation: Evaluation, tolerance: float = ACCURACY_TOLERANCE) -> float | None:
     """What eval_accuracy is by eval_probabilities, where it says otherwise; None where they agree or there are none."""
     if not evaluation.eval_probabilities:
         return None
     share = accuracy(evaluation.eval_probabilities)
-    return share if abs(share - evaluation.eval_accuracy) > ACCURACY_TOLERANCE else None
+    return share if abs(share - evaluation.eval_accuracy) > tolerance else None

@@ -15,7 +15,7 @@ from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import write_json
-from genies.harness.agreement import accuracy_of_pairs
+from genies.harness.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
 from genies.harness.decide import Decision, EvaluationDecision, TargetDecision, TrainingDecision
 from genies.harness.fingerprint import (
     TRAINING_RECORD,
@@ -130,7 +130,7 @@ def promote(decision: TargetDecision, output: Path, origin: Origin, content: str
             f"evaluation {output} has {status.st_size >> 20} MiB; expected at most {LARGEST_EVALUATION >> 20}"
         )
     evaluation, value = read_evaluation(output)
-    share = accuracy_of_pairs(evaluation)
+    share = accuracy_of_pairs(evaluation, ROUNDED_TOLERANCE)
     if share is not None:
         raise InputError(
             f"evaluation {output}: field eval_accuracy: expected the share of eval_probabilities above one half (a tie "
