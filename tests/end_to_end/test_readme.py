@@ -31,6 +31,7 @@ AS_THEY_STAND = [
     "python api/import_distribution.py --help",
     "python api/tables.py --results results --format markdown|latex|csv|json",
     "python api/tables.py --results results --shifts distribution_shifts/GENIES.json",
+    "python api/tables.py --results results --shifts distribution_shifts/starter.json",
     "python api/report.py --results results --output report",
     "python src/interventions/lora_fine_tune/train.py --help",
     "python api/check_intervention.py path/to/mine",
