@@ -304,7 +304,8 @@ def test_examples_that_nothing_was_evaluated_on_are_counted_and_say_so(
     assert page.locator("[data-filter=right] .count").text_content() == "30"
     assert page.locator("[data-filter=unevaluated] .count").text_content() == str(len(examples) - 30)
     page.locator("[data-filter=unevaluated]").click()
-    page.locator("#sample-30").wait_for()
+    page.locator("[data-filter=unevaluated][aria-current]").wait_for()
+    page.locator("#sample-0").wait_for(state="detached")
     card = page.locator(".sample").first
     assert card.get_attribute("id") == "sample-30"
     assert card.locator(".verdict").text_content() == "not evaluated"
