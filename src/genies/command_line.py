@@ -101,7 +101,7 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
             print(help_text(model), end="")
             sys.exit(0)
         if not item.startswith("--"):
-            raise InputError(f"unexpected argument {item!r}; {_meant(model, before, values.get(before), item)}")
+            raise InputError(f"unexpected argument {item!r}; {_meant(before, values.get(before), item)}")
         name, equals, text = item[2:].partition("=")
         if name == "config":
             if "config" in values:
@@ -127,7 +127,7 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
     return values
 
 
-def _meant(model: type[BaseModel], name: str, value: Any, item: str) -> str:
+def _meant(name: str, value: Any, item: str) -> str:
     """What to write instead of `item`, which stands unnamed after argument `name`."""
     if isinstance(value, list) and not item.startswith("-"):
         return f"several values are one list: --{name} '{json.dumps([*value, item], ensure_ascii=False)}'"

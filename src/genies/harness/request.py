@@ -277,9 +277,6 @@ class EvaluateRequest(Places):
         return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
 
 
-T = TypeVar("T")
-
-
 def _check_no_upload(*given: dict[str, Any]) -> None:
     """A run trains many models; one repository can hold one."""
     if any(kwargs.get("push_to_hub") is not None for kwargs in given):
@@ -287,6 +284,9 @@ def _check_no_upload(*given: dict[str, Any]) -> None:
             "push_to_hub: every model of this run would be uploaded to the same repository; leave it out here, and "
             "give it to api/train.py, for the one model to publish"
         )
+
+
+T = TypeVar("T")
 
 
 def unique(items: Sequence[T]) -> list[T]:

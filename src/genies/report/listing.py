@@ -88,11 +88,10 @@ def with_told_capability(lines: Sequence[Listed], results_dir: Path) -> list[Lis
 
     Evaluations alone do not say whether the reference was tuned once for all seeds or with each.
     """
-    told = {(_key(line), line.baseline, line.capability): line for line in read_tables(results_dir)[0]}
-    found = [told.get((_key(line), line.baseline, line.capability), line) for line in lines]
-    return [
-        replace(line, capability_accuracy=same.capability_accuracy) for line, same in zip(lines, found, strict=True)
-    ]
+    told = {
+        (_key(line), line.baseline, line.capability): line.capability_accuracy for line in read_tables(results_dir)[0]
+    }
+    return [replace(line, capability_accuracy=told.get((_key(line), line.baseline, line.capability))) for line in lines]
 
 
 _Key = tuple[str, str, int | None, str, str, str]

@@ -54,11 +54,12 @@ def _object(line: bytes, file: Path, line_number: int) -> Values:
 
 
 def jsonl_columns(file: Path) -> list[str]:
-    first = next((values for values in jsonl(file, []) if not isinstance(values, Malformed)), None)
-    if first is None:
-        told = next(filter(None, (str(each) for each in jsonl(file, []) if isinstance(each, Malformed))), None)
-        raise InputError(f"{file} has no rows{'' if told is None else f': {told}'}; expected one JSON object a line")
-    return list(first)
+    fault = ""
+    for values in jsonl(file, []):
+        if not isinstance(values, Malformed):
+            return list(values)
+        fault = fault or f": {values}"
+    raise InputError(f"{file} has no rows{fault}; expected one JSON object a line")
 
 
 def _csv_records(file: Path) -> Iterator[list[str]]:
