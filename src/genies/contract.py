@@ -176,6 +176,10 @@ class Evaluation(BaseModel):
     """The test index of each pair's example, so that intervals know which pairs belong together."""
     eval_prompt_clusters: list[Count] | None = None
     """For each pair the smallest test index whose example has the same prompt: intervals resample these clusters."""
+    eval_left_out_examples: Count | None = None
+    """Number of test examples that were not evaluated, as those longer than the model's context."""
+    eval_left_out_indices: list[Count] | None = None
+    """The test indices of those examples, so that evaluations which left out others are compared on the common ones."""
     eval_ties: Count | None = None
     """Number of pairs at exactly one half."""
     eval_brier_score: Error | None = None
@@ -197,6 +201,8 @@ class Evaluation(BaseModel):
     """Number format of the model's weights in this evaluation, as float32 or bfloat16."""
     device: str | None = None
     """Where the model ran, as cpu or cuda."""
+    assumptions: list[str] | None = None
+    """What was assumed about the model where its files leave it open, a sentence each, for people to read."""
     provenance: dict[str, Any] | None = None
     """How the file came to be; written by the harness, never by an intervention."""
 

@@ -31,8 +31,8 @@ class ReadPairs:
     """The pairs read, texts wrapped in the first template."""
     best: Activations
     worse: Activations
-    left_out: int
-    """Number of examples left out because a text of theirs does not fit under every template."""
+    left_out: tuple[int, ...]
+    """Indices of the examples left out because a text of theirs does not fit under every template."""
 
 
 def read_pairs(

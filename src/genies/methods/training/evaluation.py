@@ -17,7 +17,8 @@ from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.responses import EachOnce, encode_pairs
 from genies.methods.training.adapters import load_adapter, load_language_adapter
 from genies.methods.training.arguments import TunedModelArguments
-from genies.methods.training.reward_model import RewardModel, load_classifier, rewards
+from genies.methods.training.classifier import load_classifier
+from genies.methods.training.reward_model import RewardModel, rewards
 
 
 def evaluate_rewards(arguments: TunedModelArguments) -> None:
@@ -28,7 +29,7 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
     def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
         return rewards(model, [sequence.ids for sequence in sequences], arguments.batch_tokens)
 
-    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score)
+    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score, model.assumptions)
 
 
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
@@ -61,11 +62,13 @@ def _evaluate(
     model: LanguageModel,
     virtual_tokens: int,
     score: Callable[[Sequence[TokenSequence]], NDArray[np.float64]],
+    assumptions: Sequence[str] = (),
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
+    about = {**model.description, **({"assumptions": list(assumptions)} if assumptions else {})}
     for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):
         encoded = encode_pairs(model.tokenizer, room, test, folder)
         scores.learn(encoded.best + encoded.worse)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, model.description)
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, about)
