@@ -176,6 +176,10 @@ class Evaluation(BaseModel):
     """For each pair, in example order and the worse responses in file order, the probability given to the best."""
     eval_example_indices: list[Count] | None = None
     """The test index of each pair's example, so that intervals know which pairs belong together."""
+    eval_left_out_examples: Count | None = None
+    """Number of test examples that were not evaluated, as those longer than the model's context."""
+    eval_left_out_indices: list[Count] | None = None
+    """The test indices of those examples, so that evaluations which left out others are compared on the common ones."""
     eval_ties: Count | None = None
     """Number of pairs at exactly one half."""
     eval_brier_score: Error | None = None
@@ -194,6 +198,8 @@ class Evaluation(BaseModel):
     """Where the model ran, as cpu or cuda."""
     uses_target_texts: Annotated[bool, Field(strict=True)] | None = None
     """Whether the method used the unlabelled texts of the distribution that it is tested on."""
+    assumptions: list[str] | None = None
+    """What was assumed about the model where its files leave it open, a sentence each, for people to read."""
     provenance: dict[str, Any] | None = None
     """How the file came to be; written by the harness, never by an intervention."""
 

@@ -35,8 +35,8 @@ class ReadPairs:
     """The pairs read, texts wrapped in the first template."""
     best: Activations
     worse: Activations
-    left_out: int
-    """Number of examples left out because a text of theirs does not fit under every template."""
+    left_out: tuple[int, ...]
+    """Indices of the examples left out because a text of theirs does not fit under every template."""
 
     def responses(self) -> Activations:
         """Activations [templates, responses, sites, width] of every response once, however many pairs it is in."""

@@ -44,8 +44,8 @@ class TrainingData:
 
     source: Path
     pairs: list[TrainingPair]
-    left_out: int
-    """Number of examples left out because a text of theirs does not fit into the model's context."""
+    left_out: tuple[int, ...]
+    """Indices of the examples left out because a text of theirs does not fit into the model's context."""
 
 
 def read_training_data(
