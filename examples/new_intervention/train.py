@@ -21,10 +21,11 @@ def arguments():
     parser.add_argument("--train_distribution", type=Path, required=True, help="folder with train.json")
     parser.add_argument("--output_dir", type=Path, required=True, help="empty folder for whatever eval.py needs")
     # Yours come from --train_kwargs '{"seed": 1}'. They need defaults: without kwargs, nothing else is passed.
-    parser.add_argument("--seed", type=int, default=0, help="decides the order of the pairs")
+    parser.add_argument("--seed", type=int, default=0, help="decides the draw and the order of pairs")
     parser.add_argument("--passes", type=int, default=20, help="how often training goes through all pairs")
     parser.add_argument("--learning_rate", type=float, default=0.1)
-    parser.add_argument("--max_examples", type=int, default=None, help="use the first N examples (default: all)")
+    parser.add_argument("--max_examples", type=int, default=None, help="use N examples (default: all)")
+    parser.add_argument("--sample", choices=["first", "seeded"], default="first", help="which N: the first, or drawn")
     return parser.parse_args()
 
 
@@ -36,6 +37,15 @@ def read_examples(path, max_examples):
         # Never go on without the data: a figure for data that was not read would stand in the table.
         print(f"cannot read {path}: {error}", file=sys.stderr)
         sys.exit(2)  # 2 tells the harness that the input was at fault, not this script
+
+
+def draw(examples, args):
+    """The training examples to use. Drawn with the seed, several seeds show how much depends on the examples too."""
+    if args.max_examples is None or args.sample == "first":
+        return examples[: args.max_examples]
+    order = list(range(len(examples)))
+    random.Random(f"sample {args.seed}").shuffle(order)
+    return [examples[place] for place in sorted(order[: args.max_examples])]
 
 
 def pairs(example):
@@ -82,7 +92,7 @@ def train(examples, args):
 
 if __name__ == "__main__":
     args = arguments()
-    weights = train(read_examples(args.train_distribution / "train.json", args.max_examples), args)
+    weights = train(draw(read_examples(args.train_distribution / "train.json", None), args), args)
     # Only --output_dir is yours to write to. It becomes the --model_dir of eval.py, so anything eval.py needs of the
     # untuned model must be named in here.
     with open(args.output_dir / "weights.json", "w", encoding="utf-8") as file:
