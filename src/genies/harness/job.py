@@ -28,6 +28,7 @@ from genies.harness.dry_run import describe
 from genies.harness.failures import Failures, counted
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
+from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
@@ -48,7 +49,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     if again:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decisions = decide(plan, request.policy(), Identities(hashes, root))
+    decisions = decide(plan, request.policy(), Identities(hashes, root, hardware(request)))
     check_inputs(decisions, store, request.named_by, "base_model_dir", partial(argument_of, request))
     tables = plan_tables(plan, normal(request.output_path))
     run = Run(
@@ -185,6 +186,13 @@ def failed_before(decisions: Sequence[Decision], run: Run) -> set[int]:
     """The positions of steps that would not be tried, for they failed in an earlier run with the same inputs."""
     orders = {position: Order(each, run) for position, each in enumerate(decisions) if each.run}
     return {position for position, order in orders.items() if remembered_failure(order) is not None}
+
+
+def hardware(request: MetricsRequest) -> Hardware:
+    """What the steps of a request will run on: unknown for those that other machines run."""
+    if request.emit_commands is not None or request.gpus_per_step:
+        return UNKNOWN
+    return this_machine(hidden=request.launcher == "ray" or (not request.gpus and all_hidden(os.environ)))
 
 
 def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:
