@@ -16,11 +16,11 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from genies.data.importing.rows import Preference
 from genies.errors import InputError
 from genies.files import write_json
+from genies.locks import alone
 
 Order = npt.NDArray[np.int64]
 
@@ -134,24 +134,18 @@ def staged(folder: Path, overwrite: bool) -> Iterator[Path]:
     except FileExistsError:
         raise InputError(f"--output_dir {folder}: {parent} is no folder") from None
     work = parent / f".{folder.name}.import"
-    lock = FileLock(str(parent / f".{folder.name}.import.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"another import is writing {folder}; wait for it to end") from None
-    try:
-        _clear(work, folder)
-        _check_free(folder, overwrite)
-        (work / "new").mkdir(parents=True)
-        yield work
-        _check_free(folder, overwrite)
-        if folder.exists():
-            folder.rename(work / "old")
-        (work / "new").rename(folder)
-    finally:
-        _clear(work, folder)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+    with alone(parent / f".{folder.name}.import.lock", f"another import is writing {folder}; wait for it to end"):
+        try:
+            _clear(work, folder)
+            _check_free(folder, overwrite)
+            (work / "new").mkdir(parents=True)
+            yield work
+            _check_free(folder, overwrite)
+            if folder.exists():
+                folder.rename(work / "old")
+            (work / "new").rename(folder)
+        finally:
+            _clear(work, folder)
 
 
 def _clear(work: Path, folder: Path) -> None:
