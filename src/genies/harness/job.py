@@ -132,6 +132,7 @@ def _run_all(
 ) -> None:
     not_in_tables: set[Path] = set()
     next_writing = 0.0
+    tqdm.monitor_interval = 0  # a thread that redraws a bar nobody moved: one more that the system may refuse
     # Counted in steps: with what was done so far, tqdm tells the time left.
     with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
 
