@@ -57,8 +57,8 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
         rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
     if rows:
         print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
-    for each in dict.fromkeys(assumptions):
-        print(f"assumed: {each}")
+    for assumption in dict.fromkeys(assumptions):
+        print(f"assumed: {assumption}")
     return _status(result)
 
 

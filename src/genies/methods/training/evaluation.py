@@ -67,7 +67,7 @@ def _evaluate(
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    extra = {**model.description, **protocol_of(arguments)}
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments)}
     if assumptions:
         extra["assumptions"] = list(assumptions)
 
