@@ -1,122 +1,132 @@
-"""Two interventions side by side: on each shift, paired by test example, and over all shifts."""
+"""Paired differences: two interventions, or one and the baseline, on every shift and in the mean over a group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from genies.data.shifts import Shift
-from genies.metrics.comparison import Comparison, compare, holm, resampled_difference, sign_flip_p_value
+from genies.errors import InputError
 from genies.metrics.intervals import Interval
-from genies.metrics.resampling import ExampleSums, on_same_examples
-from genies.metrics.shift_means import ShiftFigure, by_sample, interval_over_shifts, mean_over_shifts
-from genies.report.figures import RESAMPLES, example_scores
-from genies.report.study import ShiftReading, Study
+from genies.report.figures import MAIN
+from genies.report.lines import ShiftSummary
+from genies.report.pairing import cell_difference
+from genies.report.standin import Difference, adjust
+from genies.report.summary import Group, Summary, lines_by_intervention
+from genies.report.verdicts import mean_difference
+
+Key = tuple[str, str]
+"""Base model and intervention."""
+
+BASELINE = "baseline"
+"""What stands for the baseline in `Comparison.second`."""
 
 
 @dataclass(frozen=True)
-class ShiftComparison:
-    """Two interventions on one shift."""
-
-    shift: Shift
-    first: float
-    """Generalization accuracy, mean over seeds."""
-    second: float
-    comparison: Comparison | None
-    """None where an evaluation does not say which examples its pairs belong to."""
-    adjusted_p_value: float | None
-    """Adjusted by Holm's method for the number of shifts compared."""
-
-
-@dataclass(frozen=True)
-class StudyComparison:
-    """Two interventions of one base model: the first minus the second."""
+class Comparison:
+    """The generalization accuracy of one intervention minus another's, over the shifts of a group."""
 
     base_model: str
     first: str
     second: str
-    shifts: list[ShiftComparison]
-    """Those that both have an evaluation for."""
-    difference: float | None
-    """Mean over these shifts of the difference in generalization accuracy; None without any."""
-    interval: Interval | None
-    """Over shifts, and over the examples of those that tell them."""
-    p_value: float | None
-    """Of the sign-flip test over shifts, those with one target together."""
+    """An intervention, or BASELINE."""
+    mean: Difference | None
+    """None where they have no shift in common or one of them cannot be paired."""
+    shifts: dict[Shift, tuple[float, Difference | None]]
+    """For every shift in common the difference of the accuracies, and what is known of it."""
+
+    def turned(self) -> Comparison:
+        """The second minus the first."""
+        shifts = {
+            shift: (-value, None if found is None else turned(found)) for shift, (value, found) in self.shifts.items()
+        }
+        mean = None if self.mean is None else turned(self.mean)
+        return Comparison(self.base_model, self.second, self.first, mean, shifts)
 
 
-def compare_interventions(study: Study, base_model: str, first: str, second: str) -> StudyComparison:
-    """Compare two interventions on the shifts that both were tested on."""
-    ours, theirs = (_by_shift(study, base_model, name) for name in (first, second))
-    shared = [shift for shift in ours if shift in theirs]
-    paired = [(shift, _paired(ours[shift], theirs[shift])) for shift in shared]
-    compared = [compare(*parts, resamples=RESAMPLES) if parts else None for _, parts in paired]
-    known = [position for position, each in enumerate(compared) if each is not None]
-    adjusted = dict(zip(known, holm([each.p_value for each in compared if each is not None]), strict=True))
-    lines, figures = [], []
-    for position, (shift, parts) in enumerate(paired):
-        mine, other = _accuracy(ours[shift]), _accuracy(theirs[shift])
-        lines.append(ShiftComparison(shift, mine, other, compared[position], adjusted.get(position)))
-        drawn = resampled_difference(*parts, RESAMPLES)[None] if parts else None
-        examples = parts[0].sums.size if parts else 0
-        figures.append(ShiftFigure(np.array([mine - other]), drawn, examples, sample=shift.target))
-    if not lines:
-        return StudyComparison(base_model, first, second, [], None, None, None)
-    p_value = sign_flip_p_value([each.mean * each.weight for each in by_sample(figures)])
-    return StudyComparison(
-        base_model, first, second, lines, mean_over_shifts(figures), interval_over_shifts(figures), p_value
+def turned(difference: Difference) -> Difference:
+    """The same difference with its terms exchanged: the tests are two-sided, so that its p-values stay."""
+    interval = difference.interval
+    return replace(
+        difference,
+        value=-difference.value,
+        interval=None if interval is None else Interval(-interval.high, -interval.low, interval.method),
+        first_only=difference.second_only,
+        second_only=difference.first_only,
     )
 
 
-def best_of_shift(interventions: Sequence[Sequence[ShiftReading]]) -> list[float | None] | None:
-    """p-values of each intervention against the most accurate one on their shift, whose own is None.
-
-    Each item holds the readings of an intervention's seeds. None where one of them lacks an evaluation or does not
-    tell which pairs belong to one example.
-    """
-    if any(reading.generalization is None for each in interventions for reading in each):
-        return None
-    accuracies = [_accuracy(each) for each in interventions]
-    best = accuracies.index(max(accuracies))
-    p_values: list[float | None] = []
-    for position, each in enumerate(interventions):
-        parts = None if position == best else _paired(interventions[best], each)
-        if position != best and parts is None:
-            return None
-        p_values.append(None if parts is None else sign_flip_p_value(parts[0].sums - parts[1].sums))
-    return p_values
-
-
-def _by_shift(study: Study, base_model: str, intervention: str) -> dict[Shift, list[ShiftReading]]:
-    found: dict[Shift, list[ShiftReading]] = {}
-    for each in study.shifts:
-        if (each.base_model, each.intervention) == (base_model, intervention) and each.generalization is not None:
-            found.setdefault(each.shift, []).append(each)
+def against_baseline(summary: Summary, group: Group) -> list[Comparison]:
+    """Every intervention but the baseline against the baseline; the verdicts are those of the summary."""
+    chosen = lines_by_intervention(summary.shifts, group.shifts)
+    found = []
+    for mean in group.means:
+        lines = chosen[mean.base_model, mean.intervention]
+        if lines[0].is_baseline:
+            continue
+        shifts = {}
+        for line in lines:
+            accuracy, baseline = (line.estimate(name).value for name in (MAIN.name, "baseline_accuracy"))
+            if accuracy is not None and baseline is not None:
+                difference = summary.verdict(line).against_baseline
+                shifts[line.shift] = accuracy - baseline if difference is None else difference.value, difference
+        found.append(Comparison(mean.base_model, mean.intervention, BASELINE, mean.verdict.against_baseline, shifts))
     return found
 
 
-def _accuracy(seeds: Sequence[ShiftReading]) -> float:
-    return float(np.mean([each.generalization.evaluation.eval_accuracy for each in seeds if each.generalization]))
+def against(summary: Summary, group: Group, name: str) -> list[Comparison]:
+    """Every other intervention of a base model against the one of this name; the means are one family."""
+    chosen = lines_by_intervention(summary.shifts, group.shifts)
+    pairs = [(key, (key[0], name)) for key in chosen if key[1] != name and (key[0], name) in chosen]
+    return compare(summary, group, pairs)
 
 
-def _paired(first: Sequence[ShiftReading], second: Sequence[ShiftReading]) -> tuple[ExampleSums, ExampleSums] | None:
-    """Scores by example of both, over the same examples, mean over seeds; None where these cannot be paired."""
-    ours, theirs = _seed_mean(first), _seed_mean(second)
-    if ours is None or theirs is None:
-        return None
-    together = on_same_examples([ours, theirs])
-    same = np.array_equal(together[0].pairs, together[1].pairs)
-    return (together[0], together[1]) if same else None
+def comparisons(summary: Summary, group: Group, name: str | None = None) -> list[Comparison]:
+    """Every intervention against the baseline and, where one is named, against that one."""
+    found = against_baseline(summary, group)
+    return found if name is None else [*found, *against(summary, group, name)]
 
 
-def _seed_mean(seeds: Sequence[ShiftReading]) -> ExampleSums | None:
-    parts = [part for each in seeds if (part := example_scores(each.generalization)) is not None]
-    if len(parts) < len(seeds):
-        return None
-    together = on_same_examples(parts)
-    if any(not np.array_equal(each.pairs, together[0].pairs) for each in together):
-        return None
-    sums = np.mean([each.sums for each in together], axis=0)
-    return ExampleSums(together[0].examples, sums, together[0].pairs)
+def compare(summary: Summary, group: Group, pairs: Sequence[tuple[Key, Key]]) -> list[Comparison]:
+    """Pairs of (base model, intervention) compared over a group of shifts.
+
+    The means of all pairs are one family of Holm's method, and so are the shifts of each pair.
+    """
+    chosen = lines_by_intervention(summary.shifts, group.shifts)
+    return _adjusted(
+        [_compare(chosen.get(first, []), chosen.get(second, []), first, second) for first, second in pairs]
+    )
+
+
+def _compare(ours: Sequence[ShiftSummary], theirs: Sequence[ShiftSummary], first: Key, second: Key) -> Comparison:
+    has = [[line for line in lines if line.estimate(MAIN.name).value is not None] for lines in (ours, theirs)]
+    other = {line.shift: line for line in has[1]}
+    shifts = {}
+    for line in has[0]:
+        if line.shift in other:
+            pair = line, other[line.shift]
+            one, two = (each.estimate(MAIN.name).value or 0.0 for each in pair)
+            readings = ([each.generalization for each in line.readings] for line in pair)
+            difference = cell_difference(*readings)
+            shifts[line.shift] = one - two if difference is None else difference.value, difference
+    return Comparison(first[0], first[1], second[1], mean_difference(MAIN, *has), shifts)
+
+
+def _adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    means = adjust([each.mean for each in comparisons])
+    found = []
+    for each, mean in zip(comparisons, means, strict=True):
+        differences = adjust([difference for _, difference in each.shifts.values()])
+        shifts = {
+            shift: (value, difference)
+            for (shift, (value, _)), difference in zip(each.shifts.items(), differences, strict=True)
+        }
+        found.append(replace(each, mean=mean, shifts=shifts))
+    return found
+
+
+def check_name(summary: Summary, name: str) -> None:
+    """InputError for an intervention that the study does not have."""
+    names = list(dict.fromkeys(line.intervention for line in summary.shifts))
+    if name not in names:
+        raise InputError(f"--against {name}: expected an intervention of the study: {', '.join(names)}")

@@ -36,23 +36,30 @@ class Metric:
     title: str
     lower_is_better: bool = False
     compared: bool = True
-    """Whether it says something about the intervention, so that the best and those tied with it are marked."""
+    """Whether it says something about the intervention, so that the best one is marked."""
+    constant_half: float | None = None
+    """What a scorer gets that gives every pair 1/2; None where that depends on the shift."""
 
+
+MAIN = Metric("generalization_accuracy", "generalization", constant_half=0.5)
+ELICITATION = Metric("differential_elicitation", "diff. elicitation")
+BASELINE = Metric("baseline_accuracy", "baseline", compared=False)
+CAPABILITY = Metric("target_tuned_capability", "target-tuned", compared=False)
 
 METRICS = (
-    Metric("generalization_accuracy", "generalization"),
-    Metric("differential_elicitation", "diff. elicitation"),
-    Metric("source_ID_accuracy", "source ID"),
-    Metric("RMS_calibration_error", "RMS calib. error", lower_is_better=True),
-    Metric("target_tuned_capability", "target-tuned", compared=False),
-    Metric("baseline_accuracy", "baseline", compared=False),
-    Metric("brier_score", "Brier score", lower_is_better=True),
-    Metric("auroc", "AUROC"),
-    Metric("margin", "margin"),
+    MAIN,
+    ELICITATION,
+    Metric("source_ID_accuracy", "source ID", constant_half=0.5),
+    Metric("RMS_calibration_error", "RMS calib. error", lower_is_better=True, constant_half=0.0),
+    CAPABILITY,
+    BASELINE,
+    Metric("brier_score", "Brier score", lower_is_better=True, constant_half=0.25),
+    Metric("auroc", "AUROC", constant_half=0.5),
+    Metric("margin", "margin", constant_half=0.0),
 )
 
 PUBLISHED_CALIBRATION = Metric("RMS_calibration_error_published", "RMS calib. error as published", compared=False)
-"""Stands in a summary with the release's weights only: it is no calibration error."""
+"""Part of a summary with the release's weights only: it is no calibration error."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,9 @@ NO_EXAMPLES = "the evaluation does not say which pairs belong to one example"
 OVER_SHIFTS_ONLY = f"AUROC and published calibration errors have intervals over {FEWEST_SHIFTS} shifts or more only"
 
 
-def figure(metric: Metric, seeds: Sequence[ShiftReading], known: dict[int, Part] | None = None) -> MetricFigure:
+def figure(
+    metric: Metric, seeds: Sequence[ShiftReading], known: dict[int, Part] | None = None, weight: float = 1.0
+) -> MetricFigure:
     """A metric of one intervention on one shift; `seeds` holds its reading for each seed, or the only one.
 
     known: accuracies by the id of their evaluation, to compute those once that several interventions share.
@@ -94,7 +103,7 @@ def figure(metric: Metric, seeds: Sequence[ShiftReading], known: dict[int, Part]
         values,
         np.stack(drawn) if same else None,
         max(part.examples for part in parts),
-        float(max(each.listed for each in seeds)),
+        weight,
         _sample(metric, seeds[0]),
     )
     interval = parts[0].interval if len(parts) == 1 else interval_over_shifts([found])
