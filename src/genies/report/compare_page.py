@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import permutations
 from typing import Any
 
 from genies.data.shifts import Shift
 from genies.report.browser import Browser, evaluation_key
 from genies.report.cells import Entry, Grid
-from genies.report.comparing import Comparison, compare
+from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.heat import heat_class
 from genies.report.pages import Site
 from genies.report.shift_page import shift_page_name
@@ -53,15 +53,15 @@ def write_compare_page(site: Site, summary: Summary, grid: Grid, browser: Browse
 
 
 def _pairs(summary: Summary, grid: Grid) -> Pairs:
-    """Every two interventions of each base model; the means of a base model's pairs are one family."""
-    found: dict[tuple[Entry, Entry], Comparison] = {}
-    for model in grid.models:
-        entries = [entry for entry in grid.entries if entry.base_model == model]
-        names = list(combinations(entries, 2))
-        keys = [((model, one.intervention), (model, other.intervention)) for one, other in names]
-        for (one, other), comparison in zip(names, compare(summary, summary.groups[0], keys), strict=True):
-            found[one, other], found[other, one] = comparison, comparison.turned()
-    return found
+    """Every two interventions of each base model, in both orders, over all shifts."""
+    differences = PairedDifferences(summary)
+    return {
+        (one, other): differences.compare(
+            summary.groups[0], (one.base_model, one.intervention), (other.base_model, other.intervention)
+        )
+        for one, other in permutations(grid.entries, 2)
+        if one.base_model == other.base_model
+    }
 
 
 def _shift(shift: Shift, browser: Browser) -> dict[str, Any]:

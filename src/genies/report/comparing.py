@@ -1,25 +1,33 @@
-"""Paired differences: two interventions, or one and the baseline, on every shift and in the mean over a group."""
+"""Paired differences: two interventions, or one and the baseline, on every shift and in the mean over a group.
+
+Any two are compared once: with the baseline and with the best intervention as the summary and the heat map say; every
+other two are adjusted by Holm's method over all such pairs of a group of shifts, and on shifts over those of the pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.metrics.intervals import Interval
-from genies.report.figures import MAIN
+from genies.report.figures import BASELINE, MAIN
 from genies.report.lines import ShiftSummary
 from genies.report.pairing import cell_difference
 from genies.report.standin import Difference, adjust
 from genies.report.summary import Group, Summary, lines_by_intervention
-from genies.report.verdicts import mean_difference
+from genies.report.verdicts import Verdict, mean_difference
 
 Key = tuple[str, str]
 """Base model and intervention."""
 
-BASELINE = "baseline"
+THE_BASELINE = "baseline"
 """What stands for the baseline in `Comparison.second`."""
+
+Cells = dict[Shift, tuple[float, Difference | None]]
+"""For every shift that both have, the difference of the accuracies and what is decided about it."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +37,10 @@ class Comparison:
     base_model: str
     first: str
     second: str
-    """An intervention, or BASELINE."""
+    """An intervention, or THE_BASELINE."""
     mean: Difference | None
     """None where they have no shift in common or one of them cannot be paired."""
-    shifts: dict[Shift, tuple[float, Difference | None]]
-    """For every shift in common the difference of the accuracies, and what is known of it."""
-
-    def turned(self) -> Comparison:
-        """The second minus the first."""
-        shifts = {
-            shift: (-value, None if found is None else turned(found)) for shift, (value, found) in self.shifts.items()
-        }
-        mean = None if self.mean is None else turned(self.mean)
-        return Comparison(self.base_model, self.second, self.first, mean, shifts)
+    shifts: Cells
 
 
 def turned(difference: Difference) -> Difference:
@@ -56,73 +55,113 @@ def turned(difference: Difference) -> Difference:
     )
 
 
-def against_baseline(summary: Summary, group: Group) -> list[Comparison]:
-    """Every intervention but the baseline against the baseline; the verdicts are those of the summary."""
-    chosen = lines_by_intervention(summary.shifts, group.shifts)
-    found = []
-    for mean in group.means:
-        lines = chosen[mean.base_model, mean.intervention]
-        if lines[0].is_baseline:
-            continue
-        shifts = {}
-        for line in lines:
-            accuracy, baseline = (line.estimate(name).value for name in (MAIN.name, "baseline_accuracy"))
-            if accuracy is not None and baseline is not None:
-                difference = summary.verdict(line).against_baseline
-                shifts[line.shift] = accuracy - baseline if difference is None else difference.value, difference
-        found.append(Comparison(mean.base_model, mean.intervention, BASELINE, mean.verdict.against_baseline, shifts))
-    return found
+class PairedDifferences:
+    """The paired differences of a study; each is computed when it is first asked for, and once."""
+
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+        self._lines = lines_by_intervention(summary.shifts, summary.groups[0].shifts)
+        self._cells: dict[tuple[Key, Key], Cells] = {}
+        self._means: dict[tuple[str, str], dict[tuple[Key, Key], Difference | None]] = {}
+
+    def against_baseline(self, group: Group) -> list[Comparison]:
+        """Every intervention but the baseline against the baseline."""
+        found = []
+        for mean in group.means:
+            lines = self._lines[mean.base_model, mean.intervention]
+            if not lines[0].is_baseline:
+                cells = {line.shift: cell for line in lines if (cell := self._over_baseline(line)) is not None}
+                decided = mean.verdict.against_baseline
+                found.append(
+                    self._comparison((mean.base_model, mean.intervention), THE_BASELINE, decided, cells, group)
+                )
+        return found
+
+    def against(self, group: Group, name: str) -> list[Comparison]:
+        """Every other intervention of a base model against the one of this name."""
+        keys = [(mean.base_model, mean.intervention) for mean in group.means]
+        return [self.compare(group, key, (key[0], name)) for key in keys if key[1] != name and (key[0], name) in keys]
+
+    def compare(self, group: Group, first: Key, second: Key) -> Comparison:
+        """Two interventions of one base model over a group of shifts."""
+        means = self._mean_differences(group)
+        if (first, second) in means:
+            mean = means[first, second]
+        else:
+            found = means[second, first]
+            mean = None if found is None else turned(found)
+        return self._comparison(first, second[1], mean, self._cell_differences(first, second), group)
+
+    def _comparison(self, first: Key, second: str, mean: Difference | None, cells: Cells, group: Group) -> Comparison:
+        return Comparison(*first, second, mean, {shift: cells[shift] for shift in group.shifts if shift in cells})
+
+    def _over_baseline(self, line: ShiftSummary) -> tuple[float, Difference | None] | None:
+        accuracy, baseline = (line.estimate(each.name).value for each in (MAIN, BASELINE))
+        if accuracy is None or baseline is None:
+            return None
+        difference = self._summary.verdict(line).against_baseline
+        return accuracy - baseline if difference is None else difference.value, difference
+
+    def _mean_differences(self, group: Group) -> dict[tuple[Key, Key], Difference | None]:
+        place = group.kind, group.name
+        if place not in self._means:
+            verdicts = {(mean.base_model, mean.intervention): mean.verdict for mean in group.means}
+            pairs = [pair for pair in combinations(verdicts, 2) if pair[0][0] == pair[1][0]]
+            decided = {pair: known for pair in pairs if (known := _decided(pair, verdicts)) is not None}
+            rest = [pair for pair in pairs if pair not in decided]
+            lines = lines_by_intervention(self._summary.shifts, group.shifts)
+            differences = [mean_difference(MAIN, *(_evaluated(lines[key]) for key in pair)) for pair in rest]
+            self._means[place] = {**decided, **dict(zip(rest, adjust(differences), strict=True))}
+        return self._means[place]
+
+    def _cell_differences(self, first: Key, second: Key) -> Cells:
+        if (first, second) not in self._cells:
+            found = self._computed_cells(first, second)
+            self._cells[first, second] = found
+            self._cells[second, first] = {
+                shift: (-value, None if difference is None else turned(difference))
+                for shift, (value, difference) in found.items()
+            }
+        return self._cells[first, second]
+
+    def _computed_cells(self, first: Key, second: Key) -> Cells:
+        theirs = {line.shift: line for line in _evaluated(self._lines.get(second, []))}
+        pairs = [(line, theirs[line.shift]) for line in _evaluated(self._lines[first]) if line.shift in theirs]
+        decided, rest = {}, {}
+        for ours, other in pairs:
+            verdicts = {line.key: self._summary.verdict(line) for line in (ours, other)}
+            known = _decided((first, second), verdicts)
+            if known is None:
+                rest[ours.shift] = cell_difference(
+                    [each.generalization for each in ours.readings], [each.generalization for each in other.readings]
+                )
+            else:
+                decided[ours.shift] = known
+        differences = {**decided, **dict(zip(rest, adjust(list(rest.values())), strict=True))}
+        cells = {}
+        for ours, other in pairs:
+            one, two = (line.estimate(MAIN.name).value or 0.0 for line in (ours, other))
+            difference = differences[ours.shift]
+            cells[ours.shift] = one - two if difference is None else difference.value, difference
+        return cells
 
 
-def against(summary: Summary, group: Group, name: str) -> list[Comparison]:
-    """Every other intervention of a base model against the one of this name; the means are one family."""
-    chosen = lines_by_intervention(summary.shifts, group.shifts)
-    pairs = [(key, (key[0], name)) for key in chosen if key[1] != name and (key[0], name) in chosen]
-    return compare(summary, group, pairs)
+def _evaluated(lines: Sequence[ShiftSummary]) -> list[ShiftSummary]:
+    return [line for line in lines if line.estimate(MAIN.name).value is not None]
 
 
-def comparisons(summary: Summary, group: Group, name: str | None = None) -> list[Comparison]:
-    """Every intervention against the baseline and, where one is named, against that one."""
-    found = against_baseline(summary, group)
-    return found if name is None else [*found, *against(summary, group, name)]
-
-
-def compare(summary: Summary, group: Group, pairs: Sequence[tuple[Key, Key]]) -> list[Comparison]:
-    """Pairs of (base model, intervention) compared over a group of shifts.
-
-    The means of all pairs are one family of Holm's method, and so are the shifts of each pair.
-    """
-    chosen = lines_by_intervention(summary.shifts, group.shifts)
-    return _adjusted(
-        [_compare(chosen.get(first, []), chosen.get(second, []), first, second) for first, second in pairs]
-    )
-
-
-def _compare(ours: Sequence[ShiftSummary], theirs: Sequence[ShiftSummary], first: Key, second: Key) -> Comparison:
-    has = [[line for line in lines if line.estimate(MAIN.name).value is not None] for lines in (ours, theirs)]
-    other = {line.shift: line for line in has[1]}
-    shifts = {}
-    for line in has[0]:
-        if line.shift in other:
-            pair = line, other[line.shift]
-            one, two = (each.estimate(MAIN.name).value or 0.0 for each in pair)
-            readings = ([each.generalization for each in line.readings] for line in pair)
-            difference = cell_difference(*readings)
-            shifts[line.shift] = one - two if difference is None else difference.value, difference
-    return Comparison(first[0], first[1], second[1], mean_difference(MAIN, *has), shifts)
-
-
-def _adjusted(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    means = adjust([each.mean for each in comparisons])
-    found = []
-    for each, mean in zip(comparisons, means, strict=True):
-        differences = adjust([difference for _, difference in each.shifts.values()])
-        shifts = {
-            shift: (value, difference)
-            for (shift, (value, _)), difference in zip(each.shifts.items(), differences, strict=True)
-        }
-        found.append(replace(each, mean=mean, shifts=shifts))
-    return found
+def _decided(pair: tuple[Key, Key], verdicts: Mapping[Key, Verdict]) -> Difference | None:
+    """The first minus the second, where one of them is the baseline or the best and the verdict of the other says."""
+    for (this, other), sign in ((pair, 1), (pair[::-1], -1)):
+        of_other = verdicts[other]
+        known = None
+        if of_other.is_baseline:
+            known = verdicts[this].against_baseline
+        elif of_other.mark(MAIN.name).standing == "best":
+            known = verdicts[this].mark(MAIN.name).difference
+        if known is not None:
+            return known if sign == 1 else turned(known)
+    return None
 
 
 def check_name(summary: Summary, name: str) -> None:
@@ -130,3 +169,9 @@ def check_name(summary: Summary, name: str) -> None:
     names = list(dict.fromkeys(line.intervention for line in summary.shifts))
     if name not in names:
         raise InputError(f"--against {name}: expected an intervention of the study: {', '.join(names)}")
+
+
+def comparisons(differences: PairedDifferences, group: Group, name: str | None = None) -> list[Comparison]:
+    """Every intervention against the baseline and, where one is named, against that one."""
+    found = differences.against_baseline(group)
+    return found if name is None else [*found, *differences.against(group, name)]

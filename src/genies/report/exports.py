@@ -11,7 +11,7 @@ from typing import Any, Literal
 from genies.data.shifts import Shift
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
-from genies.report.comparing import Comparison, comparisons
+from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.figures import MAIN, Estimate, figure
 from genies.report.lines import ShiftSummary
 from genies.report.standin import Difference
@@ -27,6 +27,7 @@ def to_json(summary: Summary, against: str | None = None) -> str:
 
     against: an intervention that the others are compared with, besides the baseline.
     """
+    differences = PairedDifferences(summary)
     value = {
         "weights": summary.weights,
         "level": LEVEL,
@@ -37,7 +38,7 @@ def to_json(summary: Summary, against: str | None = None) -> str:
                 "name": group.name,
                 "shifts": [asdict(shift) for shift in group.shifts],
                 "means": [_mean_object(mean) for mean in group.means],
-                "differences": [_comparison_object(each) for each in comparisons(summary, group, against)],
+                "differences": [_comparison_object(each) for each in comparisons(differences, group, against)],
             }
             for group in summary.groups
         ],
@@ -126,12 +127,12 @@ def _mean_lines(summary: Summary) -> list[dict[str, Any]]:
 
 def difference_lines(summary: Summary, against: str | None = None) -> list[dict[str, Any]]:
     """A line for each paired difference in generalization accuracy: first of every group, then of every shift."""
-    lines = []
+    differences, lines = PairedDifferences(summary), []
     for group in summary.groups:
-        for each in comparisons(summary, group, against):
+        for each in comparisons(differences, group, against):
             lines.append(_difference_line(group.kind, group.name, each, each.mean, None))
             lines[-1]["difference"] = None if each.mean is None else each.mean.value
-    for each in comparisons(summary, summary.groups[0], against):
+    for each in comparisons(differences, summary.groups[0], against):
         for shift, (value, difference) in each.shifts.items():
             lines.append({**_difference_line("shift", str(shift), each, difference, shift), "difference": value})
     return lines

@@ -191,6 +191,7 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
     return {
         "name": name,
         "calibration": three(cell.value("RMS_calibration_error")),
+        "calibrated": "",
         "reliability": reliability(bins, f"Reliability of {name}: {said}."),
         "margin": f"{float(np.mean(margins)):+.2f}".replace("-", "−"),
         "confident": f"{confident:.0%}",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from genies.report.comparing import Comparison, comparisons
+from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.exports import Which, to_csv, to_json
 from genies.report.figures import ELICITATION, MAIN, Estimate
 from genies.report.markup import Cell, TextTable, latex_table, markdown_table, markdown_text
@@ -36,7 +36,8 @@ class Tables:
     def comparisons(self) -> list[tuple[Group, Comparison]]:
         """The paired differences of each group; none where they are not asked for."""
         groups = self.summary.groups if "differences" in self.which else []
-        return [(group, each) for group in groups for each in comparisons(self.summary, group, self.against)]
+        differences = PairedDifferences(self.summary)
+        return [(group, each) for group in groups for each in comparisons(differences, group, self.against)]
 
     def tables(self) -> list[TextTable]:
         """All tables that have a row."""
