@@ -77,7 +77,7 @@ def _shift_lines(summary: Summary) -> list[dict[str, Any]]:
                 if len(line.readings) > 1:
                     estimate = figure(metric, [reading]).estimate
                 if metric.name == "RMS_calibration_error" and reading.row.RMS_calibration_formula == "published":
-                    row["RMS_calibration_error_weighted"] = estimate.value
+                    row["RMS_calibration_error_confidence"] = estimate.value
                 else:
                     row.setdefault(metric.name, estimate.value)
                 row |= _ends(metric.name, estimate.interval)

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from genies.data.shifts import Shift
+from genies.metrics import is_constant_half
 from genies.metrics.shift_means import ShiftFigure
-from genies.report.figures import Estimate, Metric, MetricFigure, Part, figure
+from genies.report.figures import Estimate, Metric, MetricFigure, figure
+from genies.report.parts import Known
 from genies.report.study import Reading, ShiftReading
 
 ExampleSets = frozenset[frozenset[int] | None]
@@ -70,13 +72,11 @@ def shift_summaries(
     together: dict[tuple[str, str, Shift], list[ShiftReading]] = {}
     for each in shifts:
         together.setdefault((each.base_model, each.intervention, each.shift), []).append(each)
-    known: dict[int, Part] = {}
+    known: Known = {}
     return [_summary(seeds, metrics, known, counted_once) for seeds in together.values()]
 
 
-def _summary(
-    seeds: list[ShiftReading], metrics: Sequence[Metric], known: dict[int, Part], counted_once: bool
-) -> ShiftSummary:
+def _summary(seeds: list[ShiftReading], metrics: Sequence[Metric], known: Known, counted_once: bool) -> ShiftSummary:
     first = seeds[0]
     evaluations = [each.generalization.evaluation for each in seeds if each.generalization is not None]
     listed = [each.eval_probabilities for each in evaluations if each.eval_probabilities]
@@ -97,7 +97,7 @@ def _summary(
         ties=sum(p.count(0.5) for p in listed) if complete else None,
         left_out=first.row.leaked_pairs,
         is_baseline=first.intervention == first.row.baseline_intervention,
-        is_constant_half=complete and all(p.count(0.5) == len(p) for p in listed),
+        is_constant_half=complete and all(map(is_constant_half, listed)),
         target_examples=_examples(each.generalization for each in seeds),
         source_examples=_examples(each.source_id for each in seeds),
         baseline_examples=_examples(each.baseline for each in seeds),

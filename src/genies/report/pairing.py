@@ -3,54 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
-from genies.data.evaluated import without_examples
+from genies.data.evaluated import cluster_labels, without_examples
+from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats
-from genies.metrics.resampling import ExampleSums
+from genies.metrics.resampling import ClusterSums, sums_by_cluster
 from genies.metrics.shift_means import ShiftFigure
-from genies.report.figures import BASELINE, MAIN, Metric, example_scores, figure
+from genies.report.figures import BASELINE, MAIN, Metric, figure
 from genies.report.lines import ExampleSets, ShiftSummary
 from genies.report.standin import Difference, difference_on_shift
 from genies.report.study import Reading, ShiftReading
 
 
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """The scores of one evaluation's pairs added up by test example, and the prompt cluster of each example."""
+
+    sums: ClusterSums
+    clusters: npt.NDArray[np.int64]
+
+    @property
+    def examples(self) -> set[tuple[int, float]]:
+        """Every example with its number of pairs."""
+        return set(zip(self.sums.clusters.tolist(), self.sums.pairs.tolist(), strict=True))
+
+    def over(self, examples: npt.NDArray[np.int64]) -> _Scores:
+        kept = np.isin(self.sums.clusters, examples)
+        sums = ClusterSums(self.sums.clusters[kept], self.sums.sums[kept], self.sums.pairs[kept])
+        return _Scores(sums, self.clusters[kept])
+
+
 def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | None]) -> Difference | None:
-    """The first minus the second in accuracy on one target, paired by example; an item of each is a seed.
+    """The first minus the second in accuracy on one target, paired by prompt; an item of each is a seed.
 
-    None where an evaluation does not list its pairs by example, and where no example is common to both.
+    Only the examples that all evaluations have take part, the others are counted in `left_out`. None where an
+    evaluation does not list its pairs by example, and where no example is common to all.
     """
-    ours, theirs = _scores(first), _scores(second)
-    if ours is None or theirs is None:
+    sides = [[_scores(reading) for reading in readings] for readings in (first, second)]
+    known = [each for side in sides for each in side if each is not None]
+    if not all(sides) or len(known) < sum(map(len, sides)):
         return None
-    return difference_on_shift(ours, theirs)
-
-
-def _scores(readings: Iterable[Reading | None]) -> ExampleSums | None:
-    """Scores by example, mean over seeds, on the examples that all seeds have; None where one does not tell."""
-    parts = [example_scores(reading) for reading in readings]
-    known = [part for part in parts if part is not None]
-    if not known or len(known) < len(parts):
+    sets = [each.examples for each in known]
+    common = np.array(sorted(example for example, _ in set.intersection(*sets)), dtype=np.int64)
+    if common.size == 0:
         return None
-    known = _on_common_examples(known)
-    if not known[0].sums.size:
+    one, two = (_seed_mean([each.over(common) for each in side if each is not None]) for side in sides)
+    left_out = len({example for each in sets for example, _ in each}) - common.size
+    return replace(difference_on_shift(one, two), left_out=left_out)
+
+
+def _scores(reading: Reading | None) -> _Scores | None:
+    evaluation = None if reading is None else reading.evaluation
+    if evaluation is None or not evaluation.eval_probabilities or evaluation.eval_example_indices is None:
         return None
-    return replace(known[0], sums=np.mean([each.sums for each in known], axis=0))
+    sums = sums_by_cluster(scores(evaluation.eval_probabilities), evaluation.eval_example_indices)
+    labels = np.asarray(cluster_labels(evaluation))
+    _, first = np.unique(np.asarray(evaluation.eval_example_indices), return_index=True)
+    return _Scores(sums, labels[first])
 
 
-def _on_common_examples(parts: Sequence[ExampleSums]) -> list[ExampleSums]:
-    """The same sums over the examples that all of them have with as many pairs."""
-    common = set.intersection(*(set(zip(each.examples.tolist(), each.pairs.tolist(), strict=True)) for each in parts))
-    kept = np.array(sorted(example for example, _ in common), dtype=np.int64)
-    if all(each.examples.size == kept.size for each in parts):
-        return list(parts)
-    found = []
-    for each in parts:
-        places = np.isin(each.examples, kept)
-        found.append(ExampleSums(each.examples[places], each.sums[places], each.pairs[places]))
-    return found
+def _seed_mean(parts: Sequence[_Scores]) -> ClusterSums:
+    """Scores by prompt, mean over seeds that have the same examples."""
+    mean = np.mean([each.sums.sums for each in parts], axis=0)
+    clusters, places = np.unique(parts[0].clusters, return_inverse=True)
+    sums, pairs = (np.bincount(places, each).astype(np.float64) for each in (mean, parts[0].sums.pairs))
+    return ClusterSums(clusters, sums, pairs)
 
 
 def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:

@@ -187,11 +187,11 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
     confident = float(np.mean(margins <= -0.8))
     ties = int(np.sum(margins == 0))
     halves = f" Half of the {ties:,} ties are in each of the two middle bins." if ties else ""
-    said = "; ".join(f"said {each.prediction:.2f}, came true {each.outcome:.2f}" for each in bins)
+    said = "; ".join(f"confidence {each.prediction:.2f}, share right {each.outcome:.2f}" for each in bins)
     return {
         "name": name,
         "calibration": three(cell.value("RMS_calibration_error")),
-        "calibrated": "",
+        "calibrated": _two(cell.value("RMS_calibration_error_if_calibrated")),
         "reliability": reliability(bins, f"Reliability of {name}: {said}."),
         "margin": f"{float(np.mean(margins)):+.2f}".replace("-", "−"),
         "confident": f"{confident:.0%}",
@@ -200,6 +200,10 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
             f"Margins of {name}: mean {np.mean(margins):.2f}, {confident:.0%} confident and wrong.{halves}",
         ),
     }
+
+
+def _two(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def margin_counts(margins: Sequence[float] | Floats) -> list[float]:

@@ -37,10 +37,10 @@ class Difference:
         return "higher" if self.value > 0 else "lower"
 
 
-def difference_on_shift(first: ExampleSums, second: ExampleSums) -> Difference | None:
+def difference_on_shift(first: ExampleSums, second: ExampleSums) -> Difference:
     found = compare(first, second)
-    if found is None:
-        return None
+    if found is None:  # pragma: no cover
+        raise AssertionError
     return Difference(
         found.difference,
         found.interval,

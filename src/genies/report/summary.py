@@ -135,6 +135,8 @@ def _estimate(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate:
     if len(lines) == 1:
         return lines[0].estimate(metric.name)
     found = _figures(lines, metric)
+    if not metric.with_interval:
+        return Estimate(mean_over_shifts(found))
     interval = interval_over_shifts(found)
     reasons = (line.estimate(metric.name).missing for line in lines)
     return Estimate(mean_over_shifts(found), interval, "" if interval else next(filter(None, reasons), ""))

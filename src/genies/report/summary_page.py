@@ -26,7 +26,7 @@ COLUMNS = (
     "source_ID_accuracy",
     "RMS_calibration_error",
     "brier_score",
-    "auroc",
+    "log_loss",
 )
 """The metrics of the page's tables; the reference lines show two more, and the copied tables hold all."""
 
