@@ -187,7 +187,7 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
     confident = float(np.mean(margins <= -0.8))
     ties = int(np.sum(margins == 0))
     halves = f" Half of the {ties:,} ties are in each of the two middle bins." if ties else ""
-    said = "; ".join(f"confidence {each.prediction:.2f}, share right {each.outcome:.2f}" for each in bins)
+    said = "; ".join(f"confidence {each.confidence:.2f}, share right {each.right:.2f}" for each in bins)
     return {
         "name": name,
         "calibration": three(cell.value("RMS_calibration_error")),
