@@ -72,7 +72,7 @@ def test_a_shift_that_one_intervention_is_clearly_best_on_says_so(tmp_path: Path
     page(results_of(tmp_path, {"mms": 40, "zero_shot": 30, "cra": 10}))
     said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
     assert "mms has the highest accuracy of all interventions, 1.000" in said
-    assert ", significantly above the untuned model (0.750; p = 0.008)." in said
+    assert ", significantly above the untuned model (0.750; p = 0.004)." in said
     assert " All other interventions are significantly worse." in said
 
 
