@@ -7,13 +7,13 @@ from itertools import permutations
 from typing import Any
 
 from genies.data.shifts import Shift
+from genies.metrics.verdict import Difference
 from genies.report.browser import Browser, evaluation_key
 from genies.report.cells import Entry, Grid
 from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.heat import heat_class
 from genies.report.pages import Site
 from genies.report.shift_page import shift_page_name
-from genies.report.standin import Difference
 from genies.report.summary import Summary
 from genies.report.verdicts import direction, tests_of
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 from genies.data.shifts import Shift
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
+from genies.metrics.verdict import Difference
 from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.figures import MAIN, Estimate, figure
 from genies.report.lines import ShiftSummary
-from genies.report.standin import Difference
 from genies.report.summary import MeanSummary, Summary
 from genies.report.verdicts import Mark
 

@@ -103,6 +103,7 @@ def _verdict(cell: Cell) -> str:
     """What is decided about a cell and the baseline."""
     difference = cell.verdict.against_baseline
     if difference is None or difference.adjusted_p_value is None:
-        return "" if cell.verdict.is_baseline else "; not tested"
+        reason = difference.reason if difference else ""
+        return "" if cell.verdict.is_baseline else f"; not tested{': ' if reason else ''}{reason}"
     words = "not significant" if difference.verdict == "not significant" else f"significantly {difference.verdict}"
-    return f"; {words} (p {p_value(difference.adjusted_p_value)}, {difference.test}, adjusted)"
+    return f"; {words} (p {p_value(difference.adjusted_p_value)}, {difference.test}; Holm)"

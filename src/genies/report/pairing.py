@@ -13,9 +13,9 @@ from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats
 from genies.metrics.resampling import ClusterSums, sums_by_cluster
 from genies.metrics.shift_means import ShiftFigure
+from genies.metrics.verdict import Difference, difference_on_shift
 from genies.report.figures import BASELINE, MAIN, Metric, figure
 from genies.report.lines import ExampleSets, ShiftSummary
-from genies.report.standin import Difference, difference_on_shift
 from genies.report.study import Reading, ShiftReading
 
 
@@ -118,7 +118,15 @@ def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFig
     drawn = None
     if first.drawn is not None and second.drawn is not None:
         drawn = part(first.drawn) - part(second.drawn)
-    return replace(first, estimates=part(first.estimates) - part(second.estimates), drawn=drawn)
+    low, high = (one - other for one, other in zip(first.bounds, second.bounds[::-1], strict=True))
+    return replace(
+        first,
+        estimates=part(first.estimates) - part(second.estimates),
+        drawn=drawn,
+        clusters=min(first.clusters, second.clusters),
+        model=second.model if first.model == "" else first.model,  # an untuned model differs by what the other is
+        bounds=(low, high),
+    )
 
 
 def _common(sets: ExampleSets) -> tuple[frozenset[int] | None, int]:

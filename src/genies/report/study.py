@@ -59,6 +59,11 @@ class ShiftReading:
     """How often a table or a list of shifts names this shift; the release names 13 shifts twice."""
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether this is the untuned model that the others are compared with."""
+        return self.intervention == self.row.baseline_intervention
+
+    @property
     def missing(self) -> list[str]:
         """The accuracies that have no evaluation, by the names of their columns."""
         parts = {

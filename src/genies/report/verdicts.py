@@ -15,10 +15,10 @@ import numpy as np
 
 from genies.data.shifts import Shift
 from genies.metrics.shift_means import ShiftFigure, mean_over_shifts
+from genies.metrics.verdict import Difference, adjust, difference_over_shifts
 from genies.report.figures import BASELINE, CAPABILITY, ELICITATION, MAIN, Metric
 from genies.report.lines import ShiftSummary
 from genies.report.pairing import cell_difference, over_baseline, over_other
-from genies.report.standin import Difference, adjust, difference_over_shifts
 from genies.report.study import Reading
 
 Standing = Literal["best", "not different", "different", "unknown", "not compared"]
@@ -75,8 +75,9 @@ def direction(difference: Difference | None) -> str:
 
 
 def tests_of(differences: Iterable[Difference | None]) -> list[str]:
-    """The names of the tests behind some differences, each once."""
-    return list(dict.fromkeys(each.test for each in differences if each is not None and each.p_value is not None))
+    """The names of the tests behind some differences, each once; all kinds of bootstrap are one."""
+    names = (each.test for each in differences if each is not None and each.p_value is not None)
+    return list(dict.fromkeys("bootstrap of these shifts" if "bootstrap" in name else name for name in names))
 
 
 CellKey = tuple[str, str, Shift]
