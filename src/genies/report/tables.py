@@ -200,7 +200,7 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
         notes.append(f"in brackets: 95 % intervals ({'; '.join(methods)})")
     if any(each.limit for each in shown):
         notes.append(
-            f"the interval of a mean over fewer than {FEWEST_SOURCES} sources (of the untuned model: test sets) is about "
+            f"the interval of a mean over fewer than {FEWEST_SOURCES} sources (untuned model: test sets) is about "
             "these shifts only, for so few do not show how much others differ"
         )
     without = [each for each in shown if each.value is not None and each.interval is None]
