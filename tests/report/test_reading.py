@@ -8,7 +8,7 @@ import pytest
 
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
-from genies.report.comparing import compare_interventions
+from genies.report.comparing import PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import summarize
 from tests.harness.project import ROOT, Project
@@ -97,7 +97,9 @@ def test_a_shift_that_one_intervention_was_given_without_its_label_is_the_same_s
     ]
     summary = summarize(study)
     assert [len(group.shifts) for group in summary.groups if group.kind == "all"] == [2]
-    assert len(compare_interventions(study, "base", "mms", "lora_fine_tune").shifts) == 2
+    summary = summarize(study)
+    pair = ("base", "mms"), ("base", "lora_fine_tune")
+    assert len(PairedDifferences(summary).compare(summary.groups[0], *pair).shifts) == 2
 
 
 def test_tables_that_disagree_about_the_reference_are_noted(results: WrittenResults) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
+from genies.harness.table import not_learned
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
 
@@ -69,6 +70,12 @@ def sample(shifts: Sequence[ShiftReading]) -> list[str]:
                 f"{most}; the intervals of the former do not cover training with other seeds"
             )
     return notes
+
+
+def tuning(shifts: Sequence[ShiftReading]) -> list[str]:
+    """Runs that gained nothing from tuning, where that is known."""
+    said = not_learned([each.row for each in shifts])
+    return [] if said is None else [said]
 
 
 def rules(readings: Sequence[Reading]) -> list[str]:

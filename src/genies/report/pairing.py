@@ -139,13 +139,17 @@ def _common(sets: ExampleSets) -> tuple[frozenset[int] | None, int]:
 
 
 def _on_target(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
-    return shift.with_evaluations(
-        _only(shift.generalization, kept), shift.source_id, _only(shift.baseline, kept), shift.capability
-    )
+    return _with(shift, generalization=_only(shift.generalization, kept), baseline=_only(shift.baseline, kept))
 
 
 def _on_source(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
-    return shift.with_evaluations(shift.generalization, _only(shift.source_id, kept), shift.baseline, shift.capability)
+    return _with(shift, source_id=_only(shift.source_id, kept))
+
+
+def _with(shift: ShiftReading, **changed: Reading | None) -> ShiftReading:
+    """The shift with some evaluations changed, and its line of the table computed anew."""
+    names = ("generalization", "source_id", "baseline", "capability", "baseline_source", "baseline_reference")
+    return shift.with_evaluations(*(changed.get(name, getattr(shift, name)) for name in names))
 
 
 def _only(reading: Reading | None, kept: frozenset[int]) -> Reading | None:
