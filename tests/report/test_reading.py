@@ -48,7 +48,8 @@ def test_what_the_main_job_wrote_is_read_back_with_the_figures_of_its_table(proj
         assert shift.generalization.evaluation.eval_example_indices == [0, 1, 2, 3]
     # The reference was tuned with other arguments than the intervention of the same name, in a folder of its own.
     assert all(each.capability.target_tuned for each in study.shifts)
-    assert study.notes == []
+    # The project's one intervention gets all right on one source, as the untuned model does, and the rest by luck.
+    assert [note for note in study.notes if "differential elicitation means little" not in note] == []
     assert len({reading.path for reading in study.readings}) == len(study.readings)
 
 

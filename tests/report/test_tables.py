@@ -86,7 +86,10 @@ def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_no
     def notes(of: Summary) -> list[str]:
         return [line for line in to_markdown(of).splitlines() if line.startswith("- ")]
 
-    brackets, without, bold, paired, prompts = notes(summary)
+    brackets, few, without, bold, paired, prompts = notes(summary)
+    assert few.startswith(
+        "- the interval of a mean over fewer than 5 sources (untuned model: test sets) is about these"
+    )
     assert brackets.startswith("- in brackets: 95 % intervals (Wilson; bootstrap over prompts")
     assert without == (
         "- without brackets: no interval, since this metric has intervals for means over several sources only"

@@ -84,7 +84,8 @@ def rules(readings: Sequence[Reading]) -> list[str]:
     for each in readings:
         parts = (each.provenance or {}).get("parts")
         version = parts.get("numerics_version") if isinstance(parts, dict) else None
-        if isinstance(version, int) and version < NUMERICS_VERSION:
+        # 0 stands for an intervention that does not use the library.
+        if isinstance(version, int) and 0 < version < NUMERICS_VERSION:
             older[version] += 1
     if not older:
         return []

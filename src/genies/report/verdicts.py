@@ -41,6 +41,9 @@ class Mark:
 
 NOT_COMPARED = Mark()
 
+IDENTICAL = "equal on every shift"
+"""Stands for a test where there is nothing to test."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -182,8 +185,10 @@ def over_shifts(figures: Iterable[tuple[ShiftFigure | None, int]]) -> Difference
     known = [each for each, _ in found if each is not None]
     if not known or len(known) < len(found):
         return None
-    difference = difference_over_shifts(known)
-    return replace(difference, left_out=sum(left_out for _, left_out in found))
+    difference = replace(difference_over_shifts(known), left_out=sum(left_out for _, left_out in found))
+    if difference.p_value is None and not any(np.any(each.estimates) for each in known):
+        return replace(difference, p_value=1.0, test=IDENTICAL, reason="")
+    return difference
 
 
 @dataclass(frozen=True)
