@@ -148,9 +148,9 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
     limit = getattr(classifier.config.get_text_config(), "max_position_embeddings", None)
     decoder = find_decoder(classifier)
     _check_rewards(classifier, decoder, head, folder)
-    packs, _ = check_network(classifier, str(folder))
+    found = check_network(classifier, str(folder))
     head.float()  # for rewards_at alone: the model's own forward pass takes one number format
-    return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, packs, False))
+    return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, found.packs, False, found.pads))
 
 
 @torch.inference_mode()
