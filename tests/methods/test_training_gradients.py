@@ -212,7 +212,7 @@ def test_out_of_memory_halves_the_budget_and_changes_nothing(
     trainee = reward_trainee(model, tuned)
 
     def narrow(micro: Any) -> Any:
-        if len(micro.slots) > 2:
+        if len(micro.sequences) > 4:
             raise torch.OutOfMemoryError("out of memory")
         return trainee.scores(micro)
 
