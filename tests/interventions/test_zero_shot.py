@@ -76,6 +76,7 @@ def test_too_long_an_example_is_left_out_with_a_count(tmp_path, tiny_model_dir, 
         "zero_shot", tiny_model_dir("llama"), [write_distribution(tmp_path / "d", [], examples)], tmp_path
     )
     assert found["eval_left_out_examples"] == 1
+    assert found["eval_left_out_indices"] == [3]
     assert found["eval_example_indices"] == [0, 1, 2]
     assert "example 3 is left out" in capsys.readouterr().err
 

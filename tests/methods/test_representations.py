@@ -81,7 +81,7 @@ def test_an_example_too_long_in_one_copy_is_left_out_of_all_and_counted_once(
     found = read_pairs(reader, [Site(0)], YES_NO, pairs, tmp_path)
     assert max(lengths) > model.context_length
     assert [pair.example_index for pair in found.pairs] == [0, 0, 3, 8]
-    assert found.left_out == 1
+    assert found.left_out == (7,)
     assert found.best.shape == found.worse.shape == (2, 4, 1, 32)
     assert capsys.readouterr().err.count("is left out") == 1
 

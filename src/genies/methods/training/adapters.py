@@ -31,9 +31,10 @@ _HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
 def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
-    """A PEFT model of `network` with low-rank adapters in all linear layers of its blocks.
+    """A PEFT model of `network` with low-rank adapters in the modules that `arguments` name.
 
-    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM.
+    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM. Raises InputError where
+    PEFT has no default modules for the model's family and those are asked for.
     """
     from peft import LoraConfig
 
@@ -43,12 +44,25 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha,
         lora_dropout=arguments.lora_dropout,
-        target_modules="all-linear",
+        target_modules=_target_modules(network, arguments),
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
     replace_dropout(tuned, arguments.lora_dropout)
     return tuned
+
+
+def _target_modules(network: Any, arguments: LoraArguments) -> str | list[str]:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+
+    if arguments.lora_target_modules == "all-linear":
+        return "all-linear"
+    family = network.config.model_type
+    if family not in DEFAULTS:
+        raise InputError(
+            f"--lora_target_modules default: PEFT has no default modules for models of type {family!r}; use all-linear"
+        )
+    return list(DEFAULTS[family])
 
 
 def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, seed: int) -> tuple[Any, RewardModel]:

@@ -10,6 +10,7 @@ import torch
 
 from genies.errors import InputError
 from genies.methods.base_model import write_base_model
+from genies.methods.protocol import record_protocol
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
 from genies.methods.training.card import Kind, hub_name, training_fingerprint, write_card
@@ -97,7 +98,12 @@ def _tune(
     dtype_name = str(dtype).removeprefix("torch.")
     room = None if model.context_length is None else model.context_length - len(trainee.virtual_ids)
     data = read_training_data(
-        arguments.train_distribution, arguments.max_examples, arguments.seed, model.tokenizer, room
+        arguments.train_distribution,
+        arguments.max_examples,
+        arguments.seed,
+        model.tokenizer,
+        room,
+        arguments.sample,
     )
     mark = training_fingerprint(kind, arguments, dtype_name)
     if arguments.gradient_checkpointing:
@@ -111,6 +117,7 @@ def _tune(
         model.tokenizer.save_pretrained(output_dir)
         if kind != "full":
             write_base_model(output_dir, arguments.model_dir)
+        record_protocol(arguments)
         write_card(output_dir, kind, arguments, data, log, mark, dtype_name, padding)
         remove_checkpoints(output_dir)
         if arguments.push_to_hub is not None:
