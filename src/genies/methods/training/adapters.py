@@ -20,6 +20,8 @@ from genies.lm.model import LanguageModel
 from genies.lm.model_folder import check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.dropout import replace_dropout, stable_number
+from genies.methods.training.decoder_head import has_head, network_to_adapt, put_head, read_head, save_head
+from genies.methods.training.lora_targets import excluded_modules
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import HEADS, RewardModel, add_head, tell_outputs
 from genies.methods.training.virtual_tokens import put_in_front
@@ -43,12 +45,15 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
         task_type=task,
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha,
-        lora_dropout=arguments.lora_dropout,
+        lora_dropout=0.0,  # ours takes its place, and PEFT refuses any for weights of many experts in one tensor
         target_modules=_target_modules(network, arguments),
+        exclude_modules=excluded_modules(network),
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
     replace_dropout(tuned, arguments.lora_dropout)
+    if not config.target_parameters:
+        config.lora_dropout = arguments.lora_dropout
     return tuned
 
 
@@ -74,13 +79,14 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
 
     _check_room(model.language_model, count)
     torch.manual_seed(stable_number(f"adapter {seed}"))
+    network, task = network_to_adapt(model.classifier)
     config = PromptTuningConfig(
-        task_type="SEQ_CLS",
+        task_type=task,
         num_virtual_tokens=count,
         prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
         base_model_name_or_path=str(base),
     )
-    tuned = _wrap(model.classifier, config, base)
+    tuned = _wrap(network, config, base)
     return tuned, replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
 
 
@@ -94,8 +100,9 @@ def _wrap(network: Any, config: Any, base: Path) -> Any:
     # What is written down: the base model by the name it goes by here, and lists that come out alike every time.
     config.base_model_name_or_path = str(base)
     config.modules_to_save = sorted(set(config.modules_to_save or [])) or None
-    if getattr(config, "target_modules", None) is not None:
-        config.target_modules = sorted(config.target_modules)
+    for name in ("target_modules", "target_parameters"):
+        if getattr(config, name, None):
+            setattr(config, name, sorted(getattr(config, name)))
     return tuned
 
 
@@ -112,9 +119,13 @@ def _check_room(model: LanguageModel, virtual_tokens: int) -> None:
         )
 
 
-def save_adapter(tuned: Any, output_dir: Path) -> None:
-    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included."""
+def save_adapter(tuned: Any, output_dir: Path, classifier: Any = None) -> None:
+    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included.
+
+    A head of ours, which PEFT does not know of, is the `classifier`'s and is written beside it.
+    """
     tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
+    save_head(classifier, output_dir)
 
 
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
@@ -124,25 +135,34 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     the 2023 release with two. Raises InputError for an adapter of another kind, without
     head, or that does not fit the base model.
     """
-    kind = _check_adapter(folder, "SEQ_CLS")
-    outputs = _outputs(folder)
+    own_head = read_head(folder) if has_head(folder) else None
+    kind = _check_adapter(folder, "SEQ_CLS" if own_head is None else "CAUSAL_LM")
+    outputs = _outputs(folder) if own_head is None else len(own_head)
     base = _base_model(folder, arguments)
     tell_outputs(folder, outputs)
-    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0, outputs=outputs)
-    tuned = _apply(model.classifier, folder, base)
+    language_model = load_base_model(base, arguments, arguments.load_in_4bit)
+    if own_head is None:
+        model = add_head(language_model, seed=0, outputs=outputs)
+    else:
+        network = put_head(language_model.network, own_head, language_model.device, folder)
+        model = RewardModel(replace(language_model, network=network))
+    tuned = _apply(network_to_adapt(model.classifier)[0], folder, base)
     if kind == "PROMPT_TUNING":
         virtual_ids = _read_virtual_tokens(tuned, model)
         _check_room(model.language_model, len(virtual_ids))
         return replace(model, virtual_ids=virtual_ids)
     if _merges(model.language_model, arguments.load_in_4bit):
-        classifier = tuned.merge_and_unload()
-        return RewardModel(replace(model.language_model, network=classifier.requires_grad_(False)))
+        merged = tuned.merge_and_unload().requires_grad_(False)
+        if own_head is None:
+            return RewardModel(replace(model.language_model, network=merged))
     return model
 
 
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """The language model of an adapter that tunes log-probabilities, on top of its base model."""
     _check_adapter(folder, "CAUSAL_LM")
+    if has_head(folder):
+        raise InputError(f"the adapter in {folder} has a reward head: it was tuned for rewards, not log-probabilities")
     base = _base_model(folder, arguments)
     model = load_base_model(base, arguments, arguments.load_in_4bit)
     tuned = _apply(model.network, folder, base)

@@ -179,7 +179,7 @@ def _gradients(
                 half = torch.autocast(device_type, dtype=dtype) if dtype != torch.float32 else nullcontext()
                 found = []
                 for micro in micros:
-                    with drawing(Draw(seed, step, micro.stretches, micro.batch.row)), half:
+                    with drawing(Draw(seed, step, micro.stretches, micro.batch.ids.numel(), micro.batch.row)), half:
                         found.append(trainee.scores(micro))
                 scores = torch.cat(found).unflatten(0, (-1, 2))
                 margin = scores[:, 0] - scores[:, 1]

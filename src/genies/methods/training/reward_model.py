@@ -19,6 +19,7 @@ from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.forward import Batch, hidden_states, run_batches
 from genies.lm.model import LanguageModel
+from genies.methods.training.decoder_head import DecoderWithHead, has_head, head_width, put_head, read_head
 from genies.methods.training.dropout import stable_number
 
 HEADS = ("score", "classifier")
@@ -61,30 +62,41 @@ def find_head(classifier: Any) -> Any:
 def add_head(model: LanguageModel, seed: int, outputs: int = 1) -> RewardModel:
     """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
-    The language-model head is left behind.
+    The language-model head is left behind, but for models of which transformers has no plain classification model.
     """
-    from transformers import AutoModelForSequenceClassification
-
     config = copy.deepcopy(model.network.config)
     config.num_labels = outputs
     config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
+    width = head_width(model.network)
+    generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
+    head = nn.Linear(width, outputs, bias=False)
+    nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
+    head = head.to(model.device)
+    classifier = _classification_model(model.network, config, head) or DecoderWithHead(model.network, head)
+    return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
+
+
+def _classification_model(network: Any, config: Any, head: nn.Linear) -> Any:
+    """The classification model that transformers has for a language model, with its decoder and this head.
+
+    None where it has none, or has one that is more than a decoder and a linear head.
+    """
+    from transformers import AutoModelForSequenceClassification
+
     try:
         with torch.device("meta"):
             classifier: Any = AutoModelForSequenceClassification.from_config(config)
     except ValueError:
-        raise InputError(
-            f"{model.folder}: transformers has no classification model for {type(model.network).__name__}"
-        ) from None
-    setattr(classifier, classifier.base_model_prefix, model.network.base_model)
+        return None
     name = next((name for name in HEADS if isinstance(getattr(classifier, name, None), nn.Linear)), None)
-    if name is None:
-        raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
-    width = getattr(classifier, name).in_features
-    generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
-    head = nn.Linear(width, outputs, bias=False)
-    nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
-    setattr(classifier, name, head.to(model.device))
-    return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
+    if name is None or getattr(classifier, name).in_features != head.in_features:
+        return None
+    setattr(classifier, classifier.base_model_prefix, network.base_model)
+    setattr(classifier, name, head)
+    # Parts that the language model does not have would hold no values (Phi-MoE, ModernBERT's decoder).
+    if any(each.is_meta for each in (*classifier.parameters(), *classifier.buffers())):
+        return None
+    return classifier
 
 
 def padding_id(tokenizer: Any, network: Any) -> int:
@@ -137,6 +149,9 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
             f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
             "--quantization"
         )
+    if has_head(folder):
+        model = loading.load_model(folder, arguments)
+        return RewardModel(replace(model, network=put_head(model.network, read_head(folder), model.device, folder)))
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
