@@ -84,7 +84,9 @@ def test_pairs_share_a_forward_pass_only_with_their_company(packed: bool) -> Non
     made = make_pairs([(20, 5, 9), (0, 30, 4), (12, 1, 1), (40, 40, 40), (3, 8, 2), (0, 41, 7), (2, 30, 33)])
     edge = 25
     groups = divide(made, 10**6, packed, lambda length: length > edge)
-    sides = [[(len(made[place].best.ids) > edge, len(made[place].worse.ids) > edge) for place in group] for group in groups]
+    sides = [
+        [(len(made[place].best.ids) > edge, len(made[place].worse.ids) > edge) for place in group] for group in groups
+    ]
     assert sorted(place for group in groups for place in group) == list(range(len(made)))
     for side in sides:
         assert len(set(side)) == 1

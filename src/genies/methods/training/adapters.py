@@ -19,8 +19,8 @@ from genies.lm.capability import first_line, is_out_of_memory
 from genies.lm.model import LanguageModel
 from genies.lm.model_folder import check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
-from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.decoder_head import has_head, network_to_adapt, put_head, read_head, save_head
+from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.lora_targets import excluded_modules
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import HEADS, RewardModel, add_head, tell_outputs

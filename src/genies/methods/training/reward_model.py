@@ -165,7 +165,9 @@ def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
     _check_rewards(classifier, decoder, head, folder)
     found = check_network(classifier, str(folder))
     head.float()  # for rewards_at alone: the model's own forward pass takes one number format
-    return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, found.packs, False, found.pads))
+    return RewardModel(
+        LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, found.packs, False, found.pads)
+    )
 
 
 @torch.inference_mode()
