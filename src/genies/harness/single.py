@@ -43,7 +43,8 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)
-    rows, assumptions = [], []
+    rows: list[str] = []
+    assumptions: list[str] = []
     for each in decision.targets:
         path = each.target.evaluation_file
         if each.run and path not in result.done:
@@ -55,8 +56,8 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
         rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
     if rows:
         print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
-    for each in dict.fromkeys(assumptions):
-        print(f"assumed: {each}")
+    for assumption in dict.fromkeys(assumptions):
+        print(f"assumed: {assumption}")
     return _status(result)
 
 

@@ -115,18 +115,16 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """
     config = _check_adapter(folder, "SEQ_CLS")
     tuned_here = is_tuned_here(folder)
-    saved = _saved_outputs(folder)
+    count = _outputs(folder)
     base = _base_model(folder, arguments)
     if is_classifier(base):
         model, _ = read_classifier(base, arguments)
         labels = labels_of(model.classifier.config)
         model = replace(model, language_model=_with_tokenizer(model.language_model, folder))
-    elif saved is None:
-        raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
     else:
         language_model = load_base_model(base, arguments, arguments.load_in_4bit)
-        labels = [f"LABEL_{index}" for index in range(saved)]
-        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=saved, own_padding=not tuned_here)
+        labels = [f"LABEL_{index}" for index in range(count)]
+        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=count, own_padding=not tuned_here)
     outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
     _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
     tuned = _apply(model.classifier, folder, base)
@@ -274,12 +272,12 @@ def _reason(error: Exception) -> str:
     return lines[1] if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
 
 
-def _saved_outputs(folder: Path) -> int | None:
-    """How many outputs the head saved with an adapter has; None where none is saved."""
+def _outputs(folder: Path) -> int:
+    """How many outputs the head saved with an adapter has; InputError where none is."""
     for name, shape in _shapes(folder).items():
         if len(shape) == 2 and _HEAD.search(name):
             return shape[0]
-    return None
+    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:
