@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from genies.lm.model import LanguageModel
 from genies.lm.packing import pack
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
+from genies.methods.training.decoder_head import has_head, head_labels, put_head, read_head
 from genies.methods.training.reading_place import Reading, passed_over_token, read_probes
-from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head
+from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head, padding_id
 from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
 from genies.methods.training.reward_record import is_tuned_here
 
@@ -36,9 +37,20 @@ _WITHOUT_EFFECT = re.compile(r"(^|\.)(lm_head|embed_out)\.|\.rotary_emb\.inv_fre
 def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """The reward model in a folder of its own, as full fine-tuning leaves it or as published; InputError when it is
     none, or when nothing says how a reward comes from its outputs."""
+    if has_head(folder):
+        return _load_with_own_head(folder, arguments)
     model, readings = read_classifier(folder, arguments)
     outputs = choose_outputs(arguments.reward_output, labels_of(model.classifier.config), str(folder))
     return settle(model, readings, outputs, is_tuned_here(folder), str(folder))
+
+
+def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """A whole causal language model with a head of ours beside it, as full fine-tuning leaves it."""
+    weight = read_head(folder)
+    outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
+    model = loading.load_model(folder, arguments)
+    classifier = put_head(model.network, weight, model.device, folder)
+    return RewardModel(replace(model, network=classifier), outputs=outputs)
 
 
 def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
@@ -63,13 +75,26 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     )
     readings = read_own(language_model, head, classifier, str(folder))
     head.to(dtype)  # the check runs the model's own forward pass, which takes one number format
-    packs, _ = check_network(classifier, str(folder))
+    with _some_padding(tokenizer, classifier):
+        found = check_network(classifier, str(folder))
     head.float()
-    model = RewardModel(replace(language_model, packs=packs))
+    model = RewardModel(replace(language_model, packs=found.packs, pads=found.pads))
     if named is not None and named != type(classifier).__name__:
         said = f"its config names the architecture {named}, and it is read as {type(classifier).__name__}"
         model = replace(model, assumptions=(said,))
     return model, readings
+
+
+@contextmanager
+def _some_padding(tokenizer: Any, classifier: Any) -> Iterator[None]:
+    """Within the context the config names a pad token: without one a classifier takes no two texts at a time."""
+    config = classifier.config.get_text_config()
+    kept = config.pad_token_id
+    config.pad_token_id = padding_id(tokenizer, classifier) if kept is None else kept
+    try:
+        yield
+    finally:
+        config.pad_token_id = kept
 
 
 def is_classifier(folder: Path) -> bool:

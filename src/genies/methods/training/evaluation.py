@@ -67,9 +67,8 @@ def _evaluate(
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    extra: dict[str, Any] = {**model.description, **protocol_of(arguments)}
-    if assumptions:
-        extra["assumptions"] = list(assumptions)
+    said = {"assumptions": list(assumptions)} if assumptions else {}
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments), **said}
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder)
