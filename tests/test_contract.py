@@ -75,6 +75,7 @@ def test_the_known_keys_are_read(tmp_path) -> None:
         "eval_score": -12.5,
         "dtype": "float32",
         "device": "cpu",
+        "uses_target_texts": True,
         "assumptions": ["The reward is the mean of 2 outputs."],
         "provenance": {"seconds": 3},
     }

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -47,7 +47,10 @@ class TrainArguments(Arguments):
     output_dir: Path
     """Folder for whatever eval.py needs. It exists and is empty, but for checkpoint-* folders of a killed attempt."""
     max_examples: Annotated[int, Field(ge=1)] | None = None
-    """Use the first N training examples (default: all)."""
+    """Use N training examples (default: all)."""
+    sample: Literal["first", "seeded"] = "first"
+    """Which N: the first of the file, or drawn with the seed, so that several seeds say how much a result depends on
+    the examples as well. With one seed a smaller draw is part of a larger one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in training."""
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -193,6 +196,8 @@ class Evaluation(BaseModel):
     """Number format of the model's weights in this evaluation, as float32 or bfloat16."""
     device: str | None = None
     """Where the model ran, as cpu or cuda."""
+    uses_target_texts: Annotated[bool, Field(strict=True)] | None = None
+    """Whether the method used the unlabelled texts of the distribution that it is tested on."""
     assumptions: list[str] | None = None
     """What was assumed about the model where its files leave it open, a sentence each, for people to read."""
     provenance: dict[str, Any] | None = None

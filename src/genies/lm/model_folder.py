@@ -23,7 +23,8 @@ RECORD = DOWNLOAD_RECORD
 """In every folder a download filled: where it came from and what it holds."""
 
 _COMPANIONS = re.compile(
-    r"(config|generation_config|adapter_config|reward_model|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
+    r"(config|generation_config|adapter_config|reward_model|reward_head|tokenizer|tokenizer_config|special_tokens_map)\.json"
+    r"|(added_tokens|vocab)\.json|reward_head\.safetensors"
     r"|vocab\.txt|merges\.txt|[\w-]+\.model|[\w-]+\.tiktoken|chat_template\.(json|jinja)|README\.md|LICENSE(\.\w+)?"
 )
 TOKENIZER_FILES = (

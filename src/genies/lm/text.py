@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genies.errors import InputError
+from genies.lm.sites import ReadAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,20 @@ class TokenSequence:
     ids: tuple[int, ...]
     response: tuple[int, ...]
     """Positions in `ids` of the response's tokens, ascending; the last is the end-of-text token's."""
+
+    @property
+    def last_response(self) -> int:
+        """Position of the last token before the end-of-text token; an empty response leaves the prompt's last token."""
+        return self.response[-1] - 1
+
+    def read_until(self, read_at: ReadAt) -> tuple[int, ...]:
+        """The ids up to the token whose activations represent the text, that token included.
+
+        >>> TokenSequence((7, 8, 9, 2), response=(2, 3)).read_until("last_response")
+        (7, 8, 9)
+        """
+        last = self.last_response if read_at == "last_response" else self.response[-1]
+        return self.ids[: last + 1]
 
 
 def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequence]:

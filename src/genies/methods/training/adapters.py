@@ -21,7 +21,16 @@ from genies.lm.model import LanguageModel, load_tokenizer
 from genies.lm.model_folder import TOKENIZER_FILES, check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.classifier import is_classifier, labels_of, read_classifier, read_own, settle
+from genies.methods.training.decoder_head import (
+    DecoderWithHead,
+    has_head,
+    network_to_adapt,
+    put_head,
+    read_head,
+    save_head,
+)
 from genies.methods.training.dropout import replace_dropout, stable_number
+from genies.methods.training.lora_targets import excluded_modules
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import HEADS, RewardModel, add_head
 from genies.methods.training.reward_outputs import choose_outputs, is_of_release
@@ -35,9 +44,10 @@ _HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
 def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
-    """A PEFT model of `network` with low-rank adapters in all linear layers of its blocks.
+    """A PEFT model of `network` with low-rank adapters in the modules that `arguments` name.
 
-    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM.
+    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM. Raises InputError where
+    PEFT has no default modules for the model's family and those are asked for.
     """
     from peft import LoraConfig
 
@@ -46,13 +56,29 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
         task_type=task,
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha,
-        lora_dropout=arguments.lora_dropout,
-        target_modules="all-linear",
+        lora_dropout=0.0,  # ours takes its place, and PEFT refuses any for weights of many experts in one tensor
+        target_modules=_target_modules(network, arguments),
+        exclude_modules=excluded_modules(network),
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
     replace_dropout(tuned, arguments.lora_dropout)
+    if not config.target_parameters:
+        config.lora_dropout = arguments.lora_dropout
     return tuned
+
+
+def _target_modules(network: Any, arguments: LoraArguments) -> str | list[str]:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+
+    if arguments.lora_target_modules == "all-linear":
+        return "all-linear"
+    family = network.config.model_type
+    if family not in DEFAULTS:
+        raise InputError(
+            f"--lora_target_modules default: PEFT has no default modules for models of type {family!r}; use all-linear"
+        )
+    return list(DEFAULTS[family])
 
 
 def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, seed: int) -> tuple[Any, RewardModel]:
@@ -64,13 +90,14 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
 
     _check_room(model.language_model, count)
     torch.manual_seed(stable_number(f"adapter {seed}"))
+    network, task = network_to_adapt(model.classifier)
     config = PromptTuningConfig(
-        task_type="SEQ_CLS",
+        task_type=task,
         num_virtual_tokens=count,
         prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
         base_model_name_or_path=str(base),
     )
-    tuned = _wrap(model.classifier, config, base)
+    tuned = _wrap(network, config, base)
     return tuned, replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
 
 
@@ -84,8 +111,9 @@ def _wrap(network: Any, config: Any, base: Path) -> Any:
     # What is written down: the base model by the name it goes by here, and lists that come out alike every time.
     config.base_model_name_or_path = str(base)
     config.modules_to_save = sorted(set(config.modules_to_save or [])) or None
-    if getattr(config, "target_modules", None) is not None:
-        config.target_modules = sorted(config.target_modules)
+    for name in ("target_modules", "target_parameters"):
+        if getattr(config, name, None):
+            setattr(config, name, sorted(getattr(config, name)))
     return tuned
 
 
@@ -102,9 +130,13 @@ def _check_room(model: LanguageModel, virtual_tokens: int) -> None:
         )
 
 
-def save_adapter(tuned: Any, output_dir: Path) -> None:
-    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included."""
+def save_adapter(tuned: Any, output_dir: Path, classifier: Any = None) -> None:
+    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included.
+
+    A head of ours, which PEFT does not know of, is the `classifier`'s and is written beside it.
+    """
     tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
+    save_head(classifier, output_dir)
 
 
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
@@ -113,37 +145,50 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
     a head, or that does not fit the base model, and where nothing says how a reward comes from several outputs.
     """
-    config = _check_adapter(folder, "SEQ_CLS")
+    own_head = read_head(folder) if has_head(folder) else None
+    config = _check_adapter(folder, "SEQ_CLS" if own_head is None else "CAUSAL_LM")
     tuned_here = is_tuned_here(folder)
-    count = _outputs(folder)
+    count = _outputs(folder) if own_head is None else len(own_head)
     base = _base_model(folder, arguments)
-    if is_classifier(base):
+    if own_head is None and is_classifier(base):
         model, _ = read_classifier(base, arguments)
         labels = labels_of(model.classifier.config)
         model = replace(model, language_model=_with_tokenizer(model.language_model, folder))
     else:
-        language_model = load_base_model(base, arguments, arguments.load_in_4bit)
         labels = [f"LABEL_{index}" for index in range(count)]
-        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=count, own_padding=not tuned_here)
+        language_model = load_base_model(base, arguments, arguments.load_in_4bit)
+        language_model = _with_tokenizer(language_model, folder)
+        if own_head is None:
+            model = add_head(language_model, seed=0, outputs=count, own_padding=not tuned_here)
+            if isinstance(model.classifier, DecoderWithHead):
+                raise InputError(f"{base}: transformers has no plain classification model for it, as {folder} needs")
+        else:
+            network = put_head(language_model.network, own_head, language_model.device, folder)
+            model = RewardModel(replace(language_model, network=network))
     outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
-    _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
-    tuned = _apply(model.classifier, folder, base)
+    network, _ = network_to_adapt(model.classifier)
+    _fit_embeddings(network, model.language_model.tokenizer, config, folder)
+    tuned = _apply(network, folder, base)
     if config["peft_type"] == "PROMPT_TUNING":
         model = replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
         _check_room(model.language_model, len(model.virtual_ids))
-    readings = read_own(model.language_model, model.head, tuned, str(folder), model.virtual_ids)
+    readings = []
+    if own_head is None:  # a model with a head of ours has no forward pass that knows of it
+        readings = read_own(model.language_model, model.head, tuned, str(folder), model.virtual_ids)
     if config["peft_type"] == "LORA" and _merges(model.language_model, arguments.load_in_4bit):
-        classifier = tuned.merge_and_unload()
-        merged = replace(model.language_model, network=classifier.requires_grad_(False))
-        model = replace(model, language_model=merged)
+        merged = tuned.merge_and_unload().requires_grad_(False)
+        if own_head is None:
+            model = replace(model, language_model=replace(model.language_model, network=merged))
     if doubt := revision_doubt(folder, base):
         model = replace(model, assumptions=(*model.assumptions, doubt))
-    return settle(model, readings, outputs, tuned_here, str(folder))
+    return settle(model, readings, outputs, tuned_here or own_head is not None, str(folder))
 
 
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """The language model of an adapter that tunes log-probabilities, on top of its base model."""
     config = _check_adapter(folder, "CAUSAL_LM")
+    if has_head(folder):
+        raise InputError(f"the adapter in {folder} has a reward head: it was tuned for rewards, not log-probabilities")
     base = _base_model(folder, arguments)
     model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
     _fit_embeddings(model.network, model.tokenizer, config, folder)

@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genies.contract import EvaluationArguments, TrainArguments
 from genies.lm.arguments import ModelArguments
+from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainArguments
 
 
-class TrainingArguments(TrainArguments, ModelArguments):
+class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """How a model is tuned on pairs."""
 
     num_train_steps: Annotated[int, Field(ge=1)] = 100
@@ -49,7 +49,7 @@ class AdapterArguments(TrainingArguments):
 
 
 class LoraArguments(AdapterArguments):
-    """How low-rank adapters (Hu et al. 2021) are tuned, in all linear layers of the blocks."""
+    """How low-rank adapters (Hu et al. 2021) are tuned."""
 
     lora_rank: Annotated[int, Field(ge=1)] = 64
     """Rank of the adapters."""
@@ -57,9 +57,12 @@ class LoraArguments(AdapterArguments):
     """Adapters are scaled by lora_alpha / lora_rank."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the adapters' inputs left out in training, drawn anew for each pair and step."""
+    lora_target_modules: Literal["all-linear", "default"] = "all-linear"
+    """Which modules get adapters: all linear layers of the blocks, or those that PEFT chooses for the model's family
+    (q_proj and v_proj for Llama)."""
 
 
-class TunedModelArguments(EvaluationArguments, ModelArguments):
+class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     """Evaluate a tuned model, made here or published."""
 
     base_model_dir: Path | None = None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,9 @@ from genies.lm.model import LanguageModel
 from genies.lm.packing import pack
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
+from genies.methods.training.decoder_head import has_head, put_head, read_head
 from genies.methods.training.reading_place import Reading, passed_over_token, read_probes
-from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head, padding_id
+from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head
 from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
 from genies.methods.training.reward_record import is_tuned_here
 
@@ -36,19 +37,29 @@ _WITHOUT_EFFECT = re.compile(r"(^|\.)(lm_head|embed_out)\.|\.rotary_emb\.inv_fre
 def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """The reward model in a folder of its own, as full fine-tuning leaves it or as published; InputError when it is
     none, or when nothing says how a reward comes from its outputs."""
+    if has_head(folder):
+        _check_whole(folder, arguments)
+        language_model = loading.load_model(folder, arguments)
+        network = put_head(language_model.network, read_head(folder), language_model.device, folder)
+        choose_outputs(arguments.reward_output, ["LABEL_0"] * len(network.score.weight), str(folder))
+        return RewardModel(replace(language_model, network=network))
     model, readings = read_classifier(folder, arguments)
     outputs = choose_outputs(arguments.reward_output, labels_of(model.classifier.config), str(folder))
     return settle(model, readings, outputs, is_tuned_here(folder), str(folder))
 
 
-def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
-    """A whole classification model, and what its own forward passes gave."""
+def _check_whole(folder: Path, arguments: ModelArguments) -> None:
     loading.check_weights(folder)
     if arguments.device_map != "none" or arguments.quantization != "none":
         raise InputError(
             f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
             "--quantization"
         )
+
+
+def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
+    """A whole classification model, and what its own forward passes gave."""
+    _check_whole(folder, arguments)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
@@ -58,31 +69,17 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     classifier = _classifier(folder, dtype).to(device)
     head = find_head(classifier).float()
     decoder = find_decoder(classifier)
+    limit = loading.context_length(classifier.config)
     language_model = LanguageModel(
-        classifier, decoder, tokenizer, folder, device, dtype, loading.context_length(classifier.config), False, False
+        classifier, decoder, tokenizer, folder, device, dtype, limit, packs=False, plain_head=False
     )
     readings = read_own(language_model, head, classifier, str(folder))
-    head.to(dtype)  # the check runs the model's own forward pass, which takes one number format
-    with _some_padding(tokenizer, classifier):
-        packs, _ = check_network(classifier, str(folder))
-    head.float()
-    model = RewardModel(replace(language_model, packs=packs))
+    found = check_network(classifier, str(folder))
+    model = RewardModel(replace(language_model, packs=found.packs, pads=found.pads))
     if named is not None and named != type(classifier).__name__:
         said = f"its config names the architecture {named}, and it is read as {type(classifier).__name__}"
         model = replace(model, assumptions=(said,))
     return model, readings
-
-
-@contextmanager
-def _some_padding(tokenizer: Any, classifier: Any) -> Iterator[None]:
-    """Within the context the config names a pad token: without one a classifier takes no two texts at a time."""
-    config = classifier.config.get_text_config()
-    kept = config.pad_token_id
-    config.pad_token_id = padding_id(tokenizer, classifier) if kept is None else kept
-    try:
-        yield
-    finally:
-        config.pad_token_id = kept
 
 
 def is_classifier(folder: Path) -> bool:
