@@ -70,6 +70,13 @@ def check_network(network: Any, folder: str) -> Capability:
     return Capability(reason is None, pads, plain_head, _is_causal(plain))
 
 
+def _instead(network: Any, pads: bool) -> str:
+    if not pads:
+        return "batches of sequences of one length, because padding changes its results"
+    edge = sparse_edge(find_decoder(network).config)
+    return "padded batches" if edge is None else f"padded batches, and from {edge + 1} tokens on those of one length"
+
+
 _TRUNK = 9
 """Tokens with which all probing sequences begin."""
 
@@ -146,10 +153,11 @@ def _has_plain_head(network: Any, sequence: list[int]) -> bool:
 
 def _pads(network: Any, sequences: list[list[int]], plain: list[Tensor]) -> bool:
     config = find_decoder(network).config
-    if set(getattr(config, "layer_types", None) or ()) - _PADDED_KINDS:
-        # Sparse attention is known up to its edge; of others nothing is known.
-        if sparse_edge(config) is None or set(config.layer_types) - _PADDED_KINDS != {"indexed_attention"}:
-            return False
+    unknown = set(getattr(config, "layer_types", None) or ()) - _PADDED_KINDS
+    if sparse_edge(config) is not None:
+        unknown -= {"indexed_attention"}  # of which all is known
+    if unknown:
+        return False
     padded = _hidden(network, sequences)
     return all(_close(padded[place, : each.shape[1]], each[0]) for place, each in enumerate(plain))
 

@@ -24,6 +24,7 @@ from genies.methods.training.classifier import is_classifier, labels_of, read_cl
 from genies.methods.training.decoder_head import (
     DecoderWithHead,
     has_head,
+    head_labels,
     network_to_adapt,
     put_head,
     read_head,
@@ -145,43 +146,55 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
     a head, or that does not fit the base model, and where nothing says how a reward comes from several outputs.
     """
-    own_head = read_head(folder) if has_head(folder) else None
-    config = _check_adapter(folder, "SEQ_CLS" if own_head is None else "CAUSAL_LM")
+    if has_head(folder):
+        return _load_with_own_head(folder, arguments)
+    config = _check_adapter(folder, "SEQ_CLS")
     tuned_here = is_tuned_here(folder)
-    count = _outputs(folder) if own_head is None else len(own_head)
+    count = _outputs(folder)
     base = _base_model(folder, arguments)
-    if own_head is None and is_classifier(base):
+    if is_classifier(base):
         model, _ = read_classifier(base, arguments)
         labels = labels_of(model.classifier.config)
         model = replace(model, language_model=_with_tokenizer(model.language_model, folder))
     else:
-        labels = [f"LABEL_{index}" for index in range(count)]
         language_model = load_base_model(base, arguments, arguments.load_in_4bit)
-        language_model = _with_tokenizer(language_model, folder)
-        if own_head is None:
-            model = add_head(language_model, seed=0, outputs=count, own_padding=not tuned_here)
-            if isinstance(model.classifier, DecoderWithHead):
-                raise InputError(f"{base}: transformers has no plain classification model for it, as {folder} needs")
-        else:
-            network = put_head(language_model.network, own_head, language_model.device, folder)
-            model = RewardModel(replace(language_model, network=network))
+        labels = [f"LABEL_{index}" for index in range(count)]
+        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=count, own_padding=not tuned_here)
+        if isinstance(model.classifier, DecoderWithHead):
+            raise InputError(f"{base}: transformers has no plain classification model for it, as {folder} needs")
     outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
-    network, _ = network_to_adapt(model.classifier)
-    _fit_embeddings(network, model.language_model.tokenizer, config, folder)
-    tuned = _apply(network, folder, base)
+    _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
+    tuned = _apply(model.classifier, folder, base)
     if config["peft_type"] == "PROMPT_TUNING":
         model = replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
         _check_room(model.language_model, len(model.virtual_ids))
-    readings = []
-    if own_head is None:  # a model with a head of ours has no forward pass that knows of it
-        readings = read_own(model.language_model, model.head, tuned, str(folder), model.virtual_ids)
+    readings = read_own(model.language_model, model.head, tuned, str(folder), model.virtual_ids)
     if config["peft_type"] == "LORA" and _merges(model.language_model, arguments.load_in_4bit):
-        merged = tuned.merge_and_unload().requires_grad_(False)
-        if own_head is None:
-            model = replace(model, language_model=replace(model.language_model, network=merged))
+        classifier = tuned.merge_and_unload()
+        merged = replace(model.language_model, network=classifier.requires_grad_(False))
+        model = replace(model, language_model=merged)
     if doubt := revision_doubt(folder, base):
         model = replace(model, assumptions=(*model.assumptions, doubt))
-    return settle(model, readings, outputs, tuned_here or own_head is not None, str(folder))
+    return settle(model, readings, outputs, tuned_here, str(folder))
+
+
+def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """The reward model of an adapter on a causal language model, with a head of ours beside it."""
+    weight = read_head(folder)
+    config = _check_adapter(folder, "CAUSAL_LM")
+    outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
+    base = _base_model(folder, arguments)
+    language_model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
+    _fit_embeddings(language_model.network, language_model.tokenizer, config, folder)
+    classifier = put_head(language_model.network, weight, language_model.device, folder)
+    model = RewardModel(replace(language_model, network=classifier), outputs=outputs)
+    tuned = _apply(language_model.network, folder, base)
+    if config["peft_type"] == "PROMPT_TUNING":
+        model = replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+        _check_room(model.language_model, len(model.virtual_ids))
+    elif _merges(language_model, arguments.load_in_4bit):
+        tuned.merge_and_unload().requires_grad_(False)  # in the network that the classifier holds
+    return model
 
 
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:

@@ -22,7 +22,7 @@ from genies.lm.model import LanguageModel
 from genies.lm.packing import pack
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
-from genies.methods.training.decoder_head import has_head, put_head, read_head
+from genies.methods.training.decoder_head import has_head, head_labels, put_head, read_head
 from genies.methods.training.reading_place import Reading, passed_over_token, read_probes
 from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head
 from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
@@ -38,14 +38,20 @@ def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel
     """The reward model in a folder of its own, as full fine-tuning leaves it or as published; InputError when it is
     none, or when nothing says how a reward comes from its outputs."""
     if has_head(folder):
-        _check_whole(folder, arguments)
-        language_model = loading.load_model(folder, arguments)
-        network = put_head(language_model.network, read_head(folder), language_model.device, folder)
-        choose_outputs(arguments.reward_output, ["LABEL_0"] * len(network.score.weight), str(folder))
-        return RewardModel(replace(language_model, network=network))
+        return _load_with_own_head(folder, arguments)
     model, readings = read_classifier(folder, arguments)
     outputs = choose_outputs(arguments.reward_output, labels_of(model.classifier.config), str(folder))
     return settle(model, readings, outputs, is_tuned_here(folder), str(folder))
+
+
+def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """A whole causal language model with a head of ours beside it, as full fine-tuning leaves it."""
+    weight = read_head(folder)
+    outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
+    _check_whole(folder, arguments)
+    model = loading.load_model(folder, arguments)
+    classifier = put_head(model.network, weight, model.device, folder)
+    return RewardModel(replace(model, network=classifier), outputs=outputs)
 
 
 def _check_whole(folder: Path, arguments: ModelArguments) -> None:
@@ -69,9 +75,16 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     classifier = _classifier(folder, dtype).to(device)
     head = find_head(classifier).float()
     decoder = find_decoder(classifier)
-    limit = loading.context_length(classifier.config)
     language_model = LanguageModel(
-        classifier, decoder, tokenizer, folder, device, dtype, limit, packs=False, plain_head=False
+        classifier,
+        decoder,
+        tokenizer,
+        folder,
+        device,
+        dtype,
+        loading.context_length(classifier.config),
+        packs=False,
+        plain_head=False,
     )
     readings = read_own(language_model, head, classifier, str(folder))
     found = check_network(classifier, str(folder))

@@ -115,6 +115,11 @@ def read_head(folder: Path) -> Tensor:
     return weight.float()
 
 
+def head_labels(weight: Tensor) -> list[str]:
+    """Names of the outputs of a head of this weight."""
+    return [f"LABEL_{index}" for index in range(len(weight))]
+
+
 def put_head(language_model: Any, weight: Tensor, device: torch.device, folder: Path) -> DecoderWithHead:
     """The language model with a head of this weight; InputError, which names `folder`, where their widths differ."""
     width = head_width(language_model)

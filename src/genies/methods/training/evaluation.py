@@ -67,14 +67,13 @@ def _evaluate(
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    about: dict[str, Any] = {**model.description, **protocol_of(arguments)}
-    if assumptions:
-        about["assumptions"] = list(assumptions)
+    said = {"assumptions": list(assumptions)} if assumptions else {}
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments), **said}
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder)
         scores.learn(encoded.best + encoded.worse)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, about)
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
 
     for_each_distribution(arguments, tests, evaluate_one)

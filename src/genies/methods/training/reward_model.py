@@ -64,8 +64,8 @@ def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: boo
     """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
     The language-model head is left behind, but for models of which transformers has no plain classification model.
-    The pad token of the classification model's config is one that never ends a sequence, or with `own_padding` the one
-    that the language model's config names.
+    The pad token of its config is one that never ends a sequence, or with `own_padding` the one that the language
+    model's config names.
     """
     config = copy.deepcopy(model.network.config)
     config.num_labels = outputs
