@@ -89,8 +89,11 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     readings = read_own(language_model, head, classifier, str(folder))
     found = check_network(classifier, str(folder))
     model = RewardModel(replace(language_model, packs=found.packs, pads=found.pads))
-    if named is not None and named != type(classifier).__name__:
-        said = f"its config names the architecture {named}, and it is read as {type(classifier).__name__}"
+    kind = type(classifier).__name__
+    if named is not None and named != kind:
+        model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
+    elif _has_own_code(folder):
+        said = f"its config names code of its author's for it, which is not run, and it is read as transformers' {kind}"
         model = replace(model, assumptions=(said,))
     return model, readings
 
@@ -157,6 +160,11 @@ def _architecture(folder: Path) -> str | None:
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
+def _has_own_code(folder: Path) -> bool:
+    names = read_json(folder / "config.json", "model config").get("auto_map")
+    return isinstance(names, dict) and "AutoModelForSequenceClassification" in names
+
+
 def _check_architecture(folder: Path) -> str | None:
     """The architecture that a config names; InputError where its head is known to be one of another kind."""
     import transformers
@@ -194,6 +202,7 @@ def _classifier(folder: Path, dtype: torch.dtype) -> Any:
             f"{folder}: its weights have tensors for which {type(classifier).__name__} has no place: {len(foreign)}, "
             f"the first {foreign[0]}; rewards without them would be wrong"
         )
+    loading.name_outputs(classifier.config)
     return classifier.eval().requires_grad_(False)
 
 
