@@ -229,7 +229,7 @@ def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> An
         )
     except SafetensorError as error:
         raise InputError(f"weights in {folder} are damaged ({first_line(error)}); fetch the model again") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError) as error:
         if options and "dispatched on the CPU or the disk" in str(error):
             raise too_large(folder) from None
         raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
@@ -245,7 +245,14 @@ def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> An
             f"another shape (first: {missing[0]}); fetch the model again"
         )
     check_placement(network, folder)
+    name_outputs(network.config)
     return network.eval().requires_grad_(False)
+
+
+def name_outputs(config: Any) -> None:
+    """Have forward passes give their outputs by name, also where a config of old asks for tuples (return_dict)."""
+    for each in (config, config.get_text_config()):
+        each.return_dict = True
 
 
 def _attention(config: Any) -> dict[str, str]:
