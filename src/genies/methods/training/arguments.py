@@ -69,3 +69,6 @@ class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     """Folder of an adapter's base model (default: as recorded, or found by its name in models/)."""
     load_in_4bit: bool = False
     """Hold the base model's weights in 4 bits (NF4); needs a GPU and the package bitsandbytes."""
+    reward_output: str | None = None
+    """Of a reward model with several outputs, which is the reward: the index or the label of one, mean, or difference
+    (of two classes, the output of good responses minus the other). Default: by the labels, where they say it."""

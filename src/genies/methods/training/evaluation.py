@@ -21,7 +21,8 @@ from genies.methods.protocol import protocol_of
 from genies.methods.responses import EachOnce, encode_pairs
 from genies.methods.training.adapters import load_adapter, load_language_adapter
 from genies.methods.training.arguments import TunedModelArguments
-from genies.methods.training.reward_model import RewardModel, load_classifier, rewards
+from genies.methods.training.classifier import load_classifier
+from genies.methods.training.reward_model import RewardModel, rewards
 
 
 def evaluate_rewards(arguments: TunedModelArguments) -> None:
@@ -32,7 +33,7 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
     def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
         return rewards(model, [sequence.ids for sequence in sequences], arguments.batch_tokens)
 
-    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score)
+    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score, model.assumptions)
 
 
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
@@ -62,10 +63,13 @@ def _evaluate(
     model: LanguageModel,
     virtual_tokens: int,
     score: Callable[[Sequence[TokenSequence]], NDArray[np.float64]],
+    assumptions: Sequence[str] = (),
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    extra = {**model.description, **protocol_of(arguments)}
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments)}
+    if assumptions:
+        extra["assumptions"] = list(assumptions)
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder)

@@ -22,6 +22,7 @@ from genies.methods.training.pairs import read_training_data
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.record import check_tensorboard
 from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
+from genies.methods.training.reward_record import write_reward_record
 
 
 def tune_lora(arguments: LoraArguments) -> None:
@@ -114,6 +115,7 @@ def _tune(
         padding = padding_id(model.tokenizer, model.network)
         if kind != "log_prob":
             model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(padding)
+            write_reward_record(output_dir)
         model.tokenizer.save_pretrained(output_dir)
         if kind != "full":
             write_base_model(output_dir, arguments.model_dir)
