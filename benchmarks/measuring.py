@@ -23,6 +23,7 @@ from genies.data.distribution import Distribution, Pair, pairs
 if TYPE_CHECKING:
     from genies.lm.model import LanguageModel
     from genies.lm.model_outline import ModelOutline
+    from genies.lm.sites import ReadAt
     from genies.lm.text import TokenSequence
     from genies.methods.templates import Templates
 
@@ -173,9 +174,14 @@ def matmul_pass(model: LanguageModel, tokens: int) -> tuple[Callable[[], None], 
 
 
 def encoded_texts(outline: ModelOutline, chosen: Sequence[Pair], templates: Templates, folder: Path) -> set[Ids]:
-    """The token ids of all texts of pairs, under all templates."""
+    """The token ids of all texts of pairs, under all templates, up to where they are read.
+
+    Texts in two copies are read at both tokens, for cra and ccs.
+    """
     from genies.methods.responses import encode_pairs
 
     wrapped = [template.wrap(pair) for template in templates for pair in chosen]
     encoded = encode_pairs(outline.tokenizer, outline.context_length, wrapped, folder)
-    return {sequence.ids for sequence in (*encoded.best, *encoded.worse)}
+    places: tuple[ReadAt, ...] = ("last_response",) if len(templates) == 1 else ("last_response", "end_of_text")
+    sequences = (*encoded.best, *encoded.worse)
+    return {sequence.read_until(read_at) for sequence in sequences for read_at in places}
