@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # All benchmarks, one after the other, on a machine that does nothing else meanwhile: about an hour on two cores.
-#   bash benchmarks/run.sh [FOLDER]      the figures also go to FOLDER/<benchmark>.json
+#   bash benchmarks/run.sh [FOLDER]      the measurements are also written to FOLDER/<benchmark>.json
 # BASE_MODEL_DIR and DISTRIBUTIONS_DIR name another model and another folder of the official distributions.
 set -euo pipefail
 here=$PWD
