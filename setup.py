@@ -15,7 +15,6 @@ setup(
     package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
     install_requires=[
         "accelerate>=1.10",
-        "filelock>=3.18",
         "gguf>=0.17",
         "huggingface_hub>=1.0",
         "jinja2>=3.1",

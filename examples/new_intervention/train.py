@@ -21,14 +21,15 @@ def arguments():
     parser.add_argument("--train_distribution", type=Path, required=True, help="folder with train.json")
     parser.add_argument("--output_dir", type=Path, required=True, help="empty folder for whatever eval.py needs")
     # Your own arguments come from --train_kwargs, as in '{"seed": 1}'. Give them defaults, because they are optional.
-    parser.add_argument("--seed", type=int, default=0, help="seed of the order of the pairs")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw of examples and of the order of pairs")
     parser.add_argument("--passes", type=int, default=20, help="passes over all pairs")
     parser.add_argument("--learning_rate", type=float, default=0.1)
-    parser.add_argument("--max_examples", type=int, default=None, help="use the first N examples (default: all)")
+    parser.add_argument("--max_examples", type=int, default=None, help="use N examples (default: all)")
+    parser.add_argument("--sample", choices=["first", "seeded"], default="first", help="which N: the first, or drawn")
     return parser.parse_args()
 
 
-def read_examples(path, max_examples):
+def read_examples(path, max_examples=None):
     """A list of {"prompt": text, "responses": {text: 1.0 for the best, 0.0 for the others}}."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))[:max_examples]  # some editors add a byte order mark
@@ -36,6 +37,15 @@ def read_examples(path, max_examples):
         # Do not continue without the data: the table would contain a result for data that was not read.
         print(f"cannot read {path}: {error}", file=sys.stderr)
         sys.exit(2)  # status 2 means that the input was at fault, not this script
+
+
+def draw(examples, args):
+    """The training examples to use. Drawn with the seed, several seeds show how much depends on the examples too."""
+    if args.max_examples is None or args.sample == "first":
+        return examples[: args.max_examples]
+    order = list(range(len(examples)))
+    random.Random(f"sample {args.seed}").shuffle(order)
+    return [examples[place] for place in sorted(order[: args.max_examples])]
 
 
 def pairs(example):
@@ -82,7 +92,7 @@ def train(examples, args):
 
 if __name__ == "__main__":
     args = arguments()
-    weights = train(read_examples(args.train_distribution / "train.json", args.max_examples), args)
+    weights = train(draw(read_examples(args.train_distribution / "train.json"), args), args)
     # Write to --output_dir only. It becomes the --model_dir of eval.py, so save whatever eval.py needs to know about
     # the untuned model.
     with open(args.output_dir / "weights.json", "w", encoding="utf-8") as file:
