@@ -42,7 +42,7 @@ def collect(arguments: CollectArguments) -> int:
     """Write one section for each file, in the order of run.sh."""
     files = sorted(arguments.folder.glob("*.json"), key=lambda file: (_place(file.stem), file.stem))
     if not files:
-        raise InputError(f"{arguments.folder} holds no JSON file of a benchmark; bash benchmarks/run.sh writes them")
+        raise InputError(f"{arguments.folder} contains no JSON file of a benchmark; bash benchmarks/run.sh writes them")
     aimed, sections = ["| benchmark | case | measurement | value | target |", "|---|---|---|---:|---:|"], []
     for file in files:
         record = json.loads(file.read_text(encoding="utf-8"))

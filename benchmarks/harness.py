@@ -85,8 +85,8 @@ def spans(folder: Path) -> list[tuple[float, float]]:
 def busy_share(folder: Path, slots: int, own: bool) -> float:
     """Share of slot time, from the first line of the first step to the last line of the last one, in which a step ran.
 
-    With `own`, a step's work is what lies between its own first and last line; else the life of its process, from
-    spawn to exit, as its supervisor measured it: an interpreter's start and end are work of the step.
+    With `own`, a step runs from its first to its last line. Otherwise it runs for the lifetime of its process, as
+    measured by its supervisor, including the start and the end of the interpreter.
     """
     found = spans(folder)
     wall = max(end for _, end in found) - found[0][0]

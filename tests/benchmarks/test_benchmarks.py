@@ -249,7 +249,7 @@ def test_the_harness_and_the_report_are_measured_and_collected_on_one_page(tmp_p
 
 def test_a_file_that_is_none_of_a_benchmark_is_named(load, tmp_path):
     collect = load("collect")
-    with pytest.raises(InputError, match="holds no JSON file"):
+    with pytest.raises(InputError, match="contains no JSON file"):
         collect.collect(validate(collect.CollectArguments, {"folder": tmp_path}))
     (tmp_path / "other.json").write_text('{"measurements": [{}]}')
     with pytest.raises(InputError, match=r"other\.json: expected what a benchmark's --json writes"):
