@@ -151,6 +151,15 @@ def alternatives(command: str) -> list[str]:
     return [f"{first} {value}" for value in values.split("|")]
 
 
+@pytest.mark.parametrize("page", [README, ROOT / "CONTRIBUTING.md", ROOT / "results" / "README.md"])
+def test_every_link_to_a_file_leads_to_one(page: Path) -> None:
+    """For pages outside the site, whose own links are checked when it is built."""
+    links = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
+    files = [link for link in links if "://" not in link]
+    assert [link for link in files if not (page.parent / link).exists()] == []
+    assert files or page.name == "CONTRIBUTING.md"
+
+
 def main_jobs() -> list[str]:
     return [each for each in fenced_commands(README) if each.startswith(OF_THE_MAIN_JOB)]
 
