@@ -45,6 +45,7 @@ AS_THEY_STAND = [
     "python api/tables.py --results results --shifts distribution_shifts/GENIES.json",
     "python api/tables.py --results results --shifts distribution_shifts/starter.json",
     "python src/interventions/lora_fine_tune/train.py --help",
+    "python src/interventions/mms/train.py --help",
 ]
 """Commands that are run one by one, each by itself; with each of several values that | separates."""
 
