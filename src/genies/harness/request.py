@@ -104,7 +104,8 @@ class MetricsRequest(Places):
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many steps run at once on this machine; its cores are divided among them. With --gpus it is one a GPU."""
     gpus: list[str] = Field(default_factory=list)
-    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
+    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each. Numbers are places in CUDA_VISIBLE_DEVICES, where it
+    is set; identifiers (GPU-..., MIG-...) stand for themselves."""
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster (default: one is started on this machine and ended with the run)."""
     cpus_per_step: Annotated[int, Field(ge=1)] = 1

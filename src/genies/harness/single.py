@@ -21,6 +21,7 @@ from genies.harness.decide import (
 from genies.harness.fingerprint import Identities
 from genies.harness.job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
+from genies.harness.results import check_locks
 from genies.harness.step import Place, Result, Run
 
 
@@ -62,6 +63,7 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
     check_inputs([decision], store)
     if not decision.run:
         return Result(decision.step.title)
+    check_locks([decision], store)
     try:
         with termination_as_interrupt():
             run = Run(
