@@ -16,6 +16,7 @@ from genies.harness.decide import Policy
 from genies.harness.folders import distribution_folder, intervention_folder, named_folder, normal
 from genies.harness.plan import EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
 from genies.harness.store import Store
+from genies.names import check_distinct
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -275,6 +276,7 @@ class EvaluateRequest(Places):
                 )
         if not targets:
             raise InputError("--distributions is empty; expected at least one distribution")
+        check_distinct(targets, "the distributions")
         return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
 
 
