@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from genies.harness.decide import (
     decide_training,
 )
 from genies.harness.fingerprint import Identities
+from genies.harness.hardware import Hardware, all_hidden, this_machine
 from genies.harness.job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
 from genies.harness.results import check_locks
@@ -28,7 +30,7 @@ from genies.harness.step import Place, Result, Run
 def train(request: TrainRequest, root: Path) -> int:
     """Train one model, unless the same one is there; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decision = decide_training(request.step(root), request.retrain, Identities(hashes, root))
+    decision = decide_training(request.step(root), request.retrain, Identities(hashes, root, _hardware()))
     result = _run(decision, request, root, hashes, request.retrain)
     if result.failure is None:
         state = "trained" if decision.run else "reused, unverified" if decision.standing.unverified else "reused"
@@ -37,25 +39,32 @@ def train(request: TrainRequest, root: Path) -> int:
 
 
 def evaluate(request: EvaluateRequest, root: Path) -> int:
-    """Evaluate one model and print its accuracies; the exit status."""
+    """Evaluate one model and print its accuracies, and what was assumed about it; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     policy = Policy(use_cached_evaluations=request.use_cached)
-    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root))
+    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root, _hardware()))
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)
-    rows = []
+    rows, assumptions = [], []
     for each in decision.targets:
         path = each.target.evaluation_file
         if each.run and path not in result.done:
             continue  # what lies there, if anything, is not what was asked for
         evaluation, _ = read_evaluation(path)
+        assumptions += evaluation.assumptions or []
         pairs = len(evaluation.eval_probabilities or []) or ""
         name = each.target.distribution_dir.name.replace("|", "\\|")
         rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
     if rows:
         print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
+    for assumption in dict.fromkeys(assumptions):
+        print(f"assumed: {assumption}")
     return _status(result)
+
+
+def _hardware() -> Hardware:
+    return this_machine(hidden=all_hidden(os.environ))
 
 
 def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
