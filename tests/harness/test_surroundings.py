@@ -47,7 +47,10 @@ def test_a_pipe_in_place_of_what_a_run_has_made_is_noticed_and_never_waited_for(
     model = project.folder / "models" / "length" / "base-long"
     evaluation = project.evaluation("length", "base-long", "mixed")
     state = project.folder / "results" / ".state" / "length" / "base-long" / "evaluate.json"
-    for path in (model / "training_step.json", evaluation, state, project.folder / "cache" / "file_hashes.json"):
+    memory = project.folder / "cache" / "file_hashes.json"  # not written while all files are new
+    memory.parent.mkdir(exist_ok=True)
+    memory.touch()
+    for path in (model / "training_step.json", evaluation, state, memory):
         replaced_by_a_pipe(path)
     ended = project.metrics(timeout=60)
     assert ended.returncode == 1  # neither is replaced: a pipe is somebody's
