@@ -1,8 +1,9 @@
 """What a step's result depends on, hashed: the key of everything that is reused.
 
 A step's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
-JSON. A part that cannot be known, because a folder is not there, is None: it matches anything, so that a table
-whose evaluations are all there needs neither the base model nor the data.
+JSON. Parts are published with the results, so secrets among the arguments are masked. A part that cannot be known,
+because a folder is not there, is None: it matches anything, so that a table whose evaluations are all there needs
+neither the base model nor the data.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import genies
 from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
+from genies.credentials import published
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.harness.hardware import HALF, UNKNOWN, Hardware
@@ -109,7 +111,7 @@ class Identities:
             "kind": kind,
             **intervention,
             **(self._precision(kwargs, model is not None) if uses_library else {}),
-            "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
+            "kwargs": published({name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)}),
         }
 
     def _precision(self, kwargs: Mapping[str, Any], can_run: bool) -> Parts:
@@ -159,7 +161,8 @@ def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
 
 
 def _differing_arguments(here: Parts, there: Parts) -> list[str]:
-    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
+    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line. Older records may hold secrets.
+    here, there = published(here), published(there)
     return [
         name
         for name in sorted({*here, *there} - WITHOUT_EFFECT)  # older records may hold some
