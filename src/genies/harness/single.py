@@ -23,6 +23,7 @@ from genies.harness.fingerprint import Identities
 from genies.harness.hardware import Hardware, all_hidden, this_machine
 from genies.harness.job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
+from genies.harness.results import check_locks
 from genies.harness.step import Place, Result, Run
 
 
@@ -72,6 +73,7 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
     check_inputs([decision], store)
     if not decision.run:
         return Result(decision.step.title)
+    check_locks([decision], store)
     try:
         with termination_as_interrupt():
             run = Run(

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from genies.data.shifts import Shift, check_name
+from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.files import open_regular
 from genies.harness.plan import BEST
+from genies.names import check_name
 from genies.report.study import Reading
 from genies.spreadsheets import as_written
 
