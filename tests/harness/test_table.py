@@ -10,11 +10,13 @@ from genies.data.shifts import Shift
 from genies.harness.plan import Plan, Row
 from genies.harness.table import COLUMNS, TableRow, make_table, shifts_with_holes, to_csv, to_markdown
 
-PATHS = (Path("generalization"), Path("source_id"), Path("baseline"), Path("capability"))
+PATHS = tuple(map(Path, ("generalization", "source_id", "baseline", "capability", "on_source", "on_reference")))
 
 
 def plan_of(*shifts: Shift) -> Plan:
-    return Plan([], [Row("base", "mms", None, shift, *PATHS) for shift in shifts], "zero_shot", "lora_fine_tune")
+    first, second, third, reference, *optional = PATHS
+    rows = [Row("base", "mms", None, each, first, second, third, {"lora": reference}, *optional) for each in shifts]
+    return Plan([], rows, "zero_shot", "lora")
 
 
 def table_of(shifts: tuple[Shift, ...] | Shift, known: dict[Path, Evaluation]) -> list[TableRow]:
@@ -43,7 +45,7 @@ def test_what_is_not_there_is_a_hole_and_never_a_number() -> None:
     (row,) = table_of((Shift("a", "b")), evaluations(0.5, 0.6))
     assert row.baseline_accuracy is None
     assert row.differential_elicitation is None
-    assert to_csv([row]).splitlines()[1].startswith("a,b,b,0.5,,zero_shot,,lora_fine_tune,0.6,,,")
+    assert to_csv([row]).splitlines()[1].startswith("a,b,b,0.5,,zero_shot,,lora,0.6,,,")
     assert shifts_with_holes([row]) == [row]
 
 

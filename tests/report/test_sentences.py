@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ def page(results: WrittenResults, name: str = "index.html") -> str:
 def lead(text: str) -> str:
     """The opening sentences of a page without their tags."""
     (found,) = re.findall(r'<p class="lead">(.*?)</p>', text, re.DOTALL)
-    return " ".join(re.sub("<.*?>", "", found).replace("&nbsp;", " ").split())
+    return " ".join(html.unescape(re.sub("<.*?>", "", found)).split())
 
 
 def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Pa
         "mms gets 0.250 of the pairs right (95 % interval "
     )
     assert re.search(
-        r"\), significantly below the untuned model \(0\.750; p < 0\.001\)\. Tuned on the target itself", said
+        r"\), significantly below the untuned model \(0\.750; p = 0\.\d+\)\. Tuned on the target itself", said
     )
     assert said.endswith("lora_fine_tune reaches 0.950.")
     shift = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))

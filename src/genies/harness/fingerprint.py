@@ -19,6 +19,7 @@ from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.harness.hardware import HALF, UNKNOWN, Hardware
 
 Parts = dict[str, Any]
 T = TypeVar("T")
@@ -40,9 +41,10 @@ class Identities:
     Relative paths in arguments stand under `root`, the project, where steps run.
     """
 
-    def __init__(self, hashes: FileHashes, root: Path = Path()) -> None:
+    def __init__(self, hashes: FileHashes, root: Path = Path(), hardware: Hardware = UNKNOWN) -> None:
         self.hashes = hashes
         self.root = root
+        self._hardware = hardware
         self._known: dict[tuple[str, Path], Any] = {}
 
     def intervention(self, folder: Path) -> Parts:
@@ -64,9 +66,10 @@ class Identities:
         self, intervention_dir: Path, base_model_dir: Path, source_dir: Path, kwargs: Mapping[str, Any]
     ) -> Parts:
         """Everything that determines a tuned model."""
+        base_model = self.model(base_model_dir)
         return {
-            **self._step_parts("train", intervention_dir, kwargs),
-            "base_model": self.model(base_model_dir),
+            **self._step_parts("train", intervention_dir, kwargs, base_model),
+            "base_model": base_model,
             "distribution": self.distribution(source_dir),
         }
 
@@ -78,7 +81,7 @@ class Identities:
         `model` is the parts of the training step that made it, or {"files": identity}.
         """
         return {
-            **self._step_parts("evaluate", intervention_dir, kwargs),
+            **self._step_parts("evaluate", intervention_dir, kwargs, base_model({"model": model})),
             "model": model,
             **self._base_parts(model_dir, model, kwargs),
             "distribution": self.distribution(distribution_dir),
@@ -97,13 +100,34 @@ class Identities:
         except InputError:
             return {"base_model": None}
 
-    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
+    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any], model: str | None) -> Parts:
+        intervention = self.intervention(intervention_dir)
+        uses_library = bool(intervention["numerics_version"])
         return {
             "contract": CONTRACT_VERSION,
             "kind": kind,
-            **self.intervention(intervention_dir),
+            **intervention,
+            **(self._precision(kwargs, model is not None) if uses_library else {}),
             "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
         }
+
+    def _precision(self, kwargs: Mapping[str, Any], can_run: bool) -> Parts:
+        """The number format, and in 16 bits the token budget as well. Without the model no step could run here: what
+        another machine made is then not compared with what this one would use."""
+        dtype = self._hardware.dtype(kwargs) if can_run else None
+        budget = {"batch_tokens": kwargs.get("batch_tokens") or "auto"} if dtype in HALF else {}
+        return {"dtype": dtype, **budget}
+
+
+LATER_PARTS = frozenset({"dtype", "batch_tokens"})
+"""Parts that older records lack, and that may be unknown before a step runs: compared only where both sides know."""
+
+
+def base_model(parts: Parts) -> str | None:
+    """Identity of the untuned model that a step's parts name, for a training or an evaluation."""
+    model = parts.get("model")
+    found = parts.get("base_model") or (isinstance(model, dict) and (model.get("base_model") or model.get("files")))
+    return found if isinstance(found, str) else None
 
 
 def _has_effect(name: str, value: Any) -> bool:
@@ -128,7 +152,7 @@ def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
             found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {})]
         elif isinstance(here, dict) and isinstance(there, dict):
             found += differences(here, there, f"{inside}{key}.")
-        elif here is not None and here != there:
+        elif here is not None and here != there and not (key in LATER_PARTS and there is None):
             found.append(f"{inside}{key}")
     return found
 
@@ -146,6 +170,8 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
     """The names of the parts that are None: what they stand for is not there to be compared."""
     found: list[str] = []
     for key, value in parts.items():
+        if key in LATER_PARTS:
+            continue
         if value is None:
             found.append(f"{inside}{key}")
         elif isinstance(value, dict) and key != "kwargs":

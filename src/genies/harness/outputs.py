@@ -98,9 +98,5 @@ def write_tables(
     With `leaks` they leave out test examples that leak.
     """
     for table in tables:
-        if done is None or any(not _files(row).isdisjoint(done) for row in table.rows):
+        if done is None or any(not row.files.isdisjoint(done) for row in table.rows):
             write_text(table.path, to_csv(make_table(table.rows, plan, evaluations, leaks), leaked=leaks is not None))
-
-
-def _files(row: Row) -> set[Path]:
-    return {row.generalization, row.source_id, row.baseline, row.capability}

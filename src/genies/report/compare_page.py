@@ -7,13 +7,13 @@ from itertools import permutations
 from typing import Any
 
 from genies.data.shifts import Shift
+from genies.metrics.verdict import Difference
 from genies.report.browser import Browser, evaluation_key
 from genies.report.cells import Entry, Grid
 from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.heat import heat_class
 from genies.report.pages import Site
 from genies.report.shift_page import shift_page_name
-from genies.report.standin import Difference
 from genies.report.summary import Summary
 from genies.report.verdicts import direction, tests_of
 
@@ -116,7 +116,7 @@ def _row(found: tuple[float, Difference | None] | None) -> Any:
         return 0
     value, difference = found
     if difference is None or difference.adjusted_p_value is None:
-        return [round(value, 5), None, None, ""]
+        return [*_ends(value, difference), direction(difference)]
     return [
         *_ends(value, difference),
         direction(difference),
@@ -127,8 +127,10 @@ def _row(found: tuple[float, Difference | None] | None) -> Any:
     ]
 
 
-def _ends(value: float, difference: Difference) -> list[float | None]:
-    ends = [] if difference.interval is None else [difference.interval.low, difference.interval.high]
+def _ends(value: float, difference: Difference | None) -> list[float | None]:
+    ends = (
+        [] if difference is None or difference.interval is None else [difference.interval.low, difference.interval.high]
+    )
     return [round(value, 5), *(round(end, 5) for end in ends)] if ends else [round(value, 5), None, None]
 
 

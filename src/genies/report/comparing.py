@@ -13,10 +13,10 @@ from itertools import combinations
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.metrics.intervals import Interval
+from genies.metrics.verdict import Difference, adjust
 from genies.report.figures import BASELINE, MAIN
 from genies.report.lines import ShiftSummary
 from genies.report.pairing import cell_difference
-from genies.report.standin import Difference, adjust
 from genies.report.summary import Group, Summary, lines_by_intervention
 from genies.report.verdicts import Verdict, mean_difference
 

@@ -11,15 +11,16 @@ from typing import Any, Literal
 from genies.data.shifts import Shift
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
+from genies.metrics.verdict import Difference
 from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.figures import MAIN, Estimate, figure
 from genies.report.lines import ShiftSummary
-from genies.report.standin import Difference
 from genies.report.summary import MeanSummary, Summary
 from genies.report.verdicts import Mark
 
 Which = Literal["means", "shifts", "differences"]
 LEVEL = 0.95
+_OF_METRIC = ("name", "title", "lower_is_better", "compared", "constant_half")
 
 
 def to_json(summary: Summary, against: str | None = None) -> str:
@@ -31,7 +32,7 @@ def to_json(summary: Summary, against: str | None = None) -> str:
     value = {
         "weights": summary.weights,
         "level": LEVEL,
-        "metrics": [asdict(metric) for metric in summary.metrics],
+        "metrics": [{name: getattr(metric, name) for name in _OF_METRIC} for metric in summary.metrics],
         "groups": [
             {
                 "kind": group.kind,

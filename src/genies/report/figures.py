@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genies.metrics.intervals import Interval
-from genies.metrics.shift_means import ShiftFigure, interval_over_shifts
+from genies.metrics.shift_means import Average, ShiftFigure, estimate_mean
 from genies.report.parts import PARTS, Known
 from genies.report.study import ShiftReading
 
@@ -26,29 +26,33 @@ class Metric:
     """Whether it says something about the intervention, so that the best one is marked."""
     with_interval: bool = True
     """Whether it is an estimate, so that its mean has an interval."""
+    bounds: tuple[float, float] = (0.0, 1.0)
+    """Its range, to which intervals are cut."""
     constant_half: float | None = None
     """What a scorer gets that gives every pair 1/2; None where that depends on the shift."""
 
 
 MAIN = Metric("generalization_accuracy", "generalization", constant_half=0.5)
-ELICITATION = Metric("differential_elicitation", "diff. elicitation")
+ELICITATION = Metric("differential_elicitation", "diff. elicitation", bounds=(-math.inf, math.inf))
+SOURCE = Metric("source_ID_accuracy", "source ID", constant_half=0.5)
 BASELINE = Metric("baseline_accuracy", "baseline", compared=False)
 CAPABILITY = Metric("target_tuned_capability", "target-tuned", compared=False)
+IF_CALIBRATED = Metric(
+    "RMS_calibration_error_if_calibrated", "RMS calib. error if calibrated", compared=False, with_interval=False
+)
 
 METRICS = (
     MAIN,
     ELICITATION,
-    Metric("source_ID_accuracy", "source ID", constant_half=0.5),
+    SOURCE,
     Metric("RMS_calibration_error", "RMS calib. error", lower_is_better=True, constant_half=0.0),
-    Metric(
-        "RMS_calibration_error_if_calibrated", "RMS calib. error if calibrated", compared=False, with_interval=False
-    ),
+    IF_CALIBRATED,
     CAPABILITY,
     BASELINE,
     Metric("brier_score", "Brier score", lower_is_better=True, constant_half=0.25),
-    Metric("log_loss", "log loss", lower_is_better=True, constant_half=math.log(2)),
+    Metric("log_loss", "log loss", lower_is_better=True, constant_half=math.log(2), bounds=(0.0, math.inf)),
     Metric("auroc", "AUROC", constant_half=0.5),
-    Metric("margin", "margin", constant_half=0.0),
+    Metric("margin", "margin", constant_half=0.0, bounds=(-1.0, 1.0)),
 )
 
 PUBLISHED_CALIBRATION = Metric("RMS_calibration_error_published", "RMS calib. error as published", compared=False)
@@ -57,12 +61,14 @@ PUBLISHED_CALIBRATION = Metric("RMS_calibration_error_published", "RMS calib. er
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and how sure it is."""
+    """A metric's value and how sure it is."""
 
     value: float | None
     interval: Interval | None = None
     missing: str = ""
     """Why there is no value, or no interval; empty where both are there."""
+    limit: str = ""
+    """Why the interval of a mean is about these shifts only; empty where it is about other sources as well."""
 
 
 @dataclass(frozen=True)
@@ -84,23 +90,41 @@ def figure(
     gap = next((part for part in parts if part.value is None), None)
     if gap is not None:
         return MetricFigure(Estimate(None, None, gap.missing))
-    values = np.array([part.value for part in parts], dtype=np.float64)
     drawn = [part.drawn for part in parts if part.drawn is not None]
-    same = len(drawn) == len(parts)
+    target, model = _measured(metric, seeds[0])
     found = ShiftFigure(
-        values,
-        np.stack(drawn) if same else None,
-        max(part.clusters for part in parts),
+        np.array([part.value for part in parts], dtype=np.float64),
+        np.stack(drawn) if len(drawn) == len(parts) else None,
+        min(part.clusters for part in parts),
         weight,
-        _sample(metric, seeds[0]),
+        target,
+        seeds[0].shift.source,
+        model,
+        metric.bounds,
     )
-    interval = parts[0].interval if len(parts) == 1 else interval_over_shifts([found])
+    if len(parts) == 1:
+        return MetricFigure(Estimate(found.mean, parts[0].interval, parts[0].missing), found)
+    interval = estimate_mean([found]).interval if metric.with_interval else None
     missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
     return MetricFigure(Estimate(found.mean, interval, missing), found)
 
 
-def _sample(metric: Metric, shift: ShiftReading) -> str:
-    """The distribution whose test examples a metric is about."""
-    if metric.name == "source_ID_accuracy":
-        return shift.shift.source
-    return shift.shift.target_reference if metric.name == "target_tuned_capability" else shift.shift.target
+def _measured(metric: Metric, shift: ShiftReading) -> tuple[str, str | None]:
+    """The test set that a metric is about, and what the model was tuned on: None for the source, empty for nothing."""
+    names = shift.shift
+    untuned = "" if shift.is_baseline else None
+    if metric == SOURCE:
+        return names.source, untuned
+    if metric == CAPABILITY:
+        return names.target_reference, names.target_reference
+    return names.target, "" if metric == BASELINE else untuned
+
+
+def mean_of(figures: Sequence[ShiftFigure], metric: Metric, average: Average = "shifts") -> Estimate:
+    """The mean over shifts, or over sources, with its interval."""
+    found = estimate_mean(figures, average)
+    if not metric.with_interval:
+        return Estimate(found.value)
+    if found.interval is None:
+        return Estimate(found.value, None, found.reason)
+    return Estimate(found.value, found.interval, "", found.reason)

@@ -18,9 +18,9 @@ STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
 def heat_class(difference: float | None, direction: str) -> str:
     """u1 to u5 for significantly above, d1 to d5 for below, h0 for not significant, plain where that is not known.
 
-    direction: up, down, level or empty, as genies.report.verdicts.direction gives it; the depth is the size.
+    direction: up, down, level or untested, as genies.report.verdicts.direction gives it; the depth is the size.
     """
-    if difference is None or not direction:
+    if difference is None or direction == "untested":
         return "plain"
     if direction == "level":
         return "h0"
@@ -103,6 +103,7 @@ def _verdict(cell: Cell) -> str:
     """What is decided about a cell and the baseline."""
     difference = cell.verdict.against_baseline
     if difference is None or difference.adjusted_p_value is None:
-        return "" if cell.verdict.is_baseline else "; not tested"
+        reason = difference.reason if difference else ""
+        return "" if cell.verdict.is_baseline else f"; not tested{': ' if reason else ''}{reason}"
     words = "not significant" if difference.verdict == "not significant" else f"significantly {difference.verdict}"
-    return f"; {words} (p {p_value(difference.adjusted_p_value)}, {difference.test}, adjusted)"
+    return f"; {words} (p {p_value(difference.adjusted_p_value)}, {difference.test}; Holm)"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genies.data.shifts import Shift, check_name
 from genies.errors import InputError
+from genies.harness.plan import BEST
 from genies.report.study import Reading
 
 _NEEDED = ("source", "target", "target_reference", "baseline_intervention", "target_tuned_capability_intervention")
@@ -84,14 +85,20 @@ def _told(shift: Shift) -> int:
 
 
 def with_told_capability(lines: Sequence[Listed], results_dir: Path) -> list[Listed]:
-    """The lines with the accuracy of the reference that a table of the folder gives them, where one does.
+    """The lines with the accuracy of the reference that a table of the folder gives them, where one does, and for BEST
+    with the reference that it names.
 
     Evaluations alone do not say whether the reference was tuned once for all seeds or with each.
     """
-    told = {
-        (_key(line), line.baseline, line.capability): line.capability_accuracy for line in read_tables(results_dir)[0]
-    }
-    return [replace(line, capability_accuracy=told.get((_key(line), line.baseline, line.capability))) for line in lines]
+    told = {(_key(line), line.baseline): line for line in read_tables(results_dir)[0]}
+
+    def with_told(line: Listed) -> Listed:
+        found = told.get((_key(line), line.baseline))
+        if found is None or line.capability not in (found.capability, BEST):
+            return line
+        return replace(line, capability=found.capability, capability_accuracy=found.capability_accuracy)
+
+    return [with_told(line) for line in lines]
 
 
 _Key = tuple[str, str, int | None, str, str, str]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
+from genies.harness.table import not_learned
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
 
@@ -71,13 +72,20 @@ def sample(shifts: Sequence[ShiftReading]) -> list[str]:
     return notes
 
 
+def tuning(shifts: Sequence[ShiftReading]) -> list[str]:
+    """Runs that gained nothing from tuning, where that is known."""
+    said = not_learned([each.row for each in shifts])
+    return [] if said is None else [said]
+
+
 def rules(readings: Sequence[Reading]) -> list[str]:
     """Evaluations that were made by an older version of the library's numerical rules."""
     older: Counter[int] = Counter()
     for each in readings:
         parts = (each.provenance or {}).get("parts")
         version = parts.get("numerics_version") if isinstance(parts, dict) else None
-        if isinstance(version, int) and version < NUMERICS_VERSION:
+        # 0 stands for an intervention that does not use the library.
+        if isinstance(version, int) and 0 < version < NUMERICS_VERSION:
             older[version] += 1
     if not older:
         return []

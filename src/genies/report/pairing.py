@@ -13,9 +13,9 @@ from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats
 from genies.metrics.resampling import ClusterSums, sums_by_cluster
 from genies.metrics.shift_means import ShiftFigure
+from genies.metrics.verdict import Difference, difference_on_shift
 from genies.report.figures import BASELINE, MAIN, Metric, figure
 from genies.report.lines import ExampleSets, ShiftSummary
-from genies.report.standin import Difference, difference_on_shift
 from genies.report.study import Reading, ShiftReading
 
 
@@ -118,7 +118,15 @@ def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFig
     drawn = None
     if first.drawn is not None and second.drawn is not None:
         drawn = part(first.drawn) - part(second.drawn)
-    return replace(first, estimates=part(first.estimates) - part(second.estimates), drawn=drawn)
+    low, high = (one - other for one, other in zip(first.bounds, second.bounds[::-1], strict=True))
+    return replace(
+        first,
+        estimates=part(first.estimates) - part(second.estimates),
+        drawn=drawn,
+        clusters=min(first.clusters, second.clusters),
+        model=second.model if first.model == "" else first.model,  # an untuned model differs by what the other is
+        bounds=(low, high),
+    )
 
 
 def _common(sets: ExampleSets) -> tuple[frozenset[int] | None, int]:
@@ -131,13 +139,17 @@ def _common(sets: ExampleSets) -> tuple[frozenset[int] | None, int]:
 
 
 def _on_target(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
-    return shift.with_evaluations(
-        _only(shift.generalization, kept), shift.source_id, _only(shift.baseline, kept), shift.capability
-    )
+    return _with(shift, generalization=_only(shift.generalization, kept), baseline=_only(shift.baseline, kept))
 
 
 def _on_source(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
-    return shift.with_evaluations(shift.generalization, _only(shift.source_id, kept), shift.baseline, shift.capability)
+    return _with(shift, source_id=_only(shift.source_id, kept))
+
+
+def _with(shift: ShiftReading, **changed: Reading | None) -> ShiftReading:
+    """The shift with some evaluations changed, and its line of the table computed anew."""
+    names = ("generalization", "source_id", "baseline", "capability", "baseline_source", "baseline_reference")
+    return shift.with_evaluations(*(changed.get(name, getattr(shift, name)) for name in names))
 
 
 def _only(reading: Reading | None, kept: frozenset[int]) -> Reading | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from genies.data.shifts import Shift
-from genies.metrics.shift_means import ShiftFigure, interval_over_shifts, mean_over_shifts
-from genies.report.figures import METRICS, PUBLISHED_CALIBRATION, Estimate, Metric
+from genies.metrics.shift_means import Average
+from genies.report.figures import METRICS, PUBLISHED_CALIBRATION, Estimate, Metric, mean_of
 from genies.report.lines import ShiftSummary, shift_summaries
 from genies.report.study import Study
 from genies.report.verdicts import CellKey, Verdict, cell_key, decide_cells, decide_means
@@ -122,34 +122,25 @@ def _mean(
         seeds=(min(seeds), max(seeds)),
         ties=sum(each for each in ties if each is not None) if None not in ties else None,
         estimates={metric.name: _estimate(lines, metric) for metric in metrics},
-        by_source={metric.name: _estimate_by_source(lines, metric) for metric in metrics},
+        by_source={metric.name: _estimate(lines, metric, "sources") for metric in metrics},
         verdict=verdict,
     )
 
 
-def _estimate(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate:
-    """The mean over shifts with its interval."""
+def _estimate(lines: Sequence[ShiftSummary], metric: Metric, average: Average = "shifts") -> Estimate:
+    """The mean over shifts or over sources, with its interval."""
     gap = _gap(lines, metric)
     if gap is not None:
         return gap
     if len(lines) == 1:
         return lines[0].estimate(metric.name)
-    found = _figures(lines, metric)
-    if not metric.with_interval:
-        return Estimate(mean_over_shifts(found))
-    interval = interval_over_shifts(found)
+    estimate = mean_of(
+        [found for line in lines if (found := line.shift_figure(metric.name)) is not None], metric, average
+    )
     reasons = (line.estimate(metric.name).missing for line in lines)
-    return Estimate(mean_over_shifts(found), interval, "" if interval else next(filter(None, reasons), ""))
-
-
-def _estimate_by_source(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate:
-    """The mean over sources with its interval."""
-    gap = _gap(lines, metric)
-    if gap is not None:
-        return gap
-    if len(lines) == 1:
-        return lines[0].estimate(metric.name)
-    return Estimate(mean_over_shifts(_figures(lines, metric)))
+    if estimate.interval is None and not estimate.missing:
+        return replace(estimate, missing=next(filter(None, reasons), ""))
+    return estimate
 
 
 def _gap(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate | None:
@@ -160,7 +151,3 @@ def _gap(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate | None:
         if line.shift_figure(metric.name) is None:
             return Estimate(None, None, f"{line.shift}: {line.estimate(metric.name).missing}")
     return None
-
-
-def _figures(lines: Sequence[ShiftSummary], metric: Metric) -> list[ShiftFigure]:
-    return [found for line in lines if (found := line.shift_figure(metric.name)) is not None]

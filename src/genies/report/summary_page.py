@@ -173,6 +173,7 @@ def _group(
         "axis": axis(scale),
         "incomplete": any(mean.shifts < mean.of for mean in group.means),
         "sources": len({shift.source for shift in group.shifts}),
+        "few": any(each.limit for mean in group.means for each in mean.estimates.values()),
         "seeded": len({mean.seeds for mean in group.means if mean.shifts}) > 1,
         "marked": any(mark.starred for mean in group.means for mark in mean.verdict.marks.values()),
         "tests": tests_of(each for mean in group.means for each in mean.verdict.differences),

@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from genies.metrics.shift_means import FEWEST_SOURCES
+from genies.metrics.verdict import Difference
 from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.exports import Which, to_csv, to_json
 from genies.report.figures import ELICITATION, MAIN, Estimate
 from genies.report.markup import Cell, TextTable, latex_table, markdown_table, markdown_text
 from genies.report.pages import seeds as seeds_text
-from genies.report.standin import Difference
 from genies.report.summary import Group, MeanSummary, Summary
 from genies.report.verdicts import tests_of
 
 __all__ = ["Which", "to_csv", "to_json", "to_latex", "to_markdown"]
 
+_FEW = f"there are fewer than {FEWEST_SOURCES} sources (for the untuned model: test sets), and no probabilities"
 ALL: tuple[Which, ...] = ("means", "differences", "shifts")
 KINDS = ("all", "label", "category")
 BY_SOURCE = (MAIN.name, ELICITATION.name)
@@ -194,17 +196,23 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
         shown += [line.estimate(metric.name) for line in summary.shifts for metric in summary.metrics]
     notes = []
     if any(each.interval for each in shown):
-        methods = sorted({each.interval.method for each in shown if each.interval})
+        methods = dict.fromkeys(each.interval.method for each in shown if each.interval)
         notes.append(f"in brackets: 95 % intervals ({'; '.join(methods)})")
+    if any(each.limit for each in shown):
+        notes.append(
+            f"the interval of a mean over fewer than {FEWEST_SOURCES} sources (untuned model: test sets) is about "
+            "these shifts only, for so few do not show how much others differ"
+        )
     without = [each for each in shown if each.value is not None and each.interval is None]
-    missing = dict.fromkeys(each.missing for each in without if each.missing)
+    reasons = (each.missing for each in without if each.missing)
+    missing = dict.fromkeys(_FEW if each.startswith("an interval about other") else each for each in reasons)
     if missing:
         notes.append(f"without brackets: no interval, since {'; '.join(missing)}")
     verdicts = [mean.verdict for mean in means] if "means" in which else []
     verdicts += list(summary.cells.values()) if "shifts" in which else []
     marks = [mark for verdict in verdicts for mark in verdict.marks.values()]
     if any(mark.starred for mark in marks):
-        tests = ", ".join(tests_of(mark.difference for mark in marks))
+        tests = " or ".join(tests_of(mark.difference for mark in marks))
         notes.append(
             "bold in a column of metrics: the best intervention of its base model, or not significantly different from "
             f"the best at 0.05 ({tests}; Holm's correction over the column of a group of shifts, or over all shifts). "
@@ -220,8 +228,8 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
 
 
 def _difference_note(found: Sequence[Comparison]) -> str:
-    means = ", ".join(tests_of(each.mean for each in found))
-    shifts = ", ".join(tests_of(difference for each in found for _, difference in each.shifts.values()))
+    means = " or ".join(tests_of(each.mean for each in found))
+    shifts = " or ".join(tests_of(difference for each in found for _, difference in each.shifts.values()))
     note = f"paired differences: the baseline is the untuned model; bold: p < 0.05 after Holm's correction ({means})"
     note += f"; better on, worse on: shifts where p < 0.05 after Holm's correction ({shifts})"
     left_out = max((each.mean.left_out for each in found if each.mean is not None), default=0)

@@ -15,10 +15,10 @@ import numpy as np
 
 from genies.data.shifts import Shift
 from genies.metrics.shift_means import ShiftFigure, mean_over_shifts
+from genies.metrics.verdict import Difference, adjust, difference_over_shifts
 from genies.report.figures import BASELINE, CAPABILITY, ELICITATION, MAIN, Metric
 from genies.report.lines import ShiftSummary
 from genies.report.pairing import cell_difference, over_baseline, over_other
-from genies.report.standin import Difference, adjust, difference_over_shifts
 from genies.report.study import Reading
 
 Standing = Literal["best", "not different", "different", "unknown", "not compared"]
@@ -40,6 +40,9 @@ class Mark:
 
 
 NOT_COMPARED = Mark()
+
+IDENTICAL = "equal on every shift"
+"""Stands for a test where there is nothing to test."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +66,21 @@ class Verdict:
 
     @property
     def direction(self) -> str:
-        """Class of a dot: up, down, level (not significantly different from the baseline), empty where unknown."""
+        """Class of a dot: up, down, level (not significantly different from the baseline) or untested."""
         return "level" if self.is_baseline else direction(self.against_baseline)
 
 
 def direction(difference: Difference | None) -> str:
-    """up for significantly above, down for below, level for not significant, empty where that is not known."""
+    """up for significantly above, down for below, level for not significant, untested where that is not known."""
     if difference is None:
-        return ""
-    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "")
+        return "untested"
+    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "untested")
 
 
 def tests_of(differences: Iterable[Difference | None]) -> list[str]:
-    """The names of the tests behind some differences, each once."""
-    return list(dict.fromkeys(each.test for each in differences if each is not None and each.p_value is not None))
+    """The names of the tests behind some differences, each once; all kinds of bootstrap are one."""
+    names = (each.test for each in differences if each is not None and each.p_value is not None)
+    return list(dict.fromkeys("bootstrap of these shifts" if "bootstrap" in name else name for name in names))
 
 
 CellKey = tuple[str, str, Shift]
@@ -181,8 +185,10 @@ def over_shifts(figures: Iterable[tuple[ShiftFigure | None, int]]) -> Difference
     known = [each for each, _ in found if each is not None]
     if not known or len(known) < len(found):
         return None
-    difference = difference_over_shifts(known)
-    return replace(difference, left_out=sum(left_out for _, left_out in found))
+    difference = replace(difference_over_shifts(known), left_out=sum(left_out for _, left_out in found))
+    if difference.p_value is None and not any(np.any(each.estimates) for each in known):
+        return replace(difference, p_value=1.0, test=IDENTICAL, reason="")
+    return difference
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,12 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from queue import SimpleQueue
 
 from genies.file_hashes import FileHashes
 from genies.harness.attempts import carry_out, order_from_json, result_to_json
+from genies.harness.hardware import gpu_is_there
 from genies.harness.step import Place
-
-SIGNS_OF_A_GPU = ("dev/nvidia*", "proc/driver/nvidia", "dev/dxg", "dev/nvhost-gpu", "dev/kfd")
-"""Files of drivers: NVIDIA's own, its driver under Windows (WSL) and on Jetson boards, and AMD's."""
-
-
-def gpu_is_there(root: Path = Path("/")) -> bool:
-    """Whether a driver for GPUs shows; looked up without torch, which takes seconds to load."""
-    return any(next(root.glob(pattern), None) is not None for pattern in SIGNS_OF_A_GPU)
 
 
 class LocalLauncher:
