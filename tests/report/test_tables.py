@@ -90,9 +90,10 @@ def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_no
     assert few.startswith(
         "- the interval of a mean over fewer than 5 sources (untuned model: test sets) is about these"
     )
-    assert brackets.startswith("- in brackets: 95 % intervals (Wilson; bootstrap over prompts")
+    assert brackets.startswith("- in brackets: 95 % intervals (bootstrap over prompts of these shifts; Wilson; ")
     assert without == (
-        "- without brackets: no interval, since this metric has intervals for means over several sources only"
+        "- without brackets: no interval, since there are fewer than 5 sources (for the untuned "
+        "model: test sets), and no probabilities; this metric has intervals for means over several sources only"
     )
     assert bold.startswith("- bold in a column of metrics: the best intervention of its base model, or not sig")
     assert paired.startswith("- paired differences: the baseline is the untuned model")
