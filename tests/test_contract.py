@@ -66,6 +66,8 @@ def test_the_known_keys_are_read(tmp_path) -> None:
         "eval_probabilities": [0.9, 0.5],
         "eval_example_indices": [0, 0],
         "eval_prompt_clusters": [0, 0],
+        "eval_left_out_examples": 2,
+        "eval_left_out_indices": [1, 3],
         "eval_ties": 1,
         "eval_brier_score": 0.1,
         "eval_log_loss": 40.5,
@@ -76,6 +78,8 @@ def test_the_known_keys_are_read(tmp_path) -> None:
         "eval_score": -12.5,
         "dtype": "float32",
         "device": "cpu",
+        "uses_target_texts": True,
+        "assumptions": ["The reward is the mean of 2 outputs."],
         "provenance": {"seconds": 3},
     }
     evaluation, _ = read_evaluation(write(tmp_path, json.dumps(known)))

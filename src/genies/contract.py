@@ -47,7 +47,10 @@ class TrainArguments(Arguments):
     output_dir: Path
     """Folder for whatever eval.py needs. It exists and is empty, but for checkpoint-* folders of a killed attempt."""
     max_examples: Annotated[int, Field(ge=1)] | None = None
-    """Use the first N training examples (default: all)."""
+    """Use N training examples (default: all)."""
+    sample: Literal["first", "seeded"] = "first"
+    """Which N: the first of the file, or drawn with the seed, so that several seeds say how much a result depends on
+    the examples as well. With one seed a smaller draw is part of a larger one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in training."""
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
@@ -176,6 +179,10 @@ class Evaluation(BaseModel):
     """The test index of each pair's example, so that intervals know which pairs belong together."""
     eval_prompt_clusters: list[Count] | None = None
     """For each pair the smallest test index whose example has the same prompt: intervals resample these clusters."""
+    eval_left_out_examples: Count | None = None
+    """Number of test examples that were not evaluated, as those longer than the model's context."""
+    eval_left_out_indices: list[Count] | None = None
+    """The test indices of those examples, so that evaluations which left out others are compared on the common ones."""
     eval_ties: Count | None = None
     """Number of pairs at exactly one half."""
     eval_brier_score: Error | None = None
@@ -197,6 +204,10 @@ class Evaluation(BaseModel):
     """Number format of the model's weights in this evaluation, as float32 or bfloat16."""
     device: str | None = None
     """Where the model ran, as cpu or cuda."""
+    uses_target_texts: Annotated[bool, Field(strict=True)] | None = None
+    """Whether the method used the unlabelled texts of the distribution that it is tested on."""
+    assumptions: list[str] | None = None
+    """What was assumed about the model where its files leave it open, a sentence each, for people to read."""
     provenance: dict[str, Any] | None = None
     """How the file came to be; written by the harness, never by an intervention."""
 

@@ -17,7 +17,7 @@ PAIRS = [Pair(0, "p", "b", "w"), Pair(0, "p", "b", "v"), Pair(3, "q", "b", "w")]
 
 def test_the_file_is_a_valid_evaluation_with_every_figure(tmp_path):
     path = tmp_path / "new" / "evaluation.json"
-    write_evaluation(path, tmp_path, PAIRS, np.array([0.9, 0.5, 0.2]), left_out=2, extra={"dtype": "float32"})
+    write_evaluation(path, tmp_path, PAIRS, np.array([0.9, 0.5, 0.2]), left_out=(1, 2), extra={"dtype": "float32"})
     evaluation, value = read_evaluation(path)
     assert evaluation.eval_accuracy == 0.5
     assert evaluation.eval_probabilities == [0.9, 0.5, 0.2]
@@ -26,7 +26,8 @@ def test_the_file_is_a_valid_evaluation_with_every_figure(tmp_path):
     assert evaluation.eval_brier_score == pytest.approx((0.01 + 0.25 + 0.64) / 3)
     assert evaluation.eval_average_probability == pytest.approx(1.6 / 3)
     assert evaluation.dtype == "float32"
-    assert value["eval_left_out_examples"] == 2
+    assert evaluation.eval_left_out_examples == value["eval_left_out_examples"] == 2
+    assert evaluation.eval_left_out_indices == [1, 2]
     assert value["eval_rms_calibration_error"] == pytest.approx(((0.1**2 + 0.8**2) / 3) ** 0.5)
     assert evaluation.eval_rms_calibration_formula == "confidence"
     assert evaluation.eval_log_loss == pytest.approx(-math.log(0.9 * 0.5 * 0.2) / 3)

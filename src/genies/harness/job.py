@@ -35,6 +35,7 @@ from genies.harness.leaks import Leaks
 from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
+from genies.harness.results import check_locks
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.step import Result, Run, available_cores
 from genies.harness.store import Store
@@ -76,6 +77,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         return 0
 
     check_tables(tables)
+    check_locks(decisions, store)
     progress = _Progress.of(decisions)
     leaks = known_leaks(plan) if request.exclude_leaked else None
     launcher = make_launcher(request, hashes, store)
@@ -132,6 +134,7 @@ def _run_all(
 ) -> None:
     not_in_tables: set[Path] = set()
     next_writing = 0.0
+    tqdm.monitor_interval = 0  # a thread that redraws a bar nobody moved: one more that the system may refuse
     # Counted in steps: with what was done so far, tqdm tells the time left.
     with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
 

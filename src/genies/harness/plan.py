@@ -10,6 +10,7 @@ from typing import Any
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.harness.store import Store
+from genies.names import check_distinct
 
 Kwargs = Mapping[str, Any]
 
@@ -203,6 +204,7 @@ def tuned_model_name(base_model: str, source: str, seed: int | None = None, suff
 
 def check_names(folders: Sequence[Path]) -> None:
     """InputError for two different folders of one name, which would write to the same place."""
+    check_distinct([folder.name for folder in folders], "the folders")
     by_name: dict[str, Path] = {}
     for folder in folders:
         if by_name.setdefault(folder.name, folder) != folder:

@@ -16,6 +16,7 @@ from genies.harness.decide import Policy
 from genies.harness.folders import distribution_folder, intervention_folder, named_folder, normal
 from genies.harness.plan import BEST, EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
 from genies.harness.store import Store
+from genies.names import check_distinct
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -105,7 +106,8 @@ class MetricsRequest(Places):
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many steps run at once on this machine; its cores are divided among them. With --gpus it is one a GPU."""
     gpus: list[str] = Field(default_factory=list)
-    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
+    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each. Numbers are places in CUDA_VISIBLE_DEVICES, where it
+    is set; identifiers (GPU-..., MIG-...) stand for themselves."""
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster (default: one is started on this machine and ended with the run)."""
     cpus_per_step: Annotated[int, Field(ge=1)] = 1
@@ -283,6 +285,7 @@ class EvaluateRequest(Places):
                 )
         if not targets:
             raise InputError("--distributions is empty; expected at least one distribution")
+        check_distinct(targets, "the distributions")
         return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
 
 

@@ -23,6 +23,7 @@ from genies.harness.fingerprint import Identities
 from genies.harness.hardware import Hardware, all_hidden, this_machine
 from genies.harness.job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
+from genies.harness.results import check_locks
 from genies.harness.step import Place, Result, Run
 
 
@@ -38,24 +39,28 @@ def train(request: TrainRequest, root: Path) -> int:
 
 
 def evaluate(request: EvaluateRequest, root: Path) -> int:
-    """Evaluate one model and print its accuracies; the exit status."""
+    """Evaluate one model and print its accuracies, and what was assumed about it; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     policy = Policy(use_cached_evaluations=request.use_cached)
     (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root, _hardware()))
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)
-    rows = []
+    rows: list[str] = []
+    assumptions: list[str] = []
     for each in decision.targets:
         path = each.target.evaluation_file
         if each.run and path not in result.done:
             continue  # what lies there, if anything, is not what was asked for
         evaluation, _ = read_evaluation(path)
+        assumptions += evaluation.assumptions or []
         pairs = len(evaluation.eval_probabilities or []) or ""
         name = each.target.distribution_dir.name.replace("|", "\\|")
         rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
     if rows:
         print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
+    for assumption in dict.fromkeys(assumptions):
+        print(f"assumed: {assumption}")
     return _status(result)
 
 
@@ -68,6 +73,7 @@ def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fr
     check_inputs([decision], store)
     if not decision.run:
         return Result(decision.step.title)
+    check_locks([decision], store)
     try:
         with termination_as_interrupt():
             run = Run(

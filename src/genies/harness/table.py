@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from genies import spreadsheets
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.harness.leaks import Leaks, Remainder
@@ -186,12 +185,7 @@ def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
     leaked: with the column leaked_pairs, for a table that leaves them out.
     """
     columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(["" if (value := getattr(row, name)) is None else value for name in columns])
-    return text.getvalue()
+    return spreadsheets.to_csv(columns, map(vars, rows))
 
 
 _SHOWN = {

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
+from genies import spreadsheets
 from genies.data.shifts import Shift
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
@@ -55,15 +54,11 @@ def to_csv(summary: Summary, which: Which = "shifts", against: str | None = None
 
     With the release's weights a shift has as many lines as it counts.
     """
-    text = io.StringIO()
     if which == "shifts":
         lines = _shift_lines(summary)
     else:
         lines = _mean_lines(summary) if which == "means" else difference_lines(summary, against)
-    writer = csv.DictWriter(text, list(lines[0]) if lines else COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
-    return text.getvalue()
+    return spreadsheets.to_csv(list(lines[0]) if lines else COLUMNS, lines)
 
 
 def _shift_lines(summary: Summary) -> list[dict[str, Any]]:
