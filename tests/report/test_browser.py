@@ -221,9 +221,7 @@ def test_comparison_shows_what_the_files_say_for_any_two_interventions(tab: Tab,
         page.locator("#first").select_option(index=options.index(first))
         page.locator("#second").select_option(index=options.index(second))
         row = page.locator("#rows tr", has_text="starter_sums → starter_everyday")
-        sources = (
-            None if name == "zero_shot" else "starter_sums" for name in (first, second)
-        )  # zero_shot is the baseline
+        sources = (None if name == "zero_shot" else "starter_sums" for name in (first, second))
         names = zip((first, second), sources, strict=True)
         ours, theirs = (made.evaluation(name, source, "starter_everyday") for name, source in names)
         difference = ours["eval_accuracy"] - theirs["eval_accuracy"]
