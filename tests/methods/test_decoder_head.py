@@ -55,7 +55,7 @@ def our_rewards(folder: Path, source: Path) -> Any:
         *((name, "lora_fine_tune") for name in ("granite", "gemma3n_text", "lfm2", "mamba", "llama4_text")),
         *((name, "lora_fine_tune") for name in ("deepseek_v32", "mistral3")),
         *((name, "full_fine_tune") for name in ("granite", "mistral3", "modernbert-decoder")),
-        *((name, "prompt_tuning") for name in ("granite", "mistral3")),
+        *((name, "prompt_tuning") for name in ("granite", "llama4_text", "mamba", "mistral3")),
     ],
 )
 def test_the_code_on_the_card_gives_our_rewards(name: str, intervention: str, source: Path, tmp_path: Path) -> None:
@@ -71,6 +71,12 @@ def test_the_code_on_the_card_gives_our_rewards(name: str, intervention: str, so
         assert float(names["reward"]) == pytest.approx(expected, abs=1e-4)
     [found] = evaluate(intervention, folder, [source], tmp_path / "evaluation")
     assert 0 <= found["eval_accuracy"] <= 1
+
+
+def test_virtual_tokens_are_refused_where_blocks_embed_token_ids(source: Path, tmp_path: Path) -> None:
+    base = write_family(tmp_path / "base", "gemma4_text")
+    with pytest.raises(InputError, match="embeds token ids anew in every block"):
+        train("prompt_tuning", base, source, tmp_path / "tuned", **QUICK)
 
 
 def test_a_head_that_does_not_belong_is_refused(source: Path, tmp_path: Path) -> None:

@@ -82,12 +82,20 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
     from peft import PromptTuningConfig
 
     _check_room(model.language_model, count)
-    torch.manual_seed(stable_number(f"adapter {seed}"))
     network, task = network_to_adapt(model.classifier)
+    sizes = network.config.get_text_config()
+    if getattr(sizes, "hidden_size_per_layer_input", None):
+        raise InputError(
+            f"the model in {base} embeds token ids anew in every block ({type(network).__name__}), where virtual "
+            "tokens have no embedding; use lora_fine_tune"
+        )
+    torch.manual_seed(stable_number(f"adapter {seed}"))
     config = PromptTuningConfig(
         task_type=task,
         num_virtual_tokens=count,
         prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
+        # PEFT asks for it and makes no use of it here: a state-space model has none.
+        num_attention_heads=getattr(sizes, "num_attention_heads", None) or 1,
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
