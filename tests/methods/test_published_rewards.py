@@ -475,3 +475,54 @@ def test_the_problem_type_of_the_training_changes_nothing(
     network = publish_whole(tmp_path, tiny_model_dir("gpt2"), problem_type=problem)
     assert AutoConfig.from_pretrained(tmp_path).problem_type == problem
     assert ours(our_model(tmp_path)) == pytest.approx(own_rewards(network, make_tokenizer("byte_level")), abs=1e-4)
+
+
+def test_code_of_the_authors_own_is_said_and_not_run(tiny_model_dir: Callable[..., Path], tmp_path: Path) -> None:
+    publish_whole(tmp_path, tiny_model_dir("llama"))
+    (tmp_path / "modeling.py").write_text("raise SystemExit('was run')")
+    path = tmp_path / "config.json"
+    names = {"AutoModelForSequenceClassification": "modeling.Rewards"}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "auto_map": names}))
+    assert "code of its author's for it, which is not run" in our_model(tmp_path).assumptions[0]
+
+
+def test_a_config_that_asks_for_tuples_changes_nothing(tiny_model_dir: Callable[..., Path], tmp_path: Path) -> None:
+    network = publish_whole(tmp_path, tiny_model_dir("llama"))
+    expected = own_rewards(network, make_tokenizer("byte_level"))
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "return_dict": False}))
+    assert ours(our_model(tmp_path)) == pytest.approx(expected, abs=1e-4)
+    base = with_config(tmp_path / "base", tiny_model_dir("llama"), return_dict=False)
+    publish_adapter(tmp_path / "adapter", tiny_model_dir("llama"))
+    plain = ours(our_model(tmp_path / "adapter", base_model_dir=tiny_model_dir("llama")))
+    assert np.array_equal(ours(our_model(tmp_path / "adapter", base_model_dir=base)), plain)
+
+
+@pytest.mark.parametrize("intervention", ["lora_fine_tune", "prompt_tuning", "full_fine_tune", "log_prob_classify"])
+def test_a_token_without_an_embedding_is_refused_in_training_and_not_taken_for_a_virtual_one(
+    intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    base = with_config(tmp_path / "base", tiny_model_dir("llama"))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.eos_token = "<new>"  # which gets the first id that is free, that of the first virtual token
+    tokenizer.save_pretrained(base)
+    with pytest.raises(InputError, match=r"token id (\d+) and the model in .*base knows \1 tokens"):
+        train(intervention, base, source, tmp_path / "tuned", **QUICK)
+    if intervention == "prompt_tuning":
+        train(intervention, tiny_model_dir("llama"), source, tmp_path / "tuned", **QUICK)
+        tokenizer.save_pretrained(tmp_path / "tuned")
+        with pytest.raises(InputError, match="do not belong together"):
+            ours(our_model(tmp_path / "tuned"))
+
+
+def test_an_adapter_that_tunes_log_probabilities_has_its_tokenizer_followed_and_takes_no_reward_output(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    base = tiny_model_dir("llama")
+    train("log_prob_classify", base, source, tmp_path / "tuned", **QUICK)
+    with pytest.raises(InputError, match="--reward_output is for reward models"):
+        evaluate("log_prob_classify", tmp_path / "tuned", [source], tmp_path, reward_output="0")
+    [before] = evaluate("log_prob_classify", tmp_path / "tuned", [source], tmp_path)
+    make_tokenizer("byte_level_with_bos").save_pretrained(tmp_path / "tuned")
+    [after] = evaluate("log_prob_classify", tmp_path / "tuned", [source], tmp_path)
+    assert np.abs(np.subtract(before["eval_probabilities"], after["eval_probabilities"])).max() > 1e-4

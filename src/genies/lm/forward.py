@@ -49,13 +49,7 @@ def run_batches(
     `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
     at most `batch_tokens` tokens, unless one sequence alone has more.
     """
-    vocabulary = model.network.get_input_embeddings().weight.shape[0]
-    highest = max((max(sequence) for sequence in sequences), default=0)
-    if highest >= vocabulary:
-        raise InputError(
-            f"the tokenizer in {model.folder} gives token id {highest} and the model knows {vocabulary} tokens: "
-            "they do not belong together; fetch the model again"
-        )
+    check_ids(model, sequences)
     budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
     waiting = list(range(len(sequences)))
     computed = 0
@@ -94,6 +88,20 @@ def run_batches(
                 torch.cuda.empty_cache()
             waiting = [index for index in waiting if index not in done]
     return computed
+
+
+def check_ids(model: LanguageModel, sequences: Sequence[Sequence[int]], virtual_tokens: int = 0) -> None:
+    """InputError for a token id without an embedding.
+
+    virtual_tokens: how many of the last embeddings are virtual tokens', which no text may have.
+    """
+    vocabulary = model.network.get_input_embeddings().weight.shape[0] - virtual_tokens
+    highest = max((max(sequence) for sequence in sequences), default=0)
+    if highest >= vocabulary:
+        raise InputError(
+            f"the tokenizer in {model.tokenizer.name_or_path} gives token id {highest} and the model in {model.folder} "
+            f"knows {vocabulary} tokens: they do not belong together; fetch the model again"
+        )
 
 
 def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:

@@ -23,8 +23,9 @@ RECORD = DOWNLOAD_RECORD
 """In every folder a download filled: where it came from and what it holds."""
 
 _COMPANIONS = re.compile(
-    r"(config|generation_config|adapter_config|reward_model|reward_head|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
-    r"|vocab\.txt|merges\.txt|[\w-]+\.model|[\w-]+\.tiktoken|chat_template\.(json|jinja)|reward_head\.safetensors|README\.md|LICENSE(\.\w+)?"
+    r"(config|generation_config|adapter_config|reward_model|reward_head|tokenizer|tokenizer_config|special_tokens_map)\.json"
+    r"|(added_tokens|vocab)\.json|reward_head\.safetensors"
+    r"|vocab\.txt|merges\.txt|[\w-]+\.model|[\w-]+\.tiktoken|chat_template\.(json|jinja)|README\.md|LICENSE(\.\w+)?"
 )
 TOKENIZER_FILES = (
     "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

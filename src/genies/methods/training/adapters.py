@@ -21,7 +21,15 @@ from genies.lm.model import LanguageModel, load_tokenizer
 from genies.lm.model_folder import TOKENIZER_FILES, check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.classifier import is_classifier, labels_of, read_classifier, read_own, settle
-from genies.methods.training.decoder_head import has_head, head_labels, network_to_adapt, put_head, read_head, save_head
+from genies.methods.training.decoder_head import (
+    DecoderWithHead,
+    has_head,
+    head_labels,
+    network_to_adapt,
+    put_head,
+    read_head,
+    save_head,
+)
 from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.lora_targets import excluded_modules
 from genies.methods.training.quantization import load_base_model
@@ -161,6 +169,8 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
         language_model = load_base_model(base, arguments, arguments.load_in_4bit)
         labels = [f"LABEL_{index}" for index in range(count)]
         model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=count, own_padding=not tuned_here)
+        if isinstance(model.classifier, DecoderWithHead):
+            raise InputError(f"{base}: transformers has no plain classification model for it, as {folder} needs")
     outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
     _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
     tuned = _apply(model.classifier, folder, base)

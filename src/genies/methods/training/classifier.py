@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.decoder_head import has_head, head_labels, put_head, read_head
 from genies.methods.training.reading_place import Reading, passed_over_token, read_probes
-from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head, padding_id
+from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head
 from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
 from genies.methods.training.reward_record import is_tuned_here
 
@@ -48,19 +48,24 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
     """A whole causal language model with a head of ours beside it, as full fine-tuning leaves it."""
     weight = read_head(folder)
     outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
+    _check_whole(folder, arguments)
     model = loading.load_model(folder, arguments)
     classifier = put_head(model.network, weight, model.device, folder)
     return RewardModel(replace(model, network=classifier), outputs=outputs)
 
 
-def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
-    """A whole classification model, and what its own forward passes gave."""
+def _check_whole(folder: Path, arguments: ModelArguments) -> None:
     loading.check_weights(folder)
     if arguments.device_map != "none" or arguments.quantization != "none":
         raise InputError(
             f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
             "--quantization"
         )
+
+
+def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
+    """A whole classification model, and what its own forward passes gave."""
+    _check_whole(folder, arguments)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
@@ -71,30 +76,26 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     head = find_head(classifier).float()
     decoder = find_decoder(classifier)
     language_model = LanguageModel(
-        classifier, decoder, tokenizer, folder, device, dtype, loading.context_length(classifier.config), False, False
+        classifier,
+        decoder,
+        tokenizer,
+        folder,
+        device,
+        dtype,
+        loading.context_length(classifier.config),
+        packs=False,
+        plain_head=False,
     )
     readings = read_own(language_model, head, classifier, str(folder))
-    head.to(dtype)  # the check runs the model's own forward pass, which takes one number format
-    with _some_padding(tokenizer, classifier):
-        found = check_network(classifier, str(folder))
-    head.float()
+    found = check_network(classifier, str(folder))
     model = RewardModel(replace(language_model, packs=found.packs, pads=found.pads))
-    if named is not None and named != type(classifier).__name__:
-        said = f"its config names the architecture {named}, and it is read as {type(classifier).__name__}"
+    kind = type(classifier).__name__
+    if named is not None and named != kind:
+        model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
+    elif _has_own_code(folder):
+        said = f"its config names code of its author's for it, which is not run, and it is read as transformers' {kind}"
         model = replace(model, assumptions=(said,))
     return model, readings
-
-
-@contextmanager
-def _some_padding(tokenizer: Any, classifier: Any) -> Iterator[None]:
-    """Within the context the config names a pad token: without one a classifier takes no two texts at a time."""
-    config = classifier.config.get_text_config()
-    kept = config.pad_token_id
-    config.pad_token_id = padding_id(tokenizer, classifier) if kept is None else kept
-    try:
-        yield
-    finally:
-        config.pad_token_id = kept
 
 
 def is_classifier(folder: Path) -> bool:
@@ -159,6 +160,11 @@ def _architecture(folder: Path) -> str | None:
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
+def _has_own_code(folder: Path) -> bool:
+    names = read_json(folder / "config.json", "model config").get("auto_map")
+    return isinstance(names, dict) and "AutoModelForSequenceClassification" in names
+
+
 def _check_architecture(folder: Path) -> str | None:
     """The architecture that a config names; InputError where its head is known to be one of another kind."""
     import transformers
@@ -196,6 +202,7 @@ def _classifier(folder: Path, dtype: torch.dtype) -> Any:
             f"{folder}: its weights have tensors for which {type(classifier).__name__} has no place: {len(foreign)}, "
             f"the first {foreign[0]}; rewards without them would be wrong"
         )
+    loading.name_outputs(classifier.config)
     return classifier.eval().requires_grad_(False)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genies.errors import InputError
-from genies.lm.forward import Batch, hidden_states, run_batches
+from genies.lm.forward import Batch, check_ids, hidden_states, run_batches
 from genies.lm.model import LanguageModel
 from genies.methods.training.decoder_head import DecoderWithHead, head_width
 from genies.methods.training.dropout import stable_number
@@ -131,6 +131,7 @@ def rewards(
     model: RewardModel, sequences: Sequence[Sequence[int]], batch_tokens: int | None = None
 ) -> NDArray[np.float64]:
     """The reward of each token sequence, at the token where the model reads."""
+    check_ids(model.language_model, sequences, len(model.virtual_ids))
     found = np.zeros(len(sequences))
 
     def score(batch: Batch) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from genies.errors import InputError
+from genies.lm.forward import check_ids
 from genies.methods.base_model import write_base_model
 from genies.methods.protocol import record_protocol
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
@@ -109,6 +110,8 @@ def _tune(
         room,
         arguments.sample,
     )
+    texts = [each.ids for pair in data.pairs for each in (pair.best, pair.worse)]
+    check_ids(model, texts, len(trainee.virtual_ids))
     mark = training_fingerprint(kind, arguments, dtype_name)
     if arguments.gradient_checkpointing:
         enable_gradient_checkpointing(model.decoder)
