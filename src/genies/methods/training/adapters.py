@@ -107,6 +107,7 @@ def _wrap(network: Any, config: Any, base: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a name that is to go
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys")  # PEFT's own, of experts
         warnings.filterwarnings("ignore", message="fan_in_fan_out")  # how GPT-2 keeps its weights, which PEFT sees
         tuned = get_peft_model(network, config)
     # What is written down: the base model by the name it goes by here, and lists that come out alike every time.

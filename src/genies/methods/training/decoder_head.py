@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from genies.errors import InputError
 from genies.files import read_json, write_json
-from genies.lm.capability import first_line
+from genies.lm.capability import find_decoder, first_line
 
 RECORD = "reward_head.json"
 WEIGHTS = "reward_head.safetensors"
@@ -86,9 +86,17 @@ def save_head(classifier: Any, folder: Path) -> None:
         "outputs": len(weight),
         "weights": WEIGHTS,
         "language_model": type(classifier.language_model).__name__,
+        "decoder": _decoder_name(classifier.language_model),
         "reads": "the decoder's last hidden state, final norm applied, at the last token",
     }
     write_json(folder / RECORD, record)
+
+
+def _decoder_name(language_model: Any) -> str:
+    """The name of the module whose output has the last hidden states."""
+    decoder = find_decoder(language_model)
+    names = (name for name, module in language_model.named_modules() if module is decoder)
+    return next(names).replace("base_model.model.", "", 1)
 
 
 def has_head(folder: Path) -> bool:
@@ -96,12 +104,20 @@ def has_head(folder: Path) -> bool:
     return (folder / RECORD).is_file()
 
 
-def read_head(folder: Path) -> Tensor:
-    """The weight [outputs, width], float32, of the head in a folder; InputError for one that is damaged."""
+def head_record(folder: Path) -> dict[str, Any] | None:
+    """What a tuned model's folder says of its head; None where it has none of this form."""
+    if not has_head(folder):
+        return None
     record = read_json(folder / RECORD, "reward head")
     kind = record.get("kind") if isinstance(record, dict) else None
     if kind != KIND:
         raise InputError(f"{folder / RECORD}, field kind: expected {KIND}, got {kind}; train again")
+    return dict(record)
+
+
+def read_head(folder: Path) -> Tensor:
+    """The weight [outputs, width], float32, of the head in a folder; InputError for one that is damaged."""
+    record = head_record(folder) or {}
     try:
         tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:

@@ -16,8 +16,9 @@ def excluded_modules(network: Any) -> str | None:
     """A regular expression of the names of modules that get no adapter; None where all may have one.
 
     These are the parts beside the decoder, as an encoder of images, which text does not pass through; routers that
-    give more than one tensor (Phi-MoE, Llama 4), which PEFT cannot add to; and the output projections of state-space
-    layers, whose fused kernels take the weight past the adapter.
+    give more than one tensor (Phi-MoE, Llama 4), which PEFT cannot add to; and layers that no gradient comes through:
+    projections of state-space layers whose weight is multiplied past the adapter, also in fused kernels, and indexers
+    of sparse attention, which choose tokens.
     """
     decoder = find_decoder(network)
     path = next(name for name, module in network.named_modules() if module is decoder)
@@ -32,15 +33,17 @@ def excluded_modules(network: Any) -> str | None:
         elif (
             name.startswith(f"{path}.")
             and isinstance(module, nn.Linear)
-            and (not _gives_tensor(module) or _is_fused_output(name, network.get_submodule(outer)))
+            and (not _gives_tensor(module) or _without_gradient(name, network.get_submodule(outer)))
         ):
             found[re.sub(r"\d+", r"\\d+", re.escape(name))] = None  # the same in every block
     return "|".join(found) or None
 
 
-def _is_fused_output(name: str, layer: nn.Module) -> bool:
-    """Whether a linear layer, by its name, is the output projection of a state-space layer."""
-    return name.endswith(".out_proj") and hasattr(layer, "A_log")
+def _without_gradient(name: str, layer: nn.Module) -> bool:
+    """Whether no gradient would come to the adapter of a linear layer, by its name and the module it is part of."""
+    if hasattr(layer, "A_log"):  # a state-space layer
+        return name.endswith((".out_proj", ".dt_proj"))
+    return hasattr(layer, "index_topk") and name.split(".")[-2] == "indexer"
 
 
 @torch.no_grad()
