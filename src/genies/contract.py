@@ -162,6 +162,7 @@ def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
 Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Error = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Loss = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -176,6 +177,8 @@ class Evaluation(BaseModel):
     """For each pair, in example order and the worse responses in file order, the probability given to the best."""
     eval_example_indices: list[Count] | None = None
     """The test index of each pair's example, so that intervals know which pairs belong together."""
+    eval_prompt_clusters: list[Count] | None = None
+    """For each pair the smallest test index whose example has the same prompt: intervals resample these clusters."""
     eval_left_out_examples: Count | None = None
     """Number of test examples that were not evaluated, as those longer than the model's context."""
     eval_left_out_indices: list[Count] | None = None
@@ -184,12 +187,17 @@ class Evaluation(BaseModel):
     """Number of pairs at exactly one half."""
     eval_brier_score: Error | None = None
     """Mean over pairs of (1 - p)^2."""
+    eval_log_loss: Loss | None = None
+    """Mean over pairs of -ln p (genies.metrics.log_loss)."""
     eval_average_probability: Probability | None = None
     """Mean over pairs of p."""
     eval_rms_calibration_error: Error | None = None
-    """Root-mean-square calibration error, weighted by bin size (genies.metrics.rms_calibration_error)."""
+    """Root-mean-square calibration error, by the formula that eval_rms_calibration_formula names."""
+    eval_rms_calibration_formula: Literal["confidence", "weighted", "published"] | None = None
+    """confidence: genies.metrics.rms_calibration_error; weighted: rms_calibration_error_weighted, the formula of files
+    before 2026-11-26; published: rms_calibration_error_published."""
     eval_rms_calibration_error_published: Error | None = None
-    """The figure the 2023 release calls by the same name, for comparison only."""
+    """What the 2023 release calls RMS calibration error (rms_calibration_error_published), for comparison only."""
     eval_score: Number | None = None
     """A score of the intervention's own scale; never read by the harness."""
     dtype: str | None = None
@@ -205,12 +213,15 @@ class Evaluation(BaseModel):
 
     @model_validator(mode="after")
     def _same_length(self) -> Evaluation:
-        probabilities, indices = self.eval_probabilities, self.eval_example_indices
-        if probabilities is not None and indices is not None and len(probabilities) != len(indices):
-            raise ValueError(
-                f"eval_example_indices has {len(indices)} entries and eval_probabilities {len(probabilities)}; "
-                "expected one index for each probability"
-            )
+        if self.eval_probabilities is None:
+            return self
+        for name in ("eval_example_indices", "eval_prompt_clusters"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.eval_probabilities):
+                raise ValueError(
+                    f"{name} has {len(values)} entries and eval_probabilities {len(self.eval_probabilities)}; "
+                    "expected one number for each probability"
+                )
         return self
 
 
@@ -246,6 +257,7 @@ def _explain(fault: Any) -> str:
         "string_type": "text",
         "greater_than_equal": f"a number of at least {fault.get('ctx', {}).get('ge')}",
         "less_than_equal": f"a number of at most {fault.get('ctx', {}).get('le')}",
+        "literal_error": fault.get("ctx", {}).get("expected"),
     }.get(fault["type"], fault["msg"])
     percent = field == "eval_accuracy" and fault["type"] == "less_than_equal"
     hint = "; an accuracy is a share: 0.71, not 71" if percent else ""

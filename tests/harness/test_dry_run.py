@@ -15,27 +15,27 @@ def counts(said: str, kind: str) -> list[int]:
 def test_trainings_and_evaluations_are_counted_by_what_becomes_of_them(project: Project) -> None:
     said = project.metrics(dry_run=True).stdout
     assert counts(said, "train") == [3, 0, 0, 0]
-    assert counts(said, "evaluate") == [8, 0, 0, 0]
+    assert counts(said, "evaluate") == [9, 0, 0, 0]
     assert project.metrics().returncode == 0
     project.evaluation("length", "base-long", "mixed").unlink()
     project.evaluation("length", "base-short", "mixed").write_text('{"eval_accuracy": 0.5}')
     (project.folder / "models" / "length" / "base-short").rename(project.folder / "elsewhere")
     said = project.metrics(dry_run=True).stdout
     assert counts(said, "train") == [0, 2, 0, 1]
-    assert counts(said, "evaluate") == [1, 6, 1, 0]
+    assert counts(said, "evaluate") == [1, 7, 1, 0]
     assert "its evaluations are all there" in said
 
 
 def test_the_work_is_what_the_steps_that_run_have_to_read(project: Project) -> None:
     project.shifts([("long", "mixed")])
     said = project.metrics(dry_run=True).stdout
-    # 6 and 4 examples are trained on; mixed is evaluated by three models, long by one: 4 examples of 2 responses each.
+    # 6 and 4 examples are trained on; mixed is evaluated by three models, long by two: 4 examples of 2 responses each.
     each = len("Question 0?") + len("short") + len("a long response")
     assert f"to train on: 10 examples, 10 pairs, {10 * each} characters" in said
-    assert f"to evaluate: 16 examples, 16 pairs, {16 * each} characters" in said
+    assert f"to evaluate: 20 examples, 20 pairs, {20 * each} characters" in said
     said = project.metrics(dry_run=True, train_kwargs={"max_examples": 3}, eval_kwargs={"max_examples": 1}).stdout
     assert "to train on: 6 examples, 6 pairs" in said
-    assert "to evaluate: 4 examples, 4 pairs" in said
+    assert "to evaluate: 5 examples, 5 pairs" in said
 
 
 def test_the_time_is_told_from_what_the_same_interventions_took_before(project: Project) -> None:

@@ -183,8 +183,8 @@ def test_evaluations_that_cannot_be_compared_with_an_absent_base_model_say_so(fi
     away = finished.base_model.rename(finished.folder / "away")
     done = finished.metrics()
     assert done.returncode == 0, done.stderr
-    assert "4 evaluations, 0 steps run, 4 unverified" in done.stdout
-    assert f"  base model folder {finished.base_model} is not there, so 3 of them cannot be compared" in done.stdout
+    assert "5 evaluations, 0 steps run, 5 unverified" in done.stdout
+    assert f"  base model folder {finished.base_model} is not there, so 4 of them cannot be compared" in done.stdout
     away.rename(finished.base_model)
     assert "is not there" not in finished.metrics().stdout
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from genies.file_hashes import FileHashes
+from genies.harness.hardware import gpu_is_there
 from genies.harness.launchers import local
-from genies.harness.launchers.local import LocalLauncher, gpu_is_there
+from genies.harness.launchers.local import LocalLauncher
 from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 from tests.harness.test_failures import one_message
 

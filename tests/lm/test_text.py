@@ -213,3 +213,20 @@ def test_a_tokenizer_without_end_of_text_is_named():
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="no end-of-text token"):
         encode(tokenizer, TEXTS)
+
+
+@pytest.mark.parametrize("style", TOKENIZERS)
+def test_the_last_response_token_is_the_last_of_a_plain_call_whatever_ends_the_text(style):
+    tokenizer = make_tokenizer(style)
+    texts = [*TEXTS, ("the best", " answer</s>")]
+    for (prompt, response), sequence in zip(texts, encode(tokenizer, texts), strict=True):
+        plain = tokenizer(prompt + response.removesuffix("</s>"))["input_ids"]
+        assert sequence.ids[sequence.last_response] == plain[-1]
+        assert list(sequence.read_until("last_response")) == plain
+        assert sequence.read_until("end_of_text") == sequence.ids
+
+
+def test_an_empty_response_is_read_at_the_prompts_last_token():
+    tokenizer = make_tokenizer("byte_level_with_bos")
+    [sequence] = encode(tokenizer, [("the best", "")])
+    assert list(sequence.read_until("last_response")) == tokenizer("the best")["input_ids"]

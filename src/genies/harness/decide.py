@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -83,7 +83,37 @@ def decide(plan: Plan, policy: Policy, identities: Identities) -> list[Decision]
     for step in plan.steps:
         if isinstance(step, EvaluationStep):  # its training, if any, stands right before it
             decisions += decide_evaluation(step, policy, identities)
-    return decisions
+    return _without_needless(decisions)
+
+
+def _without_needless(decisions: Sequence[Decision]) -> list[Decision]:
+    """The decisions without optional evaluations that are not there and cannot be made beside others that must run.
+
+    A study that is complete without them is not opened again for them.
+    """
+    required = [each for each in decisions if isinstance(each, TrainingDecision) or _runs_required(each)]
+    busy = {_base_model_dir(each) for each in required if each.run}
+
+    def kept(decision: EvaluationDecision, each: TargetDecision) -> bool:
+        possible = decision.base_model_dir in busy and decision.base_model_dir.is_dir()
+        return not (each.run and each.target.optional) or (
+            possible and (each.target.distribution_dir / "test.json").is_file()
+        )
+
+    return [
+        each
+        if isinstance(each, TrainingDecision)
+        else replace(each, targets=[target for target in each.targets if kept(each, target)])
+        for each in decisions
+    ]
+
+
+def _runs_required(decision: EvaluationDecision) -> bool:
+    return any(each.run and not each.target.optional for each in decision.targets)
+
+
+def _base_model_dir(decision: Decision) -> Path:
+    return decision.step.base_model_dir if isinstance(decision, TrainingDecision) else decision.base_model_dir
 
 
 def decide_evaluation(step: EvaluationStep, policy: Policy, identities: Identities) -> list[Decision]:

@@ -1,13 +1,15 @@
 """What a step's result depends on, hashed: the key of everything that is reused.
 
 A step's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
-JSON. A part that cannot be known, because a folder is not there, is None: it matches anything, so that a table
-whose evaluations are all there needs neither the base model nor the data.
+JSON. Parts are published with the results, so secrets among the arguments are masked. A part that cannot be known,
+because a folder is not there, is None: it matches anything, so that a table whose evaluations are all there needs
+neither the base model nor the data.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +19,10 @@ from typing import Any, TypeVar
 import genies
 from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
+from genies.credentials import published
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.harness.hardware import HALF, UNKNOWN, Hardware
 
 Parts = dict[str, Any]
 T = TypeVar("T")
@@ -40,9 +44,10 @@ class Identities:
     Relative paths in arguments stand under `root`, the project, where steps run.
     """
 
-    def __init__(self, hashes: FileHashes, root: Path = Path()) -> None:
+    def __init__(self, hashes: FileHashes, root: Path = Path(), hardware: Hardware = UNKNOWN) -> None:
         self.hashes = hashes
         self.root = root
+        self._hardware = hardware
         self._known: dict[tuple[str, Path], Any] = {}
 
     def intervention(self, folder: Path) -> Parts:
@@ -64,9 +69,10 @@ class Identities:
         self, intervention_dir: Path, base_model_dir: Path, source_dir: Path, kwargs: Mapping[str, Any]
     ) -> Parts:
         """Everything that determines a tuned model."""
+        base_model = self.model(base_model_dir)
         return {
-            **self._step_parts("train", intervention_dir, kwargs),
-            "base_model": self.model(base_model_dir),
+            **self._step_parts("train", intervention_dir, kwargs, base_model),
+            "base_model": base_model,
             "distribution": self.distribution(source_dir),
         }
 
@@ -78,7 +84,7 @@ class Identities:
         `model` is the parts of the training step that made it, or {"files": identity}.
         """
         return {
-            **self._step_parts("evaluate", intervention_dir, kwargs),
+            **self._step_parts("evaluate", intervention_dir, kwargs, base_model({"model": model})),
             "model": model,
             **self._base_parts(model_dir, model, kwargs),
             "distribution": self.distribution(distribution_dir),
@@ -97,13 +103,34 @@ class Identities:
         except InputError:
             return {"base_model": None}
 
-    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any]) -> Parts:
+    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any], model: str | None) -> Parts:
+        intervention = self.intervention(intervention_dir)
+        uses_library = bool(intervention["numerics_version"])
         return {
             "contract": CONTRACT_VERSION,
             "kind": kind,
-            **self.intervention(intervention_dir),
-            "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
+            **intervention,
+            **(self._precision(kwargs, model is not None) if uses_library else {}),
+            "kwargs": published({name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)}),
         }
+
+    def _precision(self, kwargs: Mapping[str, Any], can_run: bool) -> Parts:
+        """The number format, and in 16 bits the token budget as well. Without the model no step could run here: what
+        another machine made is then not compared with what this one would use."""
+        dtype = self._hardware.dtype(kwargs) if can_run else None
+        budget = {"batch_tokens": kwargs.get("batch_tokens") or "auto"} if dtype in HALF else {}
+        return {"dtype": dtype, **budget}
+
+
+LATER_PARTS = frozenset({"dtype", "batch_tokens"})
+"""Parts that older records lack, and that may be unknown before a step runs: compared only where both sides know."""
+
+
+def base_model(parts: Parts) -> str | None:
+    """Identity of the untuned model that a step's parts name, for a training or an evaluation."""
+    model = parts.get("model")
+    found = parts.get("base_model") or (isinstance(model, dict) and (model.get("base_model") or model.get("files")))
+    return found if isinstance(found, str) else None
 
 
 def _has_effect(name: str, value: Any) -> bool:
@@ -128,13 +155,14 @@ def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
             found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {})]
         elif isinstance(here, dict) and isinstance(there, dict):
             found += differences(here, there, f"{inside}{key}.")
-        elif here is not None and here != there:
+        elif here is not None and here != there and not (key in LATER_PARTS and there is None):
             found.append(f"{inside}{key}")
     return found
 
 
 def _differing_arguments(here: Parts, there: Parts) -> list[str]:
-    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
+    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line. Older records may hold secrets.
+    here, there = published(here), published(there)
     return [
         name
         for name in sorted({*here, *there} - WITHOUT_EFFECT)  # older records may hold some
@@ -146,6 +174,8 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
     """The names of the parts that are None: what they stand for is not there to be compared."""
     found: list[str] = []
     for key, value in parts.items():
+        if key in LATER_PARTS:
+            continue
         if value is None:
             found.append(f"{inside}{key}")
         elif isinstance(value, dict) and key != "kwargs":
@@ -157,7 +187,7 @@ def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
     """Hash of an intervention's files; where one imports genies, also the version of the library's numerics."""
     if not folder.is_dir():
         return {"intervention_files": None, "numerics_version": None}
-    paths = list(_files(folder))
+    paths = _files(folder)
     sources = (path for path in paths if path.suffix == ".py")
     uses_library = any(_MENTIONS_GENIES.search(path.read_bytes()) for path in sources)
     return {
@@ -194,16 +224,35 @@ def distribution_identity(hashes: FileHashes, folder: Path) -> str | None:
     return _combined(hashes, folder, paths) if paths else None
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Regular files below a folder in a fixed order, without hidden ones and Python's caches."""
+MOST_FILES = 20_000
+"""In a folder of a model or an intervention; with more, a link in it leads to something else."""
+
+
+def _files(folder: Path) -> list[Path]:
+    """Regular files below a folder in a fixed order, without hidden ones and Python's caches.
+
+    Links are followed. Raises InputError for one to a folder that holds this one, and for more than MOST_FILES files.
+    """
+    found = list(itertools.islice(_below(folder), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise InputError(
+            f"{folder} holds more than {MOST_FILES:,} files; expected a model's or an intervention's own (does a link "
+            f"in it lead to another folder? The last one seen is {found[-1]})"
+        )
+    return found
+
+
+def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     here = folder.resolve()
     if here in above:  # a link back to a folder above
         return
+    if above and above[0].is_relative_to(here):
+        raise InputError(f"{folder} is a link to {here}, which holds the folder that it is in; remove the link")
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
-            yield from _files(path, (*above, here))
+            yield from _below(path, (*above, here))
         elif path.is_file():
             yield path
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -28,16 +28,18 @@ from genies.harness.dry_run import describe
 from genies.harness.failures import Failures, counted
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
+from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
 from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
+from genies.harness.results import check_locks
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.step import Result, Run, available_cores
 from genies.harness.store import Store
-from genies.harness.table import make_table, shifts_with_holes, to_markdown
+from genies.harness.table import make_table, mixed_formats, not_learned, shifts_with_holes, to_markdown
 
 
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
@@ -48,7 +50,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     if again:
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decisions = decide(plan, request.policy(), Identities(hashes, root))
+    decisions = decide(plan, request.policy(), Identities(hashes, root, hardware(request)))
     check_inputs(decisions, store, request.named_by, "base_model_dir", partial(argument_of, request))
     tables = plan_tables(plan, normal(request.output_path))
     run = Run(
@@ -75,6 +77,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         return 0
 
     check_tables(tables)
+    check_locks(decisions, store)
     progress = _Progress.of(decisions)
     leaks = known_leaks(plan) if request.exclude_leaked else None
     launcher = make_launcher(request, hashes, store)
@@ -131,6 +134,7 @@ def _run_all(
 ) -> None:
     not_in_tables: set[Path] = set()
     next_writing = 0.0
+    tqdm.monitor_interval = 0  # a thread that redraws a bar nobody moved: one more that the system may refuse
     # Counted in steps: with what was done so far, tqdm tells the time left.
     with tqdm(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True) as bar:
 
@@ -187,6 +191,13 @@ def failed_before(decisions: Sequence[Decision], run: Run) -> set[int]:
     return {position for position, order in orders.items() if remembered_failure(order) is not None}
 
 
+def hardware(request: MetricsRequest) -> Hardware:
+    """What the steps of a request will run on: unknown for those that other machines run."""
+    if request.emit_commands is not None or request.gpus_per_step:
+        return UNKNOWN
+    return this_machine(hidden=request.launcher == "ray" or (not request.gpus and all_hidden(os.environ)))
+
+
 def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:
     """The launcher that a request names."""
     if request.launcher == "ray":
@@ -221,9 +232,15 @@ def _conclude(
         print(f"  unverified: {store.shown(Path(path))}")
     if len(unverified) > 5:
         print(f"  ... and {len(unverified) - 5} more")
+    for line in mixed_formats(_by_base_model(plan, progress.evaluations)):
+        print(f"  {line}")
     for folder, count in progress.absent_base_models.items():
         print(f"  base model folder {store.shown(folder)} is not there, so {count} of them cannot be compared with it")
-    holes = shifts_with_holes(make_table(plan.rows, plan, progress.evaluations, leaks))
+    made = make_table(plan.rows, plan, progress.evaluations, leaks)
+    unlearned = not_learned(made)
+    if unlearned:
+        print(unlearned)
+    holes = shifts_with_holes(made)
     reasons = [] if leaks is None else list(leaks.holes)
     for reason in reasons:
         print(f"hole: {reason}", file=sys.stderr)
@@ -240,11 +257,17 @@ def _conclude(
     return BAD_INPUT if failures.bad_input else 1
 
 
+def _by_base_model(plan: Plan, evaluations: Mapping[Path, Evaluation]) -> Iterator[tuple[str, Evaluation]]:
+    """Each evaluation once, with the base model of the rows that it is about."""
+    models = {file: row.model for row in plan.rows for file in row.files}
+    return ((models[file], evaluation) for file, evaluation in evaluations.items() if file in models)
+
+
 def _reference_hint(request: MetricsRequest, plan: Plan, failures: Failures) -> str | None:
     """What to do when the reference intervention was at odds with arguments meant for another one."""
     reference = plan.capability_intervention
     shared = any(row.intervention == reference for row in plan.rows)
-    if shared or not request.train_kwargs or request.target_tuned_train_kwargs is not None:
+    if shared or request.best_reference or not request.train_kwargs or request.target_tuned_train_kwargs is not None:
         return None
     refused = (each for each in failures.results if each.bad_input and each.started)
     if not any(each.title.startswith(f"train {reference}, ") for each in refused):

@@ -48,15 +48,20 @@ class Leaks:
             self._leaked[key] = frozenset(leaked_test_examples(train, test))
         return self._leaked[key]
 
-    def remainder(self, evaluation: Evaluation, trained_on: str, tested_on: str, name: str) -> Remainder:
+    def remainder(
+        self, evaluation: Evaluation, trained_on: str, tested_on: str, name: str, optional: bool = False
+    ) -> Remainder:
         """An evaluation on `tested_on` without what leaks from `trained_on`; `name` is what messages call it.
 
-        An evaluation of which nothing leaks is left as it is, whatever it holds.
+        An evaluation of which nothing leaks is left as it is, whatever it holds. An `optional` one that cannot be
+        reduced is no hole.
         """
         leaked = self.leaked(trained_on, tested_on)
         if not leaked:
             return Remainder(evaluation, 0)
         indices = example_indices(evaluation, self._distribution(tested_on).test)
+        if optional and (indices is None or leaked.issuperset(indices)):
+            return Remainder(None, None)
         if indices is None:
             what = "which pairs belong to which example" if evaluation.eval_probabilities else "any probabilities"
             self.holes[

@@ -67,6 +67,8 @@ def check_tables(tables: Collection[Table]) -> None:
     for table in tables:
         if table.path.is_dir():
             raise InputError(f"--output_path {table.path} is a folder; expected the name of a CSV file")
+        if table.path.exists() and not table.path.is_file():
+            raise InputError(f"--output_path {table.path} is a device, a pipe or a socket; expected the name of a file")
         if not _may_be_replaced(table.path):
             raise InputError(
                 f"--output_path {table.path} is there and is no table of generalization metrics; give another name, "
@@ -98,9 +100,5 @@ def write_tables(
     With `leaks` they leave out test examples that leak.
     """
     for table in tables:
-        if done is None or any(not _files(row).isdisjoint(done) for row in table.rows):
+        if done is None or any(not row.files.isdisjoint(done) for row in table.rows):
             write_text(table.path, to_csv(make_table(table.rows, plan, evaluations, leaks), leaked=leaks is not None))
-
-
-def _files(row: Row) -> set[Path]:
-    return {row.generalization, row.source_id, row.baseline, row.capability}

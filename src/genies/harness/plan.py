@@ -10,6 +10,7 @@ from typing import Any
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.harness.store import Store
+from genies.names import check_distinct
 
 Kwargs = Mapping[str, Any]
 
@@ -42,6 +43,8 @@ class Target:
 
     distribution_dir: Path
     evaluation_file: Path
+    optional: bool = False
+    """Whether the table is complete without it: it is evaluated only beside others that must run."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +85,18 @@ class Row:
     generalization: Path
     source_id: Path
     baseline: Path
-    capability: Path
+    capability: Mapping[str, Path]
+    """On target_reference, by the name of the reference intervention; with several, the best one counts."""
+    baseline_source: Path
+    """The baseline on the source: optional."""
+    baseline_reference: Path
+    """The baseline on the target_reference: optional."""
+
+    @property
+    def files(self) -> set[Path]:
+        """Every evaluation file that the line is about."""
+        single = {self.generalization, self.source_id, self.baseline, self.baseline_source, self.baseline_reference}
+        return single | {*self.capability.values()}
 
 
 @dataclass(frozen=True)
@@ -93,6 +107,7 @@ class Plan:
     rows: list[Row]
     baseline_intervention: str
     capability_intervention: str
+    """The reference intervention, or BEST for the best of several."""
 
     def distribution_folders(self) -> dict[str, Path]:
         """The folder of every distribution that a step reads, by name."""
@@ -110,7 +125,8 @@ class Study:
     base_model_dirs: Sequence[Path]
     intervention_dirs: Sequence[Path]
     baseline_dir: Path
-    capability_dir: Path
+    capability_dirs: Sequence[Path]
+    """The reference interventions; with several, the best of them on a target_reference is the reference there."""
     train_kwargs: Kwargs
     eval_kwargs: Kwargs
     capability_train_kwargs: Kwargs
@@ -125,10 +141,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
     Raises InputError when two different folders of one name would write to the same place.
     """
     check_names(study.base_model_dirs)
-    check_names([*study.intervention_dirs, study.capability_dir, study.baseline_dir])
-    # One intervention with two sets of arguments gives two models for one source: the reference gets its own name.
-    shared = study.capability_dir in study.intervention_dirs
-    suffix = TARGET_TUNED if shared and study.capability_train_kwargs != study.train_kwargs else ""
+    check_names([*study.intervention_dirs, *study.capability_dirs, study.baseline_dir])
     building = _Building(folders, study.eval_kwargs, store)
     rows = []
     for base_model in study.base_model_dirs:
@@ -140,18 +153,40 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                         building.tuned(base_model, intervention, shift.source, study.train_kwargs, seed, target)
                         for target in (shift.source, shift.target)
                     )
-                    capability = building.tuned(
-                        base_model,
-                        study.capability_dir,
-                        shift.target_reference,
-                        study.capability_train_kwargs,
-                        seed if study.capability_seeded else None,
-                        shift.target_reference,
-                        suffix,
+                    capability = {
+                        reference.name: building.tuned(
+                            base_model,
+                            reference,
+                            shift.target_reference,
+                            study.capability_train_kwargs,
+                            seed if study.capability_seeded else None,
+                            shift.target_reference,
+                            _reference_suffix(study, reference),
+                        )
+                        for reference in study.capability_dirs
+                    }
+                    optional = (
+                        store.evaluation_file(study.baseline_dir.name, base_model.name, name)
+                        for name in (shift.source, shift.target_reference)
                     )
-                    paths = (generalization, source_id, baseline, capability)
-                    rows.append(Row(base_model.name, intervention.name, seed, shift, *paths))
-    return Plan(building.steps, rows, study.baseline_dir.name, study.capability_dir.name)
+                    measured = (generalization, source_id, baseline)
+                    rows.append(Row(base_model.name, intervention.name, seed, shift, *measured, capability, *optional))
+    for base_model in study.base_model_dirs:  # after all others: what a row needs is no longer optional
+        for shift in shifts:
+            for name in (shift.source, shift.target_reference):
+                building.untuned(base_model, study.baseline_dir, name, optional=True)
+    reference_name = BEST if len(study.capability_dirs) > 1 else study.capability_dirs[0].name
+    return Plan(building.steps, rows, study.baseline_dir.name, reference_name)
+
+
+def _reference_suffix(study: Study, reference: Path) -> str:
+    """One intervention with two sets of arguments gives two models for one source: the reference gets its own name."""
+    shared = reference in study.intervention_dirs
+    return TARGET_TUNED if shared and study.capability_train_kwargs != study.train_kwargs else ""
+
+
+BEST = "best"
+"""As a reference intervention: the one of the study that is most accurate where it is tuned on the target_reference."""
 
 
 TARGET_TUNED = "-target_tuned"
@@ -169,6 +204,7 @@ def tuned_model_name(base_model: str, source: str, seed: int | None = None, suff
 
 def check_names(folders: Sequence[Path]) -> None:
     """InputError for two different folders of one name, which would write to the same place."""
+    check_distinct([folder.name for folder in folders], "the folders")
     by_name: dict[str, Path] = {}
     for folder in folders:
         if by_name.setdefault(folder.name, folder) != folder:
@@ -196,14 +232,14 @@ class _Building:
         self._eval_kwargs = eval_kwargs
         self._store = store
 
-    def untuned(self, base_model: Path, intervention_dir: Path, target: str) -> Path:
+    def untuned(self, base_model: Path, intervention_dir: Path, target: str, optional: bool = False) -> Path:
         step = self._evaluations.get((intervention_dir.name, base_model.name))
         if step is None:
             step = EvaluationStep(intervention_dir, base_model.name, base_model, None, self._eval_kwargs)
             self._add(step)
         elif step.training is not None:
             raise _two_of_one_name(intervention_dir, base_model.name)
-        return self._target(step, target)
+        return self._target(step, target, optional)
 
     def tuned(
         self,
@@ -237,9 +273,9 @@ class _Building:
         self._evaluations[step.intervention, step.model_name] = step
         self.steps.append(step)
 
-    def _target(self, step: EvaluationStep, target: str) -> Path:
+    def _target(self, step: EvaluationStep, target: str, optional: bool = False) -> Path:
         path = self._store.evaluation_file(step.intervention, step.model_name, target)
         if path not in self._placed:
             self._placed.add(path)
-            step.targets.append(Target(self._folders[target], path))
+            step.targets.append(Target(self._folders[target], path, optional))
         return path

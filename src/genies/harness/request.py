@@ -14,8 +14,9 @@ from genies.data.shifts import Shift, first_mention, folders, read_shifts, shift
 from genies.errors import InputError
 from genies.harness.decide import Policy
 from genies.harness.folders import distribution_folder, intervention_folder, named_folder, normal
-from genies.harness.plan import EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
+from genies.harness.plan import BEST, EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
 from genies.harness.store import Store
+from genies.names import check_distinct
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -83,7 +84,8 @@ class MetricsRequest(Places):
     target_dirs: list[str] | None = None
     """Targets, one for each source."""
     target_tuned_capability_intervention: Path = Path("src/interventions/lora_fine_tune")
-    """The reference intervention, tuned on the target itself: what the model can do when it is taught."""
+    """The reference intervention, tuned and tested on target_reference: what the model can do when it is taught.
+    `best` takes the best of --intervention_dir on each target_reference, and the table names it."""
     baseline_intervention: Path = Path("src/interventions/zero_shot")
     """The intervention whose eval.py is run on the untuned base model."""
     train_kwargs: Kwargs
@@ -104,7 +106,8 @@ class MetricsRequest(Places):
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many steps run at once on this machine; its cores are divided among them. With --gpus it is one a GPU."""
     gpus: list[str] = Field(default_factory=list)
-    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
+    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each. Numbers are places in CUDA_VISIBLE_DEVICES, where it
+    is set; identifiers (GPU-..., MIG-...) stand for themselves."""
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster (default: one is started on this machine and ended with the run)."""
     cpus_per_step: Annotated[int, Field(ge=1)] = 1
@@ -176,6 +179,15 @@ class MetricsRequest(Places):
             return f"shift file {self.path_to_distribution_shift_pairs}, entry {index}, field {field}"
         return f"--{field}_dirs, item {index}"
 
+    @property
+    def best_reference(self) -> bool:
+        """Whether the reference is the best of the interventions."""
+        return self.target_tuned_capability_intervention == Path(BEST)
+
+    def _reference_folder(self, root: Path) -> Path:
+        name = "target_tuned_capability_intervention"
+        return intervention_folder(self.target_tuned_capability_intervention, root, name)
+
     def policy(self) -> Policy:
         return Policy(self.retrain_models, self.use_cached_evaluations)
 
@@ -193,13 +205,12 @@ class MetricsRequest(Places):
         shifts = self.shifts()
         given = [*(self.source_dirs or []), *(self.target_dirs or [])]
         by_name = folders(shifts, self.distributions_folder(root), given)
+        interventions = unique([intervention_folder(each, root, "intervention_dir") for each in self.intervention_dir])
         study = Study(
             unique([named_folder(each, "base_model_dir") for each in self.base_model_dir]),
-            unique([intervention_folder(each, root, "intervention_dir") for each in self.intervention_dir]),
+            interventions,
             intervention_folder(self.baseline_intervention, root, "baseline_intervention"),
-            intervention_folder(
-                self.target_tuned_capability_intervention, root, "target_tuned_capability_intervention"
-            ),
+            interventions if self.best_reference else [self._reference_folder(root)],
             self.train_kwargs,
             self.eval_kwargs,
             capability_kwargs,
@@ -274,6 +285,7 @@ class EvaluateRequest(Places):
                 )
         if not targets:
             raise InputError("--distributions is empty; expected at least one distribution")
+        check_distinct(targets, "the distributions")
         return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
 
 

@@ -26,6 +26,7 @@ from genies.harness.fingerprint import (
     model_content,
     unknown_parts,
 )
+from genies.harness.locks import check_lock_folder
 from genies.harness.process import Outcome
 from genies.harness.provenance import command, surroundings
 from genies.harness.store import Store, evaluation_content, training_record
@@ -214,6 +215,14 @@ def closed_folders(decision: Decision, store: Store) -> list[Path]:
         elif (folder / ".staging").is_dir() or (folder / "config.json").is_file():  # tuned models, or an untuned one
             results.append(folder)
     return [folder for folder in dict.fromkeys([model_dir, *distributions, *beside, *results]) if folder.is_dir()]
+
+
+def check_locks(decisions: Sequence[Decision], store: Store) -> None:
+    """InputError, before anything runs, when the steps that will run could not take their locks."""
+    needed = {file.parent for each in decisions if each.run for file in lock_files(each, store)}
+    for folder, argument in ((store.models_dir, "models_dir"), (store.results_dir, "results_dir")):
+        if folder / ".locks" in needed:
+            check_lock_folder(folder, argument)
 
 
 def lock_files(decision: Decision, store: Store) -> list[Path]:

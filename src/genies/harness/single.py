@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -19,15 +20,17 @@ from genies.harness.decide import (
     decide_training,
 )
 from genies.harness.fingerprint import Identities
+from genies.harness.hardware import Hardware, all_hidden, this_machine
 from genies.harness.job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
+from genies.harness.results import check_locks
 from genies.harness.step import Place, Result, Run
 
 
 def train(request: TrainRequest, root: Path) -> int:
     """Train one model, unless the same one is there; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decision = decide_training(request.step(root), request.retrain, Identities(hashes, root))
+    decision = decide_training(request.step(root), request.retrain, Identities(hashes, root, _hardware()))
     result = _run(decision, request, root, hashes, request.retrain)
     if result.failure is None:
         state = "trained" if decision.run else "reused, unverified" if decision.standing.unverified else "reused"
@@ -39,7 +42,7 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     """Evaluate one model and print its accuracies, and what was assumed about it; the exit status."""
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
     policy = Policy(use_cached_evaluations=request.use_cached)
-    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root))
+    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root, _hardware()))
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)
@@ -61,11 +64,16 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     return _status(result)
 
 
+def _hardware() -> Hardware:
+    return this_machine(hidden=all_hidden(os.environ))
+
+
 def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
     store = request.store(root)
     check_inputs([decision], store)
     if not decision.run:
         return Result(decision.step.title)
+    check_locks([decision], store)
     try:
         with termination_as_interrupt():
             run = Run(

@@ -18,6 +18,10 @@ from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import read_json
 from genies.harness.fingerprint import TRAINING_RECORD, Parts, differences, model_content, unknown_parts
+from genies.names import check_length, shortened
+
+_DIGITS = 16
+"""Of a fingerprint, in the name of a training step's staging folder."""
 
 State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
 
@@ -51,9 +55,12 @@ class Store:
     results_dir: Path
 
     def model_dir(self, intervention: str, model_name: str) -> Path:
+        """InputError where the name leaves no room for that of its staging folder."""
+        check_length(model_name, 1 + _DIGITS, "the model, by the names of base model and source,")
         return self.models_dir / intervention / model_name
 
     def evaluation_file(self, intervention: str, model_name: str, distribution: str) -> Path:
+        check_length(distribution, len(".json"), "an evaluation, by its distribution,")
         return self.results_dir / "evaluations" / intervention / model_name / f"{distribution}.json"
 
     def training_staging(self, intervention: str, model_name: str, fingerprint: str) -> Path:
@@ -61,7 +68,7 @@ class Store:
 
         Beside the place it will take, so that the last move stays on one disk wherever links lead.
         """
-        return self.models_dir / intervention / ".staging" / f"{model_name}-{fingerprint[:16]}" / model_name
+        return self.models_dir / intervention / ".staging" / f"{model_name}-{fingerprint[:_DIGITS]}" / model_name
 
     def evaluation_staging(self, intervention: str, model_name: str) -> Path:
         return self.results_dir / ".staging" / intervention / model_name
@@ -70,7 +77,7 @@ class Store:
         """The lock of the step that makes `result`; beside the results, so that every harness finds the same."""
         digest = hashlib.sha256(str(result).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         base = self.models_dir if result.is_relative_to(self.models_dir) else self.results_dir
-        return base / ".locks" / f"{result.name[:80]}-{digest}.lock"
+        return base / ".locks" / f"{shortened(result.name, 80)}-{digest}.lock"
 
     def state_file(self, kind: str, intervention: str, model_name: str) -> Path:
         """Where the state of a step is kept: planned, running, done or failed."""

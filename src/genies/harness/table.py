@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from genies import spreadsheets
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.harness.leaks import Leaks, Remainder
 from genies.harness.plan import Plan, Row
 from genies.metrics import differential_elicitation, rms_calibration_error
+from genies.metrics.calibration import FORMULA
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class TableRow:
     differential_elicitation: float | None
     """(generalization_accuracy - baseline_accuracy) / target_tuned_capability."""
     RMS_calibration_formula: str | None
-    """weighted: genies.metrics.rms_calibration_error; published: the figure of the 2023 release."""
+    """confidence: genies.metrics.rms_calibration_error; published: the value stored by the 2023 release; weighted: the
+    stored value of an evaluation before 2026-11-26 that holds no probabilities."""
     label: str | None
     category: str | None
     pairs: int | None
@@ -48,6 +50,10 @@ class TableRow:
     leaked_pairs: int | None = None
     """Pairs left out of generalization_accuracy because the model was tuned on their prompt; a column only of tables
     that leave them out."""
+    baseline_source_accuracy: float | None = None
+    """The baseline intervention on the untuned base model, tested on source; optional, never a hole."""
+    baseline_reference_accuracy: float | None = None
+    """The baseline intervention on the untuned base model, tested on target_reference; optional, never a hole."""
 
 
 LEAKED = "leaked_pairs"
@@ -66,27 +72,44 @@ def make_table(
 
 
 def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None) -> TableRow:
-    def rest(path: Path, trained_on: str) -> Remainder:
+    def rest(path: Path, trained_on: str, optional: bool = False) -> Remainder:
         evaluation = evaluations.get(path)
         if evaluation is None or leaks is None:
             return Remainder(evaluation, None)
         name = f"{path.parent.parent.name}, {path.parent.name}, on {path.stem}"
-        return leaks.remainder(evaluation, trained_on, path.stem, name)
+        return leaks.remainder(evaluation, trained_on, path.stem, name, optional)
 
-    generalization = rest(row.generalization, row.shift.source)
+    shift = row.shift
+    generalization = rest(row.generalization, shift.source)
+    references = {name: rest(path, shift.target_reference).evaluation for name, path in row.capability.items()}
+    capability_intervention, capability = best_reference(references, plan.capability_intervention)
     made = table_row(
-        row.shift,
+        shift,
         base_model=row.model,
         intervention=row.intervention,
         seed=row.seed,
         baseline_intervention=plan.baseline_intervention,
-        capability_intervention=plan.capability_intervention,
+        capability_intervention=capability_intervention,
         generalization=generalization.evaluation,
-        source_id=rest(row.source_id, row.shift.source).evaluation,
-        baseline=rest(row.baseline, row.shift.source).evaluation,
-        capability=rest(row.capability, row.shift.target_reference).evaluation,
+        source_id=rest(row.source_id, shift.source).evaluation,
+        baseline=rest(row.baseline, shift.source).evaluation,
+        capability=capability,
+        baseline_source=rest(row.baseline_source, shift.source, optional=True).evaluation,
+        baseline_reference=rest(row.baseline_reference, shift.target_reference, optional=True).evaluation,
     )
     return replace(made, leaked_pairs=generalization.left_out)
+
+
+def best_reference(references: Mapping[str, Evaluation | None], unknown: str) -> tuple[str, Evaluation | None]:
+    """The most accurate of the reference interventions, by name, and its evaluation; of equal ones the first.
+
+    While any of them has no evaluation the best is not known: (`unknown`, None).
+    """
+    known = {name: evaluation for name, evaluation in references.items() if evaluation is not None}
+    if not known or len(known) < len(references):
+        return unknown, None
+    best = max(known, key=lambda name: known[name].eval_accuracy)
+    return best, known[best]
 
 
 def table_row(
@@ -101,8 +124,10 @@ def table_row(
     source_id: Evaluation | None,
     baseline: Evaluation | None,
     capability: Evaluation | None,
+    baseline_source: Evaluation | None = None,
+    baseline_reference: Evaluation | None = None,
 ) -> TableRow:
-    """The figures of one shift from its four evaluations; None stands for one that is not there."""
+    """The values of one shift from its four evaluations and two optional ones; None stands for a missing one."""
 
     def accuracy(evaluation: Evaluation | None) -> float | None:
         return None if evaluation is None else evaluation.eval_accuracy
@@ -133,22 +158,25 @@ def table_row(
         seed=seed,
         intervention=intervention,
         base_model=base_model,
+        baseline_source_accuracy=accuracy(baseline_source),
+        baseline_reference_accuracy=accuracy(baseline_reference),
     )
 
 
 def calibration(evaluation: Evaluation) -> tuple[float | None, str | None]:
-    """RMS calibration error of an evaluation and the formula behind it; probabilities alone are enough for ours.
+    """RMS calibration error of an evaluation and the name of its formula.
 
-    Files of the 2023 release hold the old figure under the key that ours use; they are known by having neither
-    provenance nor the published figure under its own key.
+    Files of the 2023 release keep their stored value, as "published". They have neither provenance nor a formula nor
+    the published value under its own key. Every other value is computed from the probabilities, so that an older
+    formula is never shown as today's; without probabilities the stored value is returned under the name it has.
     """
-    stored = evaluation.eval_rms_calibration_error
-    if stored is not None:
-        ours = evaluation.provenance is not None or evaluation.eval_rms_calibration_error_published is not None
-        return stored, "weighted" if ours else "published"
+    stored, formula = evaluation.eval_rms_calibration_error, evaluation.eval_rms_calibration_formula
+    ours = evaluation.provenance is not None or evaluation.eval_rms_calibration_error_published is not None
+    if stored is not None and formula is None and not ours:
+        return stored, "published"
     if evaluation.eval_probabilities:
-        return rms_calibration_error(evaluation.eval_probabilities), "weighted"
-    return None, None
+        return rms_calibration_error(evaluation.eval_probabilities), FORMULA
+    return stored, None if stored is None else formula or "weighted"
 
 
 def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
@@ -157,12 +185,7 @@ def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
     leaked: with the column leaked_pairs, for a table that leaves them out.
     """
     columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(["" if (value := getattr(row, name)) is None else value for name in columns])
-    return text.getvalue()
+    return spreadsheets.to_csv(columns, map(vars, rows))
 
 
 _SHOWN = {
@@ -226,3 +249,74 @@ def shifts_with_holes(rows: Sequence[TableRow]) -> list[TableRow]:
     """Rows that lack one of the four accuracies."""
     needed = ("generalization_accuracy", "baseline_accuracy", "target_tuned_capability", "source_ID_accuracy")
     return [row for row in rows if any(getattr(row, name) is None for name in needed)]
+
+
+def not_learned(rows: Sequence[TableRow]) -> str | None:
+    """A sentence on runs whose differential elicitation means little; None where there are none, or none is known.
+
+    These are the tuned models that are not more accurate than the untuned model on their own source, and the
+    references that are not more accurate than the baseline on their target_reference. The baseline itself, as an
+    intervention, is left out.
+    """
+    sources: dict[tuple[object, ...], _Comparison] = {}
+    references: dict[tuple[object, ...], _Comparison] = {}
+    for row in rows:
+        seed = "" if row.seed is None else f", seed {row.seed}"
+        if row.intervention != row.baseline_intervention:
+            name = f"{row.intervention} on {row.source}{seed}"
+            found = _compared(name, row.source_ID_accuracy, row.baseline_source_accuracy)
+            if found:
+                sources[row.base_model, row.intervention, row.source, row.seed] = found
+        reference = row.target_tuned_capability_intervention
+        if reference != row.baseline_intervention:
+            name = f"{reference} on {row.target_reference}"
+            found = _compared(name, row.target_tuned_capability, row.baseline_reference_accuracy)
+            if found:
+                references[row.base_model, reference, row.target_reference, row.target_tuned_capability] = found
+    parts = [
+        _worst(sources.values(), "tuned model", "more accurate than the untuned one on {} own source"),
+        _worst(references.values(), "reference", "more accurate than the baseline on {} target_reference"),
+    ]
+    said = " and ".join(part for part in parts if part)
+    return f"{said}: differential elicitation means little there" if said else None
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    name: str
+    tuned: float
+    untuned: float
+
+
+def _compared(name: str, tuned: float | None, untuned: float | None) -> _Comparison | None:
+    return None if tuned is None or untuned is None else _Comparison(name, tuned, untuned)
+
+
+_NAMED = 3
+
+
+def _worst(compared: Iterable[_Comparison], noun: str, claim: str) -> str | None:
+    """How many did not gain from tuning, the ones that lost most by name; None where all did."""
+    every = list(compared)
+    lost = sorted((each for each in every if each.tuned <= each.untuned), key=lambda each: each.tuned - each.untuned)
+    if not lost:
+        return None
+    names = ", ".join(f"{each.name} {each.tuned:.3f} against {each.untuned:.3f}" for each in lost[:_NAMED])
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    verb, its = ("is", "its") if len(lost) == 1 else ("are", "their")
+    plural = "" if len(every) == 1 else "s"
+    return f"{len(lost)} of {len(every)} {noun}{plural} {verb} not {claim.format(its)} ({names}{more})"
+
+
+def mixed_formats(evaluations: Iterable[tuple[str, Evaluation]]) -> list[str]:
+    """A line for each base model whose evaluations, given as (base model, evaluation), differ in number format."""
+    formats: dict[str, Counter[str]] = {}
+    for base_model, evaluation in evaluations:
+        if evaluation.dtype is not None:
+            formats.setdefault(base_model, Counter())[evaluation.dtype] += 1
+    return [
+        f"{base_model}: evaluations in different number formats are compared "
+        f"({', '.join(f'{name} {count}' for name, count in sorted(counts.items()))})"
+        for base_model, counts in formats.items()
+        if len(counts) > 1
+    ]

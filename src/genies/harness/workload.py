@@ -16,7 +16,7 @@ from genies.data.distribution import Distribution, SplitName
 from genies.errors import InputError
 from genies.files import read_json
 from genies.harness.decide import Decision, TrainingDecision
-from genies.harness.fingerprint import TRAINING_RECORD, Parts
+from genies.harness.fingerprint import TRAINING_RECORD, base_model
 from genies.harness.store import Store, training_record
 
 
@@ -103,13 +103,6 @@ def rate_key(decision: Decision) -> tuple[str, str, str | None]:
     """What steps that cost alike have in common: kind, intervention, identity of the untuned model."""
     parts = decision.parts if isinstance(decision, TrainingDecision) else decision.targets[0].parts
     return kind_of(decision), decision.step.intervention, base_model(parts)
-
-
-def base_model(parts: Parts) -> str | None:
-    """Identity of the untuned model that a step's parts name, for a training or an evaluation."""
-    model = parts.get("model")
-    found = parts.get("base_model") or (isinstance(model, dict) and (model.get("base_model") or model.get("files")))
-    return found if isinstance(found, str) else None
 
 
 _FOLDERS = TypeAdapter(list[str])

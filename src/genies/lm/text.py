@@ -91,16 +91,26 @@ def _added_tokens(tokenizer: Any, end: int) -> tuple[list[int], list[int]]:
 
 
 def _tokenize(tokenizer: Any, texts: list[str]) -> Any:
-    return tokenizer(
-        texts,
-        add_special_tokens=True,
-        return_offsets_mapping=True,
-        return_special_tokens_mask=True,
-        return_attention_mask=False,
-        padding=False,
-        truncation=False,
-        verbose=False,
-    )
+    try:
+        return tokenizer(
+            texts,
+            add_special_tokens=True,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            return_attention_mask=False,
+            padding=False,
+            truncation=False,
+            verbose=False,
+        )
+    except BaseException as error:
+        # A panic of the tokenizers library, which is no Exception: its regular expressions give up a match after ten
+        # million steps, half a second.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise InputError(
+            f"the tokenizer in {tokenizer.name_or_path} cannot split a text into tokens ({str(error)[:200]}); check "
+            "the regular expressions in its tokenizer.json, or fetch the model again"
+        ) from None
 
 
 @contextmanager

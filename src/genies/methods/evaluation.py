@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from genies import metrics
 from genies.data.distribution import Pair
+from genies.data.evaluated import prompt_clusters
 from genies.errors import InputError
 from genies.files import write_json
+from genies.metrics.calibration import FORMULA
 
 
 def softmax_of_pair(best: NDArray[np.float64], worse: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -55,8 +57,10 @@ def write_evaluation(
             "eval_accuracy": float(metrics.accuracy(p)),
             "eval_average_probability": float(metrics.average_probability(p)),
             "eval_brier_score": float(metrics.brier_score(p)),
+            "eval_log_loss": float(metrics.log_loss(p)),
             "eval_rms_calibration_error": float(metrics.rms_calibration_error(p)),
-            # No figure where the published formula has none: it skips bins of under 20 members.
+            "eval_rms_calibration_formula": FORMULA,
+            # No value where the published formula has none: it skips bins of under 20 members.
             **({} if published is None else {"eval_rms_calibration_error_published": float(published)}),
             "eval_ties": int(metrics.ties(p)),
             "eval_left_out_examples": len(left_out),
@@ -64,5 +68,6 @@ def write_evaluation(
             **(extra or {}),
             "eval_probabilities": [float(each) for each in p],
             "eval_example_indices": [pair.example_index for pair in pairs],
+            "eval_prompt_clusters": prompt_clusters((pair.example_index, pair.prompt) for pair in pairs),
         },
     )

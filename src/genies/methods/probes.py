@@ -33,10 +33,12 @@ def response_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Ar
     intercept b free: scikit-learn's LogisticRegression with C = 1 / penalty, which the 2023 release used as it is,
     activations unscaled. A positive margin says that the probe is right about a held-back response.
     """
-    mean = train.mean(axis=(0, 1))  # the intercept makes up for it, and numbers of one size are solved more exactly
-    inputs, held = _in_span(*(np.concatenate(each - mean) for each in (train, held_back)))
-    # A trace of a penalty on the intercept keeps the curvature invertible when all margins are far from zero.
-    weights = _minimize(_labelled(inputs), np.append(np.full(inputs.shape[1], penalty), 1e-10))
+    # Centred and scaled, the same problem is solved more exactly: the intercept makes up for the mean, the penalty for
+    # the scale. A trace of a penalty on everything keeps the curvature invertible when all margins are far from zero.
+    mean = train.mean(axis=(0, 1))
+    scale = np.sqrt(np.mean(np.square(train - mean))) or 1.0
+    inputs, held = _in_span(*(np.concatenate((each - mean) / scale) for each in (train, held_back)))
+    weights = _minimize(_labelled(inputs), np.append(np.full(inputs.shape[1], max(penalty / scale**2, 1e-9)), 1e-9))
     return np.asarray(_labelled(held) @ weights)
 
 

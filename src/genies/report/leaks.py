@@ -26,11 +26,11 @@ def exclude_leaked(study: Study, distributions_dir: Path) -> Study:
 def _without(shift: ShiftReading, leaks: Leaks) -> ShiftReading:
     left_out: dict[Path, int | None] = {}
 
-    def reduced(reading: Reading | None, trained_on: str) -> Reading | None:
+    def reduced(reading: Reading | None, trained_on: str, optional: bool = False) -> Reading | None:
         if reading is None:
             return None
         name = f"{reading.intervention}, {reading.path.parent.name}, on {reading.target}"
-        rest = leaks.remainder(reading.evaluation, trained_on, reading.target, name)
+        rest = leaks.remainder(reading.evaluation, trained_on, reading.target, name, optional)
         left_out[reading.path] = rest.left_out
         return None if rest.evaluation is None else replace(reading, evaluation=rest.evaluation)
 
@@ -40,6 +40,8 @@ def _without(shift: ShiftReading, leaks: Leaks) -> ShiftReading:
         reduced(shift.source_id, names.source),
         reduced(shift.baseline, names.source),
         reduced(shift.capability, names.target_reference),
+        reduced(shift.baseline_source, names.source, optional=True),
+        reduced(shift.baseline_reference, names.target_reference, optional=True),
     )
     pairs = left_out.get(shift.generalization.path) if shift.generalization else None
     return replace(without, row=replace(without.row, leaked_pairs=pairs))

@@ -57,6 +57,15 @@ class ShiftReading:
     """The reference intervention, tuned and tested on target_reference."""
     listed: int = 1
     """How often a table or a list of shifts names this shift; the release names 13 shifts twice."""
+    baseline_source: Reading | None = None
+    """The untuned base model, tested on source; not every study has it."""
+    baseline_reference: Reading | None = None
+    """The untuned base model, tested on target_reference; not every study has it."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this is the untuned model that the others are compared with."""
+        return self.intervention == self.row.baseline_intervention
 
     @property
     def missing(self) -> list[str]:
@@ -75,6 +84,8 @@ class ShiftReading:
         source_id: Reading | None,
         baseline: Reading | None,
         capability: Reading | None,
+        baseline_source: Reading | None = None,
+        baseline_reference: Reading | None = None,
     ) -> ShiftReading:
         """The same shift with other evaluations, and its line computed anew."""
 
@@ -92,6 +103,8 @@ class ShiftReading:
             source_id=of(source_id),
             baseline=of(baseline),
             capability=of(capability),
+            baseline_source=of(baseline_source),
+            baseline_reference=of(baseline_reference),
         )
         return replace(
             self,
@@ -100,6 +113,8 @@ class ShiftReading:
             source_id=source_id,
             baseline=baseline,
             capability=capability,
+            baseline_source=baseline_source,
+            baseline_reference=baseline_reference,
         )
 
 
