@@ -21,7 +21,7 @@ from genies.harness.plan import BEST, TARGET_TUNED, tuned_model_name
 from genies.harness.store import Store, read_stored
 from genies.harness.table import best_reference, table_row
 from genies.report.listing import Listed, read_tables, with_told_capability
-from genies.report.notes import holes, limits, references, rules, sample, tuning
+from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -70,6 +70,7 @@ def read_study(
         *tuning(read),
         *limits(study.readings),
         *rules(study.readings),
+        *assumptions(study.readings),
     ]
     return replace(study, notes=[*notes, *found])
 

@@ -91,7 +91,9 @@ def write_card(
         *_table(figures),
         "",
         "## Use",
-        "The text is prompt and response, tokenized together, with the end-of-text token appended.",
+        "The text is prompt and response, tokenized together, with the end-of-text token appended unless the text ends "
+        "in it.",
+        *([] if kind == "log_prob" else ["The reward is read at the last token."]),
         "",
         "```python",
         *_usage(kind, base, padding, dtype, head_record(output_dir)),
