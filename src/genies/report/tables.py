@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
-from genies import spreadsheets
+from genies import markdown, spreadsheets
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
 from genies.metrics.shift_means import FEWEST_SHIFTS
 from genies.report.figures import Estimate, figure
-from genies.report.markup import Cell, TextTable, latex_table, markdown_table, markdown_text
+from genies.report.markup import Cell, TextTable, latex_table, markdown_table
 from genies.report.summary import Group, MeanSummary, ShiftSummary, Summary
 
 Which = Literal["means", "shifts"]
@@ -34,7 +34,7 @@ def text_tables(summary: Summary, which: Sequence[Which] = ("means", "shifts")) 
 def to_markdown(summary: Summary, which: Sequence[Which] = ("means", "shifts")) -> str:
     """Tables in Markdown, bold where nothing is better, and the notes."""
     parts = [f"**{table.caption}**\n\n{markdown_table(table)}" for table in text_tables(summary, which)]
-    notes = "\n".join(f"- {markdown_text(note)}" for note in _footnotes(summary, which))
+    notes = "\n".join(f"- {markdown.escaped(note)}" for note in _footnotes(summary, which))
     return "\n\n".join([*parts, notes]) + "\n"
 
 
