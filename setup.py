@@ -43,6 +43,7 @@ setup(
         "test": [
             *DOCS,
             "hypothesis>=6.120",
+            "markdown-it-py>=3.0",
             "mypy>=1.17",
             "playwright>=1.50",
             "pytest>=8.0",
