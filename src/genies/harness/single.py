@@ -46,7 +46,8 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     assert isinstance(decision, EvaluationDecision)
     result = _run(decision, request, root, hashes, not request.use_cached)
     store = request.store(root)
-    rows, assumptions = [], []
+    rows: list[str] = []
+    assumptions: list[str] = []
     for each in decision.targets:
         path = each.target.evaluation_file
         if each.run and path not in result.done:
