@@ -1,6 +1,6 @@
 """What a step's result depends on, hashed: the key of everything that is reused.
 
-A step's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
+A job's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
 JSON. A part that cannot be known, because a folder is not there, is None: it matches anything, so that a table
 whose evaluations are all there needs neither the base model nor the data.
 """
@@ -10,25 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import genies
 from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
+from genies.declaration import FILE as DECLARATION
+from genies.declaration import Declaration, read_declaration
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.harness.code import determining
 from genies.harness.hardware import HALF, UNKNOWN, Hardware
+from genies.harness.job import Role
 
 Parts = dict[str, Any]
 T = TypeVar("T")
-
-WITHOUT_EFFECT = frozenset({
-    "batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb", "gradient_checkpointing", "save_steps",
-    "tensorboard", "hub_private",
-})  # fmt: skip
-"""Arguments that change speed, place or what is shown, never results (dtype does, and is part of the fingerprint)."""
 
 _MENTIONS_GENIES = re.compile(rb"\bgenies\b")
 """There are many ways to import; a mention that is none costs a computation, a missed one would give wrong figures."""
@@ -47,8 +45,15 @@ class Identities:
         self._hardware = hardware
         self._known: dict[tuple[str, Path], Any] = {}
 
-    def intervention(self, folder: Path) -> Parts:
-        return self._once("intervention", folder, intervention_identity)
+    def intervention(self, folder: Path, role: Role) -> Parts:
+        return self._once(role, folder, lambda hashes, folder: intervention_identity(hashes, folder, role))
+
+    def declaration(self, folder: Path) -> Declaration:
+        return self._once("declaration", folder, lambda _, folder: read_declaration(folder))
+
+    def ignored(self, folder: Path, parts: Parts) -> frozenset[str]:
+        """The arguments that have no effect on a result with these parts."""
+        return self.declaration(folder).ignored(in_16_bits=parts.get("dtype") in HALF)
 
     def distribution(self, folder: Path) -> str | None:
         return self._once("distribution", folder, distribution_identity)
@@ -100,27 +105,24 @@ class Identities:
         except InputError:
             return {"base_model": None}
 
-    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any], model: str | None) -> Parts:
-        intervention = self.intervention(intervention_dir)
-        uses_library = bool(intervention["numerics_version"])
+    def _step_parts(self, role: Role, intervention_dir: Path, kwargs: Mapping[str, Any], model: str | None) -> Parts:
+        intervention = self.intervention(intervention_dir, role)
+        # Without the model nothing could run here: what another machine made is not compared with this one.
+        dtype = self._hardware.dtype(kwargs) if model is not None else None
+        ignored = self.declaration(intervention_dir).ignored(in_16_bits=dtype in HALF)
         return {
             "contract": CONTRACT_VERSION,
-            "kind": kind,
+            "kind": role,
             **intervention,
-            **(self._precision(kwargs, model is not None) if uses_library else {}),
-            "kwargs": {name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)},
+            **({"dtype": dtype} if intervention["numerics_version"] else {}),
+            "kwargs": {
+                name: value for name, value in sorted(kwargs.items()) if value is not None and name not in ignored
+            },
         }
 
-    def _precision(self, kwargs: Mapping[str, Any], can_run: bool) -> Parts:
-        """The number format, and in 16 bits the token budget as well. Without the model no step could run here: what
-        another machine made is then not compared with what this one would use."""
-        dtype = self._hardware.dtype(kwargs) if can_run else None
-        budget = {"batch_tokens": kwargs.get("batch_tokens") or "auto"} if dtype in HALF else {}
-        return {"dtype": dtype, **budget}
 
-
-LATER_PARTS = frozenset({"dtype", "batch_tokens"})
-"""Parts that older records lack, and that may be unknown before a step runs: compared only where both sides know."""
+_LATER = frozenset({"dtype", "code"})
+"""Parts that older records lack: compared only where both sides have them."""
 
 
 def base_model(parts: Parts) -> str | None:
@@ -130,17 +132,21 @@ def base_model(parts: Parts) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _has_effect(name: str, value: Any) -> bool:
-    return value is not None and name not in WITHOUT_EFFECT
-
-
 def fingerprint(parts: Parts) -> str:
-    """Hexadecimal sha256 of the parts' canonical JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Hexadecimal sha256 of the canonical JSON of what determines the result."""
+    return hashlib.sha256(json.dumps(_determining(parts), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
+def _determining(parts: Parts) -> Parts:
+    """The parts without the hash of all files of the folder, where the hash of those that determine it is there."""
+    kept = {name: _determining(value) if name == "model" else value for name, value in parts.items()}
+    return {name: value for name, value in kept.items() if name != "intervention_files" or "code" not in parts}
+
+
+def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: str = "") -> list[str]:
     """The names of the parts that differ, `model.kwargs.seed` for one that lies deeper; None now matches anything.
+
+    ignored: arguments that are known to have no effect; older records may hold some.
 
     >>> differences({"kwargs": {"k": 2}, "model": {"a": 1}, "u": None}, {"kwargs": {}, "model": {"a": 3}, "u": "x"})
     ['kwargs.k', 'model.a']
@@ -149,19 +155,23 @@ def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
     for key in sorted({*now, *then}):
         here, there = now.get(key), then.get(key)
         if key == "kwargs":  # arguments: a None inside one is a value, not an unknown part
-            found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {})]
+            found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {}, ignored)]
         elif isinstance(here, dict) and isinstance(there, dict):
-            found += differences(here, there, f"{inside}{key}.")
-        elif here is not None and here != there and not (key in LATER_PARTS and there is None):
+            found += differences(here, there, ignored, f"{inside}{key}.")
+        elif (key in _LATER and there is None) or (
+            key == "intervention_files" and None not in (now.get("code"), then.get("code"))
+        ):
+            continue
+        elif here is not None and here != there:
             found.append(f"{inside}{key}")
     return found
 
 
-def _differing_arguments(here: Parts, there: Parts) -> list[str]:
+def _differing_arguments(here: Parts, there: Parts, ignored: Collection[str]) -> list[str]:
     # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
     return [
         name
-        for name in sorted({*here, *there} - WITHOUT_EFFECT)  # older records may hold some
+        for name in sorted({*here, *there} - {*ignored})
         if json.dumps(here.get(name), sort_keys=True) != json.dumps(there.get(name), sort_keys=True)
     ]
 
@@ -170,7 +180,7 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
     """The names of the parts that are None: what they stand for is not there to be compared."""
     found: list[str] = []
     for key, value in parts.items():
-        if key in LATER_PARTS:
+        if key in _LATER:
             continue
         if value is None:
             found.append(f"{inside}{key}")
@@ -179,15 +189,17 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
     return found
 
 
-def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
-    """Hash of an intervention's files; where one imports genies, also the version of the library's numerics."""
+def intervention_identity(hashes: FileHashes, folder: Path, role: Role) -> Parts:
+    """Hashes of an intervention's files, of all and of those that determine one of its scripts; where a .py file
+    mentions genies, also the version of the library's numerics."""
     if not folder.is_dir():
-        return {"intervention_files": None, "numerics_version": None}
-    paths = list(_files(folder))
+        return {"intervention_files": None, "code": None, "numerics_version": None}
+    paths = [path for path in _files(folder) if path != folder / DECLARATION]
     sources = (path for path in paths if path.suffix == ".py")
     uses_library = any(_MENTIONS_GENIES.search(path.read_bytes()) for path in sources)
     return {
         "intervention_files": _combined(hashes, folder, paths),
+        "code": _combined(hashes, folder, determining(folder, paths, role)),
         "numerics_version": genies.NUMERICS_VERSION if uses_library else 0,
     }
 
@@ -225,6 +237,8 @@ def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     here = folder.resolve()
     if here in above:  # a link back to a folder above
         return
+    if above and above[0].is_relative_to(here):
+        raise InputError(f"{folder} is a link to {here}, a folder that holds it; every file there would count")
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from genies.data.shifts import Shift, check_name
 from genies.errors import InputError
-from genies.harness.plan import BEST
+from genies.harness.study import BEST
 from genies.report.study import Reading
 
 _NEEDED = ("source", "target", "target_reference", "baseline_intervention", "target_tuned_capability_intervention")
