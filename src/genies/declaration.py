@@ -113,9 +113,11 @@ def declaration_of(folder: Path) -> Mapping[str, Any]:
 
 def _argument_model(script: Path) -> type[BaseModel]:
     """The argument model of the function that a script passes to `run`: the one named train or evaluate."""
+    if not script.is_file():
+        raise InputError(f"{script} does not exist; an intervention is a folder with train.py and eval.py")
     spec = importlib.util.spec_from_file_location(f"declared_{script.parent.name}_{script.stem}", script)
-    if spec is None or spec.loader is None:
-        raise InputError(f"{script} is no Python script")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(script.parent))
     try:
