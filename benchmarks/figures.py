@@ -94,7 +94,9 @@ def number(value: float) -> str:
 
 def table(figures: list[Figure]) -> str:
     """A Markdown table of figures."""
-    return "\n".join(["| what | figure | value | target |", "|---|---|---:|---:|", *(each.row() for each in figures)])
+    return "\n".join(
+        ["| case | measurement | value | target |", "|---|---|---:|---:|", *(each.row() for each in figures)]
+    )
 
 
 def machine(findings: Findings) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# One shift of the benchmark (distribution_shifts/test.json) with LoRA, five steps and 100 examples: a first look after
-# download_data.py; its models and results lie apart from those of a real run, in models/first_look and
-# results/first_look. Another model: MODEL=models/pythia-410m bash examples/compute_generalization_metrics.sh
-# The real thing: GENIES.json for test.json, --output_path
-# results/generalization_metrics/<model>/lora_fine_tune/GENIES.csv,
-# and none of the last four arguments.
+# A first look after download_data.py: one shift of the benchmark (distribution_shifts/test.json) with LoRA, five
+# training steps and 100 examples. Models and results are written to models/first_look and results/first_look, apart
+# from those of a real run. To use another model:
+#   MODEL=models/pythia-410m bash examples/compute_generalization_metrics.sh
+# For a real run, replace test.json by GENIES.json, write to
+# results/generalization_metrics/<model>/lora_fine_tune/GENIES.csv, and leave out the last four arguments.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh

@@ -1,5 +1,5 @@
-# Sourced by the scripts of this project: makes .venv at the project root when there is none and installs into it.
-# ensure_environment [EXTRA]   e.g. ensure_environment test
+# Sourced by the project's scripts. Makes .venv at the project root if there is none, and installs the project into it.
+#   ensure_environment [EXTRA]      for example ensure_environment test
 
 find_python() {
   local candidate
@@ -14,22 +14,22 @@ find_python() {
   return 2
 }
 
-# What an installation depends on: what setup.py and constraints.txt ask for, and this folder, into which an editable
-# installation points, so that a project that was moved is installed again.
+# What an installation depends on: setup.py, constraints.txt, and the path of this folder. An editable installation
+# refers to that path, so a project that was moved must be installed again.
 installation_mark() {
   { pwd -P && cat setup.py constraints.txt; } | cksum
 }
 
 ensure_environment() {
   local extra="${1:-}" python installed wanted markers
-  # Without pip it is half an environment: a run was stopped while it was made.
+  # An environment without pip is incomplete: an earlier run was stopped while making it.
   if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || return 2
     echo "making .venv with $($python --version)"
     "$python" -m venv --clear .venv || { echo "error: could not make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
   fi
-  # What is installed is marked, so that a second run installs nothing. With an extra, all is there that is needed
-  # without one.
+  # A mark records what is installed, so that a second run installs nothing. An installation with an extra includes
+  # everything that is needed without one.
   wanted=$(installation_mark)
   installed=".venv/.installed${extra:+-$extra}"
   markers=("$installed")
@@ -44,7 +44,7 @@ ensure_environment() {
   fi
 }
 
-# The Python to run commands with: that of an environment in use, else the project's own.
+# The Python to run commands with: that of the active environment if it has genies, else that of .venv.
 project_python() {
   if [ -n "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ] && python -c 'import genies' 2>/dev/null; then
     command -v python

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Evaluate the model that examples/train.sh tuned. Another model: MODEL=models/pythia-410m bash examples/eval.sh
+# Evaluate the model that examples/train.sh tuned. To use another model: MODEL=models/pythia-410m bash examples/eval.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The quickstart's study with its steps as tasks of a Ray cluster of this machine alone, which ends with the run.
-# After quickstart.sh everything is there, and only the table is written; to compute anew add --results_dir results/ray
-# --models_dir models/ray --output_path results/ray/generalization_metrics/table.csv.
-# On a cluster that runs already, add --ray_address HOST:PORT; on one with GPUs, --gpus_per_step 1.
+# The quickstart's study as tasks of a Ray cluster, which is started on this machine and ended with the run.
+# After quickstart.sh only the table is written, because all results are reused. To compute everything again, add
+# --results_dir results/ray --models_dir models/ray --output_path results/ray/generalization_metrics/table.csv.
+# To use a running cluster, add --ray_address HOST:PORT; on a cluster with GPUs, add --gpus_per_step 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh

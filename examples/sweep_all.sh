@@ -5,7 +5,8 @@
 #   bash examples/sweep_all.sh
 # In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, such as GENIES), TRAIN_EXAMPLES,
 # TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the interventions in SEEDED (the methods
-# that read representations), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and
+# that read representations), SAMPLE (seeded draws the TRAIN_EXAMPLES of each seed anew, first takes the first of the
+# file), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and
 # ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1").
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,6 +20,7 @@ SHIFTS=${SHIFTS%.json}
 SEEDS=${SEEDS:-[0, 1, 2]}
 INTERVENTIONS=${INTERVENTIONS:-lora_fine_tune random zero_shot few_shot mms lat_stim_1 lat_stim_2 cra ccs prompt_tuning}
 SEEDED=${SEEDED:-mms lat_stim_1 lat_stim_2 cra ccs}
+SAMPLE=${SAMPLE:-seeded}
 DTYPE=${DTYPE:-float32}
 PRECISION=${PRECISION:-}
 read -r -a ARGUMENTS <<<"${ARGUMENTS:-}"
@@ -40,7 +42,8 @@ pairs = (each.split("=", 1) for each in sys.argv[1:])
 print(json.dumps({name: int(value) if value.isdigit() else value for name, value in pairs if value}))' "$@"
 }
 
-train=("max_examples=${TRAIN_EXAMPLES:-}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
+# Without a limit there is nothing to draw, and the argument would only make stored results look different.
+train=("max_examples=${TRAIN_EXAMPLES:-}" "sample=${TRAIN_EXAMPLES:+$SAMPLE}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
 reference=$(kwargs "${train[@]}" "num_train_steps=${STEPS:-}")
 evaluation=$(kwargs "max_examples=${TEST_EXAMPLES:-}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
 failed=0

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Tune one model on one source, in models/first_look, apart from the models of a real run. Another model:
-# MODEL=models/pythia-410m bash examples/train.sh
+# Tune one model on one source. The model is written to models/first_look, apart from those of a real run. To use
+# another model: MODEL=models/pythia-410m bash examples/train.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
 from genies.command_line import Arguments, help_text, parse
-from genies.errors import InputError
+from genies.errors import INTERRUPTED_MESSAGE, InputError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Small(Arguments):
@@ -290,12 +293,35 @@ def test_an_empty_config_file_changes_nothing(tmp_path) -> None:
         ("[" * 3000, "is not valid YAML"),
         ("--- {}\n--- {}", "is not valid YAML"),
         ("text: !!python/object/apply:os.getcwd []", "is not valid YAML"),
-        (b"text: \xff", "is not valid YAML"),
+        (b"text: \xff", "is not UTF-8 text (byte 6)"),
         (b"text: \x07", "is not valid YAML"),
     ],
 )
 def test_a_config_file_that_does_not_fit_is_refused(tmp_path, text, message) -> None:
     assert message in refusal("--config", yaml_file(tmp_path, text))
+
+
+def test_a_config_file_that_is_no_regular_file_is_refused_and_not_waited_for(tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert refusal("--config", str(tmp_path / "pipe.yaml")).endswith("is a named pipe; expected a regular file")
+    assert "a folder" in refusal("--config", str(tmp_path))
+
+
+def test_the_aliases_of_a_config_file_cannot_stand_for_more_than_a_file_may_hold(tmp_path) -> None:
+    few = "kwargs: {a: &a [x, y], b: [*a, *a], c: {<<: &c {d: 1}, e: *c}}"
+    expected = {"a": ["x", "y"], "b": [["x", "y"]] * 2, "c": {"d": 1, "e": {"d": 1}}}
+    assert small("--config", yaml_file(tmp_path, few)).kwargs == expected
+    lists = "kwargs:\n  a0: &a0 [lol]\n" + "".join(f"  a{n}: &a{n} [{f'*a{n - 1},' * 10}]\n" for n in range(1, 12))
+    merges = "kwargs:\n  a0: &a0 {k: 1}\n" + "".join(
+        f"  a{n}: &a{n} {{<<: [{','.join([f'*a{n - 1}'] * 10)}]}}\n" for n in range(1, 12)
+    )
+    endless = "kwargs: {a: &a [*a]}"
+    text = f"kwargs: {{a: &a {'x' * 10_000}, b: [{','.join(['*a'] * 1000)}]}}"
+    for bomb in (lists, merges, endless, text):
+        message = refusal("--config", yaml_file(tmp_path, bomb))
+        assert "its aliases" in message
+        assert len(message) < 300
+    assert "longer than" in refusal("--config", yaml_file(tmp_path, "#" * ((1 << 20) + 1)))
 
 
 def test_an_absent_config_file_is_named() -> None:
@@ -347,6 +373,13 @@ def main(args: Small) -> int | None:
     if args.way == "folder": open("/")
     if args.way == "defect": raise ValueError("ours")
     if args.way == "surrogate": raise InputError("name \\udcff")
+    if args.way == "controls": raise InputError("name \\x1b]0;title\\x07 \\x9b1A")
+    if args.way in ("thread", "process"):
+        import resource, subprocess, threading
+        if os.getuid() == 0: os.setuid(65534)  # no limit binds root
+        resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        threading.Thread(target=print).start() if args.way == "thread" else subprocess.run(["true"])
+    if args.way == "streams": return os.fstat(2).st_rdev != os.stat("/dev/null").st_rdev or open(__file__).fileno() < 3
     print("x" * 200_000 if args.way == "much" else "done")
 run(main)
 '''
@@ -368,6 +401,7 @@ def program(folder: Path, *items: str, tail: str = "") -> subprocess.CompletedPr
         ("status", 3, ""),
         ("input", 2, "error: a is wrong; do b\n"),
         ("surrogate", 2, "error: name \\udcff\n"),
+        ("controls", 2, "error: name \\x1b]0;title\\x07 \\x9b1A\n"),
         ("interrupt", 130, "interrupted; run the same command again to go on from here\n"),
         ("folder", 2, "error: cannot use /: a folder lies where a file was expected\n"),
     ],
@@ -407,6 +441,40 @@ def test_a_reader_that_leaves_early_gets_no_complaint(tmp_path) -> None:
 def test_a_closed_output_is_no_fault(tmp_path) -> None:
     ended = program(tmp_path, tail=">&-")
     assert (ended.returncode, ended.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("way", ["thread", "process"])
+def test_a_thread_or_process_that_the_system_refuses_is_told_in_one_line(tmp_path, way) -> None:
+    ended = program(tmp_path, "--way", way)
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert "ulimit -u" in ended.stderr
+
+
+def test_a_closed_standard_error_is_no_fault_and_no_file_takes_its_place(tmp_path) -> None:
+    assert program(tmp_path, "--way", "streams", tail="2>&-").returncode == 0
+    ended = program(tmp_path, "--way", "input", tail="2>&-")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert program(tmp_path, "--way", "streams", tail="<&- >&- 2>&-").returncode == 0
+
+
+COMMANDS = [*sorted((ROOT / "api").glob("[!i]*.py")), ROOT / "api" / "import_distribution.py", *ROOT.glob("download_*")]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.name)
+def test_ctrl_c_while_a_command_loads_its_libraries_ends_it_with_one_line(tmp_path, command) -> None:
+    # The first library that is loaded after the command's first import sends the signal, whatever the machine's speed.
+    (tmp_path / "pydantic").mkdir()
+    for name in ("pydantic", "yaml"):
+        (tmp_path / f"{name}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run([sys.executable, command], env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (130, f"{INTERRUPTED_MESSAGE}\n")
+
+
+def test_a_program_that_imports_a_command_keeps_its_own_answer_to_ctrl_c() -> None:
+    code = "import signal; before = signal.getsignal(2); import installed; assert signal.getsignal(2) is before"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "api")}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 
 def test_starting_a_command_loads_no_torch() -> None:

@@ -65,14 +65,21 @@ def test_the_known_keys_are_read(tmp_path) -> None:
         "eval_accuracy": 0.75,
         "eval_probabilities": [0.9, 0.5],
         "eval_example_indices": [0, 0],
+        "eval_prompt_clusters": [0, 0],
+        "eval_left_out_examples": 2,
+        "eval_left_out_indices": [1, 3],
         "eval_ties": 1,
         "eval_brier_score": 0.1,
+        "eval_log_loss": 40.5,
         "eval_average_probability": 0.7,
         "eval_rms_calibration_error": 0.2,
+        "eval_rms_calibration_formula": "confidence",
         "eval_rms_calibration_error_published": None,
         "eval_score": -12.5,
         "dtype": "float32",
         "device": "cpu",
+        "uses_target_texts": True,
+        "assumptions": ["The reward is the mean of 2 outputs."],
         "provenance": {"seconds": 3},
     }
     evaluation, _ = read_evaluation(write(tmp_path, json.dumps(known)))
@@ -144,6 +151,9 @@ def test_an_accuracy_that_is_no_share_is_refused(tmp_path, accuracy, message) ->
         ("eval_average_probability", "2", "field eval_average_probability: expected a number of at most 1.0, got 2"),
         ("eval_rms_calibration_error", '""', "field eval_rms_calibration_error: expected a number, got ''"),
         ("eval_rms_calibration_error_published", "NaN", "expected a finite number, got nan"),
+        ("eval_rms_calibration_formula", '"ece"', "expected 'confidence', 'weighted' or 'published', got 'ece'"),
+        ("eval_log_loss", "-0.5", "expected a number of at least 0.0, got -0.5"),
+        ("eval_prompt_clusters", "[-1]", "expected a number of at least 0"),
         ("eval_score", "NaN", "field eval_score: expected a finite number, got nan"),
         ("dtype", "16", "field dtype: expected text, got 16"),
         ("provenance", "[]", "field provenance: expected an object, got []"),
@@ -186,6 +196,10 @@ def test_any_other_field_that_is_wrong_is_named(tmp_path, field, text, message) 
         (
             '{"eval_accuracy": 0.5, "eval_probabilities": [0.5], "eval_example_indices": [0, 0]}',
             "eval_example_indices has 2 entries and eval_probabilities 1",
+        ),
+        (
+            '{"eval_accuracy": 0.5, "eval_probabilities": [0.5, 0.5], "eval_prompt_clusters": [0]}',
+            "eval_prompt_clusters has 1 entries and eval_probabilities 2",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import math
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genies.errors import InputError, describe_os_error
-from genies.files import MAX_DEPTH, read_json, sha256_of_file, write_bytes, write_json, write_text
+from genies.files import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    open_regular,
+    read_json,
+    sha256_of_file,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 
 def listing(folder: Path) -> list[str]:
@@ -244,3 +254,42 @@ def test_faults_a_person_can_mend_are_described_with_the_path(number) -> None:
 def test_other_faults_are_not_described() -> None:
     assert describe_os_error(OSError(errno.EBADF, "x")) is None
     assert describe_os_error(OSError("no number")) is None
+
+
+# Files that are no files
+
+
+def special(folder: Path) -> dict[str, Path]:
+    """A path of each kind that is neither a file nor a folder."""
+    os.mkfifo(folder / "pipe.json")
+    socket.socket(socket.AF_UNIX).bind(str(folder / "socket.json"))
+    (folder / "link.json").symlink_to(folder / "pipe.json")
+    return {
+        "a named pipe": folder / "pipe.json",
+        "a socket": folder / "socket.json",
+        "a device": Path("/dev/zero"),
+        "a named pipe;": folder / "link.json",
+    }
+
+
+@pytest.mark.parametrize("read", [open_regular, sha256_of_file, lambda path: read_json(path, "file")])
+def test_what_is_neither_a_file_nor_a_folder_is_refused_and_not_waited_for(tmp_path, read) -> None:
+    for kind, path in special(tmp_path).items():
+        with pytest.raises(InputError, match=f"is {kind}"):
+            read(path)
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path) -> None:
+    for path in special(tmp_path).values():
+        before = path.stat()
+        with pytest.raises(InputError, match="expected the name of a file"):
+            write_text(path, "text")
+        assert path.stat() == before
+
+
+def test_a_file_too_long_to_be_read_is_refused_before_it_is_read(tmp_path) -> None:
+    path = tmp_path / "long.json"
+    with open(path, "wb") as file:
+        file.truncate(MAX_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(InputError, match="longer than"):
+        read_json(path, "evaluation")

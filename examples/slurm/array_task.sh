@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# One task of an array that submit.sh queues: `array_task.sh STEPS.jsonl LEVEL FIRST`; SLURM_ARRAY_TASK_ID counts on
-# from FIRST. The resources of one step:
+# One task of an array that submit.sh submits: `array_task.sh STEPS.jsonl LEVEL FIRST` runs the step with the number
+# FIRST + SLURM_ARRAY_TASK_ID. Change the resources of one step here:
 #SBATCH --job-name=genies
 #SBATCH --ntasks=1
 #SBATCH --cpus-per-task=4

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# A Ray cluster inside one SLURM allocation, and a study on it. Change the lines below to your site, then:
+# A Ray cluster inside one SLURM allocation, and a study on it. Adapt the #SBATCH lines below to your site, then:
 #
 #   sbatch examples/slurm/ray_cluster.sh --base_model_dir models/pythia-410m \
 #     --intervention_dir src/interventions/mms --path_to_distribution_shift_pairs distribution_shifts/GENIES.json \
 #     --output_path results/generalization_metrics/pythia-410m/mms/GENIES.csv
 #
-# It needs Ray in .venv: .venv/bin/pip install -e .[ray] -c constraints.txt
-# Submit it at the project root, which must lie on a file system that every node mounts, as must models and results.
+# Ray must be installed in .venv: .venv/bin/pip install -e .[ray] -c constraints.txt
+# Submit it at the project root. The project, models and results must be on a file system that every node mounts.
 #SBATCH --job-name=genies-ray
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -19,8 +19,8 @@
 set -euo pipefail
 cd "${SLURM_SUBMIT_DIR:?run it with sbatch}"
 
-# Whoever reaches a Ray cluster without a token runs code on it. This one is made for the job, and lies in a file that
-# only its owner reads: in the environment other users of the node might see it, and on a command line all of them.
+# Anyone who can connect to a Ray cluster without a token can run code on it. The token is made for this job and stored
+# in a file that only its owner can read. Other users of the node could see it in an environment or on a command line.
 umask 077
 mkdir -p results/slurm
 RAY_AUTH_TOKEN_PATH=$(mktemp "$PWD/results/slurm/ray-token-XXXXXXXX")
@@ -31,11 +31,11 @@ cpus=${SLURM_CPUS_PER_TASK:?}
 gpus=${SLURM_GPUS_ON_NODE:-0}
 mapfile -t nodes < <(scontrol show hostnames "${SLURM_JOB_NODELIST:?}")
 head=${nodes[0]}
-port=$((20000 + ${SLURM_JOB_ID:?} % 20000)) # of its own, should two jobs share a node
+port=$((20000 + ${SLURM_JOB_ID:?} % 20000)) # differs between jobs, because two jobs can share a node
 study=
 
 finish() {
-  [ -z "$study" ] || kill -TERM "$study" 2>/dev/null || true # running steps are ended, and the table is written
+  [ -z "$study" ] || kill -TERM "$study" 2>/dev/null || true # ends running steps and writes the table
   [ -z "$study" ] || wait "$study" || true
   kill "${servers[@]}" 2>/dev/null || true
   wait "${servers[@]}" 2>/dev/null || true
@@ -50,14 +50,14 @@ srun --nodes=1 --ntasks=1 --exact --nodelist="$head" --cpus-per-task="$cpus" --g
   --include-dashboard=false --disable-usage-stats &
 servers+=($!)
 for node in "${nodes[@]:1}"; do
-  # --block ends with the head; it is tried for a while, for the head may not listen yet.
+  # Retried for a while, because the head may not be listening yet. --block ends with the head.
   srun --nodes=1 --ntasks=1 --exact --nodelist="$node" --cpus-per-task="$cpus" --gpus-per-node="$gpus" \
     bash -c 'for _ in {1..30}; do .venv/bin/ray start "$@" && exit; sleep 2; done; exit 1' ray-node \
     --block --address="$head:$port" --num-cpus="$cpus" --num-gpus="$gpus" --disable-usage-stats &
   servers+=($!)
 done
 
-joined() { # whether as many nodes as allocated have joined
+joined() { # whether all allocated nodes have joined
   .venv/bin/python - "$head:$port" "${#nodes[@]}" <<'PYTHON'
 import sys
 import ray
@@ -71,7 +71,7 @@ for attempt in {1..60}; do
   sleep 2
 done
 
-# A GPU and its share of the processors for each step; without GPUs four processors.
+# Each step gets a GPU and its share of the processors; without GPUs, four processors.
 per_gpu=$((gpus > 0 ? cpus / gpus : 4))
 .venv/bin/python api/compute_generalization_metrics.py "$@" --launcher ray --ray_address "$head:$port" \
   --gpus_per_step "$((gpus > 0))" --cpus_per_step "$((per_gpu > 0 ? per_gpu : 1))" &

@@ -1,9 +1,9 @@
-"""Run the steps of an --emit_commands file by level: what a SLURM array's task does. Standard library only.
+"""Run the steps of an --emit_commands file by level, as a task of a SLURM array. Uses the standard library only.
 
-    python examples/slurm/run_line.py STEPS.jsonl count LEVEL          how many steps the level has
+    python examples/slurm/run_line.py STEPS.jsonl count LEVEL          print the number of steps of the level
     python examples/slurm/run_line.py STEPS.jsonl run LEVEL INDEX      run one of them, counted from 0
 
-Level 0 needs nothing, level 1 needs steps of level 0, and so on: trainings and baselines, then evaluations.
+Steps of level 0 (trainings and baselines) need no other step; those of level 1 (evaluations) need steps of level 0.
 """
 
 import json
@@ -21,7 +21,7 @@ def levels(steps: list[dict]) -> list[list[dict]]:
     while remaining:
         ready = [step for step in remaining if all(need in level for need in step["needs"])]
         if not ready:
-            sys.exit(f"error: step {remaining[0]['id']} needs {remaining[0]['needs']}, which the file does not have")
+            sys.exit(f"error: step {remaining[0]['id']} needs {remaining[0]['needs']}, which are not in the file")
         level |= {step["id"]: max((level[need] + 1 for need in step["needs"]), default=0) for step in ready}
         remaining = [step for step in remaining if step["id"] not in level]
     return [
@@ -43,11 +43,11 @@ def main() -> None:
         print(len(chosen))
         return
     if not 0 <= numbers[1] < len(chosen):
-        sys.exit(f"error: level {numbers[0]} has {len(chosen)} steps; there is no number {numbers[1]}")
+        sys.exit(f"error: level {numbers[0]} has {len(chosen)} steps; index {numbers[1]} does not exist")
     print(chosen[numbers[1]]["step"], flush=True)
     os.chdir(ROOT)
     argv = chosen[numbers[1]]["argv"]
-    os.execv(argv[0], argv)  # SLURM's signals then reach the step's own harness, which ends the step
+    os.execv(argv[0], argv)  # replaces this process, so that SLURM's signals reach the harness of the step
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def base_model_name(folder: Path) -> str:
     value = read_json(folder / CONFIG, "adapter configuration")
     name = value.get("base_model_name_or_path") if isinstance(value, dict) else None
     return name if isinstance(name, str) else ""
+
+
+def base_model_revision(folder: Path) -> str | None:
+    """The branch, tag or commit of its base model in an adapter's configuration; None where it names none."""
+    value = read_json(folder / CONFIG, "adapter configuration")
+    revision = value.get("revision") if isinstance(value, dict) else None
+    return revision if isinstance(revision, str) and revision else None
 
 
 def recorded_base_model(folder: Path) -> Path | None:
@@ -53,10 +61,45 @@ def find_base_model(folder: Path, given: Path | None = None, root: Path = Path()
         return root / recorded
     roots = [folder.resolve().parent, root / "models"]
     names = dict.fromkeys(each for each in (name, str(recorded or "")) if each)
-    found = next((each for each in _candidates(names, roots, root) if _is_model(each)), None)
-    if found is None:
+    found = [each for each in _candidates(names, roots, root) if _is_model(each)]
+    revision = base_model_revision(folder)
+    chosen = next((each for each in found if _holds(each, revision) is not False), None)
+    if chosen is None and found:
+        raise InputError(_other_revision(folder, found[0], name, revision))
+    if chosen is None:
         raise InputError(_not_found(folder, recorded, name))
-    return found
+    return chosen
+
+
+def revision_doubt(folder: Path, base: Path) -> str | None:
+    """A sentence where it is not known that `base` is of the revision that an adapter names; None where all is well."""
+    revision = base_model_revision(folder)
+    if _holds(base, revision):
+        return None
+    record = base / DOWNLOAD_RECORD
+    held = f"is of the revision {_revisions(record)[0]}" if record.is_file() else "does not say of which revision it is"
+    return f"the adapter names the revision {revision} of its base model, and {base} {held}"
+
+
+def _holds(base: Path, revision: str | None) -> bool | None:
+    """Whether a base model's folder is of a revision, by its download record; None where none says so.
+
+    A download without a revision is of the branch main.
+    """
+    if revision is None:
+        return True
+    if not (base / DOWNLOAD_RECORD).is_file():
+        return None
+    held = _revisions(base / DOWNLOAD_RECORD)
+    short = re.fullmatch(r"[0-9a-f]{7,40}", revision) is not None
+    return revision in held or (short and any(each.startswith(revision) for each in held))
+
+
+def _revisions(record: Path) -> list[str]:
+    """The names of the revision that a download brought: the one asked for, and its commit."""
+    value = read_json(record, "download record")
+    found = [value.get("revision") or "main", value.get("commit")] if isinstance(value, dict) else []
+    return [each for each in found if isinstance(each, str)] or ["unknown"]
 
 
 def _candidates(names: dict[str, None], roots: list[Path], root: Path) -> Iterator[Path]:
@@ -99,6 +142,15 @@ def _origin(record: Path) -> str | None:
         return None
     origin = value.get("model_id") if isinstance(value, dict) else None
     return origin if isinstance(origin, str) else None
+
+
+def _other_revision(folder: Path, found: Path, name: str, revision: str | None) -> str:
+    return (
+        f"the adapter in {folder} needs its base model {name[:100]} at the revision {str(revision)[:100]}, and {found} "
+        f"is of the revision {_revisions(found / DOWNLOAD_RECORD)[0]}; fetch it with python download_model_from_hf.py "
+        f"{name[:100]} {found}-{str(revision)[:12]} --revision {str(revision)[:100]}, or name a folder with "
+        "--base_model_dir"
+    )
 
 
 def _not_found(folder: Path, recorded: Path | None, name: str) -> str:

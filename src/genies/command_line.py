@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from genies.errors import InputError, run_command
-from genies.files import object_without_repeats
+from genies.files import object_without_repeats, read_text
 
 A = TypeVar("A", bound="Arguments")
 M = TypeVar("M", bound=BaseModel)
@@ -70,26 +70,60 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
 
 def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
     """The arguments in a YAML file: the names of the command line without the dashes."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        values, document = yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        raise InputError(f"--config {path} does not exist; expected a YAML file of arguments") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or a date like 2024-13-45
-        raise InputError(f"--config {path} is not valid YAML: {error}") from None
-    if values is None or document is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(f"--config {path} must hold names and values, like `timeout: 600`")
+    values = read_yaml(path, "--config", "names and values, like `timeout: 600`")
     for name in values:
         if name not in model.model_fields:
             raise InputError(f"--config {path}: {_unknown(model, str(name))}")
-    if len(values) != len(document.value):
-        raise InputError(f"--config {path} gives one name twice; each name may stand once")
     return {
         name: _value(name, value, model.model_fields[name]) if isinstance(value, str) else value
         for name, value in values.items()
     }
+
+
+def read_yaml(path: Path, argument: str, expected: str) -> dict[str, Any]:
+    """The names and values in a YAML file, none for an empty one; `argument` and `expected` are for messages.
+
+    Raises InputError for a file that is absent, malformed, too large with its aliases replaced by what they mean, or
+    that gives a name twice.
+    """
+    text = read_text(path, argument, most=_LARGEST_CONFIG)
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        if document is not None and _expanded(document, {}) > 2 * _LARGEST_CONFIG:
+            raise InputError(
+                f"{argument} {path}: its aliases (*name) stand for more than {2 * _LARGEST_CONFIG:,} characters; "
+                "write out fewer values"
+            )
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2024-13-45
+        raise InputError(f"{argument} {path} is not valid YAML: {error}") from None
+    if values is None or document is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{argument} {path} must hold {expected}")
+    if len(values) != len(document.value):
+        raise InputError(f"{argument} {path} gives one name twice; each name may stand once")
+    return values
+
+
+_LARGEST_CONFIG = 1 << 20
+"""Bytes of a YAML file; its values may have twice as many characters with every alias replaced by what it means."""
+
+
+def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
+    """Characters in a YAML node, counted at every place where an alias puts them.
+
+    Aliases share one value in memory, so that a hundred bytes can stand for gigabytes: they must be counted before
+    anything writes or compares the values.
+    """
+    if id(node) not in known:
+        known[id(node)] = 2 * _LARGEST_CONFIG + 1  # for a node inside itself, which has no end
+        if isinstance(node, yaml.ScalarNode):
+            known[id(node)] = 1 + len(node.value)
+        else:
+            parts = [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+            known[id(node)] = 1 + sum(_expanded(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -48,7 +48,10 @@ class TrainArguments(Arguments):
     output_dir: Path
     """Folder for whatever eval.py needs. It exists and is empty, but for checkpoint-* folders of a killed attempt."""
     max_examples: Annotated[int, Field(ge=1)] | None = None
-    """Use the first N training examples (default: all)."""
+    """Use N training examples (default: all)."""
+    sample: Literal["first", "seeded"] = "first"
+    """Which N: the first of the file, or drawn with the seed, so that several seeds say how much a result depends on
+    the examples as well. With one seed a smaller draw is part of a larger one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in training."""
     batch_tokens: Annotated[Annotated[int, Field(ge=1)] | None, WithoutEffect(in_16_bits=False)] = None
@@ -160,6 +163,7 @@ def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
 Probability = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Error = Annotated[float, Field(strict=True, ge=0, le=1, allow_inf_nan=False)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Loss = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
@@ -174,33 +178,51 @@ class Evaluation(BaseModel):
     """For each pair, in example order and the worse responses in file order, the probability given to the best."""
     eval_example_indices: list[Count] | None = None
     """The test index of each pair's example, so that intervals know which pairs belong together."""
+    eval_prompt_clusters: list[Count] | None = None
+    """For each pair the smallest test index whose example has the same prompt: intervals resample these clusters."""
+    eval_left_out_examples: Count | None = None
+    """Number of test examples that were not evaluated, as those longer than the model's context."""
+    eval_left_out_indices: list[Count] | None = None
+    """The test indices of those examples, so that evaluations which left out others are compared on the common ones."""
     eval_ties: Count | None = None
     """Number of pairs at exactly one half."""
     eval_brier_score: Error | None = None
     """Mean over pairs of (1 - p)^2."""
+    eval_log_loss: Loss | None = None
+    """Mean over pairs of -ln p (genies.metrics.log_loss)."""
     eval_average_probability: Probability | None = None
     """Mean over pairs of p."""
     eval_rms_calibration_error: Error | None = None
-    """Root-mean-square calibration error, weighted by bin size (genies.metrics.rms_calibration_error)."""
+    """Root-mean-square calibration error, by the formula that eval_rms_calibration_formula names."""
+    eval_rms_calibration_formula: Literal["confidence", "weighted", "published"] | None = None
+    """confidence: genies.metrics.rms_calibration_error; weighted: rms_calibration_error_weighted, the formula of files
+    before 2026-11-26; published: rms_calibration_error_published."""
     eval_rms_calibration_error_published: Error | None = None
-    """The figure the 2023 release calls by the same name, for comparison only."""
+    """What the 2023 release calls RMS calibration error (rms_calibration_error_published), for comparison only."""
     eval_score: Number | None = None
     """A score of the intervention's own scale; never read by the harness."""
     dtype: str | None = None
     """Number format of the model's weights in this evaluation, as float32 or bfloat16."""
     device: str | None = None
     """Where the model ran, as cpu or cuda."""
+    uses_target_texts: Annotated[bool, Field(strict=True)] | None = None
+    """Whether the method used the unlabelled texts of the distribution that it is tested on."""
+    assumptions: list[str] | None = None
+    """What was assumed about the model where its files leave it open, a sentence each, for people to read."""
     provenance: dict[str, Any] | None = None
     """How the file came to be; written by the harness, never by an intervention."""
 
     @model_validator(mode="after")
     def _same_length(self) -> Evaluation:
-        probabilities, indices = self.eval_probabilities, self.eval_example_indices
-        if probabilities is not None and indices is not None and len(probabilities) != len(indices):
-            raise ValueError(
-                f"eval_example_indices has {len(indices)} entries and eval_probabilities {len(probabilities)}; "
-                "expected one index for each probability"
-            )
+        if self.eval_probabilities is None:
+            return self
+        for name in ("eval_example_indices", "eval_prompt_clusters"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.eval_probabilities):
+                raise ValueError(
+                    f"{name} has {len(values)} entries and eval_probabilities {len(self.eval_probabilities)}; "
+                    "expected one number for each probability"
+                )
         return self
 
 
@@ -236,6 +258,7 @@ def _explain(fault: Any) -> str:
         "string_type": "text",
         "greater_than_equal": f"a number of at least {fault.get('ctx', {}).get('ge')}",
         "less_than_equal": f"a number of at most {fault.get('ctx', {}).get('le')}",
+        "literal_error": fault.get("ctx", {}).get("expected"),
     }.get(fault["type"], fault["msg"])
     percent = field == "eval_accuracy" and fault["type"] == "less_than_equal"
     hint = "; an accuracy is a share: 0.71, not 71" if percent else ""

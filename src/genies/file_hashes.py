@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from genies.errors import InputError
-from genies.files import sha256_of_file, write_text
+from genies.files import read_text, sha256_of_file, write_text
 
 _SETTLED_SECONDS = 2.0
 """A file changed more recently than this may change again within one tick of its time stamp: not remembered."""
@@ -27,9 +27,9 @@ class FileHashes:
         self._this_run: dict[str, tuple[list[int], str]] = {}
         if memory is not None:
             try:
-                known = json.loads(memory.read_text(encoding="utf-8"))
+                known = json.loads(read_text(memory, "memory of hashes"))
                 self._known = known if isinstance(known, dict) else {}
-            except (OSError, ValueError, RecursionError):
+            except (InputError, OSError, ValueError, RecursionError):
                 pass  # only a memory: without it the files are read again
 
     def of(self, path: Path) -> str:

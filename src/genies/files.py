@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import secrets
+import stat
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,19 +19,72 @@ MAX_DEPTH = 100
 """Lists and objects in one another that a JSON file may have: what is read must also be shown and written again."""
 
 
-def read_json(path: Path, what: str) -> Any:
-    """The value in a JSON file; `what` names the file's role in messages ("evaluation", "shift file").
+MAX_BYTES = 1 << 30
+"""Largest file that is read into memory as a whole; the official distributions have 121 MB in all."""
 
-    Raises InputError for a file that is absent, empty, not UTF-8, not JSON, cut off, nested too deep,
-    or that names a key twice in one object (the second would silently replace the first; the message says where).
-    NaN and Infinity are read as floats, so that the reader can name the field that holds them.
+_SPECIAL = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+def open_regular(path: Path, what: str = "file") -> io.BufferedReader:
+    """Open a regular file for reading; `what` names its role in messages.
+
+    Every file that a person, a download or a step may have made is opened here: a named pipe would block the program
+    for ever and a device never ends. Raises InputError for those, and OSError as `open` does.
+    """
+    _check_regular(path.stat().st_mode, path, what)
+    # The path may lead elsewhere by now: without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _check_regular(os.fstat(descriptor).st_mode, path, what)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(mode: int, path: Path, what: str) -> None:
+    special = _SPECIAL.get(stat.S_IFMT(mode))
+    if special is not None:
+        raise InputError(f"{what} {path} is {special}; expected a regular file")
+
+
+def read_bytes(path: Path, what: str, most: int = MAX_BYTES) -> bytes:
+    """The content of a regular file; `what` names its role in messages.
+
+    Raises InputError for a file that is absent, of another kind, or longer than `most` bytes.
     """
     try:
-        data = path.read_bytes()
+        with open_regular(path, what) as file:
+            if os.fstat(file.fileno()).st_size > most:
+                raise InputError(f"{what} {path} is longer than the {most:,} bytes allowed")
+            return file.read()
     except (FileNotFoundError, ValueError):  # ValueError: a name with a NUL character, which no file has
         raise InputError(f"{what} {path} does not exist") from None
     except IsADirectoryError:
-        raise InputError(f"{what} {path} is a folder; expected a JSON file") from None
+        raise InputError(f"{what} {path} is a folder; expected a regular file") from None
+
+
+def read_text(path: Path, what: str, most: int = MAX_BYTES) -> str:
+    """read_bytes for UTF-8 text, with or without a byte-order mark."""
+    try:
+        return read_bytes(path, what, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{what} {path} is not UTF-8 text (byte {error.start})") from None
+
+
+def read_json(path: Path, what: str) -> Any:
+    """The value in a JSON file; `what` names the file's role in messages ("evaluation", "shift file").
+
+    Raises InputError for a file that is absent, no regular file, too long, empty, not UTF-8, not JSON, cut off,
+    nested too deep, or that names a key twice in one object (the second would silently replace the first; the message
+    says where). NaN and Infinity are read as floats, so that the reader can name the field that holds them.
+    """
+    data = read_bytes(path, what)
     repeated: dict[int, tuple[dict[str, Any], str]] = {}
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -114,6 +169,8 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
         raise InputError(f"cannot write {path}: {path.parent} is no folder") from None
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; expected the name of a file")
+    if path.exists() and not path.is_file():  # as /dev/null, which the rename would replace for every program
+        raise InputError(f"cannot write {path}: it is a device, a pipe or a socket; expected the name of a file")
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.partial"
     # The mode is what a plain open() asks for, so that the kernel applies the umask.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -141,5 +198,5 @@ def write_json(path: Path, value: Any) -> None:
 
 def sha256_of_file(path: Path) -> str:
     """Hexadecimal sha256 of a file's content."""
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

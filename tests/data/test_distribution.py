@@ -1,5 +1,6 @@
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,31 @@ def test_the_first_examples_of_a_split(tmp_path) -> None:
     write(tmp_path, [GOOD] * 3)
     distribution = Distribution(tmp_path)
     assert [len(distribution.split("train", count)) for count in (None, 1, 3, 9)] == [3, 1, 3, 3]
+
+
+def test_a_training_sample_follows_the_seed_and_is_part_of_a_larger_one(tmp_path) -> None:
+    write(tmp_path, [GOOD] * 200)
+    distribution = Distribution(tmp_path)
+
+    def drawn(count, seed):
+        return [example.index for example in distribution.training_sample(count, "seeded", seed)]
+
+    small, large = drawn(50, 1), drawn(120, 1)
+    assert len(set(small)) == 50
+    assert small == sorted(small) != list(range(50))
+    assert set(small) < set(large)
+    random.seed(5)
+    assert drawn(50, 1) == small
+    assert drawn(50, 2) != small
+    # Every example has the same chance: of 400 draws of a quarter, each is in about 100.
+    seen = Counter(index for seed in range(400) for index in drawn(50, seed))
+    assert len(seen) == 200
+    assert 60 < min(seen.values()) <= max(seen.values()) < 140
+    for sample in ("first", "seeded"):
+        everything = distribution.training_sample(None, sample, 3)
+        assert [example.index for example in everything] == list(range(200))
+        assert distribution.training_sample(999, sample, 3) == everything
+    assert [example.index for example in distribution.training_sample(3, "first", 1)] == [0, 1, 2]
 
 
 def test_an_empty_split_is_refused_when_it_is_needed(tmp_path) -> None:

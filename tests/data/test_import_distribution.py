@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -274,27 +276,49 @@ def test_what_a_run_killed_between_two_renames_took_away_comes_back(tmp_path: Pa
 
 
 def test_a_killed_import_leaves_nothing_to_be_taken_for_a_distribution(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "slow.jsonl")
+    write(tmp_path / "long.jsonl", rows_of(100_000))
     process = subprocess.Popen(
-        [sys.executable, str(COMMAND), "--data_path", "slow.jsonl", "--output_dir", "all/mine"],
+        [sys.executable, str(COMMAND), "--data_path", "long.jsonl", "--output_dir", "all/mine"],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
     )
-    with open(tmp_path / "slow.jsonl", "w") as pipe:
-        pipe.write(json.dumps(rows_of(1)[0]) + "\n")
-        pipe.flush()
-        pipe.close()
-    with open(tmp_path / "slow.jsonl", "w") as pipe:  # the second reading: the first was for the columns
-        pipe.write(json.dumps(rows_of(1)[0]) + "\n")
-        pipe.flush()
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "all" / ".mine.import" / "spool").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "all" / ".mine.import" / "new").exists() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    left = [each for each in (tmp_path / "all").rglob("*") if each.is_file()]
+    assert all(each.stat().st_size == 0 for each in left), left  # what was spooled went with the process
     assert not (tmp_path / "all" / "mine").exists()
     imported(write(tmp_path / "d.jsonl", rows_of(10)), tmp_path / "all" / "mine")
     assert [each.name for each in (tmp_path / "all").iterdir()] == ["mine"]
+
+
+def bomb(path: Path, size: int) -> Path:
+    """Parquet of a few kilobytes whose 2,000 rows hold three texts of `size` characters each."""
+    numbers = pa.array([number % 2 for number in range(2000)], pa.int32())
+    columns = {
+        name: pa.DictionaryArray.from_arrays(numbers, [f"{name} x{'x' * size}", f"{name} y{'y' * size}"])
+        for name in ("prompt", "chosen", "rejected")
+    }
+    pq.write_table(pa.table(columns), path, compression="gzip")
+    return path
+
+
+def test_data_that_grows_out_of_proportion_is_refused_before_it_fills_the_disk(tmp_path: Path) -> None:
+    path = bomb(tmp_path / "bomb.parquet", 100_000)
+    assert path.stat().st_size < 20_000
+    with pytest.raises(InputError, match=r"row 8\d\d: the examples take more than 268,435,456 bytes"):
+        imported(path, tmp_path / "mine")
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    assert imported(bomb(path, 1000), tmp_path / "mine").rows == 2000  # only twenty megabytes
+
+
+@pytest.mark.parametrize("name", ["pipe.jsonl", "pipe.csv", "pipe.parquet", "pipe.arrow", "pipe.jsonl.gz"])
+def test_data_that_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(InputError, match="is a named pipe; expected a regular file"):
+        imported(tmp_path / name, tmp_path / "mine")
 
 
 # The command

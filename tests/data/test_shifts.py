@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genies.data.shifts import Shift, check_name, folders, read_shifts, repeats, resolve, shifts_from_dirs, unique_pairs
+from genies.data.shifts import Shift, folders, read_shifts, repeats, resolve, shifts_from_dirs, unique_pairs
 from genies.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -279,11 +279,6 @@ def test_an_unknown_name_is_answered_with_near_names_and_how_to_get_data(tmp_pat
         resolve("zzz", tmp_path)
     with pytest.raises(InputError, match="that folder does not exist"):
         resolve("zzz", tmp_path / "none")
-
-
-def test_a_bad_name_is_told_with_what_it_was_to_name() -> None:
-    with pytest.raises(InputError, match="--model_dir: expected the name of a model, one folder name, got 'a/b'"):
-        check_name("a/b", "--model_dir", "a model")
 
 
 @pytest.mark.parametrize("name", ["..", "../x", "", "/etc", "a\0"])

@@ -1,5 +1,7 @@
-"""Every command of the README is run here as it stands, in a copy of the project, or is named as run elsewhere."""
+"""Every command of the README and of docs/ is run here as it stands, in a copy of the project, or is named as run
+elsewhere."""
 
+import json
 import os
 import re
 import shlex
@@ -13,51 +15,69 @@ import pytest
 
 from tests.harness.project import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 STARTER = ROOT / "models" / "SmolLM2-135M-Instruct"
+README = ROOT / "README.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md", ROOT / "CONTRIBUTING.md"]
 
 ELSEWHERE = {
-    "bash tests/run.sh": "this very run",
-    "pip install -e .": "tests/run.sh installs so, with the extra for tests",
-    "python download_data.py": "tests/data/test_install.py, against an archive",
-    "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": (
-        "tests/test_download_model.py, against a hub of its own"
-    ),
-    "bash benchmarks/run.sh": "an hour of a machine; tests/benchmarks runs each benchmark in small",
+    "bash tests/run.sh": "tests/run.sh",  # this very run
+    "bash benchmarks/run.sh": "tests/benchmarks/test_benchmarks.py",
+    "bash examples/quickstart.sh": "tests/end_to_end/test_readme.py",  # with the real model, below
+    "bash examples/ray_local.sh": "tests/harness/test_ray.py",
+    "bash examples/slurm/submit.sh": "tests/harness/test_ray.py",
+    "pip install -e .": "tests/end_to_end/test_environment.py",
+    "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_training_results.py",
+    "python download_data.py": "tests/test_download_data.py",
+    "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": "tests/test_download_model.py",
 }
+"""Commands, by how they begin, and the file whose tests run them."""
 
 AS_THEY_STAND = [
     "python api/check_distributions.py distributions",
+    "python api/check_intervention.py path/to/mine",
+    "python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine",
     "python api/import_distribution.py --help",
+    "python api/report.py --distributions distributions --output samples",
+    "python api/report.py --results results --output report",
+    "python api/report.py --results results --shifts distribution_shifts/GENIES.json --output report",
     "python api/tables.py --results results --format markdown|latex|csv|json",
     "python api/tables.py --results results --shifts distribution_shifts/GENIES.json",
     "python api/tables.py --results results --shifts distribution_shifts/starter.json",
-    "python api/report.py --results results --output report",
     "python src/interventions/lora_fine_tune/train.py --help",
-    "python api/check_intervention.py path/to/mine",
 ]
+"""Commands that are run one by one, each by itself; with each of several values that | separates."""
 
 OF_THE_MAIN_JOB = "python api/compute_generalization_metrics.py"
 REWARD = '{"num_train_steps": 1, "max_examples": 2, "lora_rank": 2, "per_device_train_batch_size": 2}'
 
 
-def commands() -> list[str]:
-    """What a reader would type: lines of the fenced blocks, and code in the text that starts a program."""
-    fenced = [
-        re.sub(r"\s+#.*", "", line).strip()
-        for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-        for line in block.replace("\\\n", " ").splitlines()
-    ]
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    inline = [" ".join(each.split()) for each in re.findall(r"`([^`]+)`", text)]
-    found = fenced + [each for each in inline if re.match(r"(python|bash|pip|cp) \S", each)]
-    variable = r'^([A-Z_]+=("[^"]*"|\S+) )+'  # set before a command
-    return [re.sub(variable, "", " ".join(each.split())) for each in found if each]
+def fenced_commands(page: Path) -> list[str]:
+    """The command lines in a page's blocks of shell code, without comments and variables set before a command."""
+    blocks = re.findall(r"^( *)```bash\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    lines = [line for _, block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [each for line in lines if (each := _plain(re.sub(r"\s+#.*", "", line)))]
+
+
+def inline_commands(page: Path) -> list[str]:
+    """Code in a page's text that starts a program."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    found = [_plain(each) for each in re.findall(r"`([^`]+)`", text)]
+    return [each for each in found if re.match(r"(python|bash|pip|cp) \S", each)]
+
+
+def _plain(command: str) -> str:
+    return re.sub(r'^([A-Z_]+=("[^"]*"|\S+) )+', "", " ".join(command.split()))
+
+
+def commands() -> dict[str, Path]:
+    """Every command that a reader would type, with the page where it is."""
+    return {each: page for page in PAGES for each in [*fenced_commands(page), *inline_commands(page)]}
 
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Callable[..., Path]) -> Iterator[Path]:
-    """The project's files, with a tiny model under the names that the README uses."""
+    """The project's files, with a tiny model under the names that the documentation uses, and data to import."""
     folder = tmp_path_factory.mktemp("checkout")
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True).stdout.decode()
     for name in filter(None, listed.split("\0")):
@@ -73,6 +93,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Callable[...,
         # Stands in for the official distribution of that name, which is not part of the project.
         shutil.copytree(ROOT / "distributions" / "starter_sums", folder / "distributions" / name)
     shutil.copytree(folder / "examples" / "new_intervention", folder / "path" / "to" / "mine")
+    rows = [{"prompt": f"{n} + {n}?", "chosen": str(2 * n), "rejected": str(2 * n + 1)} for n in range(10)]
+    (folder / "preferences.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,27 +122,72 @@ def run(command: str, folder: Path, **more: str) -> str:
     return done.stdout
 
 
-def test_every_command_of_the_readme_is_run_by_a_test() -> None:
-    known = [*ELSEWHERE, *AS_THEY_STAND, OF_THE_MAIN_JOB, "bash examples/", "cp -r examples/new_intervention"]
-    known += ["python api/train.py", "python api/evaluate.py"]
-    assert len(commands()) > 12
-    assert [each for each in commands() if not each.startswith(tuple(known))] == []
+def test_every_command_of_the_documentation_is_run_by_a_test() -> None:
+    known = [
+        *ELSEWHERE,
+        *AS_THEY_STAND,
+        "bash examples/",
+        "cp -r examples/new_intervention",
+        "source .venv/bin/activate",
+    ]
+    known += [*fenced_commands(TUTORIAL), *main_jobs(), *(one for each in AS_THEY_STAND for one in alternatives(each))]
+    in_part = [f"{OF_THE_MAIN_JOB} --intervention_dir path/to/mine"]  # the tutorial has it whole
+    found = commands()
+    assert len(found) > 30
+    unknown = {each: page.name for each, page in found.items() if not each.startswith((*known, *in_part))}
+    assert unknown == {}
     for each in [*ELSEWHERE, *AS_THEY_STAND]:
-        assert any(command.startswith(each) for command in commands()), f"no longer in the README: {each}"
+        assert any(command.startswith(each) for command in found), f"no longer in the documentation: {each}"
+    assert [file for file in ELSEWHERE.values() if not (ROOT / file).is_file()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= 900
+
+
+def alternatives(command: str) -> list[str]:
+    """A command with each of the values of its last argument, as in `--format markdown|csv`."""
+    first, _, values = command.rpartition(" ")
+    return [f"{first} {value}" for value in values.split("|")]
+
+
+def main_jobs() -> list[str]:
+    return [each for each in fenced_commands(README) if each.startswith(OF_THE_MAIN_JOB)]
 
 
 @pytest.mark.parametrize("command", AS_THEY_STAND)
 def test_a_command_works_as_it_stands(command: str, copy: Path) -> None:
-    first, bar, rest = command.partition("|")
-    for choice in [first.split()[-1], *rest.split("|")] if bar else [""]:
-        assert run(f"{first.rpartition(' ')[0]} {choice}" if bar else command, copy).strip()
+    for each in alternatives(command):
+        assert run(each, copy).strip()
 
 
 def test_the_main_job_of_the_readme_plans_the_fifteen_shifts(copy: Path) -> None:
-    (command,) = (each for each in commands() if each.startswith(OF_THE_MAIN_JOB) and "pythia-410m" in each)
+    (command,) = main_jobs()
     said = run(command, copy, dry_run="True")
     assert "nothing was written" in said
     assert not (copy / "results/generalization_metrics/pythia-410m").exists()
+
+
+def test_the_tutorial_runs_from_top_to_bottom(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the installation, downloads and the examples, which have tests of their own."""
+    monkeypatch.setenv("GENIES_CACHE", str(copy / "cache"))
+    shutil.rmtree(copy / "path")  # which the tutorial makes
+    (copy / "path" / "to").mkdir(parents=True)
+    others = ("source", "bash", "pip", "python download_")
+    for command in fenced_commands(TUTORIAL):
+        if command.startswith(others):
+            continue
+        run(command, copy)
+        if command.endswith(" --dry_run True"):
+            assert not (copy / "results" / "tutorial").exists()
+            run(command.removesuffix(" --dry_run True"), copy)
+    rows = (copy / "results/tutorial/generalization_metrics/combined-starter_three.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 3
+    assert (copy / "results/mine/generalization_metrics/mine/starter_three.csv").is_file()
+    remote = (
+        copy / "results/evaluations/mms/SmolLM2-135M-Instruct-starter_known_countries/starter_remote_countries.json"
+    )
+    assert 0 <= json.loads(remote.read_text())["eval_accuracy"] <= 1
 
 
 @pytest.mark.parametrize("name", ["train.sh", "eval.sh", "compute_generalization_metrics.sh"])

@@ -66,7 +66,7 @@ def test_a_killed_run_goes_on_to_the_same_figures_as_an_undisturbed_one(project:
     # instruction asks for a wrong one.
     assert float(first["source_ID_accuracy"]) > 0.65
     assert float(second["generalization_accuracy"]) < float(second["source_ID_accuracy"])
-    assert first["RMS_calibration_formula"] == "weighted"
+    assert first["RMS_calibration_formula"] == "confidence"
     made = evaluations(undisturbed)
     assert len(made) == 5
     assert {value["dtype"] for value in made.values()} == {"float32"}

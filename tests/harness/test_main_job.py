@@ -27,9 +27,9 @@ def test_the_table_holds_the_figures_worked_out_by_hand(project: Project) -> Non
     assert float(first["target_tuned_capability"]) == 1.0
     assert float(first["source_ID_accuracy"]) == 1.0
     assert float(first["differential_elicitation"]) == 0.0
-    # Every pair at 1/4: presented both ways, one bin holds (1/4, label 1) and one (3/4, label 0).
+    # Every pair at 1/4: wrong at a confidence of 3/4.
     assert float(first["RMS_calibration_error"]) == pytest.approx(0.75, abs=1e-12)
-    assert first["RMS_calibration_formula"] == "weighted"
+    assert first["RMS_calibration_formula"] == "confidence"
     assert float(second["generalization_accuracy"]) == 0.75
     assert float(second["baseline_accuracy"]) == 0.75
     # Tuned to prefer the shorter: one of four; capability of the reference on mixed is three of four.

@@ -59,15 +59,30 @@ def test_a_capability_of_zero_leaves_elicitation_empty() -> None:
     ("more", "error", "formula"),
     [
         ({"eval_rms_calibration_error": 0.25}, 0.25, "published"),
+        ({"eval_rms_calibration_error": 0.25, "eval_probabilities": [0.55, 0.55]}, 0.25, "published"),
         ({"eval_rms_calibration_error": 0.25, "provenance": {}}, 0.25, "weighted"),
         ({"eval_rms_calibration_error": 0.25, "eval_rms_calibration_error_published": 0.5}, 0.25, "weighted"),
-        ({"eval_probabilities": [1.0, 1.0]}, 0.0, "weighted"),
+        # A stored value of the older formula is never shown where the probabilities give today's.
+        ({"eval_rms_calibration_error": 0.0, "provenance": {}, "eval_probabilities": [0.55, 0.55]}, 0.45, "confidence"),
+        (
+            {
+                "eval_rms_calibration_error": 0.0,
+                "eval_rms_calibration_formula": "weighted",
+                "eval_probabilities": [0.45, 0.45],
+            },
+            0.55,
+            "confidence",
+        ),
+        ({"eval_rms_calibration_error": 0.25, "eval_rms_calibration_formula": "confidence"}, 0.25, "confidence"),
+        ({"eval_rms_calibration_error": 0.25, "eval_rms_calibration_formula": "published"}, 0.25, "published"),
+        ({"eval_probabilities": [1.0, 1.0]}, 0.0, "confidence"),
         ({}, None, None),
     ],
 )
 def test_the_calibration_formula_is_named(more: dict[str, object], error: float | None, formula: str | None) -> None:
     (row,) = table_of((Shift("a", "b")), evaluations(0.5, 0.5, 0.5, 0.5, **more))
-    assert (row.RMS_calibration_error, row.RMS_calibration_formula) == (error, formula)
+    assert row.RMS_calibration_error == (None if error is None else pytest.approx(error, abs=1e-12))
+    assert row.RMS_calibration_formula == formula
 
 
 def test_the_mean_counts_a_shift_listed_twice_once_and_says_so() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel
 
-from genies.contract import CONTRACT_NAMES
+from genies.contract import CONTRACT_NAMES, TrainArguments
 from genies.declaration import FILE, NO_EFFECT, WithoutEffect, declaration_of, declared_by, read_declaration
 
 FOLDERS = sorted(
@@ -65,7 +65,8 @@ def test_the_file_is_written_by_a_command(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "genies.declaration", str(tmp_path)]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
     written = read_declaration(tmp_path)
-    assert written.train_arguments == {"batch_tokens", "max_examples", "seed"}
+    assert written.train_arguments == TrainArguments.model_fields.keys() - CONTRACT_NAMES
+    assert written.without_effect_in_32_bits == {"batch_tokens"}
     assert written.tunes
     (tmp_path / "eval.py").unlink()
     done = subprocess.run(command, capture_output=True, text=True, check=False)

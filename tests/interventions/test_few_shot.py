@@ -115,3 +115,12 @@ def test_bad_arguments_end_with_one_message_and_status_2(distribution, tmp_path,
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_target_of_which_no_example_fits_costs_its_own_evaluation(distribution, tmp_path, tiny_model_dir):
+    model = train("few_shot", tiny_model_dir("llama"), distribution, tmp_path / "tuned")
+    long = write_distribution(tmp_path / "long", [], [{"prompt": "warm " * 400, "responses": {"a": 1.0, "b": 0.0}}])
+    with pytest.raises(InputError, match="no example is left"):
+        evaluate("few_shot", model, [long, distribution], tmp_path)
+    assert not (tmp_path / "0.json").exists()
+    assert len(json.loads((tmp_path / "1.json").read_text())["eval_probabilities"]) == 12

@@ -5,11 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
+from safetensors.numpy import load_file
 
 from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
 from tests.interventions.scripts import evaluate, planted_examples, train, write_distribution
-from tests.tiny_models import FAMILIES
+from tests.lm.plain import plain_network
+from tests.tiny_models import FAMILIES, make_tokenizer
 
 DIRECTIONS = ("lat_stim_1", "lat_stim_2", "cra")
 ALL = ("mms", *DIRECTIONS, "ccs")
@@ -31,7 +34,8 @@ def test_a_planted_direction_is_found(intervention, family, source, tmp_path, ti
     assert found["eval_accuracy"] >= 0.85
     record = json.loads((tuned / "directions.json").read_text())
     assert all((site["head"] is None) == (intervention != "cra") for site in record["sites"])
-    assert {path.name for path in tuned.iterdir()} == {"base_model.json", "directions.json", "directions.safetensors"}
+    names = {"base_model.json", "directions.json", "directions.safetensors", "reading.json"}
+    assert {path.name for path in tuned.iterdir()} == names
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -40,8 +44,8 @@ def test_contrast_consistent_search_finds_a_planted_truth(family, source, tmp_pa
     after `warm` lie on one side, the other two on the other."""
     read = ActivationReader.__call__
 
-    def read_with_truth(reader, sequences, sites):
-        found = read(reader, sequences, sites)
+    def read_with_truth(reader, sequences, sites, also):
+        found = read(reader, sequences, sites, also)
         texts = [reader.outline.tokenizer.decode(list(ids)) for ids in sequences]
         signs = [1 if text.endswith("Yes</s>") == (" is true\n" in text) else -1 for text in texts]
         direction = np.random.default_rng(5).normal(size=found.shape[-1])
@@ -51,17 +55,22 @@ def test_contrast_consistent_search_finds_a_planted_truth(family, source, tmp_pa
     tuned = train("ccs", tiny_model_dir(family), source, tmp_path / "tuned")
     [found] = evaluate("ccs", tuned, [source], tmp_path)
     assert found["eval_accuracy"] >= 0.95
-    assert {path.name for path in tuned.iterdir()} == {"base_model.json", "ccs.json", "ccs.safetensors"}
+    assert {path.name for path in tuned.iterdir()} == {"base_model.json", "ccs.json", "ccs.safetensors", "reading.json"}
     assert json.loads((tuned / "ccs.json").read_text())["block"] == 1
 
 
-@pytest.mark.parametrize("intervention", ALL)
-def test_order_batches_padding_and_company_do_not_matter(intervention, source, tmp_path, tiny_model_dir):
+@pytest.mark.parametrize(
+    ("intervention", "given"),
+    [(name, {}) for name in ALL]
+    + [(name, {"protocol": "release_2023"}) for name in ALL]
+    + [("mms", {"read_at": "end_of_text"}), ("ccs", {"read_at": "last_response", "normalize": "target"})],
+)
+def test_order_batches_padding_and_company_do_not_matter(intervention, given, source, tmp_path, tiny_model_dir):
     turned = planted_examples(12, 1, responses=3)
     for example in turned:
         example["responses"] = dict(reversed(example["responses"].items()))
     other = write_distribution(tmp_path / "turned", planted_examples(30, 0), turned)
-    tuned = train(intervention, tiny_model_dir("gpt_neox"), source, tmp_path / "tuned")
+    tuned = train(intervention, tiny_model_dir("gpt_neox"), source, tmp_path / "tuned", **given)
     found, found_turned = evaluate(intervention, tuned, [source, other], tmp_path / "one")
     first, second = (np.reshape(each["eval_probabilities"], (-1, 2)) for each in (found, found_turned))
     assert first == pytest.approx(second[:, ::-1], abs=1e-6)
@@ -71,14 +80,15 @@ def test_order_batches_padding_and_company_do_not_matter(intervention, source, t
     padded = shutil.copytree(tiny_model_dir("gpt_neox"), tmp_path / "padded")
     settings = json.loads((padded / "tokenizer_config.json").read_text())
     (padded / "tokenizer_config.json").write_text(json.dumps(settings | {"padding_side": "left", "pad_token": "</s>"}))
-    tuned = train(intervention, padded, source, tmp_path / "small", batch_tokens=7, no_cache=True)
+    tuned = train(intervention, padded, source, tmp_path / "small", batch_tokens=7, no_cache=True, **given)
     [small] = evaluate(intervention, tuned, [source], tmp_path / "other", batch_tokens=7, no_cache=True)
     assert small["eval_probabilities"] == pytest.approx(found["eval_probabilities"], abs=1e-3)
 
 
+@pytest.mark.parametrize("protocol", [None, "release_2023"])
 @pytest.mark.parametrize("intervention", ALL)
-def test_labels_turned_round_turn_the_probabilities_round(intervention, source, tmp_path, tiny_model_dir):
-    tuned = train(intervention, tiny_model_dir("llama", "metaspace"), source, tmp_path / "tuned")
+def test_labels_turned_round_turn_the_probabilities_round(intervention, protocol, source, tmp_path, tiny_model_dir):
+    tuned = train(intervention, tiny_model_dir("llama", "metaspace"), source, tmp_path / "tuned", protocol=protocol)
     examples = planted_examples(6, 2)
     straight = write_distribution(tmp_path / "straight", [], examples)
     for example in examples:
@@ -118,3 +128,85 @@ def test_a_tuned_model_that_is_not_whole_is_a_message(intervention, source, tmp_
     next(tuned.glob("*.safetensors")).unlink()
     with pytest.raises(InputError, match="train again"):
         evaluate(intervention, tuned, [source], tmp_path)
+
+
+@pytest.mark.parametrize("read_at", ["last_response", "end_of_text"])
+@pytest.mark.parametrize("intervention", ["mms", "ccs"])
+def test_evaluation_reads_where_training_did_and_says_so(intervention, read_at, source, tmp_path, tiny_model_dir):
+    tuned = train(intervention, tiny_model_dir("llama"), source, tmp_path / "tuned", read_at=read_at)
+    read = []
+    call = ActivationReader.__call__
+
+    def watch(reader, sequences, sites, also):
+        read.extend(ids[-1] for ids in sequences)
+        return call(reader, sequences, sites, also)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ActivationReader, "__call__", watch)
+        [found] = evaluate(intervention, tuned, [source], tmp_path)
+    assert found["read_at"] == read_at
+    assert {token == 2 for token in read} == {read_at == "end_of_text"}
+
+
+def test_where_texts_are_read_by_default(source, tmp_path, tiny_model_dir):
+    places = {}
+    for intervention in ALL:
+        tuned = train(intervention, tiny_model_dir("llama"), source, tmp_path / intervention, max_examples=3)
+        places[intervention] = json.loads((tuned / "reading.json").read_text())["read_at"]
+    assert places == dict.fromkeys(("mms", *DIRECTIONS), "last_response") | {"ccs": "end_of_text"}
+
+
+def test_a_target_of_which_no_example_fits_costs_its_own_evaluation(source, tmp_path, tiny_model_dir):
+    tuned = train("mms", tiny_model_dir("llama"), source, tmp_path / "tuned", max_examples=3)
+    long = write_distribution(tmp_path / "long", [], [{"prompt": "warm " * 400, "responses": {"a": 1.0, "b": 0.0}}])
+    with pytest.raises(InputError, match="no example is left"):
+        evaluate("mms", tuned, [long, source], tmp_path)
+    assert not (tmp_path / "0.json").exists()
+    assert len(json.loads((tmp_path / "1.json").read_text())["eval_probabilities"]) == 24
+
+
+def test_normalizing_by_the_target_takes_its_means_and_marks_the_evaluation(source, tmp_path, tiny_model_dir):
+    folder = tiny_model_dir("llama")
+    tuned = train("ccs", folder, source, tmp_path / "tuned", normalize="target")
+    test = planted_examples(5, 8, responses=3)
+    target = write_distribution(tmp_path / "target", [], test)
+    [by_target] = evaluate("ccs", tuned, [target], tmp_path / "a")
+    [by_source] = evaluate("ccs", tuned, [target], tmp_path / "b", normalize="source")
+    assert by_target["uses_target_texts"] is True
+    assert "uses_target_texts" not in by_source
+    assert by_target["eval_probabilities"] != by_source["eval_probabilities"]
+
+    # By hand: the mean of each answer's copies over the fifteen responses, each once.
+    tensors = load_file(tuned / "ccs.safetensors")
+    tokenizer = make_tokenizer("byte_level")
+    question = "\n\nQuestion: Does the responder follow the instruction?\nAnswer: "
+    texts = [(example, text) for example in range(5) for text in test[example]["responses"]]
+    copies = np.array(
+        [
+            [last_block(folder, tokenizer(test[example]["prompt"] + text + question + answer)["input_ids"])
+             for example, text in texts]
+            for answer in ("Yes", "No")
+        ]
+    )  # fmt: skip
+    centred = (copies - copies.mean(axis=1, keepdims=True)) @ tensors["weights"] + tensors["bias"]
+    confidence = (1 / (1 + np.exp(-centred[0])) + 1 - 1 / (1 + np.exp(-centred[1]))) / 2
+    of = dict(zip(texts, confidence, strict=True))
+    expected = []
+    for example in range(5):
+        labels = test[example]["responses"]
+        b = of[example, next(text for text in labels if labels[text] == 1)]
+        expected += [b * (1 - of[example, text]) / (b * (1 - of[example, text]) + of[example, text] * (1 - b))
+                     for text in labels if labels[text] == 0]  # fmt: skip
+    assert by_target["eval_probabilities"] == pytest.approx(expected, abs=1e-3)
+
+
+@torch.inference_mode()
+def last_block(folder, ids):
+    """The hidden state after the last block, before the norm, at the end-of-text token after `ids`."""
+    network = plain_network(folder)
+    found = []
+    hook = network.model.layers[-1].register_forward_hook(lambda _module, _inputs, output: found.append(output))
+    network(torch.tensor([[*ids, 2]]))
+    hook.remove()
+    output = found[0][0] if isinstance(found[0], tuple) else found[0]
+    return output.reshape(-1, output.shape[-1])[-1].numpy()

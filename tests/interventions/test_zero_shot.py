@@ -76,6 +76,7 @@ def test_too_long_an_example_is_left_out_with_a_count(tmp_path, tiny_model_dir, 
         "zero_shot", tiny_model_dir("llama"), [write_distribution(tmp_path / "d", [], examples)], tmp_path
     )
     assert found["eval_left_out_examples"] == 1
+    assert found["eval_left_out_indices"] == [3]
     assert found["eval_example_indices"] == [0, 1, 2]
     assert "example 3 is left out" in capsys.readouterr().err
 
@@ -115,3 +116,12 @@ def test_bad_arguments_end_with_one_message_and_status_2(distribution, tmp_path,
 def test_a_model_that_is_not_there_is_a_message(distribution, tmp_path):
     with pytest.raises(InputError, match="neither"):
         evaluate("zero_shot", tmp_path, [distribution], tmp_path)
+
+
+def test_a_target_of_which_no_example_fits_costs_its_own_evaluation(distribution, tmp_path, tiny_model_dir):
+    model = tiny_model_dir("llama")
+    long = write_distribution(tmp_path / "long", [], [{"prompt": "warm " * 400, "responses": {"a": 1.0, "b": 0.0}}])
+    with pytest.raises(InputError, match="no example is left"):
+        evaluate("zero_shot", model, [long, distribution], tmp_path)
+    assert not (tmp_path / "0.json").exists()
+    assert len(json.loads((tmp_path / "1.json").read_text())["eval_probabilities"]) == 16

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +296,44 @@ def test_a_segment_that_is_being_written_is_not_taken_for_an_old_one():
     make_store(limit=path.stat().st_size).add([text_key([2])], ones())
     assert young.exists()
     assert not old.exists()
+
+
+def test_a_text_and_the_same_one_a_token_longer_are_kept_apart(reader, tiny_model):
+    longer = [[*ids, 2] for ids in TEXTS]
+    for _ in range(2):  # from the model, and from the store
+        for texts in (TEXTS, longer):
+            expected = last_token_activations(tiny_model("llama"), texts, HEADS)
+            np.testing.assert_allclose(reader()(texts, HEADS), expected, atol=1e-5)
+    both = reader()
+    both([*TEXTS, *longer], HEADS)
+    assert both.texts_kept == 2 * len(TEXTS)
+
+
+def test_both_ends_of_a_text_cost_a_token_more_than_one(reader):
+    longer = [[*ids, 2] for ids in TEXTS]
+    both = reader(no_cache=True)
+    both([*TEXTS, *longer], HEADS)
+    assert both.forward_tokens == 8 + 2 * len(TEXTS)  # the shared beginning, and two tokens of each
+
+
+def test_what_is_read_along_is_kept_unless_a_row_of_its_own_or_the_disk_pays_for_it(reader, tiny_model):
+    longer = [[*ids, 2] for ids in TEXTS]
+    one = reader()
+    found = one(TEXTS, HEADS, also=[*longer, *TEXTS])
+    assert (one.texts_read, one.forward_tokens) == (len(TEXTS), 8 + 2 * len(TEXTS))
+    np.testing.assert_allclose(found, last_token_activations(tiny_model("llama"), TEXTS, HEADS), atol=1e-5)
+    other = reader()
+    expected = last_token_activations(tiny_model("llama"), longer, HEADS)
+    np.testing.assert_allclose(other(longer, HEADS), expected, atol=1e-5)
+    assert other.texts_read == 0
+
+    small = reader("qwen2", cache_gb=3 * one.outline.text_bytes * len(TEXTS) / 1e9)
+    small(TEXTS, HEADS, also=longer)
+    padded = reader("gpt2")
+    padded.__dict__["model"] = replace(padded.model, packs=False)
+    padded.model.network.set_attn_implementation("sdpa")
+    padded(TEXTS, HEADS, also=longer)
+    for family in ("qwen2", "gpt2"):
+        later = reader(family)
+        later(longer, HEADS)
+        assert later.texts_kept == 0

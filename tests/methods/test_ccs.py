@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 from genies.errors import InputError
 from genies.lm.sites import Site
-from genies.methods.ccs import ConsistencyProbe, consistency_loss, fit_consistency_probe
+from genies.methods.ccs import ConsistencyProbe, consistency_loss, fit_consistency_probe, mean_activations
 
 
 def planted(pairs=60, width=12, strength=3.0, seed=0):
@@ -162,5 +162,28 @@ def test_a_probe_of_another_width_is_a_message(tmp_path):
     probe.save(tmp_path)
     tensors = load_file(tmp_path / "ccs.safetensors")
     save_file({**tensors, "means": tensors["means"][:, :-1].copy()}, tmp_path / "ccs.safetensors")
+    with pytest.raises(InputError, match="damaged"):
+        ConsistencyProbe.load(tmp_path)
+
+
+def test_another_mean_moves_what_it_is_taken_from():
+    """A target whose copies are shifted, each by a vector of its own, is as good as the source with its own means."""
+    best, worse, _ = planted()
+    probe = fit_consistency_probe(best, worse, Site(0), normalize="target")
+    shift = np.random.default_rng(4).normal(size=(2, 1, 12)) * 20
+    other_best, other_worse = (each + shift for each in planted(seed=1, pairs=200)[:2])
+    own = mean_activations(np.concatenate([other_best, other_worse], axis=1))
+    assert accuracy(probe, other_best, other_worse) < 0.9
+    assert np.mean(probe.probabilities(other_best, other_worse, own) > 0.5) > 0.95
+    assert (probe.probabilities(best, worse, probe.means) == probe.probabilities(best, worse)).all()
+
+
+def test_whose_mean_is_taken_is_recorded(tmp_path):
+    best, worse, _ = planted(pairs=4)
+    for normalize in ("source", "target"):
+        fit_consistency_probe(best, worse, Site(0), steps=1, normalize=normalize).save(tmp_path)
+        assert ConsistencyProbe.load(tmp_path).normalize == normalize
+    record = json.loads((tmp_path / "ccs.json").read_text())
+    (tmp_path / "ccs.json").write_text(json.dumps(record | {"normalize": "both"}))
     with pytest.raises(InputError, match="damaged"):
         ConsistencyProbe.load(tmp_path)

@@ -93,7 +93,7 @@ def test_demonstrations_that_do_not_fit_are_dropped_oldest_first_for_all_pairs_o
         "longest? " * 40,
     ]
     encoded = encode_pairs(tokenizer, limit, shown.pairs, tmp_path)
-    assert encoded.left_out == 1
+    assert encoded.left_out == (9,)
     assert shown.counts(encoded) == {
         "eval_demonstrations": 4,
         "eval_dropped_demonstrations": 2,

@@ -174,3 +174,23 @@ def test_an_untuned_model_is_named_as_such(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(InputError, match=r"is an untuned model.* api/train.py makes one"):
         Directions.load(tmp_path)
+
+
+def test_sites_are_chosen_by_single_responses_when_asked():
+    """At one site best and worse responses differ and are told apart one by one; at the other the difference is as
+    sure, but lost in what varies between prompts."""
+    draw = np.random.default_rng(3)
+    best, worse = (0.1 * draw.normal(size=(200, 2, 6)).astype(np.float32) for _ in range(2))
+    best[:, 0, 0] += 2.0
+    best[:, 1, 0] += 2.0
+    prompts = 1000 * draw.normal(size=200).astype(np.float32)
+    best[:, 1, 0] += prompts
+    worse[:, 1, 0] += prompts
+    sites = [Site(0), Site(1)]
+    by_pairs = fit_directions(best, worse, sites, keep=2)
+    by_responses = fit_directions(best, worse, sites, keep=2, probe="responses")
+    assert by_pairs.accuracies == [1.0, 1.0]
+    assert by_responses.accuracies[0] == 1.0
+    assert by_responses.accuracies[1] < 0.7
+    assert fit_directions(best, worse, sites, keep=1, probe="responses").sites == [Site(0)]
+    assert (by_pairs.vectors == by_responses.vectors).all()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from genies.contract import read_evaluation
 from genies.data.distribution import Pair
+from genies.data.evaluated import cluster_labels
 from genies.errors import InputError
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 
@@ -16,7 +17,7 @@ PAIRS = [Pair(0, "p", "b", "w"), Pair(0, "p", "b", "v"), Pair(3, "q", "b", "w")]
 
 def test_the_file_is_a_valid_evaluation_with_every_figure(tmp_path):
     path = tmp_path / "new" / "evaluation.json"
-    write_evaluation(path, tmp_path, PAIRS, np.array([0.9, 0.5, 0.2]), left_out=2, extra={"dtype": "float32"})
+    write_evaluation(path, tmp_path, PAIRS, np.array([0.9, 0.5, 0.2]), left_out=(1, 2), extra={"dtype": "float32"})
     evaluation, value = read_evaluation(path)
     assert evaluation.eval_accuracy == 0.5
     assert evaluation.eval_probabilities == [0.9, 0.5, 0.2]
@@ -25,8 +26,20 @@ def test_the_file_is_a_valid_evaluation_with_every_figure(tmp_path):
     assert evaluation.eval_brier_score == pytest.approx((0.01 + 0.25 + 0.64) / 3)
     assert evaluation.eval_average_probability == pytest.approx(1.6 / 3)
     assert evaluation.dtype == "float32"
-    assert value["eval_left_out_examples"] == 2
-    assert value["eval_rms_calibration_error"] >= 0
+    assert evaluation.eval_left_out_examples == value["eval_left_out_examples"] == 2
+    assert evaluation.eval_left_out_indices == [1, 2]
+    assert value["eval_rms_calibration_error"] == pytest.approx(((0.1**2 + 0.8**2) / 3) ** 0.5)
+    assert evaluation.eval_rms_calibration_formula == "confidence"
+    assert evaluation.eval_log_loss == pytest.approx(-math.log(0.9 * 0.5 * 0.2) / 3)
+
+
+def test_examples_with_one_prompt_are_one_cluster_whatever_their_index(tmp_path):
+    prompts = {2: "p", 3: "q", 5: "p", 6: "P", 9: "q"}
+    pairs = [Pair(index, prompt, "b", worse) for index, prompt in prompts.items() for worse in "vw"]
+    write_evaluation(tmp_path / "e.json", tmp_path, pairs, np.full(10, 0.7))
+    evaluation, _ = read_evaluation(tmp_path / "e.json")
+    assert evaluation.eval_prompt_clusters == [2, 2, 3, 3, 2, 2, 6, 6, 3, 3]
+    assert cluster_labels(evaluation) == evaluation.eval_prompt_clusters
 
 
 def test_twice_gives_the_same_bytes(tmp_path):

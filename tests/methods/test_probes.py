@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import _SigmoidCalibration
 from sklearn.linear_model import LogisticRegression
 
-from genies.methods.probes import fit_slope, probe_margins
+from genies.methods.probes import fit_slope, probe_margins, response_margins
 
 
 @pytest.mark.parametrize(("pairs", "width"), [(40, 6), (15, 30), (1, 4)])
@@ -19,6 +19,24 @@ def test_margins_are_those_of_scikit_learn_on_pairs_in_both_orders(pairs, width)
     reference = LogisticRegression(C=0.5, fit_intercept=False, tol=1e-10, max_iter=10_000).fit(both, labels)
     expected = reference.decision_function(held_back / scale)
     np.testing.assert_allclose(probe_margins(train, held_back), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(("pairs", "width"), [(40, 6), (15, 40), (1, 4)])
+@pytest.mark.parametrize("offset", [0.0, 30.0])
+def test_margins_of_responses_are_those_of_scikit_learn_with_its_defaults(pairs, width, offset):
+    draw = np.random.default_rng(pairs)
+    train, held_back = (offset + draw.normal(size=(2, count, width)) for count in (pairs, 20))
+    train[0] += 0.5
+    held_back[0] += 0.5
+    labels = np.repeat([1, 0], pairs)
+    reference = LogisticRegression(tol=1e-10, max_iter=100_000).fit(np.concatenate(train), labels)
+    expected = reference.decision_function(np.concatenate(held_back)) * np.repeat([1, -1], 20)
+    np.testing.assert_allclose(response_margins(train, held_back), expected, atol=1e-4)
+
+
+def test_responses_far_apart_give_finite_margins():
+    train = np.stack([np.full((3, 2), 1e8), np.full((3, 2), -1e8)])
+    assert (response_margins(train, train) > 0).all()
 
 
 def test_differences_of_zero_tell_nothing():

@@ -13,7 +13,7 @@ def test_pairs_keep_their_order_and_a_repeated_response_is_one_sequence(tmp_path
     pairs = [Pair(0, "the", " best", " worse"), Pair(0, "the", " best", " one"), Pair(1, "the", " one", " best")]
     encoded = encode_pairs(TOKENIZER, 50, pairs, tmp_path)
     assert encoded.pairs == pairs
-    assert encoded.left_out == 0
+    assert encoded.left_out == ()
     assert encoded.best[0] is encoded.best[1] is encoded.worse[2]
 
 
@@ -21,7 +21,7 @@ def test_an_example_that_does_not_fit_is_left_out_with_all_its_pairs_and_named(t
     pairs = [Pair(0, "the", " best", " worse"), Pair(7, "the", " best", " one" * 40), Pair(7, "the", " best", " one")]
     encoded = encode_pairs(TOKENIZER, 20, pairs, tmp_path)
     assert encoded.pairs == pairs[:1]
-    assert encoded.left_out == 1
+    assert encoded.left_out == (7,)
     error = capsys.readouterr().err
     assert f"{tmp_path}: example 7 is left out" in error
     assert "the model takes 20" in error
@@ -35,7 +35,7 @@ def test_the_longest_text_that_fits_stays(tmp_path):
         for side in ("best", "worse")
         for each in getattr(encode_pairs(TOKENIZER, None, [pair], tmp_path), side)
     )
-    assert encode_pairs(TOKENIZER, longest, [pair], tmp_path).left_out == 0
+    assert encode_pairs(TOKENIZER, longest, [pair], tmp_path).left_out == ()
     with pytest.raises(InputError, match="no example is left"):
         encode_pairs(TOKENIZER, longest - 1, [pair], tmp_path)
 

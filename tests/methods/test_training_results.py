@@ -191,30 +191,6 @@ def test_a_published_adapter_is_fetched_finds_its_base_model_and_is_evaluated(
     assert len(evaluation["eval_probabilities"]) == 8
 
 
-@pytest.mark.parametrize("kind", ["adapter", "whole"])
-def test_the_reward_of_a_head_with_two_outputs_is_their_mean(
-    kind: str,
-    tiny_model_dir: Callable[..., Path],
-    source: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    base = tiny_model_dir("llama")
-    network = publish(base, tmp_path, str(base), outputs=2)
-    if kind == "whole":
-        torch.manual_seed(3)
-        network = AutoModelForSequenceClassification.from_pretrained(base, num_labels=2, dtype=torch.float32)
-        network.save_pretrained(tmp_path / "whole")
-        AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path / "whole")
-    folder = tmp_path / "whole" if kind == "whole" else tmp_path
-    ours = our_rewards(folder, source)
-    first = their_rewards(network, base, source, 1)
-    second = their_rewards(network, base, source, 1, output=1)
-    assert np.std(first - second) > 1e-3
-    assert ours == pytest.approx((first + second) / 2, abs=1e-4)
-    assert "has 2 outputs: its reward is their mean" in capsys.readouterr().err
-
-
 def test_an_adapter_of_other_sizes_says_which(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import log_loss as sklearn_log_loss
 
 from genies import metrics
 from genies.errors import InputError
@@ -26,12 +27,17 @@ from genies.metrics import (
     average_probability,
     brier_score,
     calibration_error,
+    calibration_error_of_calibrated,
+    confidence,
     differential_elicitation,
+    is_constant_half,
+    log_loss,
     margin,
     published_presentation,
     reliability_bins,
     rms_calibration_error,
     rms_calibration_error_published,
+    rms_calibration_error_weighted,
     ties,
 )
 
@@ -49,6 +55,11 @@ FIGURES = [
     auroc,
     margin,
     reliability_bins,
+    confidence,
+    log_loss,
+    is_constant_half,
+    rms_calibration_error_weighted,
+    calibration_error_of_calibrated,
 ]
 probabilities = st.lists(st.floats(0, 1), min_size=1, max_size=60)
 
@@ -135,7 +146,7 @@ def test_brier_agrees_with_scikit_learn(values) -> None:
 @given(probabilities, st.randoms(use_true_random=False))
 def test_the_order_of_the_pairs_does_not_matter(values, shuffle) -> None:
     shuffled = shuffle.sample(values, len(values))
-    for figure in (accuracy, brier_score, average_probability, rms_calibration_error):
+    for figure in (accuracy, brier_score, average_probability, rms_calibration_error, log_loss):
         assert figure(shuffled) == pytest.approx(figure(values), abs=1e-12)
 
 
@@ -147,25 +158,101 @@ def test_calibration_agrees_with_scikit_learns_reliability_curve(values) -> None
     observed, predicted = calibration_curve(y, r, n_bins=5)
     sizes = np.histogram(r, bins=5, range=(0, 1))[0]
     expected = math.sqrt(np.dot(sizes[sizes > 0], (observed - predicted) ** 2) / len(r))
+    assert rms_calibration_error_weighted(values) == pytest.approx(expected, abs=1e-9)
+
+
+edges_left_out = st.floats(0, 1).filter(lambda p: abs(p * 20 - round(p * 20)) > 1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(edges_left_out, min_size=1, max_size=60))
+def test_the_confidence_error_is_that_of_both_orders_in_twenty_bins(values) -> None:
+    """scikit-learn's curve over [0, 1]: without a middle bin p and 1 - p are in mirrored bins with the same gap."""
+    r = np.concatenate([values, 1 - np.array(values)])
+    y = np.concatenate([np.ones(len(values)), np.zeros(len(values))])
+    observed, predicted = calibration_curve(y, r, n_bins=20)
+    sizes = np.histogram(r, bins=20, range=(0, 1))[0]
+    expected = math.sqrt(np.dot(sizes[sizes > 0], (observed - predicted) ** 2) / len(r))
     assert rms_calibration_error(values) == pytest.approx(expected, abs=1e-9)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(edges_left_out, min_size=1, max_size=60))
+def test_the_confidence_error_agrees_with_a_reliability_curve_of_being_right(values) -> None:
+    p = np.array(values)
+    scaled = 2 * np.maximum(p, 1 - p) - 1
+    observed, predicted = calibration_curve(p > 0.5, scaled, n_bins=10)
+    sizes = np.histogram(scaled, bins=10, range=(0, 1))[0]
+    expected = math.sqrt(np.dot(sizes[sizes > 0], (observed - (predicted + 1) / 2) ** 2) / p.size)
+    assert rms_calibration_error(values) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [1, 7, 250])
+@pytest.mark.parametrize(("p", "expected"), [(0.55, 0.45), (0.45, 0.55), (0.5, 0.0), (1.0, 0.0), (0.0, 1.0)])
+def test_unsure_models_are_not_perfectly_calibrated(p, expected, n) -> None:
+    assert rms_calibration_error([p] * n) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_log_loss_agrees_with_scikit_learn(values) -> None:
+    expected = sklearn_log_loss(np.ones(len(values)), values, labels=[0, 1])
+    assert log_loss(values) == pytest.approx(expected, abs=1e-9)
+
+
+def test_log_loss_is_finite_for_a_model_that_is_sure_and_wrong() -> None:
+    assert log_loss([0.0]) == pytest.approx(52 * math.log(2))
+    assert log_loss([0.5] * 9) == pytest.approx(math.log(2))
+    assert math.copysign(1, log_loss([1.0])) == 1
+
+
+@pytest.mark.parametrize("n", [30, 100, 750])
+def test_a_calibrated_scorer_shows_what_simulated_calibrated_scorers_show(n) -> None:
+    """Confidences spread evenly: 0.125 for 100 pairs and about 0.23 for 30."""
+    draw = np.random.default_rng(0)
+    errors = []
+    for _ in range(2_000):
+        sure = draw.uniform(0.5, 1, n)
+        errors.append(rms_calibration_error(np.where(draw.random(n) < sure, sure, 1 - sure)))
+    even = 0.5 + (np.arange(n) + 0.5) / (2 * n)
+    assert calibration_error_of_calibrated(even) == pytest.approx(np.mean(errors), rel=0.03)
+    if n != 750:
+        assert np.mean(errors) == pytest.approx({30: 0.23, 100: 0.125}[n], rel=0.03)
+
+
+def test_pairs_that_belong_together_are_noisier_than_as_many_that_do_not() -> None:
+    draw = np.random.default_rng(0)
+    sure, right = np.repeat(draw.uniform(0.5, 1, 100), 4), np.repeat(draw.random(100), 4)
+    p = np.where(right < sure, sure, 1 - sure)  # the four pairs of a prompt are right or wrong together
+    together = calibration_error_of_calibrated(p, np.repeat(range(100), 4))
+    assert together == pytest.approx(calibration_error_of_calibrated(p[::4]), rel=0.1)
+    assert together > 1.7 * calibration_error_of_calibrated(p)
+
+
+def test_a_scorer_that_always_says_one_half_is_known_by_it() -> None:
+    assert is_constant_half([0.5] * 3)
+    assert not is_constant_half([0.5, 0.5, 0.5001])
+
+
 def test_calibration_by_hand() -> None:
+    # Confidences 0.92, 0.91 (right) and 0.72 (wrong): bins [.9, .95) with gap 1 - 0.915 and [.7, .75) with gap 0.72.
+    expected = math.sqrt((2 * 0.085**2 + 0.72**2) / 3)
+    assert rms_calibration_error([0.92, 0.91, 0.28]) == pytest.approx(expected, abs=1e-12)
     # As (p, 1): 0.9, 0.9, 0.3; as (1 - p, 0): 0.1, 0.1, 0.7. Bins: [0, .2) holds two 0.1 with label 0;
     # [.2, .4) 0.3 with label 1; [.6, .8) 0.7 with label 0; [.8, 1] two 0.9 with label 1.
     expected = math.sqrt((2 * 0.1**2 + 0.7**2 + 0.7**2 + 2 * 0.1**2) / 6)
-    assert rms_calibration_error([0.9, 0.9, 0.3]) == pytest.approx(expected, abs=1e-12)
+    assert rms_calibration_error_weighted([0.9, 0.9, 0.3]) == pytest.approx(expected, abs=1e-12)
 
 
 @given(probabilities)
 def test_the_reliability_bins_are_those_of_the_calibration_error(values) -> None:
     bins = reliability_bins(values)
-    assert sum(each.count for each in bins) == 2 * len(values)
+    assert len(bins) == 10
+    assert sum(each.count for each in bins) == len(values)
     filled = [each for each in bins if each.count]
-    squares = [each.count * (each.share_of_best - each.mean_prediction) ** 2 for each in filled]
-    assert math.sqrt(sum(squares) / (2 * len(values))) == pytest.approx(rms_calibration_error(values), abs=1e-9)
-    assert all(each.mean_prediction is None for each in bins if not each.count)
-    assert all(each.low - 1e-12 <= each.mean_prediction <= each.high + 1e-12 for each in filled)
+    squares = [each.count * (each.accuracy - each.mean_confidence) ** 2 for each in filled]
+    assert math.sqrt(sum(squares) / len(values)) == pytest.approx(rms_calibration_error(values), abs=1e-9)
+    assert all(each.mean_confidence is None for each in bins if not each.count)
+    assert all(each.low - 1e-12 <= each.mean_confidence <= each.high + 1e-12 for each in filled)
 
 
 @given(probabilities)
@@ -181,7 +268,7 @@ def test_the_margin_is_the_lead_of_the_best_response(values) -> None:
 
 
 def test_certainty_counts_in_the_last_bin() -> None:
-    assert rms_calibration_error([1.0, 0.9]) == pytest.approx(0.05, abs=1e-12)
+    assert rms_calibration_error([1.0, 0.96]) == pytest.approx(0.02, abs=1e-12)
     assert calibration_error([1.0, 0.9], [1, 0]) == pytest.approx(0.45, abs=1e-12)
 
 
@@ -308,7 +395,7 @@ def test_corrected_calibration_of_the_drawn_presentation_equals_the_golden_colum
 
 @needs_golden
 @each_file
-def test_calibration_of_both_presentations_is_close_to_the_drawn_one_for_large_sets(row) -> None:
+def test_the_weighted_formula_of_both_presentations_is_close_to_the_drawn_one_for_large_sets(row) -> None:
     """Each draw is a sample of both presentations, so that the mean over many draws comes near our figure."""
     p = np.array(golden_probabilities(row))
     draw = np.random.default_rng(0)
@@ -317,7 +404,7 @@ def test_calibration_of_both_presentations_is_close_to_the_drawn_one_for_large_s
         labels = draw.integers(0, 2, p.size).astype(float)
         squares.append(calibration_error(np.where(labels == 1, p, 1 - p), labels) ** 2)
     # A drawn sample's error is at least as large on average (Jensen); its spread is that of n pairs in five bins.
-    assert math.sqrt(np.mean(squares)) == pytest.approx(rms_calibration_error(p), abs=1.5 / math.sqrt(p.size))
+    assert math.sqrt(np.mean(squares)) == pytest.approx(rms_calibration_error_weighted(p), abs=1.5 / math.sqrt(p.size))
 
 
 @needs_golden

@@ -13,6 +13,8 @@ from genies.errors import InputError
 from genies.files import is_unicode, read_json
 
 SplitName = Literal["train", "test"]
+Sample = Literal["first", "seeded"]
+"""Which examples a limit leaves: the first of the file, or some drawn with the seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,19 @@ class Distribution:
         if not examples:
             raise InputError(f"{self.folder / f'{name}.json'} has no examples; at least one is needed")
         return examples if max_examples is None else examples[:max_examples]
+
+    def training_sample(self, max_examples: int | None, sample: Sample, seed: int) -> list[Example]:
+        """`max_examples` training examples (all by default), in file order: the first ones, or drawn with `seed`.
+
+        Draws with one seed are nested: a smaller one is part of a larger one. A split without examples is an
+        InputError.
+        """
+        examples = self.split("train")
+        if max_examples is None or sample == "first":
+            return self.split("train", max_examples)
+        order = list(range(len(examples)))
+        random.Random(f"sample {seed}").shuffle(order)
+        return [examples[place] for place in sorted(order[:max_examples])]
 
     @cached_property
     def metadata(self) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 from genies.contract import Evaluation
 from genies.data.distribution import Example, pairs
-from genies.metrics import accuracy, average_probability, brier_score, rms_calibration_error, ties
+from genies.metrics import accuracy, average_probability, brier_score, log_loss, rms_calibration_error, ties
+from genies.metrics.calibration import FORMULA
 
 
 def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int] | None:
@@ -29,7 +30,7 @@ def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int
 
 
 def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: frozenset[int], why: str) -> Evaluation:
-    """An evaluation without some examples, its figures computed anew; its provenance says what was left out and why.
+    """An evaluation without some examples, its metrics computed anew; its provenance says what was left out and why.
 
     indices: the test index of each pair's example. At least one pair must be left.
     """
@@ -41,16 +42,57 @@ def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: f
         "examples": sorted(left_out.intersection(indices)),
         "pairs": len(indices) - len(kept),
     }
+    clusters = evaluation.eval_prompt_clusters
     figures = {
         "eval_accuracy": accuracy(p),
         "eval_probabilities": p,
         "eval_example_indices": [indices[position] for position in kept],
+        "eval_prompt_clusters": [clusters[position] for position in kept] if clusters else None,
         "eval_ties": ties(p),
         "eval_brier_score": brier_score(p),
         "eval_average_probability": average_probability(p),
+        "eval_log_loss": log_loss(p),
         "eval_rms_calibration_error": rms_calibration_error(p),
+        "eval_rms_calibration_formula": FORMULA,
         "eval_rms_calibration_error_published": None,
         "eval_score": None,
         "provenance": {**(evaluation.provenance or {}), "excluded": excluded},
     }
     return evaluation.model_copy(update=figures)
+
+
+def prompt_clusters(pairs: Iterable[tuple[int, Hashable]]) -> list[int]:
+    """The cluster of each pair, given as (test index of its example, prompt): the smallest index with the same prompt.
+
+    Prompts are equal when they are equal character by character; nothing is folded or stripped.
+
+    >>> prompt_clusters([(3, "a"), (3, "a"), (4, "b"), (9, "a")])
+    [3, 3, 4, 3]
+    """
+    listed = list(pairs)
+    first: dict[Hashable, int] = {}
+    for index, prompt in listed:
+        first[prompt] = min(first.get(prompt, index), index)
+    return [first[prompt] for _, prompt in listed]
+
+
+def clusters_from_data(evaluation: Evaluation, test: Sequence[Example]) -> list[int] | None:
+    """The prompt cluster of each pair of an evaluation that does not store them, from the test split it is about.
+
+    None where the evaluation cannot be matched with the test split (example_indices).
+    """
+    indices = example_indices(evaluation, test)
+    if indices is None:
+        return None
+    of_example = prompt_clusters((example.index, example.prompt) for example in test)
+    return [of_example[index] for index in indices]
+
+
+def cluster_labels(evaluation: Evaluation) -> list[int] | None:
+    """The cluster of each pair: eval_prompt_clusters, else eval_example_indices; None without either.
+
+    Examples stand in for prompts only where no two examples share one; clusters_from_data finds out.
+    """
+    if not evaluation.eval_probabilities:
+        return None
+    return evaluation.eval_prompt_clusters or evaluation.eval_example_indices

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import filecmp
 import shutil
 from collections.abc import Iterator
@@ -10,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
-
 from genies.data.archive import unpack
 from genies.data.distribution import Distribution
 from genies.errors import InputError
 from genies.files import read_json, sha256_of_file, write_json
+from genies.locks import alone
 
 FILES = ("train.json", "test.json", "metadata.json")
 """What a folder of the archive needs to count as a distribution; nothing else is taken from it."""
@@ -60,17 +60,11 @@ def work_folder(distributions_dir: Path) -> Iterator[Path]:
         raise InputError(f"--distributions_dir {distributions_dir} is a file; expected a folder") from None
     folder = distributions_dir / WORK_FOLDER
     folder.mkdir(exist_ok=True)
-    lock = FileLock(str(folder / "lock"), timeout=0)
     try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"another download is running into {distributions_dir}; wait for it to end") from None
-    try:
-        yield folder
+        with alone(folder / "lock", f"another download is running into {distributions_dir}; wait for it to end"):
+            yield folder
     finally:
-        lock.release()
-        (folder / "lock").unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        with contextlib.suppress(OSError):  # something is kept in it, or another download works there
             folder.rmdir()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +10,12 @@ from typing import Any
 
 from genies.errors import InputError
 from genies.files import read_json
+from genies.names import check_distinct, check_name, is_folder_argument, name_of
 
 LABELS = ("extreme", "probing")
 """Extreme shifts change what a task looks like; probing shifts set a trap for what tuning may have taught."""
 
 FIELDS = ("source", "target", "target_reference", "label", "category")
-
-MAX_NAME_BYTES = 255
-"""What common file systems take for one folder name."""
-
-# Control characters and line ends would break logs and tables; surrogates stand for bytes that are not UTF-8.
-_UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +107,13 @@ def folders(
     by_name: dict[str, Path] = {}
     for item in given:
         name = name_of(item, "--source_dirs or --target_dirs")
-        folder = _folder_of(item, name) if _is_folder_argument(item) else Path(distributions_dir) / name
+        folder = _folder_of(item, name) if is_folder_argument(item) else Path(distributions_dir) / name
         if by_name.setdefault(name, folder).resolve() != folder.resolve():
             raise InputError(
                 f"{by_name[name]} and {folder} are two folders of one name; results are kept by name, so rename one"
             )
-    names = (name for shift in shifts for name in (shift.source, shift.target, shift.target_reference))
+    names = [name for shift in shifts for name in (shift.source, shift.target, shift.target_reference)]
+    check_distinct(names, "the distributions")
     return {name: by_name.get(name, Path(distributions_dir) / name) for name in names}
 
 
@@ -182,35 +177,6 @@ def _key(shift: Shift) -> tuple[str, str, str]:
     return shift.source, shift.target, shift.target_reference
 
 
-def check_name(name: Any, where: str, kind: str = "a distribution") -> str:
-    """`name`, if it is the name of one folder that cannot lead out of its parent.
-
-    where: opens the message. kind: what has the name, with its article.
-    """
-    if not isinstance(name, str):
-        raise InputError(f"{where}: expected the name of {kind}, got {_show(name)}")
-    fault = _fault_of_name(name)
-    if fault:
-        raise InputError(f"{where}: expected the name of {kind}, one folder name, got {_show(name)}, {fault}")
-    return name
-
-
-def _fault_of_name(name: str) -> str | None:
-    if not name:
-        return "which is empty"
-    if "/" in name or "\\" in name:
-        return "which holds a path separator"
-    if name in (".", ".."):
-        return "which is a way through folders"
-    if name != name.strip():
-        return "which starts or ends with white space"
-    if _UNUSABLE.search(name):
-        return "which holds a control character or half a character"
-    if len(name.encode()) > MAX_NAME_BYTES:
-        return f"which is longer than {MAX_NAME_BYTES} bytes"
-    return None
-
-
 def _shift(entry: Any, where: str) -> Shift:
     if isinstance(entry, list):
         if len(entry) != 2:
@@ -237,23 +203,9 @@ def _shift(entry: Any, where: str) -> Shift:
     return Shift(entry["source"], entry["target"], reference or "", label, category)
 
 
-def _is_folder_argument(item: str | Path) -> bool:
-    text = str(item)
-    return "/" in text.rstrip("/") or text.startswith("/") or text in (".", "..")
-
-
 def _folder_of(item: str | Path, name: str) -> Path:
     folder = Path(item)
     return folder if folder.name == name else folder.resolve()
-
-
-def name_of(item: str | Path, where: str) -> str:
-    """The distribution's name that a folder or a name given by a person stands for."""
-    text = str(item)
-    if not text or "\0" in text:
-        raise InputError(f"{where}: expected a folder or the name of a distribution, got {_show(text)}")
-    folder = Path(item)
-    return check_name(folder.resolve().name if folder.name in ("", "..") else folder.name, where)
 
 
 def _show(value: Any) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genies.command_line import Arguments
-from genies.errors import BAD_INPUT, InputError
+from genies.errors import BAD_INPUT
 from genies.file_hashes import FileHashes
-from genies.files import write_text
+from genies.files import read_text, write_text
 from genies.harness.execute import Order, Place, Settings, carry_out, order_from_json, order_to_json, result_to_json
 from genies.harness.schedule import Task
 
@@ -53,10 +53,7 @@ class StepRequest(Arguments):
 def run_one(request: StepRequest, hashes_file: Path) -> int:
     """Run the step and return the exit status: 0, 1 when it failed, 2 when it was given bad input."""
     hashes = FileHashes(hashes_file)
-    try:
-        order = order_from_json(request.order_file.read_text(encoding="utf-8"))
-    except (FileNotFoundError, UnicodeDecodeError):
-        raise InputError(f"--order_file {request.order_file} is not a step that --emit_commands wrote") from None
+    order = order_from_json(read_text(request.order_file, "--order_file"))
     result = carry_out(order, Place(hashes))
     hashes.save()
     if request.result_file is not None:

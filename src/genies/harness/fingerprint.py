@@ -1,13 +1,15 @@
 """What a step's result depends on, hashed: the key of everything that is reused.
 
 A job's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
-JSON. A part that cannot be known, because a folder is not there, is None: it matches anything, so that a table
-whose evaluations are all there needs neither the base model nor the data.
+JSON. Parts are published with the results, so secrets among the arguments are masked. A part that cannot be known,
+because a folder is not there, is None: it matches anything, so that a table whose evaluations are all there needs
+neither the base model nor the data.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -17,6 +19,7 @@ from typing import Any, TypeVar
 import genies
 from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
+from genies.credentials import published
 from genies.declaration import FILE as DECLARATION
 from genies.declaration import Declaration, read_declaration
 from genies.errors import InputError
@@ -115,9 +118,9 @@ class Identities:
             "kind": role,
             **intervention,
             **({"dtype": dtype} if intervention["numerics_version"] else {}),
-            "kwargs": {
-                name: value for name, value in sorted(kwargs.items()) if value is not None and name not in ignored
-            },
+            "kwargs": published(
+                {name: value for name, value in sorted(kwargs.items()) if value is not None and name not in ignored}
+            ),
         }
 
 
@@ -168,7 +171,8 @@ def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: 
 
 
 def _differing_arguments(here: Parts, there: Parts, ignored: Collection[str]) -> list[str]:
-    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line.
+    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line. Older records may hold secrets.
+    here, there = published(here), published(there)
     return [
         name
         for name in sorted({*here, *there} - {*ignored})
@@ -232,18 +236,35 @@ def distribution_identity(hashes: FileHashes, folder: Path) -> str | None:
     return _combined(hashes, folder, paths) if paths else None
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Regular files below a folder in a fixed order, without hidden ones and Python's caches."""
+MOST_FILES = 20_000
+"""In a folder of a model or an intervention; with more, a link in it leads to something else."""
+
+
+def _files(folder: Path) -> list[Path]:
+    """Regular files below a folder in a fixed order, without hidden ones and Python's caches.
+
+    Links are followed. Raises InputError for one to a folder that holds this one, and for more than MOST_FILES files.
+    """
+    found = list(itertools.islice(_below(folder), MOST_FILES + 1))
+    if len(found) > MOST_FILES:
+        raise InputError(
+            f"{folder} holds more than {MOST_FILES:,} files; expected a model's or an intervention's own (does a link "
+            f"in it lead to another folder? The last one seen is {found[-1]})"
+        )
+    return found
+
+
+def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     here = folder.resolve()
     if here in above:  # a link back to a folder above
         return
     if above and above[0].is_relative_to(here):
-        raise InputError(f"{folder} is a link to {here}, a folder that holds it; every file there would count")
+        raise InputError(f"{folder} is a link to {here}, which holds the folder that it is in; remove the link")
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue
         if path.is_dir():
-            yield from _files(path, (*above, here))
+            yield from _below(path, (*above, here))
         elif path.is_file():
             yield path
 

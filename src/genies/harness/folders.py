@@ -5,8 +5,9 @@ from __future__ import annotations
 import os.path
 from pathlib import Path
 
-from genies.data.shifts import Shift, check_name, folders, name_of
+from genies.data.shifts import Shift, folders
 from genies.errors import InputError
+from genies.names import check_name, name_of
 
 
 def distribution_folder(item: str, distributions_dir: Path) -> Path:

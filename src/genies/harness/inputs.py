@@ -10,6 +10,7 @@ from genies.data.distribution import Distribution, SplitName
 from genies.data.shifts import resolve
 from genies.errors import InputError
 from genies.harness.decide import Check
+from genies.harness.locks import check_lock_folder
 from genies.harness.store import Store
 
 
@@ -37,6 +38,14 @@ def check_inputs(
         if not folder.is_dir():
             resolve(folder.name, folder.parent, named_by(folder.name))  # says which names are near
         Distribution(folder).split(split)
+
+
+def check_locks(checks: Sequence[Check], store: Store) -> None:
+    """InputError, before anything runs, when the jobs that will run could not take their locks."""
+    needed = {file.parent for check in checks if check.run for file in store.lock_files(check.job)}
+    for folder, argument in ((store.models_dir, "models_dir"), (store.results_dir, "results_dir")):
+        if folder / ".locks" in needed:
+            check_lock_folder(folder, argument)
 
 
 def check_model(folder: Path, store: Store, argument: str) -> None:

@@ -1,18 +1,20 @@
-"""Locks between processes: who works on a result, and until when.
+"""Who works on a result, and until when: the locks of a step.
 
-An advisory lock on a file (flock) that the operating system frees when the last process with the descriptor ends. The
-descriptor is handed to the step's supervisor, so that a result stays locked until the step of a killed harness is gone.
+Their descriptors are handed to the step's supervisor, so that a result stays locked until the step of a killed harness
+is gone. Where the file system has no such locks, a killed harness's are taken over only after its steps have ended.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from genies.errors import InputError
+from genies.locks import Lock
 
 _POLL_SECONDS = 0.2
 
@@ -27,28 +29,40 @@ def locked(lock_files: Sequence[Path], title: str, cancel_fd: int | None) -> Ite
 
     Another process that holds one is waited for. Raises Cancelled when `cancel_fd` becomes readable meanwhile.
     """
-    descriptors: list[int] = []
+    locks = [Lock(lock_file) for lock_file in lock_files]
     try:
-        for lock_file in lock_files:
+        for lock_file, lock in zip(lock_files, locks, strict=True):
             lock_file.parent.mkdir(parents=True, exist_ok=True)
-            descriptors.append(os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666))
-            _acquire(descriptors[-1], title, cancel_fd)
-        yield descriptors
+            _acquire(lock, title, cancel_fd)
+        yield [lock.descriptor for lock in locks if lock.descriptor is not None]
     finally:
-        for descriptor in descriptors:
-            os.close(descriptor)
+        for lock in locks:
+            lock.release()
 
 
-def _acquire(descriptor: int, title: str, cancel_fd: int | None) -> None:
+def _acquire(lock: Lock, title: str, cancel_fd: int | None) -> None:
     told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            if not told:
-                print(f"waiting for another run that works on the same result: {title}", file=sys.stderr)
-                told = True
+    while not lock.try_acquire():
+        if not told:
+            print(f"waiting for another run that works on the same result: {title}", file=sys.stderr)
+            told = True
         watched = [] if cancel_fd is None else [cancel_fd]
         if select.select(watched, [], [], _POLL_SECONDS)[0]:
             raise Cancelled
+
+
+def check_lock_folder(folder: Path, argument: str) -> None:
+    """InputError, before anything runs, when no step could take a lock below `folder`, which `argument` names."""
+    locks = folder / ".locks"
+    try:
+        locks.mkdir(parents=True, exist_ok=True)
+        writable = os.access(locks, os.W_OK | os.X_OK)
+    except FileExistsError:
+        raise InputError(f"{locks} is no folder; delete it, or name another folder with --{argument}") from None
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(
+            f"{locks} cannot be written to, and a step takes its lock there; name another folder with --{argument}, or "
+            "have its owner change the permissions"
+        )

@@ -30,7 +30,7 @@ from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
 from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
-from genies.harness.inputs import check_inputs
+from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
@@ -66,6 +66,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         return 0
 
     check_tables(tables)
+    check_locks(checks, store)
     progress = Progress.of(checks)
     leaks = known_leaks(plan) if request.exclude_leaked else None
     launcher = make_launcher(request, hashes, store)
@@ -144,6 +145,8 @@ class _KeepingTables:
 
 class _Bar(tqdm):  # type: ignore[type-arg]
     """The progress bar: jobs done, the time that the others will take at that rate, and what runs now."""
+
+    monitor_interval = 0  # no thread that redraws a bar nobody moved: the system may refuse one more
 
     def __init__(self, waiting: Sequence[Task]) -> None:
         super().__init__(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True)

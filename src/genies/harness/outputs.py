@@ -72,6 +72,8 @@ def check_tables(tables: Collection[Table]) -> None:
     for table in tables:
         if table.path.is_dir():
             raise InputError(f"--output_path {table.path} is a folder; expected the name of a CSV file")
+        if table.path.exists() and not table.path.is_file():
+            raise InputError(f"--output_path {table.path} is a device, a pipe or a socket; expected the name of a file")
         if not _may_be_replaced(table.path):
             raise InputError(
                 f"--output_path {table.path} is there and is no table of generalization metrics; give another name, "

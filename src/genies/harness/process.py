@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from genies.harness import supervise
+from genies.terminal import without_controls
 
 GRACE_SECONDS = 5.0
 """How long a step may take to end after SIGTERM before it gets SIGKILL."""
@@ -156,13 +158,14 @@ def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> by
     answer = b""
     with contextlib.ExitStack() as stack:
         log: BinaryIO | None = None
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         while True:
             ready, _, _ = select.select(watched, [], [], None if shown_log is None else 0.1)
             if shown_log is not None:
                 if log is None and shown_log.exists():
                     log = stack.enter_context(open(shown_log, "rb"))
                 if log is not None:
-                    _show(log)
+                    _show(log, decoder)
             if cancel_fd in ready:
                 return None
             if report_fd in ready:
@@ -172,11 +175,11 @@ def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> by
                 answer += part
 
 
-def _show(log: BinaryIO) -> None:
+def _show(log: BinaryIO, decoder: codecs.IncrementalDecoder) -> None:
     if log.tell() > os.fstat(log.fileno()).st_size:  # the middle of a long log was left out
         log.seek(supervise.KEPT_BYTES)
     while block := log.read(1 << 16):
-        sys.stderr.write(block.decode("utf-8", errors="replace"))
+        sys.stderr.write(without_controls(decoder.decode(block)))
         sys.stderr.flush()
 
 
@@ -188,5 +191,5 @@ def last_lines(log_file: Path, count: int = 12) -> list[str]:
             text = file.read().decode("utf-8", errors="replace")
     except OSError:
         return []
-    lines = [line.rsplit("\r", 1)[-1].rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    lines = [without_controls(line.rsplit("\r", 1)[-1].rstrip()) for line in text.replace("\r\n", "\n").split("\n")]
     return [line for line in lines if line][-count:]

@@ -157,7 +157,9 @@ def prepare(staging: Path, check: Check, content: str | None, origin: Origin) ->
             entry.unlink()
     if not training:
         made_from = {name: _made_from(output.parts, content) for name, output in check.wanted.items()}
-        write_json(staging / _STARTED, {"made_from": made_from, "argv": origin.argv, "started": origin.started})
+        write_json(
+            staging / _STARTED, {"made_from": made_from, "argv": command(origin.argv), "started": origin.started}
+        )
 
 
 def recover(

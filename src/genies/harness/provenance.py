@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import platform
-import re
 import socket
 import subprocess
 from collections.abc import Sequence
@@ -13,18 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import genies
+from genies.credentials import published_items
 
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-learn", "safetensors", "tokenizers")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-
-
-def without_credentials(text: str) -> str:
-    """Text with user and password taken out of every URL in it.
-
-    >>> without_credentials("https://me:secret@host/x")
-    'https://host/x'
-    """
-    return _CREDENTIALS.sub("", text)
 
 
 def surroundings(root: Path) -> dict[str, Any]:
@@ -39,13 +29,13 @@ def surroundings(root: Path) -> dict[str, Any]:
 
 def command(argv: Sequence[str]) -> list[str]:
     """A command line fit to be published: the program by its name alone (where it lies says only whose machine this
-    was), no credentials, and bytes that are no text written as escapes.
+    was), secrets masked, and bytes that are no text written as escapes.
 
     >>> command(["/home/me/env/bin/python", "eval.py", "--url", "https://me:secret@host/x"])
     ['python', 'eval.py', '--url', 'https://host/x']
     """
     shown = [Path(item).name if place == 0 else item for place, item in enumerate(argv)]
-    return [without_credentials(item.encode("utf-8", "backslashreplace").decode()) for item in shown]
+    return published_items([item.encode("utf-8", "backslashreplace").decode() for item in shown])
 
 
 @cache

@@ -21,6 +21,7 @@ from genies.harness.job import Identity, Job
 from genies.harness.plan import Plan, evaluation_job, make_plan, training_job, tuned_model_name
 from genies.harness.store import Store, identity_in, training_record
 from genies.harness.study import BEST, Study, StudyFile, Variant, VariantEntry, read_study_file, variant
+from genies.names import check_distinct
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -118,7 +119,8 @@ class MetricsRequest(Places):
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many steps run at once on this machine; its cores are divided among them. With --gpus it is one a GPU."""
     gpus: list[str] = Field(default_factory=list)
-    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each."""
+    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each. Numbers are places in CUDA_VISIBLE_DEVICES, where it
+    is set; identifiers (GPU-..., MIG-...) stand for themselves."""
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster (default: one is started on this machine and ended with the run)."""
     cpus_per_step: Annotated[int, Field(ge=1)] = 1
@@ -377,6 +379,7 @@ class EvaluateRequest(Places):
             job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
         if not job.distributions:
             raise InputError("--distributions is empty; expected at least one distribution")
+        check_distinct(job.distributions, "the distributions")
         return job
 
 

@@ -15,7 +15,7 @@ from genies.harness.decide import Check, Policy, check_evaluation, check_trainin
 from genies.harness.execute import Order, Place, Result, carry_out
 from genies.harness.fingerprint import Identities
 from genies.harness.hardware import all_hidden, this_machine
-from genies.harness.inputs import check_inputs
+from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.main_job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
 
@@ -33,22 +33,25 @@ def train(request: TrainRequest, root: Path) -> int:
 
 
 def evaluate(request: EvaluateRequest, root: Path) -> int:
-    """Evaluate one model and print its accuracies; the exit status."""
+    """Evaluate one model and print its accuracies, and what was assumed about it; the exit status."""
     identities = _identities(root)
     policy = Policy(use_cached_evaluations=request.use_cached)
     (check,) = check_evaluation(request.job(root), None, policy, identities)
     result = _run(check, request, root, identities.hashes, not request.use_cached)
     store = request.store(root)
-    rows = []
+    rows, assumptions = [], []
     for target, path in check.job.outputs.items():
         if check.outputs[target].run and path not in result.done:
             continue  # what is there, if anything, is not what was asked for
         evaluation, _ = read_evaluation(path)
+        assumptions += evaluation.assumptions or []
         pairs = len(evaluation.eval_probabilities or []) or ""
         name = target.replace("|", "\\|")
         rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
     if rows:
         print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
+    for assumption in dict.fromkeys(assumptions):
+        print(f"assumed: {assumption}")
     return _status(result)
 
 
@@ -58,9 +61,11 @@ def _identities(root: Path) -> Identities:
 
 
 def _run(check: Check, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
-    check_inputs([check], request.store(root))
+    store = request.store(root)
+    check_inputs([check], store)
     if not check.run:
         return Result(check.job.title)
+    check_locks([check], store)
     try:
         with termination_as_interrupt():
             settings = replace(request.settings(root), fresh=fresh)

@@ -22,6 +22,10 @@ from genies.file_hashes import FileHashes
 from genies.files import read_json
 from genies.harness.fingerprint import TRAINING_RECORD, Parts, differences, model_content, unknown_parts
 from genies.harness.job import Identity, Job
+from genies.names import check_length, shortened
+
+_DIGITS = 16
+"""Of a fingerprint, in the name of a training's staging folder."""
 
 State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
 
@@ -55,16 +59,19 @@ class Store:
     results_dir: Path
 
     def model_dir(self, variant: str, model_name: str) -> Path:
+        """InputError where the name leaves no room for that of its staging folder."""
+        check_length(model_name, 1 + _DIGITS, "the model, by the names of base model and source,")
         return self.models_dir / variant / model_name
 
     def evaluation_file(self, variant: str, model_name: str, distribution: str) -> Path:
+        check_length(distribution, len(".json"), "an evaluation, by its distribution,")
         return self.results_dir / "evaluations" / variant / model_name / f"{distribution}.json"
 
     def staging(self, job: Job, fingerprint: str) -> Path:
         """Where a job writes. For a training it is the same for every attempt at the same result, so that it may
         resume, and beside the model's place, so that the last move stays on one disk wherever links lead."""
         if job.role == "train":
-            return self.models_dir / job.variant / ".staging" / f"{job.name}-{fingerprint[:16]}" / job.name
+            return self.models_dir / job.variant / ".staging" / f"{job.name}-{fingerprint[:_DIGITS]}" / job.name
         return self.results_dir / ".staging" / job.variant / job.name
 
     def lock_files(self, job: Job) -> list[Path]:
@@ -76,7 +83,7 @@ class Store:
     def _lock_file(self, result: Path) -> Path:
         digest = hashlib.sha256(str(result).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         base = self.models_dir if result.is_relative_to(self.models_dir) else self.results_dir
-        return base / ".locks" / f"{result.name[:80]}-{digest}.lock"
+        return base / ".locks" / f"{shortened(result.name, 80)}-{digest}.lock"
 
     def state_file(self, job: Job) -> Path:
         """Where the state of a job is kept: planned, running, done or failed."""

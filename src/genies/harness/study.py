@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from genies.command_line import read_yaml
 from genies.contract import check_kwargs
-from genies.data.shifts import check_name
 from genies.declaration import faults_of, read_declaration
 from genies.errors import InputError
 from genies.harness.job import Kwargs
+from genies.names import check_distinct, check_name
 
 BEST = "best"
 """As a reference: the variant of the study that is most accurate where it is tuned on the target_reference."""
@@ -95,6 +95,8 @@ class Study:
 
 def check_names(base_model_dirs: Sequence[Path], variants: Sequence[Variant]) -> None:
     """InputError for two base models or two variants that would write to the same place."""
+    check_distinct([folder.name for folder in base_model_dirs], "the base models")
+    check_distinct([*dict.fromkeys(each.name for each in variants)], "the variants")
     by_name: dict[str, Path] = {}
     for folder in base_model_dirs:
         if by_name.setdefault(folder.name, folder) != folder:
@@ -157,14 +159,7 @@ class StudyFile(BaseModel):
 
 def read_study_file(path: Path) -> StudyFile:
     """The study in a YAML file; InputError that names the file and the fields at fault."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"--study {path} does not exist; expected a YAML file of a study") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"--study {path} is not valid YAML: {error}") from None
-    if not isinstance(value, dict):
-        raise InputError(f"--study {path}: expected base_models, variants and shifts, got {str(value)[:60]!r}")
+    value = read_yaml(path, "--study", "base_models, variants and shifts")
     entries = value.get("variants")
     if isinstance(entries, list):
         value["variants"] = [_entry(each) for each in entries]

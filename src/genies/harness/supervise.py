@@ -185,7 +185,10 @@ def can_close(folders: "list[str]") -> bool:
     # namespace would not give it.
     if os.geteuid() and os.access("/dev/nvidiactl", os.F_OK) and not os.access("/dev/nvidia-uvm", os.F_OK):
         return False
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # no process is to be had: the step will say so
+        return False
     if not child:
         try:
             close_folders(folders)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from genies import spreadsheets
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.harness.leaks import Leaks, Remainder
 from genies.harness.plan import Plan, Row
 from genies.metrics import differential_elicitation, rms_calibration_error
+from genies.metrics.calibration import FORMULA
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class TableRow:
     differential_elicitation: float | None
     """(generalization_accuracy - baseline_accuracy) / target_tuned_capability."""
     RMS_calibration_formula: str | None
-    """weighted: genies.metrics.rms_calibration_error; published: the figure of the 2023 release."""
+    """confidence: genies.metrics.rms_calibration_error; published: the value stored by the 2023 release; weighted: the
+    stored value of an evaluation before 2026-11-26 that holds no probabilities."""
     label: str | None
     category: str | None
     pairs: int | None
@@ -163,18 +164,19 @@ def table_row(
 
 
 def calibration(evaluation: Evaluation) -> tuple[float | None, str | None]:
-    """RMS calibration error of an evaluation and the formula behind it; probabilities alone are enough for ours.
+    """RMS calibration error of an evaluation and the name of its formula.
 
-    Files of the 2023 release hold the old figure under the key that ours use; they are known by having neither
-    provenance nor the published figure under its own key.
+    Files of the 2023 release keep their stored value, as "published". They have neither provenance nor a formula nor
+    the published value under its own key. Every other value is computed from the probabilities, so that an older
+    formula is never shown as today's; without probabilities the stored value is returned under the name it has.
     """
-    stored = evaluation.eval_rms_calibration_error
-    if stored is not None:
-        ours = evaluation.provenance is not None or evaluation.eval_rms_calibration_error_published is not None
-        return stored, "weighted" if ours else "published"
+    stored, formula = evaluation.eval_rms_calibration_error, evaluation.eval_rms_calibration_formula
+    ours = evaluation.provenance is not None or evaluation.eval_rms_calibration_error_published is not None
+    if stored is not None and formula is None and not ours:
+        return stored, "published"
     if evaluation.eval_probabilities:
-        return rms_calibration_error(evaluation.eval_probabilities), "weighted"
-    return None, None
+        return rms_calibration_error(evaluation.eval_probabilities), FORMULA
+    return stored, None if stored is None else formula or "weighted"
 
 
 def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
@@ -183,12 +185,7 @@ def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
     leaked: with the column leaked_pairs, for a table that leaves them out.
     """
     columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow(["" if (value := getattr(row, name)) is None else value for name in columns])
-    return text.getvalue()
+    return spreadsheets.to_csv(columns, map(vars, rows))
 
 
 _SHOWN = {

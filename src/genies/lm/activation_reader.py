@@ -30,6 +30,10 @@ from genies.lm.model import LanguageModel, load_model
 from genies.lm.model_outline import ModelOutline, read_outline, weights_identity
 from genies.lm.sites import Layer, Site
 
+Ids = tuple[int, ...]
+Found = dict[Ids, NDArray[np.float32]]
+"""Activations [sites, width] of texts, by their token ids."""
+
 SEGMENT_BYTES = 2**26
 """Texts are kept when their activations are this many bytes: what a killed process loses, and holds in memory."""
 
@@ -52,48 +56,63 @@ class ActivationReader:
         """The model itself, loaded when first asked for."""
         return load_model(self.outline.folder, self._arguments)
 
-    def __call__(self, sequences: Sequence[Sequence[int]], sites: Sequence[Site]) -> NDArray[np.float32]:
+    def __call__(
+        self, sequences: Sequence[Sequence[int]], sites: Sequence[Site], also: Sequence[Sequence[int]] = ()
+    ) -> NDArray[np.float32]:
         """Activations [sequences, sites, width] at the last token of each sequence; the sites are of one kind.
 
+        `also` are sequences that extend or begin those of the request by a token or so, which another reader of the
+        same texts will want: when the model has to run anyway, they are stored as well, for the tokens that they add.
         Raises InputError for activations that are no numbers.
         """
         unique = list(dict.fromkeys(tuple(sequence) for sequence in sequences))
         layers = sorted({site.layer for site in sites})
-        parts: dict[int, NDArray[np.float32]] = {}
-        if self._store is not None:
-            for indices, kept in self._store.find([text_key(ids) for ids in unique], layers):
-                parts.update(zip(indices, at_sites(kept, sites), strict=True))
-        missing = [index for index in range(len(unique)) if index not in parts]
-        self.texts_kept += len(parts)
+        found = self._find(unique, layers, sites)
+        missing = [ids for ids in unique if ids not in found]
+        self.texts_kept += len(found)
         self.texts_read += len(missing)
         if missing:
-            self._read(unique, missing, layers, sites, parts)
-        places = {ids: index for index, ids in enumerate(unique)}
-        return np.stack([parts[places[tuple(sequence)]] for sequence in sequences])
+            self._read(missing, layers, sites, found, self._worth_reading(missing, layers, sites, also))
+        return np.stack([found[tuple(sequence)] for sequence in sequences])
+
+    def _find(self, texts: Sequence[Ids], layers: Sequence[Layer], sites: Sequence[Site]) -> Found:
+        """What the store holds of the texts."""
+        found: Found = {}
+        if self._store is not None:
+            for indices, kept in self._store.find([text_key(ids) for ids in texts], layers):
+                found.update(zip((texts[index] for index in indices), at_sites(kept, sites), strict=True))
+        return found
+
+    def _worth_reading(
+        self, missing: Sequence[Ids], layers: Sequence[Layer], sites: Sequence[Site], also: Sequence[Sequence[int]]
+    ) -> list[Ids]:
+        """Those of `also` that the store lacks; none where it has no room, or each would be a row of its own."""
+        if self._store is None or not also or not self.model.packs:
+            return []
+        wanted = set(missing)
+        more = [ids for ids in dict.fromkeys(tuple(sequence) for sequence in also) if ids not in wanted]
+        kept = self._find(more, layers, sites)
+        more = [ids for ids in more if ids not in kept]
+        return more if self._has_room(len(missing) + len(more)) else []
 
     def _read(
-        self,
-        unique: Sequence[tuple[int, ...]],
-        missing: list[int],
-        layers: Sequence[Layer],
-        sites: Sequence[Site],
-        parts: dict[int, NDArray[np.float32]],
+        self, missing: list[Ids], layers: Sequence[Layer], sites: Sequence[Site], found: Found, more: list[Ids]
     ) -> None:
-        """Read the missing texts into `parts`, and keep them."""
+        """Read the missing texts into `found`, and keep them and `more`."""
         waiting = _Waiting(self._store)
+        texts = [*missing, *more]
 
         def keep(indices: list[int], values: LayerValues) -> None:
             if not all(each.isfinite().all() for each in values.values()):
                 raise InputError("the model gave activations that are not numbers; try --dtype float32")
-            of_request = [missing[index] for index in indices]
-            parts.update(zip(of_request, at_sites(values, sites), strict=True))
-            waiting.add([text_key(unique[index]) for index in of_request], values)
+            found.update(zip((texts[index] for index in indices), at_sites(values, sites), strict=True))
+            waiting.add([text_key(texts[index]) for index in indices], values)
 
         try:
             self.forward_tokens += read_layers(
                 self.model,
-                [unique[index] for index in missing],
-                self._kept_layers(layers, len(missing)),
+                texts,
+                self._kept_layers(layers, len(texts)),
                 keep,
                 self._batch_tokens,
             )
@@ -102,9 +121,13 @@ class ActivationReader:
 
     def _kept_layers(self, wanted: Sequence[Layer], texts: int) -> Sequence[Layer]:
         """Every layer, when those of so many texts take at most half of the store; else the wanted ones."""
-        if self._store is None or texts * self.outline.text_bytes > self._store.limit // 2:
+        if not self._has_room(texts):
             return wanted
         return sorted({*readable_layers(self.model), *wanted}, key=lambda layer: (layer.block, layer.kind))
+
+    def _has_room(self, texts: int) -> bool:
+        """Whether every layer of so many texts takes at most half of the store."""
+        return self._store is not None and texts * self.outline.text_bytes <= self._store.limit // 2
 
     def report(self) -> None:
         """Say on standard error where the activations came from."""

@@ -20,6 +20,7 @@ from genies.files import read_json
 from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
 from genies.lm.placement import check_placement, input_device, loading_options, too_large
+from genies.lm.plausibility import check_plausible
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -118,7 +119,7 @@ def check_weights(folder: Path) -> None:
         )
     if not (folder / "config.json").is_file():
         raise InputError(f"model folder {folder} has no config.json; expected a Hugging Face model folder")
-    read_json(folder / "config.json", "model config")
+    config = read_json(folder / "config.json", "model config")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         value = read_json(index, "weight index")
@@ -132,6 +133,7 @@ def check_weights(folder: Path) -> None:
         pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)), None)
         reason = f"; {pickled} is a pickle, which is never read: convert it to safetensors" if pickled else ""
         raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
+    check_plausible(folder, config)
 
 
 def chosen_device(wanted: str) -> torch.device:

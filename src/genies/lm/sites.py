@@ -7,6 +7,9 @@ from typing import Literal
 
 SiteKind = Literal["heads", "blocks"]
 
+ReadAt = Literal["last_response", "end_of_text"]
+"""The token whose activations represent a text: its last one, or the end-of-text token appended to it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Site:

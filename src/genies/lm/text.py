@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from genies.errors import InputError
+from genies.lm.sites import ReadAt
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,45 +19,114 @@ class TokenSequence:
     response: tuple[int, ...]
     """Positions in `ids` of the response's tokens, ascending; the last is the end-of-text token's."""
 
+    @property
+    def last_response(self) -> int:
+        """Position of the last token before the end-of-text token; an empty response leaves the prompt's last token."""
+        return self.response[-1] - 1
+
+    def read_until(self, read_at: ReadAt) -> tuple[int, ...]:
+        """The ids up to the token whose activations represent the text, that token included.
+
+        >>> TokenSequence((7, 8, 9, 2), response=(2, 3)).read_until("last_response")
+        (7, 8, 9)
+        """
+        last = self.last_response if read_at == "last_response" else self.response[-1]
+        return self.ids[: last + 1]
+
 
 def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequence]:
     """The token sequence of each (prompt, response).
 
-    Both are tokenized together, with the special tokens the tokenizer adds by itself, and its end-of-text token is
-    appended, once, also where the tokenizer does that itself. A token belongs to the response when its characters
-    reach past the prompt's end, so one that spans the boundary does. Nothing is stripped, cut off or forced apart.
+    Both are tokenized together, with the special tokens that the tokenizer adds, and its end-of-text token is
+    appended. Neither is added a second time: a text that begins with the begin-of-text token keeps that one, and a
+    text that ends in the end-of-text token ends there. A token belongs to the response if its characters reach past
+    the prompt's end, so a token that spans the boundary does; the end-of-text token always does. Nothing is stripped,
+    cut off or split at the boundary.
 
     With a tokenizer of one token a character and no special tokens but `</s>` = 2:
 
-    >>> encode(tokenizer, [("ab", "c")])  # doctest: +SKIP
-    [TokenSequence(ids=(10, 11, 12, 2), response=(2, 3))]
+    >>> encode(tokenizer, [("ab", "c"), ("ab", "c</s>")])  # doctest: +SKIP
+    [TokenSequence(ids=(10, 11, 12, 2), response=(2, 3)), TokenSequence(ids=(10, 11, 12, 2), response=(2, 3))]
     """
     end = end_of_text(tokenizer)
     if not texts:
         return []
-    encoded = tokenizer(
-        [prompt + response for prompt, response in texts],
-        add_special_tokens=True,
-        return_offsets_mapping=True,
-        return_attention_mask=False,
-        padding=False,
-        truncation=False,
-        verbose=False,
-    )
-    appended = _appends_end(tokenizer, end)
-    sequences = []
-    for (prompt, _), ids, spans in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        boundary = len(prompt)
-        response = [position for position, (_, stop) in enumerate(spans) if stop > boundary]
-        ids = ids[:-1] if appended else ids
-        sequences.append(TokenSequence((*ids, end), (*response, len(ids))))
-    return sequences
+    before, after = _added_tokens(tokenizer, end)
+    with _without_post_processor(tokenizer):
+        encoded = _tokenize(tokenizer, [prompt + response for prompt, response in texts])
+    return [
+        _sequence(ids, spans, len(prompt), before, after, end)
+        for (prompt, _), ids, spans in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
 
 
-def _appends_end(tokenizer: Any, end: int) -> bool:
-    """Whether the tokenizer ends every text with the end-of-text token by itself: a token of no characters."""
-    encoded = tokenizer("a", add_special_tokens=True, return_offsets_mapping=True)
-    return bool(encoded["input_ids"][-1] == end and encoded["offset_mapping"][-1][1] == 0)
+def _sequence(
+    ids: Sequence[int],
+    spans: Sequence[tuple[int, int]],
+    boundary: int,
+    before: Sequence[int],
+    after: Sequence[int],
+    end: int,
+) -> TokenSequence:
+    """A text's own `ids` between the special tokens that its tokenizer adds `before` and `after` it."""
+    first = [] if ids and before and ids[0] == before[0] else before
+    response = [len(first) + place for place, (_, stop) in enumerate(spans) if stop > boundary]
+    if ids and ids[-1] == end:
+        last = len(first) + len(ids) - 1
+        return TokenSequence((*first, *ids), (*response, last) if last not in response else tuple(response))
+    whole = (*first, *ids, *after, end)
+    return TokenSequence(whole, (*response, len(whole) - 1))
+
+
+def _added_tokens(tokenizer: Any, end: int) -> tuple[list[int], list[int]]:
+    """What the tokenizer adds by itself before and after every text, without an end-of-text token at the end.
+
+    Found on the text of the end-of-text token, the one text that every tokenizer here has a token for.
+    """
+    encoded = _tokenize(tokenizer, [tokenizer.eos_token])
+    ids, added = encoded["input_ids"][0], encoded["special_tokens_mask"][0]
+    own = [place for place, is_added in enumerate(added) if not is_added] or [len(ids)]
+    before, after = ids[: own[0]], ids[own[-1] + 1 :]
+    return before, after[:-1] if after and after[-1] == end else after
+
+
+def _tokenize(tokenizer: Any, texts: list[str]) -> Any:
+    try:
+        return tokenizer(
+            texts,
+            add_special_tokens=True,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            return_attention_mask=False,
+            padding=False,
+            truncation=False,
+            verbose=False,
+        )
+    except BaseException as error:
+        # A panic of the tokenizers library, which is no Exception: its regular expressions give up a match after ten
+        # million steps, half a second.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise InputError(
+            f"the tokenizer in {tokenizer.name_or_path} cannot split a text into tokens ({str(error)[:200]}); check "
+            "the regular expressions in its tokenizer.json, or fetch the model again"
+        ) from None
+
+
+@contextmanager
+def _without_post_processor(tokenizer: Any) -> Iterator[None]:
+    """Within the context no special tokens are added, and a token's span has all of its characters.
+
+    The post-processors of byte-level tokenizers take spaces off the spans (`trim_offsets`), so that a line end with the
+    indentation after it, one token, would seem to end before the indentation.
+    """
+    backend = tokenizer.backend_tokenizer
+    kept = backend.post_processor
+    backend.post_processor = None
+    try:
+        yield
+    finally:
+        backend.post_processor = kept
 
 
 def end_of_text(tokenizer: Any) -> int:

@@ -3,9 +3,9 @@ which holds when a response is followed by Yes and fails when it is followed by 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -21,6 +21,9 @@ from genies.lm.sites import Site
 from genies.methods.base_model import read_record
 from genies.methods.directions import check_width
 from genies.methods.evaluation import logistic
+
+Normalize = Literal["source", "target"]
+"""Whose mean activations are taken from those of an evaluation: the source's, as in training, or the target's own."""
 
 _TENSORS, _RECORD = "ccs.safetensors", "ccs.json"
 
@@ -41,32 +44,38 @@ class ConsistencyProbe:
     """Share of the training pairs, a tie counting half, in which the best response gets the higher confidence."""
     pairs: int
     """Number of training pairs."""
+    normalize: Normalize = "source"
+    """Whose mean activations evaluation subtracts, unless it is told otherwise."""
 
-    def log_odds(self, activations: NDArray[Any]) -> NDArray[np.float64]:
+    def log_odds(self, activations: NDArray[Any], means: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Log-odds [responses] of the averaged confidence (p(Yes) + 1 - p(No)) / 2, without overflow.
 
-        Takes activations [2, responses, width] of the Yes copies and of the No copies.
+        Takes activations [2, responses, width] of the Yes copies and of the No copies; `means` [2, width] stand in
+        for the source's.
         """
         check_width(activations, self.weights)
-        yes, no = (np.asarray(activations, dtype=np.float64) - self.means[:, None]) @ self.weights + self.bias
+        centred = np.asarray(activations, dtype=np.float64) - (self.means if means is None else means)[:, None]
+        yes, no = centred @ self.weights + self.bias
         return np.asarray(
             np.logaddexp(_log_logistic(yes), _log_logistic(-no)) - np.logaddexp(_log_logistic(-yes), _log_logistic(no))
         )
 
-    def probabilities(self, best: NDArray[Any], worse: NDArray[Any]) -> NDArray[np.float64]:
-        """Probability [pairs] of the best response, from activations [2, pairs, width] of both.
+    def probabilities(
+        self, best: NDArray[Any], worse: NDArray[Any], means: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Probability [pairs] of the best response, from activations [2, pairs, width] of both; `means` as in log_odds.
 
         With averaged confidences b and w that a response follows, b (1 - w) / (b (1 - w) + w (1 - b)): the chance
         that the best one does, given that exactly one of them does.
         """
-        return logistic(self.log_odds(best) - self.log_odds(worse))
+        return logistic(self.log_odds(best, means) - self.log_odds(worse, means))
 
     def save(self, folder: Path) -> None:
         """Write ccs.safetensors and ccs.json."""
         tensors = {"weights": self.weights, "bias": np.array([self.bias]), "means": self.means}
         write_bytes(folder / _TENSORS, save(tensors))
         record = {"loss": self.loss, "train_accuracy": self.train_accuracy, "pairs": self.pairs}
-        write_json(folder / _RECORD, {"block": self.site.block, **record})
+        write_json(folder / _RECORD, {"block": self.site.block, **record, "normalize": self.normalize})
 
     @classmethod
     def load(cls, folder: Path) -> ConsistencyProbe:
@@ -86,11 +95,25 @@ class ConsistencyProbe:
                 float(record["loss"]),
                 float(record["train_accuracy"]),
                 int(record["pairs"]),
+                _normalize(record.get("normalize", "source")),
             )
         except FileNotFoundError:
             raise InputError(f"{folder / _TENSORS} does not exist; train again") from None
         except (SafetensorError, KeyError, IndexError, TypeError, ValueError) as error:
             raise InputError(f"the probe in {folder} is damaged ({error!r}); train again") from None
+
+
+def _normalize(value: Any) -> Normalize:
+    if value not in get_args(Normalize):
+        raise ValueError(f"normalize {value!r}")
+    found: Normalize = value
+    return found
+
+
+def mean_activations(responses: NDArray[Any]) -> NDArray[np.float64]:
+    """Means [2, width] of activations [2, responses, width], each response in it once, whichever is best."""
+    means: NDArray[np.float64] = np.asarray(responses, dtype=np.float64).mean(axis=1)
+    return means
 
 
 def fit_consistency_probe(
@@ -102,6 +125,7 @@ def fit_consistency_probe(
     learning_rate: float = 1e-3,
     weight_decay: float = 0.01,
     seed: int = 0,
+    normalize: Normalize = "source",
 ) -> ConsistencyProbe:
     """A probe from activations [2, pairs, width] of the Yes and No copies of training pairs' responses.
 
@@ -114,7 +138,7 @@ def fit_consistency_probe(
     responses = np.concatenate([best, worse], axis=1).astype(np.float64)
     if not np.isfinite(responses).all():
         raise InputError("the model gave activations that are not numbers; try --dtype float32")
-    means = responses.mean(axis=1)
+    means = mean_activations(responses)
     centred = torch.from_numpy(responses - means[:, None]).float()
     try:
         weights, biases = _search(centred, restarts, steps, learning_rate, weight_decay, seed)
@@ -131,8 +155,12 @@ def fit_consistency_probe(
     p = probe.probabilities(best, worse)
     accuracy = float(np.mean((p > 0.5) + 0.5 * (p == 0.5)))
     sign = -1.0 if accuracy < 0.5 else 1.0
-    return ConsistencyProbe(
-        site, sign * probe.weights, sign * probe.bias, means, probe.loss, max(accuracy, 1 - accuracy), pairs
+    return replace(
+        probe,
+        weights=sign * probe.weights,
+        bias=sign * probe.bias,
+        train_accuracy=max(accuracy, 1 - accuracy),
+        normalize=normalize,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from genies.files import write_bytes, write_json
 from genies.lm.sites import Site
 from genies.methods.base_model import read_record
 from genies.methods.evaluation import logistic
-from genies.methods.probes import fit_slope, probe_margins
+from genies.methods.probes import fit_slope, probe_margins, response_margins
 
 _TENSORS, _RECORD = "directions.safetensors", "directions.json"
 
@@ -32,7 +32,7 @@ class Directions:
     slope: float
     """p = logistic(slope * (s - 1/2)), s = (1 + mean cosine) / 2."""
     accuracies: list[float]
-    """Share of held-back pairs that each site's probe gets right."""
+    """Share of held-back pairs, or single responses, that each site's probe gets right."""
     fitted_pairs: int
     held_back_pairs: int
 
@@ -116,12 +116,15 @@ def fit_directions(
     keep: int,
     validation_share: float = 0.3,
     seed: int = 0,
+    probe: Literal["differences", "responses"] = "differences",
 ) -> Directions:
     """Directions from activations [pairs, sites, width] of the best and the worse responses of training pairs.
 
     A share of the pairs, drawn with `seed`, is held back; on the others directions and probes are fitted. The `keep`
     sites whose probes are most accurate on held-back pairs stay (all, when there are fewer), and a logistic
-    regression on the same pairs calibrates. InputError with fewer than two pairs, or activations that are no numbers.
+    regression on the same pairs calibrates. `probe`: what the probes classify, differences of pairs
+    (genies.methods.probes.probe_margins) or single responses (response_margins).
+    InputError with fewer than two pairs, or activations that are no numbers.
     """
     if len(best) < 2:
         raise InputError(
@@ -133,8 +136,12 @@ def fit_directions(
     difference = best - worse
     accuracies, losses = np.zeros(len(sites)), np.zeros(len(sites))
     for site in range(len(sites)):
-        of_site = difference[:, site].astype(np.float64)
-        margins = probe_margins(of_site[fitted], of_site[held])
+        if probe == "differences":
+            of_site = difference[:, site].astype(np.float64)
+            margins = probe_margins(of_site[fitted], of_site[held])
+        else:
+            responses = np.stack([best[:, site], worse[:, site]]).astype(np.float64)
+            margins = response_margins(responses[:, fitted], responses[:, held])
         accuracies[site] = np.mean((margins > 0) + 0.5 * (margins == 0))
         losses[site] = np.mean(np.logaddexp(0, -margins))
     # Few held-back pairs leave many sites equally accurate: then the probe that is surer of the truth counts more.

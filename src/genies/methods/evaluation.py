@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from genies import metrics
 from genies.data.distribution import Pair
+from genies.data.evaluated import prompt_clusters
 from genies.errors import InputError
 from genies.files import write_json
+from genies.metrics.calibration import FORMULA
 
 
 def softmax_of_pair(best: NDArray[np.float64], worse: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -31,13 +33,13 @@ def write_evaluation(
     source: Path,
     pairs: Sequence[Pair],
     probabilities: NDArray[np.float64],
-    left_out: int = 0,
+    left_out: Sequence[int] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the evaluation of one distribution, `source`, atomically; two runs write the same bytes.
 
-    `probabilities` [pairs] are those given to the best responses, `left_out` counts examples that were not
-    evaluated, `extra` holds further keys (dtype and device, say). A value that is no number is an InputError.
+    `probabilities` [pairs] are those given to the best responses, `left_out` holds the indices of examples that were
+    not evaluated, `extra` holds further keys (dtype and device, say). A value that is no number is an InputError.
     """
     if len(pairs) != len(probabilities):
         raise ValueError(f"{len(probabilities)} probabilities for {len(pairs)} pairs")
@@ -55,13 +57,17 @@ def write_evaluation(
             "eval_accuracy": float(metrics.accuracy(p)),
             "eval_average_probability": float(metrics.average_probability(p)),
             "eval_brier_score": float(metrics.brier_score(p)),
+            "eval_log_loss": float(metrics.log_loss(p)),
             "eval_rms_calibration_error": float(metrics.rms_calibration_error(p)),
-            # No figure where the published formula has none: it skips bins of under 20 members.
+            "eval_rms_calibration_formula": FORMULA,
+            # No value where the published formula has none: it skips bins of under 20 members.
             **({} if published is None else {"eval_rms_calibration_error_published": float(published)}),
             "eval_ties": int(metrics.ties(p)),
-            "eval_left_out_examples": left_out,
+            "eval_left_out_examples": len(left_out),
+            "eval_left_out_indices": list(left_out),
             **(extra or {}),
             "eval_probabilities": [float(each) for each in p],
             "eval_example_indices": [pair.example_index for pair in pairs],
+            "eval_prompt_clusters": prompt_clusters((pair.example_index, pair.prompt) for pair in pairs),
         },
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from genies.contract import EvaluationArguments
 from genies.lm.arguments import ModelArguments
+from genies.methods.protocol import ProtocolEvaluationArguments
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,23 +19,26 @@ if TYPE_CHECKING:
     Scorer = Callable[[LanguageModel, Sequence[TokenSequence], int | None], TotalsAndCounts]
 
 
-class LogProbabilityArguments(EvaluationArguments, ModelArguments):
+Normalization = Literal["mean", "sum"]
+
+
+class LogProbabilityArguments(ProtocolEvaluationArguments, ModelArguments):
     """Score responses by their log-probability under a model nobody tuned."""
 
-    normalization: Literal["mean", "sum"] = "mean"
+    normalization: Normalization = "mean"
     """Log-probability of a response: the mean over its tokens, end-of-text included, or the sum."""
 
 
 def normalized(
-    scorer: Scorer, model: LanguageModel, args: LogProbabilityArguments
+    scorer: Scorer, model: LanguageModel, batch_tokens: int | None, normalization: Normalization = "mean"
 ) -> Callable[[Sequence[TokenSequence]], NDArray[np.float64]]:
-    """A function from sequences to the log-probability of each one's response, normalized as `args` say, [n].
+    """A function from sequences to the normalized log-probability of each one's response, [n].
 
     `scorer` is `response_log_probabilities` of genies.lm.scoring or of genies.lm.shared_prefix.
     """
 
     def log_probabilities(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
-        totals, counts = scorer(model, sequences, args.batch_tokens)
-        return totals / counts if args.normalization == "mean" else totals
+        totals, counts = scorer(model, sequences, batch_tokens)
+        return totals / counts if normalization == "mean" else totals
 
     return log_probabilities

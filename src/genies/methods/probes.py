@@ -1,4 +1,4 @@
-"""Logistic regressions without intercept, on differences: what tells the better of two from their order alone."""
+"""Logistic regressions that choose sites and calibrate: on differences of pairs, or on single responses."""
 
 from __future__ import annotations
 
@@ -21,29 +21,62 @@ def probe_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Array
     if scale == 0:
         return np.zeros(len(held_back))
     train, held_back = train / scale, held_back / scale
-    if train.shape[1] > train.shape[0]:
-        # The solution lies in the span of the pairs: the same problem in as many dimensions as there are pairs.
-        basis, _ = np.linalg.qr(train.T)
-        train, held_back = train @ basis, held_back @ basis
-    weights = np.zeros(train.shape[1])
-    loss = _loss(train, weights, penalty)
+    train, held_back = _in_span(train, held_back)
+    weights = _minimize(train, np.full(train.shape[1], penalty))
+    return np.asarray(held_back @ weights)
+
+
+def response_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Array:
+    """Margins [2 * held_back] of a probe fitted to single responses `train` [2, pairs, width], the best ones first.
+
+    Minimizes sum log(1 + exp(-y (w.x + b))) + penalty/2 |w|^2 with y = 1 for best and -1 for worse responses, the
+    intercept b free: scikit-learn's LogisticRegression with C = 1 / penalty, which the 2023 release used as it is,
+    activations unscaled. A positive margin says that the probe is right about a held-back response.
+    """
+    # Centred and scaled, the same problem is solved more exactly: the intercept makes up for the mean, the penalty for
+    # the scale. A trace of a penalty on everything keeps the curvature invertible when all margins are far from zero.
+    mean = train.mean(axis=(0, 1))
+    scale = np.sqrt(np.mean(np.square(train - mean))) or 1.0
+    inputs, held = _in_span(*(np.concatenate((each - mean) / scale) for each in (train, held_back)))
+    weights = _minimize(_labelled(inputs), np.append(np.full(inputs.shape[1], max(penalty / scale**2, 1e-9)), 1e-9))
+    return np.asarray(_labelled(held) @ weights)
+
+
+def _labelled(inputs: Array) -> Array:
+    """Rows y * (x, 1), of which the first half are best responses."""
+    signs = np.repeat([1.0, -1.0], len(inputs) // 2)
+    return signs[:, None] * np.column_stack([inputs, np.ones(len(inputs))])
+
+
+def _in_span(train: Array, held_back: Array) -> tuple[Array, Array]:
+    """The same problem in as many dimensions as there are training rows, whose span holds the solution."""
+    if train.shape[1] <= train.shape[0]:
+        return train, held_back
+    basis, _ = np.linalg.qr(train.T)
+    return train @ basis, held_back @ basis
+
+
+def _minimize(rows: Array, penalties: Array) -> Array:
+    """Weights w that minimize sum log(1 + exp(-w.row)) + sum penalties/2 w^2, by Newton's method."""
+    weights = np.zeros(rows.shape[1])
+    loss = _loss(rows, weights, penalties)
     for _ in range(50):
-        wrong = logistic(-(train @ weights))
-        gradient = penalty * weights - train.T @ wrong
-        curvature = train.T @ (train * (wrong * (1 - wrong))[:, None])
-        curvature[np.diag_indices_from(curvature)] += penalty
+        wrong = logistic(-(rows @ weights))
+        gradient = penalties * weights - rows.T @ wrong
+        curvature = rows.T @ (rows * (wrong * (1 - wrong))[:, None])
+        curvature[np.diag_indices_from(curvature)] += penalties
         step = np.linalg.solve(curvature, gradient)
         fraction = 1.0
-        while (found := _loss(train, weights - fraction * step, penalty)) > loss and fraction > 1e-9:
+        while (found := _loss(rows, weights - fraction * step, penalties)) > loss and fraction > 1e-9:
             fraction /= 2
         weights, gain, loss = weights - fraction * step, loss - found, found
         if gain <= 1e-10 * abs(loss):
             break
-    return np.asarray(held_back @ weights)
+    return weights
 
 
-def _loss(inputs: Array, weights: Array, penalty: float) -> float:
-    return float(np.logaddexp(0, -(inputs @ weights)).sum() + penalty / 2 * weights @ weights)
+def _loss(rows: Array, weights: Array, penalties: Array) -> float:
+    return float(np.logaddexp(0, -(rows @ weights)).sum() + penalties @ np.square(weights) / 2)
 
 
 def fit_slope(values: Array) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
-from genies.lm.sites import Site, SiteKind, all_sites
+from genies.lm.sites import ReadAt, Site, SiteKind, all_sites
 from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments
 from genies.methods.base_model import base_model_dir, write_base_model
 from genies.methods.directions import Directions, fit_directions
+from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import write_evaluation
+from genies.methods.protocol import protocol_of, record_protocol
+from genies.methods.reading import Reading
 from genies.methods.responses import encode_pairs
 from genies.methods.templates import PLAIN, Templates
 
@@ -31,20 +35,36 @@ class ReadPairs:
     """The pairs read, texts wrapped in the first template."""
     best: Activations
     worse: Activations
-    left_out: int
-    """Number of examples left out because a text of theirs does not fit under every template."""
+    left_out: tuple[int, ...]
+    """Indices of the examples left out because a text of theirs does not fit under every template."""
+
+    def responses(self) -> Activations:
+        """Activations [templates, responses, sites, width] of every response once, however many pairs it is in."""
+        places: dict[tuple[int, str], int] = {}
+        for place, pair in enumerate(self.pairs):
+            places.setdefault((pair.example_index, pair.best), place)
+            places.setdefault((pair.example_index, pair.worse), place + len(self.pairs))
+        both: Activations = np.concatenate([self.best, self.worse], axis=1)
+        return both[:, sorted(places.values())]
 
 
 def read_pairs(
-    reader: ActivationReader, sites: Sequence[Site], templates: Templates, pairs: Sequence[Pair], source: Path
+    reader: ActivationReader, sites: Sequence[Site], reading: Reading, pairs: Sequence[Pair], source: Path
 ) -> ReadPairs:
     """Activations of pairs of the distribution in `source`, which messages name; InputError when none fits."""
+    templates = reading.templates
     # All copies are encoded in one call, so that an example whose text is too long in one is left out of all.
     wrapped = [template.wrap(pair) for template in templates for pair in pairs]
     encoded = encode_pairs(reader.outline.tokenizer, reader.outline.context_length, wrapped, source)
-    found = reader([sequence.ids for sequence in encoded.best + encoded.worse], sites)
+    sequences = encoded.best + encoded.worse
+    # cra and ccs read the same two copies, and by default at different tokens.
+    also = [sequence.read_until(place) for sequence in sequences for place in _BOTH if len(templates) > 1]
+    found = reader([sequence.read_until(reading.read_at) for sequence in sequences], sites, also)
     best, worse = found.reshape(2, len(templates), -1, *found.shape[1:])
     return ReadPairs(encoded.pairs[: best.shape[1]], best, worse, encoded.left_out)
+
+
+_BOTH: tuple[ReadAt, ReadAt] = ("last_response", "end_of_text")
 
 
 def between_copies(activations: Activations) -> Activations:
@@ -60,55 +80,57 @@ def train_directions(
     arguments: DirectionArguments, pairs: Sequence[Pair], kind: SiteKind, keep: int, templates: Templates = PLAIN
 ) -> None:
     """Fit directions to training pairs at all sites of a kind, of which `keep` stay, and save them."""
+    reading = Reading(templates, arguments.read_at)
     reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
     sites = all_sites(reader.outline.depth, reader.outline.heads, kind)
     if not sites:
         raise InputError(f"{arguments.model_dir} has no attention heads; expected a model with attention")
-    found = read_pairs(reader, sites, templates, pairs, arguments.train_distribution)
+    found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution)
     reader.report()
     best, worse = between_copies(found.best), between_copies(found.worse)
-    directions = fit_directions(best, worse, sites, keep, arguments.validation_share, arguments.seed)
+    directions = fit_directions(best, worse, sites, keep, arguments.validation_share, arguments.seed, arguments.probe)
     directions.save(arguments.output_dir)
+    reading.save(arguments.output_dir)
+    record_protocol(arguments)
     write_base_model(arguments.output_dir, arguments.model_dir)
 
 
-def evaluate_directions(
-    arguments: ReadingEvaluationArguments, tests: Sequence[Sequence[Pair]], templates: Templates = PLAIN
-) -> None:
+def evaluate_directions(arguments: ReadingEvaluationArguments, tests: Sequence[Sequence[Pair]]) -> None:
     """Evaluate the directions in the tuned model's folder on the pairs of each distribution."""
     directions = Directions.load(arguments.model_dir)
 
-    def probabilities(best: Activations, worse: Activations) -> NDArray[np.float64]:
-        return directions.probabilities(between_copies(best), between_copies(worse))
+    def probabilities(found: ReadPairs) -> NDArray[np.float64]:
+        return directions.probabilities(between_copies(found.best), between_copies(found.worse))
 
-    evaluate_readings(arguments, tests, directions.sites, templates, probabilities)
+    evaluate_readings(arguments, tests, directions.sites, probabilities)
 
 
 def evaluate_readings(
     arguments: ReadingEvaluationArguments,
     tests: Sequence[Sequence[Pair]],
     sites: Sequence[Site],
-    templates: Templates,
-    probabilities: Callable[[Activations, Activations], NDArray[np.float64]],
+    probabilities: Callable[[ReadPairs], NDArray[np.float64]],
+    extra: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an evaluation for the pairs of each distribution; one of which no example fits costs only its own.
 
-    `probabilities` turns activations [templates, pairs, sites, width] of the best and of the worse responses into
-    the probability [pairs] of the best.
+    Texts are read as the tuned model's folder records. `probabilities` gives the probability [pairs] of the best
+    response, `extra` further keys of the evaluations.
     """
+    reading = Reading.load(arguments.model_dir)
+    extra = {**protocol_of(arguments), "read_at": reading.read_at, **(extra or {})}
     reader = ActivationReader(base_model_dir(arguments.model_dir), arguments, arguments.batch_tokens)
     _check_sites(sites, reader, arguments.model_dir)
-    faults = []
-    for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):
-        try:
-            found = read_pairs(reader, sites, templates, test, folder)
-            p = probabilities(found.best, found.worse)
-            write_evaluation(path, folder, found.pairs, p, found.left_out, reader.outline.description)
-        except InputError as fault:
-            faults.append(str(fault))
-    reader.report()
-    if faults:
-        raise InputError("\n".join(dict.fromkeys(faults)))
+
+    def evaluate(folder: Path, path: Path, test: Sequence[Pair]) -> None:
+        found = read_pairs(reader, sites, reading, test, folder)
+        described = {**reader.outline.description, **extra}
+        write_evaluation(path, folder, found.pairs, probabilities(found), found.left_out, described)
+
+    try:
+        for_each_distribution(arguments, tests, evaluate)
+    finally:
+        reader.report()
 
 
 def _check_sites(sites: Sequence[Site], reader: ActivationReader, tuned: Path) -> None:

@@ -23,8 +23,8 @@ class EncodedPairs:
     pairs: list[Pair]
     best: list[TokenSequence]
     worse: list[TokenSequence]
-    left_out: int
-    """Number of examples left out because a text of theirs does not fit."""
+    left_out: tuple[int, ...]
+    """Indices of the examples left out because a text of theirs does not fit, ascending."""
 
 
 def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pair], source: Path) -> EncodedPairs:
@@ -54,7 +54,7 @@ def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pai
         kept,
         [sequences[pair.prompt, pair.best] for pair in kept],
         [sequences[pair.prompt, pair.worse] for pair in kept],
-        len(out),
+        tuple(sorted(out)),
     )
 
 

@@ -2,42 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from genies.data.distribution import Pair
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What stands before a prompt and after its response.
+    """What is written before a prompt, after its response and between the two.
 
-    >>> Template("Listen. ", " Over.").wrap(Pair(0, "One and one is", " two.", " six."))
-    Pair(example_index=0, prompt='Listen. One and one is', best=' two. Over.', worse=' six. Over.')
+    >>> Template("Listen. ", " Over.", " Answer:").wrap(Pair(0, "One and one is", " two.", " six."))
+    Pair(example_index=0, prompt='Listen. One and one is Answer:', best=' two. Over.', worse=' six. Over.')
     """
 
     before: str = ""
     after: str = ""
+    between: str = ""
 
     def wrap(self, pair: Pair) -> Pair:
-        """The pair with its texts wrapped, which are to be wrapped once only: a wrapped pair looks like any other."""
-        return Pair(pair.example_index, self.before + pair.prompt, pair.best + self.after, pair.worse + self.after)
+        """The pair with its texts wrapped. Wrap a pair once only: a wrapped pair looks like any other."""
+        prompt = self.before + pair.prompt + self.between
+        return Pair(pair.example_index, prompt, pair.best + self.after, pair.worse + self.after)
 
 
 Templates = Sequence[Template]
-"""One template, or two that differ in one word: then a response stands in two copies."""
+"""One template, or two that differ in one word: then each response is read in two copies."""
+
+Wording = Literal["default", "release_2023"]
+"""Our words around a text, or those of the 2023 release."""
 
 PLAIN: Templates = (Template(),)
 
-STIMULUS: Templates = (
-    Template(
-        "Consider the extent to which the responder follows the instruction below.\n",
-        "\nThe probability that the responder followed the instruction",
-    ),
-)
+_CONSIDER = "Consider the extent to which the responder follows the instruction below.\n"
+_PROBABILITY = "The probability that the responder followed the instruction"
+
+STIMULUS: Templates = (Template(_CONSIDER, f"\n{_PROBABILITY}"),)
 """Asks about instruction-following without an answer, after Zou et al. 2023."""
 
-_QUESTION = "\n\nQuestion: Does the responder follow the instruction?\nAnswer:"
+STIMULI: Mapping[Wording, Templates] = {
+    "default": STIMULUS,
+    "release_2023": (Template(between=_CONSIDER, after=f"\n\n{_PROBABILITY}"),),
+}
 
-YES_NO: Templates = (Template(after=f"{_QUESTION} Yes"), Template(after=f"{_QUESTION} No"))
-"""Each response called one that follows the instruction, and one that does not."""
+
+def _yes_no(question: str, separator: str) -> Templates:
+    return tuple(Template(after=f"{question}{separator}{answer}") for answer in ("Yes", "No"))
+
+
+YES_NO: Templates = _yes_no("\n\nQuestion: Does the responder follow the instruction?\nAnswer:", " ")
+"""Each response followed by the statement that it follows the instruction, and by the statement that it does not."""
+
+QUESTIONS: Mapping[Wording, Templates] = {
+    "default": YES_NO,
+    "release_2023": _yes_no("\n\n### Does the responder successfully follow the instruction?", "\n"),
+}

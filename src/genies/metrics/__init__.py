@@ -1,12 +1,22 @@
-"""Figures of evaluations, from the probability that each pair's best response was given.
+"""Metrics of evaluations, from the probability that each pair's best response was given.
 
-Arithmetic is in float64; a score that is no probability is an InputError, never a point. The figures themselves are
-here; `genies.metrics.intervals`, `elicitation`, `comparison` and `shift_means` say how sure one can be of them.
+Arithmetic is in float64; a score that is no probability is an InputError, never a point. The metrics themselves are
+re-exported here; `genies.metrics.intervals`, `elicitation`, `shift_means` and `verdict` compute intervals and tests.
 """
 
-from genies.metrics.calibration import ReliabilityBin, calibration_error, reliability_bins, rms_calibration_error
+from genies.metrics.calibration import (
+    ReliabilityBin,
+    calibration_error,
+    calibration_error_of_calibrated,
+    confidence,
+    log_loss,
+    reliability_bins,
+    rms_calibration_error,
+    rms_calibration_error_weighted,
+)
 from genies.metrics.elicitation import differential_elicitation
 from genies.metrics.pairs import accuracy, auroc, average_probability, brier_score, margin, ties
+from genies.metrics.probabilities import is_constant_half
 from genies.metrics.published import accuracy_published, published_presentation, rms_calibration_error_published
 
 __all__ = [
@@ -17,11 +27,16 @@ __all__ = [
     "average_probability",
     "brier_score",
     "calibration_error",
+    "calibration_error_of_calibrated",
+    "confidence",
     "differential_elicitation",
+    "is_constant_half",
+    "log_loss",
     "margin",
     "published_presentation",
     "reliability_bins",
     "rms_calibration_error",
     "rms_calibration_error_published",
+    "rms_calibration_error_weighted",
     "ties",
 ]

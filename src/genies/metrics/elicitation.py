@@ -6,7 +6,7 @@ import numpy as np
 
 from genies.errors import InputError
 from genies.metrics.probabilities import Floats
-from genies.metrics.resampling import ExampleSums, on_same_examples, resample_weights, resampled_means
+from genies.metrics.resampling import ClusterSums, on_same_clusters, resample_weights, resampled_means
 
 
 def differential_elicitation(
@@ -33,21 +33,21 @@ def differential_elicitation(
 
 
 def resampled_elicitation(
-    generalization: ExampleSums,
-    baseline: ExampleSums,
-    capability: ExampleSums,
+    generalization: ClusterSums,
+    baseline: ClusterSums,
+    capability: ClusterSums,
     capability_on_target: bool,
     resamples: int = 2_000,
     seed: int = 0,
 ) -> Floats | None:
     """differential_elicitation in each resample, shape (resamples,); None where a resampled capability is 0.
 
-    Each argument holds the scores of pairs added up by example. Generalization and baseline, tested on the same
-    target, are drawn together, so that an example that is hard for both moves both; the capability is drawn with them
+    Each argument holds the scores of pairs added up by prompt cluster. Generalization and baseline, tested on the same
+    target, are drawn together, so that a prompt that is hard for both moves both; the capability is drawn with them
     where it was measured on the target too (target_reference = target), and else by itself.
     """
     on_target = [generalization, baseline, capability] if capability_on_target else [generalization, baseline]
-    joined = on_same_examples(on_target)
+    joined = on_same_clusters(on_target)
     weights = resample_weights(joined[0].sums.size, resamples, seed)
     drawn = [resampled_means(part, weights) for part in joined]
     if not capability_on_target:

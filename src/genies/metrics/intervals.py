@@ -1,4 +1,4 @@
-"""95 % intervals for the figures of one evaluation: how far test examples drawn anew could move them.
+"""95 % intervals for the metrics of one evaluation: how far other test prompts could move them.
 
 They say nothing about training anew: for that, several seeds are needed.
 """
@@ -12,23 +12,25 @@ from statistics import NormalDist
 import numpy as np
 
 from genies.errors import InputError
-from genies.metrics.calibration import bin_of
 from genies.metrics.pairs import scores
-from genies.metrics.probabilities import Floats, Indices, Probabilities, checked, checked_indices
+from genies.metrics.probabilities import Floats, Indices, Probabilities
 from genies.metrics.resampling import (
-    ExampleSums,
+    FEWEST_CLUSTERS,
+    ClusterSums,
     resample_weights,
     resampled_means,
     resampled_means_of_few_kinds,
-    sums_by_example,
+    sums_by_cluster,
 )
 
 _NORMAL = NormalDist()
 
+OVER_PROMPTS = "bootstrap over prompts"
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Where a figure may lie, and how that was found out."""
+    """An interval for a metric, and the method it was computed by."""
 
     low: float
     high: float
@@ -57,96 +59,47 @@ def wilson_interval(right: float, n: float, level: float = 0.95) -> Interval:
 
 def accuracy_interval(
     probabilities: Probabilities,
-    example_indices: Indices,
+    clusters: Indices,
     resamples: int = 10_000,
     seed: int = 0,
     level: float = 0.95,
-) -> Interval:
-    """Interval for accuracy over pairs, when examples are a sample and pairs of one example belong together.
+) -> Interval | None:
+    """Interval for accuracy over pairs, when prompts are a sample and the pairs of one prompt belong together.
 
-    With one pair an example, Wilson's. Else the bias-corrected and accelerated bootstrap over examples (Efron 1987),
-    with Student's quantile for examples - 1 degrees of freedom in place of the normal one: plain percentiles hold the
-    truth too rarely with 50 examples and accuracies near 1. Where all examples score alike no resample differs, and
-    Wilson's interval for as many trials as there are examples stands in, as if the pairs of one told nothing new.
+    `clusters` holds the cluster of each pair. None for fewer than FEWEST_CLUSTERS. Where every cluster has one pair,
+    Wilson's interval. Else the bias-corrected and accelerated bootstrap over clusters (Efron 1987), with Student's
+    quantile for clusters - 1 degrees of freedom in place of the normal one: plain percentiles hold the truth too
+    rarely with 50 clusters and accuracies near 1. Where all clusters score alike no resample differs, and Wilson's
+    interval for as many trials as there are clusters is returned, as if the pairs of one told nothing new.
 
-    >>> interval = accuracy_interval([0.9, 0.8, 0.3, 0.7], [0, 1, 2, 3])
+    >>> interval = accuracy_interval([0.9, 0.8, 0.3, 0.7, 0.6], [0, 1, 2, 3, 4])
     >>> round(interval.low, 4), round(interval.high, 4), interval.method
-    (0.3006, 0.9544, 'Wilson')
-    >>> accuracy_interval([1.0] * 6, [0, 0, 1, 1, 2, 2]).low == wilson_interval(3, 3).low
+    (0.3755, 0.9638, 'Wilson')
+    >>> accuracy_interval([1.0] * 10, [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]).low == wilson_interval(5, 5).low
+    True
+    >>> accuracy_interval([0.9] * 4, [0, 1, 2, 3]) is None
     True
     """
-    part = sums_by_example(scores(probabilities), example_indices)
-    if part.one_pair_each or part.sums.size == 1 or np.ptp(part.sums / part.pairs) == 0:
+    part = sums_by_cluster(scores(probabilities), clusters)
+    if part.sums.size < FEWEST_CLUSTERS:
+        return None
+    if part.one_pair_each or np.ptp(part.sums / part.pairs) == 0:
         return wilson_interval(part.mean * part.sums.size, part.sums.size, level)
     return _bca(part, resampled_means_of_few_kinds(part, resamples, seed), level)
 
 
 def mean_interval(
-    values: Floats, example_indices: Indices, resamples: int = 2_000, seed: int = 0, level: float = 0.95
+    values: Floats, clusters: Indices, resamples: int = 2_000, seed: int = 0, level: float = 0.95
 ) -> Interval | None:
     """Interval for the mean over pairs of any `values`, shape (pairs,), such as p, (1 - p)^2 or 2p - 1.
 
-    The bootstrap of accuracy_interval; None for a single example, or when all examples have the same mean: nothing is
-    then known of how they vary.
+    The bootstrap of accuracy_interval; None for fewer than FEWEST_CLUSTERS, or when all clusters have the same mean:
+    nothing is then known of how they vary.
     """
-    part = sums_by_example(np.asarray(values, dtype=np.float64), example_indices)
-    if part.sums.size == 1 or np.ptp(part.sums / part.pairs) == 0:
+    part = sums_by_cluster(np.asarray(values, dtype=np.float64), clusters)
+    if part.sums.size < FEWEST_CLUSTERS or np.ptp(part.sums / part.pairs) == 0:
         return None
     return _bca(part, resampled_means(part, resample_weights(part.sums.size, resamples, seed)), level)
-
-
-def calibration_interval(
-    probabilities: Probabilities,
-    example_indices: Indices,
-    n_bins: int = 5,
-    resamples: int = 2_000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval | None:
-    """Interval for rms_calibration_error: percentiles of the squared error over resampled examples, less the noise.
-
-    A calibration error is never negative, so that noise only adds to it: resamples, noisier still than the sample,
-    have a squared error above the sample's by about as much as the sample's is above the truth (Kumar et al. 2019,
-    section 4). Twice that difference, mean(drawn^2) - e^2, is taken from the expanded percentiles of drawn^2; then
-    the root. Cut to [0, 1], and widened to hold the estimate e where e is nothing but noise. None for one example.
-    """
-    estimate, drawn = resampled_calibration_errors(probabilities, example_indices, n_bins, resamples, seed)
-    examples = np.unique(np.asarray(example_indices)).size
-    return None if drawn is None else interval_from_calibration_errors(estimate, drawn, examples, level)
-
-
-def interval_from_calibration_errors(estimate: float, drawn: Floats, examples: int, level: float = 0.95) -> Interval:
-    """calibration_interval from what resampled_calibration_errors gives for so many examples."""
-    noise = float(np.mean(drawn**2)) - estimate**2
-    low, high = np.sqrt(np.clip(np.quantile(drawn**2, _expanded_tails(examples, level)) - 2 * noise, 0, 1))
-    return Interval(min(float(low), estimate), max(float(high), estimate), "bootstrap over examples")
-
-
-def resampled_calibration_errors(
-    probabilities: Probabilities, example_indices: Indices, n_bins: int, resamples: int, seed: int
-) -> tuple[float, Floats | None]:
-    """rms_calibration_error, and the same in each resample, shape (resamples,); None in place of these for one example.
-
-    Bin by bin sqrt(sum_b gap_b^2 / n_b / n), where gap_b adds up label - prediction over the n_b presentations of the
-    bin, and both are sums over examples, so that a matrix of weights gives all resamples at once.
-    """
-    p = checked(probabilities)
-    _, places = np.unique(checked_indices(example_indices, p.size), return_inverse=True)
-    examples = int(places.max()) + 1
-    sizes, gaps = np.zeros((examples, n_bins)), np.zeros((examples, n_bins))
-    for prediction, label in ((p, 1.0), (1 - p, 0.0)):
-        bins = bin_of(prediction, n_bins)
-        np.add.at(sizes, (places, bins), 1)
-        np.add.at(gaps, (places, bins), label - prediction)
-
-    def errors(weights: Floats) -> Floats:
-        n = weights @ sizes
-        squares = np.sum((weights @ gaps) ** 2 / np.maximum(n, 1), axis=1)
-        result: Floats = np.sqrt(squares / np.sum(n, axis=1))
-        return result
-
-    estimate = float(errors(np.ones((1, examples)))[0])
-    return estimate, None if examples == 1 else errors(resample_weights(examples, resamples, seed))
 
 
 def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95) -> Interval:
@@ -159,31 +112,32 @@ def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95)
     >>> round(interval.low, 4), round(interval.high, 4)
     (0.0212, 0.9788)
     """
-    low, high = np.quantile(drawn, _expanded_tails(n, level))
+    low, high = np.quantile(drawn, expanded_tails(n, level))
     return Interval(float(low), float(high), method)
 
 
-def _expanded_tails(n: int, level: float) -> tuple[float, float]:
+def expanded_tails(n: int, level: float = 0.95) -> tuple[float, float]:
+    """The two tail probabilities of percentile_interval for a sample of `n`."""
     if n < 2:
         return 0.0, 1.0
-    tail = _NORMAL.cdf(-math.sqrt(n / (n - 1)) * _t_quantile(level, n - 1))
+    tail = _NORMAL.cdf(-math.sqrt(n / (n - 1)) * t_quantile(level, n - 1))
     return tail, 1 - tail
 
 
-def _bca(part: ExampleSums, drawn: Floats, level: float) -> Interval:
+def _bca(part: ClusterSums, drawn: Floats, level: float) -> Interval:
     estimate = part.mean
-    influence = part.sums - estimate * part.pairs  # of each example on a ratio of sums, up to a constant
+    influence = part.sums - estimate * part.pairs  # of each cluster on a ratio of sums, up to a constant
     acceleration = float(np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5))
     below = float(np.mean(drawn < estimate) + np.mean(drawn == estimate) / 2)
     bias = _NORMAL.inv_cdf(min(max(below, 1 / (2 * drawn.size)), 1 - 1 / (2 * drawn.size)))
-    t = _t_quantile(level, part.sums.size - 1)
+    t = t_quantile(level, part.sums.size - 1)
     tails = []
     for end in (bias - t, bias + t):
         # Beyond the pole the shares would turn round; there the outermost resample is meant.
         bend = 1 - acceleration * end
         tails.append(_NORMAL.cdf(bias + end / bend) if bend > 0 else float(end > 0))
     low, high = np.quantile(drawn, tails)
-    return Interval(float(low), float(high), "bootstrap over examples")
+    return Interval(float(low), float(high), OVER_PROMPTS)
 
 
 def _normal_quantile(level: float) -> float:
@@ -192,7 +146,8 @@ def _normal_quantile(level: float) -> float:
     return _NORMAL.inv_cdf((1 + level) / 2)
 
 
-def _t_quantile(level: float, degrees_of_freedom: int) -> float:
+def t_quantile(level: float, degrees_of_freedom: float) -> float:
+    """The quantile of Student's t that `level` of the distribution lies within, on both sides."""
     from scipy.special import stdtrit  # type: ignore[import-untyped]  # takes longer to load than a short command to run
 
     return float(stdtrit(degrees_of_freedom, (1 + level) / 2))

@@ -33,12 +33,21 @@ def checked(probabilities: Probabilities) -> Floats:
     return values
 
 
-def checked_indices(example_indices: Indices, pairs: int) -> npt.NDArray[np.int64]:
-    """The test index of each pair's example; InputError unless there is a whole number for each of `pairs` pairs."""
-    values = np.asarray(example_indices)
+def checked_labels(labels: Indices, pairs: int) -> npt.NDArray[np.int64]:
+    """The cluster of each pair, or its example; InputError unless there is a whole number for each of `pairs` pairs."""
+    values = np.asarray(labels)
     if values.shape != (pairs,) or not np.issubdtype(values.dtype, np.integer):
         raise InputError(
-            f"expected the index of the example of each of {pairs} pairs, whole numbers, "
+            f"expected the cluster or example of each of {pairs} pairs, whole numbers, "
             f"got an array of {values.dtype} of shape {values.shape}"
         )
     return values.astype(np.int64)
+
+
+def is_constant_half(probabilities: Probabilities) -> bool:
+    """Whether every probability is 1/2, to 1e-9: such a scorer prefers nothing, and has no calibration to speak of.
+
+    >>> is_constant_half([0.5, 0.5]), is_constant_half([0.5, 0.51])
+    (True, False)
+    """
+    return bool(np.all(np.abs(checked(probabilities) - 0.5) <= 1e-9))

@@ -9,18 +9,18 @@ import numpy as np
 
 from genies.contract import Evaluation
 from genies.metrics import auroc, brier_score, margin, rms_calibration_error, rms_calibration_error_published
+from genies.metrics.calibration import CONFIDENCE_BINS, FORMULA
+from genies.metrics.calibration_interval import calibration_interval, resampled_calibration_errors
 from genies.metrics.elicitation import resampled_elicitation
 from genies.metrics.intervals import (
     Interval,
     accuracy_interval,
-    interval_from_calibration_errors,
     mean_interval,
     percentile_interval,
-    resampled_calibration_errors,
 )
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats
-from genies.metrics.resampling import ExampleSums, resample_weights, resampled_means, sums_by_example
+from genies.metrics.resampling import ExampleSums, resample_weights, resampled_means, sums_by_example, too_few_clusters
 from genies.metrics.shift_means import FEWEST_SHIFTS, ShiftFigure, interval_over_shifts
 from genies.report.study import Reading, ShiftReading
 
@@ -185,23 +185,23 @@ def _elicitation(shift: ShiftReading) -> Part:
 
 
 def _calibration(shift: ShiftReading) -> Part:
-    """Always the weighted formula: a file of the release has another figure, but its probabilities give this one."""
+    """Always by confidence: the probabilities of a file of the release give it, whatever the file stores."""
     if shift.generalization is None:
         return Part(None, missing="there is no evaluation")
     evaluation = shift.generalization.evaluation
     p, indices = evaluation.eval_probabilities, evaluation.eval_example_indices
     if not p:
-        stored = shift.row.RMS_calibration_error if shift.row.RMS_calibration_formula == "weighted" else None
+        stored = shift.row.RMS_calibration_error if shift.row.RMS_calibration_formula == FORMULA else None
         return Part(stored, missing=NO_PROBABILITIES)
     if indices is None:
         return Part(rms_calibration_error(p), missing=NO_EXAMPLES)
-    value, drawn = resampled_calibration_errors(p, indices, 5, RESAMPLES, 0)
+    value, drawn = resampled_calibration_errors(p, indices, CONFIDENCE_BINS, RESAMPLES, 0)
     if drawn is None:
-        return Part(value, missing="there is one example only")
+        return Part(value, missing=too_few_clusters(len(set(indices))))
     examples = len(set(indices))
     # Resamples are noisier than the sample; a mean over shifts is about the figures as they are.
     without_noise = np.sqrt(np.maximum(drawn**2 - (np.mean(drawn**2) - value**2), 0))
-    return Part(value, interval_from_calibration_errors(value, drawn, examples), without_noise, examples)
+    return Part(value, calibration_interval(p, indices), without_noise, examples)
 
 
 def _of_pairs(

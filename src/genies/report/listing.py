@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from genies.data.shifts import Shift, check_name
+from genies.data.shifts import Shift
 from genies.errors import InputError
+from genies.files import open_regular
 from genies.harness.study import BEST
+from genies.names import check_name
 from genies.report.study import Reading
+from genies.spreadsheets import as_written
 
 _NEEDED = ("source", "target", "target_reference", "baseline_intervention", "target_tuned_capability_intervention")
 
@@ -113,12 +118,12 @@ def _lines(path: Path, folder: Path) -> Iterator[Listed]:
     # Tables with the documented columns alone say whose they are by <base model>/<intervention>/<name>.csv.
     *_, base_model, intervention = ("", "", *path.parent.relative_to(folder).parts)
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open_regular(path, "table") as opened, io.TextIOWrapper(opened, "utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, strict=True)
             absent = [name for name in _NEEDED if name not in (reader.fieldnames or [])]
             if absent:
                 raise InputError(f"table {path} has no column {', '.join(absent)}")
-            rows = list(reader)
+            rows = [{name: _as_written(field) for name, field in row.items()} for row in reader]
     except UnicodeDecodeError as error:
         raise InputError(f"table {path} is not UTF-8 text (byte {error.start})") from None
     except csv.Error as error:
@@ -129,6 +134,11 @@ def _lines(path: Path, folder: Path) -> Iterator[Listed]:
         if None in row or None in row.values():
             raise InputError(f"table {path}, line {number}: expected {len(reader.fieldnames or [])} fields")
         yield _line({"intervention": intervention, "base_model": base_model, **row}, f"table {path}, line {number}")
+
+
+def _as_written(field: Any) -> Any:
+    """A field's text; a line with too few or too many fields has None or a list among them."""
+    return as_written(field) if isinstance(field, str) else field
 
 
 def _line(row: dict[str, str], where: str) -> Listed:

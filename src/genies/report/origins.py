@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from genies.credentials import published, published_items
 from genies.report.study import Reading
 
 Fact = tuple[str, str]
@@ -20,7 +21,7 @@ def facts(reading: Reading) -> list[Fact]:
     found: list[Fact] = [("verified", verdict(reading))]
     argv = origin.get("argv")
     if isinstance(argv, list):
-        found.append(("command", shlex.join(map(str, argv))))
+        found.append(("command", shlex.join(published_items(list(map(str, argv))))))
     if isinstance(origin.get("git_commit"), str):
         found.append(("commit", commit(origin)))
     versions = origin.get("versions")
@@ -39,7 +40,7 @@ def facts(reading: Reading) -> list[Fact]:
             found.append((name, origin[key]))
     parts = origin.get("parts")
     if isinstance(parts, dict):
-        found.append(("made from", json.dumps(parts, ensure_ascii=False, sort_keys=True)))
+        found.append(("made from", json.dumps(published(parts), ensure_ascii=False, sort_keys=True)))
     return found
 
 

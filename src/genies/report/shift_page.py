@@ -186,9 +186,9 @@ def _probabilities(cell: Cell) -> list[float]:
 def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
     probabilities, name = _probabilities(cell), grid.name(cell.entry)
     bins = [
-        Bin(each.mean_prediction, each.share_of_best, each.count)
+        Bin(each.mean_confidence, each.accuracy, each.count)
         for each in reliability_bins(probabilities)
-        if each.mean_prediction is not None and each.share_of_best is not None
+        if each.mean_confidence is not None and each.accuracy is not None
     ]
     margins = 2 * np.asarray(probabilities) - 1
     confident = float(np.mean(margins <= -0.8))

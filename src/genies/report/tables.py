@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any, Literal
 
+from genies import spreadsheets
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
 from genies.metrics.shift_means import FEWEST_SHIFTS
@@ -74,12 +73,8 @@ def to_csv(summary: Summary, which: Which = "shifts") -> str:
 
     With the release's weights a shift has as many lines as it counts.
     """
-    text = io.StringIO()
     lines = _shift_lines(summary) if which == "shifts" else _mean_lines(summary)
-    writer = csv.DictWriter(text, list(lines[0]) if lines else COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in line.items()} for line in lines)
-    return text.getvalue()
+    return spreadsheets.to_csv(list(lines[0]) if lines else COLUMNS, lines)
 
 
 def _shift_lines(summary: Summary) -> list[dict[str, Any]]:

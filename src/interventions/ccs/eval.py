@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 from genies.contract import run
 from genies.data.distribution import Distribution, pairs
 from genies.methods.arguments import ReadingEvaluationArguments
-from genies.methods.templates import YES_NO
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from genies.methods.representations import ReadPairs
 
 
-def evaluate(args: ReadingEvaluationArguments) -> None:
+class Arguments(ReadingEvaluationArguments):
+    """Score pairs by the confidence that each response follows the instruction."""
+
+    normalize: Literal["source", "target"] | None = None
+    """Whose mean activations are subtracted (default: as training was told)."""
+
+
+def evaluate(args: Arguments) -> None:
     """p = chance that the best response is the one that follows, from the confidences of both."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
 
-    from genies.methods.ccs import ConsistencyProbe
+    from genies.methods.ccs import ConsistencyProbe, mean_activations
     from genies.methods.representations import evaluate_readings
 
     probe = ConsistencyProbe.load(args.model_dir)
-    evaluate_readings(
-        args,
-        tests,
-        [probe.site],
-        YES_NO,
-        lambda best, worse: probe.probabilities(best[:, :, 0], worse[:, :, 0]),
-    )
+    of_target = (args.normalize or probe.normalize) == "target"
+
+    def probabilities(found: ReadPairs) -> NDArray[np.float64]:
+        means = mean_activations(found.responses()[:, :, 0]) if of_target else None
+        return probe.probabilities(found.best[:, :, 0], found.worse[:, :, 0], means)
+
+    evaluate_readings(args, tests, [probe.site], probabilities, {"uses_target_texts": True} if of_target else None)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,18 @@ follows the instruction where it is false of the same response called one that d
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from genies.contract import run
 from genies.data.distribution import Distribution, one_pair_per_example
+from genies.lm.sites import ReadAt
 from genies.methods.arguments import ReadingTrainArguments
 from genies.methods.base_model import write_base_model
-from genies.methods.templates import YES_NO
+from genies.methods.protocol import RELEASE_2023, Protocol, record_protocol
+from genies.methods.reading import Reading
+from genies.methods.templates import QUESTIONS, Wording
 
 
 class Arguments(ReadingTrainArguments):
@@ -25,11 +28,20 @@ class Arguments(ReadingTrainArguments):
     """Learning rate of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay of AdamW."""
+    read_at: ReadAt = "end_of_text"
+    """The token that is read: the end-of-text token appended to the answer, or the answer's last one."""
+    wording: Wording = "default"
+    """The question after each response: ours or that of the 2023 release."""
+    normalize: Literal["source", "target"] = "source"
+    """Whose mean activations evaluation subtracts: the source's, or those of the target's unlabelled texts (as in
+    Burns et al. 2022), which its evaluations then say."""
+
+    release_2023: ClassVar[Protocol] = RELEASE_2023["ccs"]
 
 
 def train(args: Arguments) -> None:
     """Read the last layer after both answers, Yes and No, to the question after each response, and fit."""
-    examples = Distribution(args.train_distribution).split("train", args.max_examples)
+    examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.lm.activation_reader import ActivationReader
     from genies.lm.sites import Site
@@ -39,7 +51,8 @@ def train(args: Arguments) -> None:
     reader = ActivationReader(args.model_dir, args, args.batch_tokens)
     last_layer = Site(reader.outline.depth - 1)
     pairs = one_pair_per_example(examples, args.seed)
-    found = read_pairs(reader, [last_layer], YES_NO, pairs, args.train_distribution)
+    reading = Reading(QUESTIONS[args.wording], args.read_at)
+    found = read_pairs(reader, [last_layer], reading, pairs, args.train_distribution)
     reader.report()
     probe = fit_consistency_probe(
         found.best[:, :, 0],
@@ -50,8 +63,11 @@ def train(args: Arguments) -> None:
         args.learning_rate,
         args.weight_decay,
         args.seed,
+        args.normalize,
     )
     probe.save(args.output_dir)
+    reading.save(args.output_dir)
+    record_protocol(args)
     write_base_model(args.output_dir, args.model_dir)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from genies.contract import run
 from genies.data.distribution import Distribution, pairs
 from genies.methods.arguments import ReadingEvaluationArguments
-from genies.methods.templates import YES_NO
 
 
 def evaluate(args: ReadingEvaluationArguments) -> None:
@@ -14,7 +13,7 @@ def evaluate(args: ReadingEvaluationArguments) -> None:
 
     from genies.methods.representations import evaluate_directions
 
-    evaluate_directions(args, tests, YES_NO)
+    evaluate_directions(args, tests)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from genies.contract import run
-from genies.data.distribution import Distribution, pairs
+from genies.data.distribution import Distribution, Pair, pairs
 from genies.methods.base_model import base_model_dir
 from genies.methods.demonstrations import Demonstrations
+from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.log_probabilities import LogProbabilityArguments, normalized
+from genies.methods.protocol import protocol_of
 
 
 def evaluate(args: LogProbabilityArguments) -> None:
@@ -15,6 +19,7 @@ def evaluate(args: LogProbabilityArguments) -> None:
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
     demonstrations = Demonstrations.load(args.model_dir)
     base_model = base_model_dir(args.model_dir)
+    protocol = protocol_of(args)
 
     from genies.lm.model import load_model
     from genies.lm.shared_prefix import response_log_probabilities
@@ -23,15 +28,18 @@ def evaluate(args: LogProbabilityArguments) -> None:
 
     model = load_model(base_model, args)
 
-    scores = EachOnce(normalized(response_log_probabilities, model, args))
-    for folder, path, test in zip(args.distribution_dirs, args.output_paths, tests, strict=True):
+    scores = EachOnce(normalized(response_log_probabilities, model, args.batch_tokens, args.normalization))
+
+    def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
         shown = demonstrate(demonstrations, test, model.tokenizer, model.context_length, args.seed)
         encoded = encode_pairs(model.tokenizer, model.context_length, shown.pairs, folder)
         for group in shown.groups(encoded):
             scores.learn(group)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        extra = {**model.description, **shown.counts(encoded)}
+        extra = {**model.description, **protocol, **shown.counts(encoded)}
         write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
+
+    for_each_distribution(args, tests, evaluate_one)
 
 
 if __name__ == "__main__":

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from genies.contract import TrainArguments, run
+from genies.contract import run
 from genies.data.distribution import Distribution
 from genies.lm.arguments import ModelArguments
 from genies.methods.base_model import write_base_model
 from genies.methods.demonstrations import draw_demonstrations
+from genies.methods.protocol import RELEASE_2023, Protocol, ProtocolTrainArguments, record_protocol
 
 
-class Arguments(TrainArguments, ModelArguments):
+class Arguments(ProtocolTrainArguments, ModelArguments):
     """Draw examples of the source that eval.py shows the model before each prompt."""
 
     num_shots: Annotated[int, Field(ge=1)] = 4
@@ -21,12 +22,15 @@ class Arguments(TrainArguments, ModelArguments):
     resample: bool = False
     """Draw anew for each example of the evaluation, instead of once for all (which is faster)."""
 
+    release_2023: ClassVar[Protocol] = RELEASE_2023["few_shot"]
+
 
 def train(args: Arguments) -> None:
     """Demonstrations are a train example's prompt and its best response, drawn without replacement."""
     source = Distribution(args.train_distribution)
-    examples = source.split("train", args.max_examples)
+    examples = source.training_sample(args.max_examples, args.sample, args.seed)
     draw_demonstrations(source.folder, examples, args.num_shots, args.resample, args.seed).save(args.output_dir)
+    record_protocol(args)
     write_base_model(args.output_dir, args.model_dir)
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from genies.contract import run
 from genies.data.distribution import Distribution
+from genies.methods.protocol import RELEASE_2023, Protocol
 from genies.methods.training.arguments import TrainingArguments
 
 
@@ -17,10 +18,12 @@ class Arguments(TrainingArguments):
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5
     """Learning rate after the warm-up."""
 
+    release_2023: ClassVar[Protocol] = RELEASE_2023["full_fine_tune"]
+
 
 def train(args: Arguments) -> None:
     """One pair an example; the whole model is left as transformers saves it."""
-    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
 
     from genies.methods.training.tuning import tune_all_weights
 

@@ -6,15 +6,16 @@ that the same command, run again, goes on where it was left.
 
 from __future__ import annotations
 
-from genies.contract import EvaluationArguments, run
+from genies.contract import run
 from genies.data.distribution import Distribution, pairs
 from genies.errors import INTERRUPTED
 from genies.lm.arguments import ModelArguments
 from genies.methods.asking import Answers, ask, check_terminal
 from genies.methods.evaluation import write_evaluation
+from genies.methods.protocol import ProtocolEvaluationArguments
 
 
-class Arguments(EvaluationArguments, ModelArguments):
+class Arguments(ProtocolEvaluationArguments, ModelArguments):
     """Ask a person; how a model is run is accepted, so that one set of eval_kwargs serves all, and has no effect."""
 
 

@@ -3,14 +3,23 @@ along the mean difference between best and worse responses."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from genies.contract import run
 from genies.data.distribution import Distribution, one_pair_per_example
 from genies.methods.arguments import LayerArguments
+from genies.methods.protocol import RELEASE_2023, Protocol
 
 
-def train(args: LayerArguments) -> None:
+class Arguments(LayerArguments):
+    """Find the layers and directions that tell the best response from a worse one."""
+
+    release_2023: ClassVar[Protocol] = RELEASE_2023["lat_stim_1"]
+
+
+def train(args: Arguments) -> None:
     """Read the hidden state after every block at the last token of both responses of each pair, and fit."""
-    examples = Distribution(args.train_distribution).split("train", args.max_examples)
+    examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.methods.representations import train_directions
 

@@ -3,19 +3,31 @@ far the responder follows the instruction."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from genies.contract import run
 from genies.data.distribution import Distribution, one_pair_per_example
 from genies.methods.arguments import LayerArguments
-from genies.methods.templates import STIMULUS
+from genies.methods.protocol import RELEASE_2023, Protocol
+from genies.methods.templates import STIMULI, Wording
 
 
-def train(args: LayerArguments) -> None:
+class Arguments(LayerArguments):
+    """Find the layers and directions that tell the best response from a worse one, after a stimulus."""
+
+    wording: Wording = "default"
+    """The stimulus: ours, around prompt and response, or that of the 2023 release, around the response."""
+
+    release_2023: ClassVar[Protocol] = RELEASE_2023["lat_stim_2"]
+
+
+def train(args: Arguments) -> None:
     """Read the hidden state after every block at the last token of both wrapped texts of each pair, and fit."""
-    examples = Distribution(args.train_distribution).split("train", args.max_examples)
+    examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.methods.representations import train_directions
 
-    train_directions(args, one_pair_per_example(examples, args.seed), "blocks", args.num_layers, STIMULUS)
+    train_directions(args, one_pair_per_example(examples, args.seed), "blocks", args.num_layers, STIMULI[args.wording])
 
 
 if __name__ == "__main__":

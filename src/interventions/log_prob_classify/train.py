@@ -3,18 +3,23 @@ log-probability per token (loss -log sigmoid of the difference)."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from genies.contract import run
 from genies.data.distribution import Distribution
+from genies.methods.protocol import RELEASE_2023, Protocol
 from genies.methods.training.arguments import LoraArguments
 
 
 class Arguments(LoraArguments):
     """Tune low-rank adapters on the log-probabilities of packed pairs."""
 
+    release_2023: ClassVar[Protocol] = RELEASE_2023["log_prob_classify"]
+
 
 def train(args: Arguments) -> None:
     """One pair an example; the adapter is left in PEFT's format."""
-    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
 
     from genies.methods.training.tuning import tune_log_probabilities
 

@@ -3,18 +3,23 @@ best response of a pair gets the higher reward (loss -log sigmoid of the differe
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from genies.contract import run
 from genies.data.distribution import Distribution
+from genies.methods.protocol import RELEASE_2023, Protocol
 from genies.methods.training.arguments import LoraArguments
 
 
 class Arguments(LoraArguments):
     """Tune low-rank adapters and a reward head on packed pairs."""
 
+    release_2023: ClassVar[Protocol] = RELEASE_2023["lora_fine_tune"]
+
 
 def train(args: Arguments) -> None:
     """One pair an example; the adapter, with its head, is left in PEFT's format."""
-    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
 
     from genies.methods.training.tuning import tune_lora
 

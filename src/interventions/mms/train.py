@@ -3,14 +3,23 @@ between best and worse responses (Li et al. 2023; Clymer et al. 2023)."""
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from genies.contract import run
 from genies.data.distribution import Distribution, one_pair_per_example
 from genies.methods.arguments import HeadArguments
+from genies.methods.protocol import RELEASE_2023, Protocol
 
 
-def train(args: HeadArguments) -> None:
+class Arguments(HeadArguments):
+    """Find the attention heads and directions that tell the best response from a worse one."""
+
+    release_2023: ClassVar[Protocol] = RELEASE_2023["mms"]
+
+
+def train(args: Arguments) -> None:
     """Read every head at the last token of both responses of each pair, and fit."""
-    examples = Distribution(args.train_distribution).split("train", args.max_examples)
+    examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.methods.representations import train_directions
 

@@ -3,12 +3,13 @@ the loss is that of lora_fine_tune."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from genies.contract import run
 from genies.data.distribution import Distribution
+from genies.methods.protocol import RELEASE_2023, Protocol
 from genies.methods.training.arguments import AdapterArguments
 
 
@@ -24,10 +25,12 @@ class Arguments(AdapterArguments):
     prompt_tuning_init: Literal["vocabulary", "random"] = "vocabulary"
     """Virtual tokens begin as words of the vocabulary, drawn with the seed, or as normal noise."""
 
+    release_2023: ClassVar[Protocol] = RELEASE_2023["prompt_tuning"]
+
 
 def train(args: Arguments) -> None:
     """One pair an example; virtual tokens and head are left in PEFT's format."""
-    Distribution(args.train_distribution).split("train", args.max_examples)  # bad data is told before torch loads
+    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
 
     from genies.methods.training.tuning import tune_prompt
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from genies.contract import EvaluationArguments, run
+from genies.contract import run
 from genies.data.distribution import Distribution, pairs
 from genies.lm.arguments import ModelArguments
 from genies.methods.evaluation import write_evaluation
+from genies.methods.protocol import ProtocolEvaluationArguments
 
 
-class Arguments(EvaluationArguments, ModelArguments):
+class Arguments(ProtocolEvaluationArguments, ModelArguments):
     """Toss a coin; how a model is run is accepted, so that one set of eval_kwargs serves all, and has no effect."""
 
 

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from genies.contract import run
-from genies.data.distribution import Distribution, pairs
+from genies.data.distribution import Distribution, Pair, pairs
 from genies.methods.base_model import base_model_dir
+from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.log_probabilities import LogProbabilityArguments, normalized
+from genies.methods.protocol import RELEASE_2023, protocol_of, tell_differences
 
 
 def evaluate(args: LogProbabilityArguments) -> None:
     """p = softmax over the pair of the two responses' log-probabilities."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
     base_model = base_model_dir(args.model_dir)
+    untuned = base_model == args.model_dir
+    protocol = protocol_of(args, untuned)
+    if untuned and args.protocol is not None:
+        tell_differences(args.protocol, RELEASE_2023["zero_shot"])
 
     from genies.lm.model import load_model
     from genies.lm.scoring import response_log_probabilities
@@ -20,12 +28,15 @@ def evaluate(args: LogProbabilityArguments) -> None:
 
     model = load_model(base_model, args)
 
-    scores = EachOnce(normalized(response_log_probabilities, model, args))
-    for folder, path, test in zip(args.distribution_dirs, args.output_paths, tests, strict=True):
+    scores = EachOnce(normalized(response_log_probabilities, model, args.batch_tokens, args.normalization))
+
+    def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
         encoded = encode_pairs(model.tokenizer, model.context_length, test, folder)
         scores.learn(encoded.best + encoded.worse)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, model.description)
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, {**model.description, **protocol})
+
+    for_each_distribution(args, tests, evaluate_one)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 
 from genies.data.importing.rows import Malformed, Values
 
-_BATCH = 256
+_BATCH = 16
+"""Rows as Python values at a time: encoded with a dictionary, a file of a few kilobytes may hold megabytes a row."""
+
 _BUFFER = 1 << 20
 
 

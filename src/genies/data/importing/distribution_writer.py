@@ -16,11 +16,11 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from genies.data.importing.rows import Preference
 from genies.errors import InputError
 from genies.files import write_json
+from genies.locks import alone
 
 Order = npt.NDArray[np.int64]
 
@@ -65,10 +65,14 @@ class Split:
 
 
 class Spool:
-    """Examples on disk as they come, so that only a few bytes of each stay in memory."""
+    """Examples on disk as they come, so that only a few bytes of each stay in memory.
 
-    def __init__(self, file: IO[bytes], seed: int) -> None:
+    most: bytes they may take; `add` raises InputError for one more.
+    """
+
+    def __init__(self, file: IO[bytes], seed: int, most: int) -> None:
         self._file = file
+        self._most = most
         self._offsets = array("Q")
         self._draw = random.Random(seed)
         self._salt = str(seed).encode()
@@ -86,8 +90,14 @@ class Spool:
             "row": row,
         }
         self.keys.append(int.from_bytes(blake2b(prompt.encode(), digest_size=8, key=self._salt[:64]).digest(), "big"))
+        line = json.dumps(example, ensure_ascii=False).encode() + b"\n"
+        if self._file.tell() + len(line) > self._most:
+            raise InputError(
+                f"row {row}: the examples take more than {self._most:,} bytes, out of all proportion to the data's "
+                "size on disk; if the file is what it should be, unpack it (as JSONL, say) and import that"
+            )
         self._offsets.append(self._file.tell())
-        self._file.write(json.dumps(example, ensure_ascii=False).encode() + b"\n")
+        self._file.write(line)
 
     def prompts(self) -> int:
         """How many distinct prompts there are."""
@@ -124,24 +134,18 @@ def staged(folder: Path, overwrite: bool) -> Iterator[Path]:
     except FileExistsError:
         raise InputError(f"--output_dir {folder}: {parent} is no folder") from None
     work = parent / f".{folder.name}.import"
-    lock = FileLock(str(parent / f".{folder.name}.import.lock"), timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise InputError(f"another import is writing {folder}; wait for it to end") from None
-    try:
-        _clear(work, folder)
-        _check_free(folder, overwrite)
-        (work / "new").mkdir(parents=True)
-        yield work
-        _check_free(folder, overwrite)
-        if folder.exists():
-            folder.rename(work / "old")
-        (work / "new").rename(folder)
-    finally:
-        _clear(work, folder)
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+    with alone(parent / f".{folder.name}.import.lock", f"another import is writing {folder}; wait for it to end"):
+        try:
+            _clear(work, folder)
+            _check_free(folder, overwrite)
+            (work / "new").mkdir(parents=True)
+            yield work
+            _check_free(folder, overwrite)
+            if folder.exists():
+                folder.rename(work / "old")
+            (work / "new").rename(folder)
+        finally:
+            _clear(work, folder)
 
 
 def _clear(work: Path, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -91,8 +92,8 @@ def import_distribution(
     Raises InputError, and writes nothing, for malformed rows (unless they are skipped) and damaged files.
     """
     with staged(folder, overwrite) as work:
-        with open(work / "spool", "w+b") as file:
-            spool = Spool(file, split.seed)
+        with tempfile.TemporaryFile(dir=work) as file:  # without a name: when the import is killed, so is the file
+            spool = Spool(file, split.seed, most_spooled(source))
             rows, left_out = _collect(source, layout, template, spool, json_columns, skip_malformed, progress)
             train, test = split.divide(spool.keys)
             counts = Counter(spool.write(work / "new" / "train.json", train))
@@ -105,6 +106,16 @@ def import_distribution(
             | {"counts": asdict(imported)},
         )
     return imported
+
+
+GROWTH, ALWAYS_ALLOWED = 100, 256 << 20
+"""How many times as large as the data the examples may be, and the bytes they may have in any case. Text takes 3 to 10
+times as much room unpacked; a few kilobytes of a hostile file, terabytes."""
+
+
+def most_spooled(source: Source) -> int:
+    """Bytes that the examples of this data may take."""
+    return max(ALWAYS_ALLOWED, GROWTH * sum(file.stat().st_size for file in source.files))
 
 
 def _made_from(source: Source, layout: Layout, template: Template, split: Split) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from genies.data.importing import arrow_files, text_files
 from genies.data.importing.rows import Values
 from genies.errors import InputError
-from genies.files import read_json
+from genies.files import open_regular, read_json
 
 Format = Literal["jsonl", "csv", "parquet", "datasets"]
 
@@ -139,6 +139,7 @@ def _one_name(name: Any, where: Path) -> str:
 def _explained(file: Path) -> Iterator[None]:
     """Damage that a reader finds, as an InputError that names the file."""
     try:
+        open_regular(file).close()  # before a library opens it, which would wait for a named pipe
         yield
     except FileNotFoundError:
         raise InputError(f"{file} does not exist; the data set is not complete") from None

@@ -11,15 +11,22 @@ import gzip
 import io
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from genies.data.importing.rows import MAX_ROW_BYTES, Malformed, Values
 from genies.errors import InputError
-from genies.files import object_without_repeats
+from genies.files import object_without_repeats, open_regular
 
 
-def _open(file: Path) -> gzip.GzipFile | io.BufferedReader:
-    return gzip.open(file, "rb") if file.suffix == ".gz" else open(file, "rb")
+@contextmanager
+def _open(file: Path) -> Iterator[gzip.GzipFile | io.BufferedReader]:
+    with open_regular(file) as opened:
+        if file.suffix == ".gz":
+            with gzip.GzipFile(fileobj=opened) as unpacked:
+                yield unpacked
+        else:
+            yield opened
 
 
 def jsonl(file: Path, wanted: list[str]) -> Iterator[Values]:

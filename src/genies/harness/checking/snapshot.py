@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import stat
 from collections.abc import Collection
 from pathlib import Path
 
 from genies.files import sha256_of_file
+from genies.locks import is_held
 
 Snapshot = dict[Path, str]
 """For each file, folder and link, a text that changes with it."""
@@ -51,16 +52,7 @@ def outline(root: Path) -> Snapshot:
 
 def at_work(root: Path) -> set[Path]:
     """The folders of a project root in which a harness holds a lock, and changes files."""
-    return {root / name for name in _OF_RUNS if any(map(_is_held, (root / name / ".locks").glob("*.lock")))}
-
-
-def _is_held(lock_file: Path) -> bool:
-    with open(lock_file, "rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return {root / name for name in _OF_RUNS if any(map(is_held, (root / name / ".locks").glob("*.lock")))}
 
 
 def differences(before: Snapshot, after: Snapshot, without: Collection[Path] = ()) -> list[str]:
@@ -79,6 +71,8 @@ def _state(path: Path, content: bool = True) -> str:
         if path.is_dir():
             return "folder"
         status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return f"special file {status.st_mode:o}"
         if not content or status.st_size > _HASHED_BYTES:
             return f"{status.st_size} bytes of {status.st_mtime_ns}"
         return sha256_of_file(path)

@@ -10,13 +10,18 @@ from queue import SimpleQueue
 
 from genies.file_hashes import FileHashes
 from genies.harness.execute import Place, carry_out, order_from_json, result_to_json
+from genies.harness.gpus import shown_gpus
 from genies.harness.hardware import gpu_is_there
 
 
 class LocalLauncher:
-    """`slots` steps at once; with `gpus`, each step sees one of them, and there are as many slots."""
+    """`slots` steps at once; with `gpus`, each step sees one of them, and there are as many slots.
+
+    `gpus`: numbers and identifiers as genies.harness.gpus.shown_gpus takes them; InputError for others.
+    """
 
     def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:
+        shown = shown_gpus(gpus, os.environ)
         if gpus and not gpu_is_there():
             print(
                 f"--gpus {','.join(gpus)}: no NVIDIA device or driver is found on this machine (/dev/nvidia*, "
@@ -27,7 +32,7 @@ class LocalLauncher:
         self._hashes = hashes
         self._free: SimpleQueue[str | None] = SimpleQueue()
         for index in range(self.slots):
-            self._free.put(gpus[index] if gpus else None)
+            self._free.put(shown[index] if shown else None)
         self._cancel_read, self._cancel_write = os.pipe()
         # Threads: each waits for its step's process, which does the work. There are more than slots, so that while a
         # process runs the next step is made ready and the one before is put away.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,19 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from genies.adapter_base import CONFIG, find_base_model
+from genies.adapter_base import CONFIG, find_base_model, revision_doubt
 from genies.errors import InputError
 from genies.files import read_json
 from genies.lm.capability import first_line, is_out_of_memory
-from genies.lm.model import LanguageModel
-from genies.lm.model_folder import check_model_folder
+from genies.lm.model import LanguageModel, load_tokenizer
+from genies.lm.model_folder import TOKENIZER_FILES, check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
+from genies.methods.training.classifier import is_classifier, labels_of, read_classifier, read_own, settle
 from genies.methods.training.dropout import replace_dropout, stable_number
 from genies.methods.training.quantization import load_base_model
-from genies.methods.training.reward_model import HEADS, RewardModel, add_head, tell_outputs
+from genies.methods.training.reward_model import HEADS, RewardModel, add_head
+from genies.methods.training.reward_outputs import choose_outputs, is_of_release
+from genies.methods.training.reward_record import is_tuned_here
 from genies.methods.training.virtual_tokens import put_in_front
 
 WEIGHTS = "adapter_model.safetensors"
@@ -31,9 +35,10 @@ _HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
 def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
-    """A PEFT model of `network` with low-rank adapters in all linear layers of its blocks.
+    """A PEFT model of `network` with low-rank adapters in the modules that `arguments` name.
 
-    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM.
+    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM. Raises InputError where
+    PEFT has no default modules for the model's family and those are asked for.
     """
     from peft import LoraConfig
 
@@ -43,12 +48,25 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha,
         lora_dropout=arguments.lora_dropout,
-        target_modules="all-linear",
+        target_modules=_target_modules(network, arguments),
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
     replace_dropout(tuned, arguments.lora_dropout)
     return tuned
+
+
+def _target_modules(network: Any, arguments: LoraArguments) -> str | list[str]:
+    from peft.utils.constants import TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING as DEFAULTS
+
+    if arguments.lora_target_modules == "all-linear":
+        return "all-linear"
+    family = network.config.model_type
+    if family not in DEFAULTS:
+        raise InputError(
+            f"--lora_target_modules default: PEFT has no default modules for models of type {family!r}; use all-linear"
+        )
+    return list(DEFAULTS[family])
 
 
 def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, seed: int) -> tuple[Any, RewardModel]:
@@ -106,31 +124,45 @@ def save_adapter(tuned: Any, output_dir: Path) -> None:
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """The reward model of an adapter, made here or published, on top of its base model.
 
-    LoRA is merged into the weights where these are float32. A head with several outputs gives their mean, as those of
-    the 2023 release with two. Raises InputError for an adapter of another kind, without
-    head, or that does not fit the base model.
+    LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
+    a head, or that does not fit the base model, and where nothing says how a reward comes from several outputs.
     """
-    kind = _check_adapter(folder, "SEQ_CLS")
-    outputs = _outputs(folder)
+    config = _check_adapter(folder, "SEQ_CLS")
+    tuned_here = is_tuned_here(folder)
+    saved = _saved_outputs(folder)
     base = _base_model(folder, arguments)
-    tell_outputs(folder, outputs)
-    model = add_head(load_base_model(base, arguments, arguments.load_in_4bit), seed=0, outputs=outputs)
+    if is_classifier(base):
+        model, _ = read_classifier(base, arguments)
+        labels = labels_of(model.classifier.config)
+        model = replace(model, language_model=_with_tokenizer(model.language_model, folder))
+    elif saved is None:
+        raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
+    else:
+        language_model = load_base_model(base, arguments, arguments.load_in_4bit)
+        labels = [f"LABEL_{index}" for index in range(saved)]
+        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=saved, own_padding=not tuned_here)
+    outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
+    _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
     tuned = _apply(model.classifier, folder, base)
-    if kind == "PROMPT_TUNING":
-        virtual_ids = _read_virtual_tokens(tuned, model)
-        _check_room(model.language_model, len(virtual_ids))
-        return replace(model, virtual_ids=virtual_ids)
-    if _merges(model.language_model, arguments.load_in_4bit):
+    if config["peft_type"] == "PROMPT_TUNING":
+        model = replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+        _check_room(model.language_model, len(model.virtual_ids))
+    readings = read_own(model.language_model, model.head, tuned, str(folder), model.virtual_ids)
+    if config["peft_type"] == "LORA" and _merges(model.language_model, arguments.load_in_4bit):
         classifier = tuned.merge_and_unload()
-        return RewardModel(replace(model.language_model, network=classifier.requires_grad_(False)))
-    return model
+        merged = replace(model.language_model, network=classifier.requires_grad_(False))
+        model = replace(model, language_model=merged)
+    if doubt := revision_doubt(folder, base):
+        model = replace(model, assumptions=(*model.assumptions, doubt))
+    return settle(model, readings, outputs, tuned_here, str(folder))
 
 
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """The language model of an adapter that tunes log-probabilities, on top of its base model."""
-    _check_adapter(folder, "CAUSAL_LM")
+    config = _check_adapter(folder, "CAUSAL_LM")
     base = _base_model(folder, arguments)
-    model = load_base_model(base, arguments, arguments.load_in_4bit)
+    model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
+    _fit_embeddings(model.network, model.tokenizer, config, folder)
     tuned = _apply(model.network, folder, base)
     if _merges(model, arguments.load_in_4bit):
         return replace(model, network=tuned.merge_and_unload().requires_grad_(False))
@@ -141,6 +173,53 @@ def _base_model(folder: Path, arguments: TunedModelArguments) -> Path:
     base = find_base_model(folder, arguments.base_model_dir)
     print(f"base model of {folder}: {base}", file=sys.stderr)
     return base
+
+
+def _with_tokenizer(model: LanguageModel, folder: Path) -> LanguageModel:
+    """The model with the adapter's own tokenizer, where its folder has one: its texts were made with it."""
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return model
+    try:
+        return replace(model, tokenizer=load_tokenizer(folder))
+    except InputError as fault:
+        raise InputError(
+            f"{fault}; the adapter comes with files of a tokenizer, which its base model's cannot stand in for: add "
+            "those that are missing, or remove them all if the base model's tokenizer is the right one"
+        ) from None
+
+
+def _fit_embeddings(network: Any, tokenizer: Any, config: Mapping[str, Any], folder: Path) -> None:
+    """Give the base model as many embeddings as the adapter brings, for tokens that its tokenizer added.
+
+    A token without an embedding of its own is refused when a text has it.
+    """
+    embedding = network.get_input_embeddings()
+    name = next(name for name, module in network.named_modules() if module is embedding)
+    shapes = _shapes(folder)
+    rows = words = int(embedding.weight.shape[0])
+    for end in ("weight", "base_layer.weight"):
+        rows = shapes.get(f"base_model.model.{name}.{end}", [rows])[0]
+    if any(index >= words for index in _trainable_tokens(config)):
+        rows = len(tokenizer)  # as AutoPeftModel does, before it reads the rows that were tuned
+    if rows == words:
+        return
+    network.resize_token_embeddings(rows, mean_resizing=False)
+    head = network.get_output_embeddings()
+    if head is None or head.weight is network.get_input_embeddings().weight:
+        return
+    name = next(name for name, module in network.named_modules() if module is head)
+    if not any(key.startswith(f"base_model.model.{name}.") for key in shapes):
+        raise InputError(
+            f"the adapter in {folder} brings {rows:,} embeddings to a base model of {words:,} tokens, and no output "
+            "embeddings for them; their log-probabilities would be random"
+        )
+
+
+def _trainable_tokens(config: Mapping[str, Any]) -> list[int]:
+    """Indices of the embeddings that were tuned by themselves (trainable_token_indices: a list, or one a layer)."""
+    value = config.get("trainable_token_indices") or []
+    lists = list(value.values()) if isinstance(value, dict) else [value]
+    return [index for each in lists if isinstance(each, list) for index in each if isinstance(index, int)]
 
 
 def _merges(model: LanguageModel, in_4bit: bool) -> bool:
@@ -183,7 +262,8 @@ def _check_tensors(tuned: Any, folder: Path, base: Path) -> None:
             )
 
 
-def _check_adapter(folder: Path, task: str) -> str:
+def _check_adapter(folder: Path, task: str) -> dict[str, Any]:
+    """An adapter's configuration; InputError for one of a kind that is not read here."""
     if (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
         # Before anything is loaded: PEFT would take a pickle in its place.
         pickled = f"{folder / PICKLED} is a pickled file, which can run code when loaded and is never read; ask its "
@@ -191,7 +271,7 @@ def _check_adapter(folder: Path, task: str) -> str:
         reason = pickled if (folder / PICKLED).is_file() else "other names and formats are not read"
         raise InputError(f"the adapter in {folder} has no {WEIGHTS}: {reason}")
     check_model_folder(folder)
-    config = read_json(folder / CONFIG, "adapter configuration")
+    config: dict[str, Any] = read_json(folder / CONFIG, "adapter configuration")
     kind, found = str(config.get("peft_type")), config.get("task_type")
     if kind not in ("LORA", "PROMPT_TUNING"):
         raise InputError(f"{folder / CONFIG}, field peft_type: expected LORA or PROMPT_TUNING, got {kind}")
@@ -199,7 +279,7 @@ def _check_adapter(folder: Path, task: str) -> str:
         raise InputError(f"{folder / CONFIG}, field task_type: expected {task}, got {found}")
     if config.get("megatron_config"):  # PEFT would import a module that the configuration names
         raise InputError(f"{folder / CONFIG}, field megatron_config: expected null; such adapters are not read")
-    return kind
+    return config
 
 
 def _reason(error: Exception) -> str:
@@ -208,14 +288,18 @@ def _reason(error: Exception) -> str:
     return lines[1] if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
 
 
-def _outputs(folder: Path) -> int:
-    """How many outputs the head saved with an adapter has; InputError where none is."""
+def _saved_outputs(folder: Path) -> int | None:
+    """How many outputs the head saved with an adapter has; None where none is saved."""
+    for name, shape in _shapes(folder).items():
+        if len(shape) == 2 and _HEAD.search(name):
+            return shape[0]
+    return None
+
+
+def _shapes(folder: Path) -> dict[str, list[int]]:
+    """The shape of every tensor of an adapter."""
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - it is no dict
-                shape = file.get_slice(name).get_shape()
-                if len(shape) == 2 and _HEAD.search(name):
-                    return int(shape[0])
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - it is no dict
     except SafetensorError as error:
         raise InputError(f"weights {folder / WEIGHTS} are damaged: {first_line(error)}") from None
-    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")

@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genies.contract import EvaluationArguments, TrainArguments
 from genies.declaration import NO_EFFECT
 from genies.lm.arguments import ModelArguments
+from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainArguments
 
 
-class TrainingArguments(TrainArguments, ModelArguments):
+class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """How a model is tuned on pairs."""
 
     num_train_steps: Annotated[int, Field(ge=1)] = 100
@@ -50,7 +50,7 @@ class AdapterArguments(TrainingArguments):
 
 
 class LoraArguments(AdapterArguments):
-    """How low-rank adapters (Hu et al. 2021) are tuned, in all linear layers of the blocks."""
+    """How low-rank adapters (Hu et al. 2021) are tuned."""
 
     lora_rank: Annotated[int, Field(ge=1)] = 64
     """Rank of the adapters."""
@@ -58,12 +58,18 @@ class LoraArguments(AdapterArguments):
     """Adapters are scaled by lora_alpha / lora_rank."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the adapters' inputs left out in training, drawn anew for each pair and step."""
+    lora_target_modules: Literal["all-linear", "default"] = "all-linear"
+    """Which modules get adapters: all linear layers of the blocks, or those that PEFT chooses for the model's family
+    (q_proj and v_proj for Llama)."""
 
 
-class TunedModelArguments(EvaluationArguments, ModelArguments):
+class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     """Evaluate a tuned model, made here or published."""
 
     base_model_dir: Path | None = None
     """Folder of an adapter's base model (default: as recorded, or found by its name in models/)."""
     load_in_4bit: bool = False
     """Hold the base model's weights in 4 bits (NF4); needs a GPU and the package bitsandbytes."""
+    reward_output: str | None = None
+    """Of a reward model with several outputs, which is the reward: the index or the label of one, mean, or difference
+    (of two classes, the output of good responses minus the other). Default: by the labels, where they say it."""

@@ -71,7 +71,7 @@ def write_card(
         f"accuracy, mean of the last {len(last)} steps": f"{sum(entry['accuracy'] for entry in last) / len(last):.4f}",
     }
     source = _plain(Distribution(arguments.train_distribution).name)
-    left_out = f"; {data.left_out} left out, longer than the model's context" if data.left_out else ""
+    left_out = f"; {len(data.left_out)} left out, longer than the model's context" if data.left_out else ""
     text = [
         *(["---", *header, "---", ""]),
         f"# {_plain(base)} tuned on {source}",

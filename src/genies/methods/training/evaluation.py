@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,15 @@ from genies.data.distribution import Distribution, pairs
 from genies.lm.model import LanguageModel
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import TokenSequence
+from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
+from genies.methods.log_probabilities import normalized
+from genies.methods.protocol import protocol_of
 from genies.methods.responses import EachOnce, encode_pairs
 from genies.methods.training.adapters import load_adapter, load_language_adapter
 from genies.methods.training.arguments import TunedModelArguments
-from genies.methods.training.reward_model import RewardModel, load_classifier, rewards
+from genies.methods.training.classifier import load_classifier
+from genies.methods.training.reward_model import RewardModel, rewards
 
 
 def evaluate_rewards(arguments: TunedModelArguments) -> None:
@@ -28,7 +33,7 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
     def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
         return rewards(model, [sequence.ids for sequence in sequences], arguments.batch_tokens)
 
-    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score)
+    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score, model.assumptions)
 
 
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
@@ -36,10 +41,7 @@ def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
     tests = _read_tests(arguments)
     model = load_language_adapter(arguments.model_dir, arguments)
 
-    def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
-        totals, counts = response_log_probabilities(model, sequences, arguments.batch_tokens)
-        return totals / counts
-
+    score = normalized(response_log_probabilities, model, arguments.batch_tokens)
     _evaluate(arguments, tests, model, 0, score)
 
 
@@ -61,11 +63,18 @@ def _evaluate(
     model: LanguageModel,
     virtual_tokens: int,
     score: Callable[[Sequence[TokenSequence]], NDArray[np.float64]],
+    assumptions: Sequence[str] = (),
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments)}
+    if assumptions:
+        extra["assumptions"] = list(assumptions)
+
+    def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder)
         scores.learn(encoded.best + encoded.worse)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, model.description)
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
+
+    for_each_distribution(arguments, tests, evaluate_one)

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from genies.data.distribution import Distribution, one_pair_per_example
+from genies.data.distribution import Distribution, Sample, one_pair_per_example
 from genies.lm.packing import LEAST_SHARED, shared_length
 from genies.lm.text import TokenSequence
 from genies.methods.responses import encode_pairs
@@ -44,15 +44,23 @@ class TrainingData:
 
     source: Path
     pairs: list[TrainingPair]
-    left_out: int
-    """Number of examples left out because a text of theirs does not fit into the model's context."""
+    left_out: tuple[int, ...]
+    """Indices of the examples left out because a text of theirs does not fit into the model's context."""
 
 
 def read_training_data(
-    source: Path, max_examples: int | None, seed: int, tokenizer: Any, context_length: int | None
+    source: Path,
+    max_examples: int | None,
+    seed: int,
+    tokenizer: Any,
+    context_length: int | None,
+    sample: Sample = "first",
 ) -> TrainingData:
-    """One pair an example of a source's train split, drawn with `seed`; InputError when none fits the context."""
-    drawn = one_pair_per_example(Distribution(source).split("train", max_examples), seed)
+    """One pair an example of a source's train split, drawn with `seed`; InputError when none fits the context.
+
+    `max_examples` and `sample` say which examples: see Distribution.training_sample.
+    """
+    drawn = one_pair_per_example(Distribution(source).training_sample(max_examples, sample, seed), seed)
     encoded = encode_pairs(tokenizer, context_length, drawn, source)
     found = [
         TrainingPair(pair.example_index, best, worse)

@@ -1,12 +1,10 @@
-"""A reward model: a decoder with a linear head that gives one number at a sequence's last token."""
+"""A reward model: a decoder with a linear head, whose outputs at one token of a sequence make its reward."""
 
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genies.errors import InputError
-from genies.lm.arguments import ModelArguments
-from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.forward import Batch, hidden_states, run_batches
 from genies.lm.model import LanguageModel
 from genies.methods.training.dropout import stable_number
+from genies.methods.training.reading_place import Reading, last_place
+from genies.methods.training.reward_outputs import ONE, RewardOutputs
 
 HEADS = ("score", "classifier")
 """What transformers calls the head of a classification model."""
@@ -27,15 +25,18 @@ HEADS = ("score", "classifier")
 
 @dataclass(frozen=True)
 class RewardModel:
-    """A classification model of transformers, with or without an adapter.
-
-    The reward is its one output; of a model with several, as the adapters of the 2023 release, the mean of them.
-    """
+    """A classification model of transformers, with or without an adapter."""
 
     language_model: LanguageModel
     """Its network is the classification model."""
     virtual_ids: tuple[int, ...] = ()
-    """Ids of the virtual tokens that stand before every sequence."""
+    """Ids of the virtual tokens before every sequence."""
+    outputs: RewardOutputs = ONE
+    """How the reward comes from the head's outputs."""
+    passed_over: int | None = None
+    """A sequence is read at its last token that is not this one, or at its last token (None), as models tuned here."""
+    assumptions: tuple[str, ...] = ()
+    """What the model's files leave open and was taken for granted, a sentence each."""
 
     @property
     def classifier(self) -> Any:
@@ -58,16 +59,18 @@ def find_head(classifier: Any) -> Any:
     raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
 
 
-def add_head(model: LanguageModel, seed: int, outputs: int = 1) -> RewardModel:
+def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: bool = False) -> RewardModel:
     """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
-    The language-model head is left behind.
+    The language-model head is left behind. The pad token of its config is one that never ends a sequence, or with
+    `own_padding` the one that the language model's config names.
     """
     from transformers import AutoModelForSequenceClassification
 
     config = copy.deepcopy(model.network.config)
     config.num_labels = outputs
-    config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
+    if not own_padding:
+        config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
     try:
         with torch.device("meta"):
             classifier: Any = AutoModelForSequenceClassification.from_config(config)
@@ -98,99 +101,61 @@ def padding_id(tokenizer: Any, network: Any) -> int:
     return next(int(each) for each in named if each is not None and each != end and each < words)
 
 
-def tell_outputs(folder: Path, outputs: int) -> None:
-    """Say how a reward comes from several outputs."""
-    if outputs > 1:
-        print(f"{folder} has {outputs} outputs: its reward is their mean", file=sys.stderr)
+def head_outputs(model: RewardModel, hidden: Tensor) -> Tensor:
+    """Outputs [tokens, outputs], float32, of hidden states [tokens, width]."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        outputs: Tensor = model.head(hidden.float())
+    return outputs
 
 
 def rewards_at(model: RewardModel, batch: Batch, places: Tensor) -> Tensor:
     """Rewards [places], float32, of the tokens at `places` of the flattened batch."""
-    hidden = hidden_states(model.language_model, batch)[places]
-    with torch.autocast(hidden.device.type, enabled=False):
-        outputs: Tensor = model.head(hidden.float())
-    return outputs.mean(-1)
+    outputs = head_outputs(model, hidden_states(model.language_model, batch)[places])
+    return (outputs * outputs.new_tensor(model.outputs.weights)).sum(-1)
 
 
 def rewards(
     model: RewardModel, sequences: Sequence[Sequence[int]], batch_tokens: int | None = None
 ) -> NDArray[np.float64]:
-    """The reward of each token sequence, at its last token."""
+    """The reward of each token sequence, at the token where the model reads."""
     found = np.zeros(len(sequences))
 
     def score(batch: Batch) -> None:
-        last = torch.tensor([places[-1] for places in batch.places], device=model.language_model.device)
-        found[batch.sequences] = rewards_at(model, batch, last).double().cpu().numpy()
+        read = [
+            where[len(model.virtual_ids) + last_place(sequences[index], model.passed_over)]
+            for index, where in zip(batch.sequences, batch.places, strict=True)
+        ]
+        places = torch.tensor(read, device=model.language_model.device)
+        found[batch.sequences] = rewards_at(model, batch, places).double().cpu().numpy()
 
-    with_virtual = [(*model.virtual_ids, *sequence) for sequence in sequences]
-    run_batches(model.language_model, with_virtual, score, batch_tokens, "scoring")
+    run_batches(model.language_model, _with_virtual(model, sequences), score, batch_tokens, "scoring")
     return found
 
 
-def load_classifier(folder: Path, arguments: ModelArguments) -> RewardModel:
-    """The reward model in a folder of its own, as full fine-tuning leaves it; InputError when it is none."""
-    from genies.lm import model as loading
+def agrees(model: RewardModel, readings: Sequence[Reading]) -> bool:
+    """Whether our outputs are those of the model's own forward passes, but for rounding."""
+    weight = _linear(model.head).weight
+    agreed: list[bool] = []
 
-    loading.check_weights(folder)
-    if arguments.device_map != "none" or arguments.quantization != "none":
-        raise InputError(
-            f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
-            "--quantization"
-        )
-    device = loading.chosen_device(arguments.device)
-    dtype = loading.chosen_dtype(arguments.dtype, device)
-    torch.set_float32_matmul_precision(arguments.matmul_precision)
-    loading.silence_transformers()
-    tokenizer = loading.load_tokenizer(folder)
-    classifier = _read_classifier(folder, dtype).to(device)
-    head = find_head(classifier)
-    classifier.config.get_text_config().pad_token_id = padding_id(tokenizer, classifier)
-    limit = getattr(classifier.config.get_text_config(), "max_position_embeddings", None)
-    decoder = find_decoder(classifier)
-    _check_rewards(classifier, decoder, head, folder)
-    packs, _ = check_network(classifier, str(folder))
-    head.float()  # for rewards_at alone: the model's own forward pass takes one number format
-    return RewardModel(LanguageModel(classifier, decoder, tokenizer, folder, device, dtype, limit, packs, False))
+    def compare(batch: Batch) -> None:
+        for index, where in zip(batch.sequences, batch.places, strict=True):
+            reading = readings[index]
+            hidden = hidden_states(model.language_model, batch)[where[len(model.virtual_ids) + reading.place]]
+            # What rounding can do to the sums that the outputs are, whatever cancels in them.
+            largest = nn.functional.linear(hidden.abs().float(), weight.abs().float())
+            tolerance = 1e-4 if hidden.dtype == torch.float32 else 2e-2
+            difference = (head_outputs(model, hidden) - reading.outputs).abs()
+            agreed.append(bool((difference <= tolerance * largest).all()))
+
+    run_batches(model.language_model, _with_virtual(model, [each.ids for each in readings]), compare, None, "checking")
+    return all(agreed)
 
 
-@torch.inference_mode()
-def _check_rewards(classifier: Any, decoder: Any, head: nn.Linear, folder: Path) -> None:
-    """InputError unless the model's own outputs for a short sequence are its head's of the last hidden state."""
-    padding = classifier.config.get_text_config().pad_token_id
-    size = classifier.get_input_embeddings().weight.shape[0]
-    ids = [token for step in range(9) if (token := (7919 * step + 13) % size) != padding]
-    given = torch.tensor([ids], device=classifier.device)
-    try:
-        theirs = classifier(input_ids=given).logits[0].float()
-        last = decoder(input_ids=given).last_hidden_state[0, -1]
-    except Exception as error:  # whatever a model of another make does
-        raise InputError(f"{folder} holds no reward model that can be run: {first_line(error)}") from None
-    ours = head(last).float()
-    # What rounding can do to the sums that the outputs are, whatever cancels in them.
-    largest = torch.nn.functional.linear(last.abs().float(), head.weight.abs().float())
-    tolerance = 1e-4 if last.dtype == torch.float32 else 1e-2
-    if theirs.shape != ours.shape or bool(((theirs - ours).abs() > tolerance * largest).any()):
-        raise InputError(
-            f"{folder}: {type(classifier).__name__} makes its outputs in another way than by a linear head at the last "
-            "token; expected a reward model of a decoder, as full_fine_tune leaves one"
-        )
+def _with_virtual(model: RewardModel, sequences: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    return [(*model.virtual_ids, *sequence) for sequence in sequences]
 
 
-def _read_classifier(folder: Path, dtype: torch.dtype) -> Any:
-    from transformers import AutoModelForSequenceClassification
-
-    try:
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-            str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True,
-        )  # fmt: skip
-    except Exception as error:  # damaged weights and foreign configurations raise nearly every kind
-        raise InputError(f"{folder} holds no reward model that can be read: {first_line(error)}") from None
-    classifier, loading = loaded
-    if missing := sorted(loading["missing_keys"]):
-        raise InputError(
-            f"{folder} is no reward model: its weights lack {missing[0]}; expected a folder that train.py made or a "
-            "published model with a reward head"
-        )
-    tell_outputs(folder, classifier.config.num_labels)
-    return classifier.eval().requires_grad_(False)
+def _linear(head: Any) -> Any:
+    """The linear layer that PEFT wraps where a head is tuned."""
+    wrapped = getattr(head, "modules_to_save", None)
+    return head if wrapped is None else wrapped[head.active_adapters[0]]

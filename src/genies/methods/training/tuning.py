@@ -10,6 +10,7 @@ import torch
 
 from genies.errors import InputError
 from genies.methods.base_model import write_base_model
+from genies.methods.protocol import record_protocol
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
 from genies.methods.training.card import Kind, hub_name, training_fingerprint, write_card
@@ -21,6 +22,7 @@ from genies.methods.training.pairs import read_training_data
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.record import check_tensorboard
 from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
+from genies.methods.training.reward_record import write_reward_record
 
 
 def tune_lora(arguments: LoraArguments) -> None:
@@ -97,7 +99,12 @@ def _tune(
     dtype_name = str(dtype).removeprefix("torch.")
     room = None if model.context_length is None else model.context_length - len(trainee.virtual_ids)
     data = read_training_data(
-        arguments.train_distribution, arguments.max_examples, arguments.seed, model.tokenizer, room
+        arguments.train_distribution,
+        arguments.max_examples,
+        arguments.seed,
+        model.tokenizer,
+        room,
+        arguments.sample,
     )
     mark = training_fingerprint(kind, arguments, dtype_name)
     if arguments.gradient_checkpointing:
@@ -108,9 +115,11 @@ def _tune(
         padding = padding_id(model.tokenizer, model.network)
         if kind != "log_prob":
             model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(padding)
+            write_reward_record(output_dir)
         model.tokenizer.save_pretrained(output_dir)
         if kind != "full":
             write_base_model(output_dir, arguments.model_dir)
+        record_protocol(arguments)
         write_card(output_dir, kind, arguments, data, log, mark, dtype_name, padding)
         remove_checkpoints(output_dir)
         if arguments.push_to_hub is not None:

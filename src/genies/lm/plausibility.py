@@ -1,0 +1,59 @@
+"""Whether a model folder can hold what its configuration says, before anything is built from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genies.adapter_base import CONFIG
+from genies.errors import InputError
+from genies.files import open_regular
+
+_DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+_LONGEST_HEADER = 100_000_000
+"""Bytes that the safetensors format allows for the list of tensors in a file."""
+
+
+def check_plausible(folder: Path, config: Any) -> None:
+    """InputError for a folder of which two models could be loaded, and for more blocks than the weights can fill.
+
+    config: the JSON value in the folder's config.json.
+    """
+    if (folder / CONFIG).is_file():
+        raise InputError(
+            f"model folder {folder} holds a whole model and {CONFIG} as well, which would load an adapter over it, or "
+            "over another model; remove the one that is not meant"
+        )
+    tensors = sum(_tensors(path) for path in folder.glob("*.safetensors"))
+    for name, depth in _depths(config):
+        if depth > tensors:
+            raise InputError(
+                f"model config {folder / 'config.json'}, field {name}: {depth:,} blocks, but the weights have only "
+                f"{tensors:,} tensors; fetch the model again"
+            )
+
+
+def _depths(config: Any) -> list[tuple[str, int]]:
+    """The fields of a configuration, and of those inside it, that say how many blocks there are."""
+    found = []
+    waiting = [("", config)]
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, dict):
+            found += [(f"{place}{name}", value[name]) for name in _DEPTHS if isinstance(value.get(name), int)]
+            waiting += [(f"{place}{name}.", each) for name, each in value.items()]
+    return found
+
+
+def _tensors(path: Path) -> int:
+    """How many tensors a safetensors file lists; InputError where its list is damaged."""
+    with open_regular(path, "weights") as file:
+        length = int.from_bytes(file.read(8), "little")
+        try:
+            header = json.loads(file.read(min(length, _LONGEST_HEADER)))
+        except (ValueError, RecursionError):
+            header = None
+    if not isinstance(header, dict):
+        raise InputError(f"weights {path} are damaged (their list of tensors is unreadable); fetch the model again")
+    return len(header)

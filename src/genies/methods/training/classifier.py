@@ -1,0 +1,178 @@
+"""Whole reward models, tuned here or published, checked against their own forward passes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genies.errors import InputError
+from genies.files import read_json
+from genies.lm import model as loading
+from genies.lm.arguments import ModelArguments
+from genies.lm.attention import attending
+from genies.lm.capability import check_network, find_decoder, first_line
+from genies.lm.model import LanguageModel
+from genies.lm.packing import pack
+from genies.lm.text import end_of_text
+from genies.methods.training.arguments import TunedModelArguments
+from genies.methods.training.reading_place import Reading, passed_over_token, read_probes
+from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head
+from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
+from genies.methods.training.reward_record import is_tuned_here
+
+_CLASSIFIER = "ForSequenceClassification"
+
+_WITHOUT_EFFECT = re.compile(r"(^|\.)(lm_head|embed_out)\.|\.rotary_emb\.inv_freq$|\.(masked_)?bias$")
+"""Tensors of weights that a classification model does without: a language-model head, and what old versions stored."""
+
+
+def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """The reward model in a folder of its own, as full fine-tuning leaves it or as published; InputError when it is
+    none, or when nothing says how a reward comes from its outputs."""
+    model, readings = read_classifier(folder, arguments)
+    outputs = choose_outputs(arguments.reward_output, labels_of(model.classifier.config), str(folder))
+    return settle(model, readings, outputs, is_tuned_here(folder), str(folder))
+
+
+def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
+    """A whole classification model, and what its own forward passes gave."""
+    loading.check_weights(folder)
+    if arguments.device_map != "none" or arguments.quantization != "none":
+        raise InputError(
+            f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
+            "--quantization"
+        )
+    device = loading.chosen_device(arguments.device)
+    dtype = loading.chosen_dtype(arguments.dtype, device)
+    torch.set_float32_matmul_precision(arguments.matmul_precision)
+    loading.silence_transformers()
+    tokenizer = loading.load_tokenizer(folder)
+    named = _check_architecture(folder)
+    classifier = _classifier(folder, dtype).to(device)
+    head = find_head(classifier).float()
+    decoder = find_decoder(classifier)
+    language_model = LanguageModel(
+        classifier, decoder, tokenizer, folder, device, dtype, loading.context_length(classifier.config), False, False
+    )
+    readings = read_own(language_model, head, classifier, str(folder))
+    head.to(dtype)  # the check runs the model's own forward pass, which takes one number format
+    packs, _ = check_network(classifier, str(folder))
+    head.float()
+    model = RewardModel(replace(language_model, packs=packs))
+    if named is not None and named != type(classifier).__name__:
+        said = f"its config names the architecture {named}, and it is read as {type(classifier).__name__}"
+        model = replace(model, assumptions=(said,))
+    return model, readings
+
+
+def is_classifier(folder: Path) -> bool:
+    """Whether a model folder holds a classification model rather than a language model."""
+    name = _architecture(folder)
+    return name is not None and name.endswith(_CLASSIFIER)
+
+
+def read_own(
+    model: LanguageModel, head: Any, network: Any, name: str, virtual_ids: Sequence[int] = ()
+) -> list[Reading]:
+    """What `network`'s own forward passes, those of a classification model or of an adapter on one, give for texts
+    that end in the pad token, in the end-of-text token, and in neither."""
+
+    def run(ids: Tensor) -> Any:
+        row = pack([[*virtual_ids, *ids[0].tolist()]])
+        with attending(row) if model.packs else nullcontext():
+            return network(input_ids=ids.to(model.device), use_cache=False)
+
+    words = model.network.get_input_embeddings().weight.shape[0] - len(virtual_ids)
+    special = [end_of_text(model.tokenizer), *_padding(model.network.config)]
+    return read_probes(run, head, special, words, len(virtual_ids), name)
+
+
+def settle(
+    model: RewardModel, readings: Sequence[Reading], outputs: RewardOutputs, tuned_here: bool, name: str
+) -> RewardModel:
+    """The reward model that reads where its own forward passes do, or at the last token where it was tuned here.
+
+    Raises InputError where our outputs are not those of its own forward passes.
+    """
+    if not agrees(model, readings):
+        raise InputError(
+            f"{name} makes its outputs in another way than by a linear head of the last hidden states; expected a "
+            "reward model of a decoder, as full_fine_tune leaves one"
+        )
+    assumptions = [*model.assumptions, *([outputs.assumption] if outputs.assumption else [])]
+    tokenizer = model.language_model.tokenizer
+    passed_over = None if tuned_here else passed_over_token(readings, _padding(model.classifier.config), name)
+    if passed_over is not None and passed_over == end_of_text(tokenizer):
+        assumptions.append(
+            f"it reads the token before the end-of-text token {tokenizer.eos_token}, which is its config's pad token, "
+            "as its own forward pass does"
+        )
+    return replace(model, outputs=outputs, passed_over=passed_over, assumptions=tuple(assumptions))
+
+
+def labels_of(config: Any) -> list[str]:
+    """The names of a classification model's outputs, in their order."""
+    return [str(config.id2label.get(index, f"LABEL_{index}")) for index in range(config.num_labels)]
+
+
+def _padding(config: Any) -> list[int | None]:
+    """The pad tokens that a config names, of the model and of its text part."""
+    found = (config.get_text_config().pad_token_id, getattr(config, "pad_token_id", None))
+    return [each if isinstance(each, int) else None for each in found]
+
+
+def _architecture(folder: Path) -> str | None:
+    config = read_json(folder / "config.json", "model config")
+    names = config.get("architectures") if isinstance(config, dict) else None
+    return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
+
+
+def _check_architecture(folder: Path) -> str | None:
+    """The architecture that a config names; InputError where its head is known to be one of another kind."""
+    import transformers
+
+    name = _architecture(folder)
+    if name is None or name.endswith((_CLASSIFIER, "ForCausalLM")):  # of the latter the weights lack a head
+        return name
+    if "For" in name and hasattr(transformers, name):
+        raise InputError(
+            f"{folder} holds a {name}, which does not score whole texts; expected a reward model (...{_CLASSIFIER})"
+        )
+    return name
+
+
+def _classifier(folder: Path, dtype: torch.dtype) -> Any:
+    from transformers import AutoModelForSequenceClassification
+
+    try:
+        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
+            output_loading_info=True,
+        )  # fmt: skip
+    except Exception as error:  # damaged weights and foreign configurations raise nearly every kind
+        raise InputError(f"{folder} holds no reward model that can be read: {first_line(error)}") from None
+    classifier, found = loaded
+    foreign = sorted(name for name in found["unexpected_keys"] if not _WITHOUT_EFFECT.search(name) or _of_head(name))
+    value_head = [name for name in foreign if "v_head" in name]
+    if missing := sorted(found["missing_keys"]):
+        hint = "a value head (v_head, as TRL writes one) is not read" if value_head else (
+            "expected a folder that train.py made or a published model with a reward head"
+        )  # fmt: skip
+        raise InputError(f"{folder} is no reward model: its weights lack {missing[0]}; {hint}")
+    if foreign:
+        raise InputError(
+            f"{folder}: its weights have tensors for which {type(classifier).__name__} has no place: {len(foreign)}, "
+            f"the first {foreign[0]}; rewards without them would be wrong"
+        )
+    return classifier.eval().requires_grad_(False)
+
+
+def _of_head(name: str) -> bool:
+    return name.startswith(HEADS)

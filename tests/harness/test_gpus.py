@@ -1,0 +1,59 @@
+import pytest
+
+from genies.errors import InputError
+from genies.harness.gpus import shown_gpus
+
+UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
+MIG = "MIG-b37f5d67-6c55-5d3b-a0e5-3ec2b8c4a1ff"
+
+
+@pytest.mark.parametrize(
+    ("given", "visible", "shown"),
+    [
+        (["0", "3"], None, ["0", "3"]),
+        (["0", "1"], "4,5", ["4", "5"]),
+        (["1"], " 4 , 5 ", ["5"]),
+        (["0", "2"], f"{UUID},1,{MIG}", [UUID, MIG]),
+        ([UUID, MIG, "0"], "7", [UUID, MIG, "7"]),
+        (["MIG-GPU-8932f937/1/0"], None, ["MIG-GPU-8932f937/1/0"]),
+        (["0"], "2,-1,3", ["2"]),
+        ([], "", []),
+    ],
+)
+def test_numbers_are_places_in_what_cuda_is_shown_and_identifiers_stand_for_themselves(given, visible, shown) -> None:
+    assert shown_gpus(given, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}) == shown
+
+
+@pytest.mark.parametrize(
+    ("given", "visible", "message"),
+    [
+        ("2", "4,5", "shows 2: 4,5"),
+        ("1", "2,-1,3", "shows 1: 2"),
+        ("0", "", "shows none"),
+        ("0", "-1", "shows none"),
+        ("0", "NoDevFiles", "shows none"),
+        ("-1", None, "expected the number"),
+        ("cuda:0", None, "expected the number"),
+        ("²", None, "expected the number"),
+        ("GPU-", None, "expected the number"),
+    ],
+)
+def test_a_gpu_that_no_step_would_see_is_refused(given, visible, message) -> None:
+    with pytest.raises(InputError, match=f"--gpus {given}: .*{message}"):
+        shown_gpus([given], {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible})
+
+
+def test_each_step_sees_the_gpu_at_its_place(project, monkeypatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", f"6,{MIG}")
+    tell = 'import os; print("sees", os.environ["CUDA_VISIBLE_DEVICES"])\n'
+    script = project.length / "train.py"
+    script.write_text(tell + script.read_text())
+    assert project.metrics(gpus="[1]").returncode == 0
+    logs = [each.read_text() for each in project.logs() if each.name.startswith("train-")]
+    assert logs
+    assert all(f"sees {MIG}\n" in log for log in logs)
+    refused = project.metrics(gpus="[2]")
+    assert (refused.returncode, refused.stderr.splitlines()[-1].split(";")[0]) == (
+        2,
+        f"error: --gpus 2: CUDA_VISIBLE_DEVICES shows 2: 6,{MIG}",
+    )
