@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -86,7 +86,7 @@ def decide(jobs: Sequence[Job], policy: Policy, identities: Identities) -> list[
 def check_evaluation(job: Job, training: Job | None, policy: Policy, identities: Identities) -> list[Check]:
     """Checks of the training that makes the model, if one does, and of an evaluation."""
     if training is None:
-        return [Check(job, _evaluations(job, _model_in_place(job.model_dir, identities), None, policy, identities))]
+        return [Check(job, _evaluations(job, model_in_place(job, identities), None, policy, identities))]
     made = check_training(training, policy.retrain_models, identities)
     (output,) = made.outputs.values()
     content = identities.model(job.model_dir) if output.standing.usable else None
@@ -100,9 +100,13 @@ def check_evaluation(job: Job, training: Job | None, policy: Policy, identities:
         )
     if made.run:
         # A model trained anew is evaluated anew, all of it: no table mixes two trainings.
-        parts = _evaluation_parts(job, output.parts, identities)
         outputs = {
-            name: Output(parts[name], each.standing, True, each.why if each.run else "the model is trained anew")
+            name: Output(
+                identities.parts(job, name, output.parts),
+                each.standing,
+                run=True,
+                why=each.why if each.run else "the model is trained anew",
+            )
             for name, each in outputs.items()
         }
     return [made, Check(job, outputs)]
@@ -110,8 +114,8 @@ def check_evaluation(job: Job, training: Job | None, policy: Policy, identities:
 
 def check_training(job: Job, retrain: bool, identities: Identities) -> Check:
     """The check of a training by itself."""
-    ((source, folder),) = job.distributions.items()
-    parts = identities.training_parts(job.intervention_dir, job.model_dir, folder, job.kwargs)
+    (source,) = job.distributions
+    parts = identities.parts(job, source)
     ignored = identities.ignored(job.intervention_dir, parts)
     standing = model_standing(job.outputs[source], parts, identities.hashes, ignored)
     run = retrain or not standing.usable
@@ -123,27 +127,20 @@ def _with_output(check: Check, output: Output) -> Check:
     return Check(check.job, dict.fromkeys(check.outputs, output))
 
 
-def _model_in_place(model_dir: Path, identities: Identities) -> Parts:
-    """What an evaluation of a folder depends on: the training it records, else its files."""
-    content = identities.model(model_dir)
-    record = training_record(model_dir)
+def model_in_place(job: Job, identities: Identities) -> Parts:
+    """What an evaluation of the model in place depends on: the training that it records, else its files."""
+    content, record = identities.model(job.model_dir), training_record(job.model_dir)
     if record is not None and record.get("content") == content and isinstance(record.get("parts"), dict):
         return dict(record["parts"])
     return {"files": content}
-
-
-def _evaluation_parts(job: Job, model: Parts, identities: Identities) -> Mapping[str, Parts]:
-    return {
-        name: identities.evaluation_parts(job.intervention_dir, job.model_dir, model, folder, job.kwargs)
-        for name, folder in job.distributions.items()
-    }
 
 
 def _evaluations(
     job: Job, model: Parts, content: str | None, policy: Policy, identities: Identities
 ) -> dict[str, Output]:
     outputs = {}
-    for name, parts in _evaluation_parts(job, model, identities).items():
+    for name in job.distributions:
+        parts = identities.parts(job, name, model)
         ignored = identities.ignored(job.intervention_dir, parts)
         standing, evaluation = evaluation_standing(job.outputs[name], parts, content, ignored)
         run, why = not standing.usable, standing.reason or ("" if standing.usable else "not evaluated yet")

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,7 +26,7 @@ from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.harness.code import determining
 from genies.harness.hardware import HALF, UNKNOWN, Hardware
-from genies.harness.job import Role
+from genies.harness.job import Job, Role
 
 Parts = dict[str, Any]
 T = TypeVar("T")
@@ -70,58 +70,42 @@ class Identities:
         known: T = self._known[kind, folder]
         return known
 
-    def training_parts(
-        self, intervention_dir: Path, base_model_dir: Path, source_dir: Path, kwargs: Mapping[str, Any]
-    ) -> Parts:
-        """Everything that determines a tuned model."""
-        base_model = self.model(base_model_dir)
-        return {
-            **self._step_parts("train", intervention_dir, kwargs, base_model),
-            "base_model": base_model,
-            "distribution": self.distribution(source_dir),
-        }
+    def parts(self, job: Job, name: str, model: Parts | None = None) -> Parts:
+        """Everything that determines the output of a job for the distribution `name`.
 
-    def evaluation_parts(
-        self, intervention_dir: Path, model_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
-    ) -> Parts:
-        """Everything that determines an evaluation of the model in `model_dir`.
-
-        `model` is the parts of the training step that made it, or {"files": identity}.
+        model: for an evaluation, the parts of the training that made its model, or {"files": identity}.
         """
-        return {
-            **self._step_parts("evaluate", intervention_dir, kwargs, base_model({"model": model})),
-            "model": model,
-            **self._base_parts(model_dir, model, kwargs),
-            "distribution": self.distribution(distribution_dir),
-        }
-
-    def _base_parts(self, model_dir: Path, model: Parts, kwargs: Mapping[str, Any]) -> Parts:
-        """The base model of an evaluation, where the arguments name one, or where the model is an adapter that no
-        training step records: one made elsewhere. All others are their own, or are told by their training step."""
-        given = kwargs.get("base_model_dir")
-        if isinstance(given, str):
-            return {"base_model": self.model(self.root / given)}
-        if model.keys() != {"files"} or not (model_dir / CONFIG).is_file():
-            return {}
-        try:
-            return {"base_model": self.model(find_base_model(model_dir, root=self.root))}
-        except InputError:
-            return {"base_model": None}
-
-    def _step_parts(self, role: Role, intervention_dir: Path, kwargs: Mapping[str, Any], model: str | None) -> Parts:
-        intervention = self.intervention(intervention_dir, role)
+        if model is None:
+            inputs: Parts = {"base_model": self.model(job.model_dir)}
+        else:
+            inputs = {"model": model, **self._base_parts(job, model)}
+        inputs["distribution"] = self.distribution(job.distributions[name])
+        code = self.intervention(job.intervention_dir, job.role)
         # Without the model nothing could run here: what another machine made is not compared with this one.
-        dtype = self._hardware.dtype(kwargs) if model is not None else None
-        ignored = self.declaration(intervention_dir).ignored(in_16_bits=dtype in HALF)
+        dtype = None if base_model(inputs) is None else self._hardware.dtype(job.kwargs)
+        ignored = self.declaration(job.intervention_dir).ignored(in_16_bits=dtype in HALF)
+        kwargs = {name: each for name, each in sorted(job.kwargs.items()) if each is not None and name not in ignored}
         return {
             "contract": CONTRACT_VERSION,
-            "kind": role,
-            **intervention,
-            **({"dtype": dtype} if intervention["numerics_version"] else {}),
-            "kwargs": published(
-                {name: value for name, value in sorted(kwargs.items()) if value is not None and name not in ignored}
-            ),
+            "kind": job.role,
+            **code,
+            **({"dtype": dtype} if code["numerics_version"] else {}),
+            "kwargs": published(kwargs),
+            **inputs,
         }
+
+    def _base_parts(self, job: Job, model: Parts) -> Parts:
+        """The base model of an evaluation, where the arguments name one, or where the model is an adapter that no
+        training records: one made elsewhere. All others are their own, or are named by their training."""
+        given = job.kwargs.get("base_model_dir")
+        if isinstance(given, str):
+            return {"base_model": self.model(self.root / given)}
+        if model.keys() != {"files"} or not (job.model_dir / CONFIG).is_file():
+            return {}
+        try:
+            return {"base_model": self.model(find_base_model(job.model_dir, root=self.root))}
+        except InputError:
+            return {"base_model": None}
 
 
 _LATER = frozenset({"dtype", "code"})

@@ -17,7 +17,7 @@ from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import read_json, write_json
 from genies.harness.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
-from genies.harness.decide import Check, Output
+from genies.harness.decide import Check
 from genies.harness.fingerprint import (
     TRAINING_RECORD,
     Identities,
@@ -71,26 +71,21 @@ def changed_since_planned(check: Check, hashes: FileHashes, root: Path) -> list[
     # The number format of a plan is not looked up again: only the launcher knows what the job sees.
     identities = Identities(hashes, root, Hardware(None, check.parts.get("dtype")))
     if job.role == "evaluate":
-        changed |= set(_changed_model(job.model_dir, next(iter(check.wanted.values())), identities))
+        changed |= set(_changed_model(check, identities))
     for name, output in check.wanted.items():
-        folder = job.distributions[name]
-        if job.role == "train":
-            now = identities.training_parts(job.intervention_dir, job.model_dir, folder, job.kwargs)
-        else:
-            model = output.parts["model"]
-            now = identities.evaluation_parts(job.intervention_dir, job.model_dir, model, folder, job.kwargs)
+        now = identities.parts(job, name, output.parts.get("model"))
         gone = set(unknown_parts(now)) - set(unknown_parts(output.parts))  # unlike in a plan, that is a change
         changed |= {*differences(now, output.parts), *(f"{each} (gone)" for each in gone)}
     return sorted(changed)
 
 
-def _changed_model(model_dir: Path, output: Output, identities: Identities) -> list[str]:
-    meant, content = output.parts["model"], identities.model(model_dir)
+def _changed_model(check: Check, identities: Identities) -> list[str]:
+    meant, content = check.parts["model"], identities.model(check.job.model_dir)
     if content is None:
         return ["model (gone)"]
     if meant.keys() == {"files"}:
         return [] if meant["files"] == content else ["model"]
-    record = training_record(model_dir)
+    record = training_record(check.job.model_dir)
     if record is None or record.get("content") != content or differences(meant, record.get("parts") or {}):
         return ["model"]
     return []

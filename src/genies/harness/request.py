@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -231,9 +231,8 @@ class MetricsRequest(Places):
             where = {"name": argument, "train_kwargs": kwargs, "eval_kwargs": "eval_kwargs"}
             return variant(folder.name, folder, train_kwargs, self.eval_kwargs, where)
 
-        variants = unique_by(
-            lambda each: each.dir, [made(each, "intervention_dir", self.train_kwargs) for each in self.intervention_dir]
-        )
+        variants = [made(each, "intervention_dir", self.train_kwargs) for each in self.intervention_dir]
+        variants = list({each.dir: each for each in variants}.values())
         own = self.train_kwargs if tuned is None else tuned
         if self.best_reference:
             references = [replace(each, train_kwargs=own) for each in variants]
@@ -245,11 +244,11 @@ class MetricsRequest(Places):
         references = [each if each in variants else each.with_known(*shared) for each in references]
         baseline = made(self.baseline_intervention, "baseline_intervention", {})
         return Study(
-            unique([named_folder(each, "base_model_dir") for each in self.base_model_dir]),
+            _base_models(self.base_model_dir, "base_model_dir"),
             variants,
             baseline.with_known("eval_kwargs"),
             references,
-            [None] if self.seeds is None else unique(self.seeds),
+            [None] if self.seeds is None else list(dict.fromkeys(self.seeds)),
             self.seed_target_tuned,
         )
 
@@ -268,11 +267,11 @@ class MetricsRequest(Places):
         best = file.reference.dir == Path(BEST)
         references = variants if best else named or [made(file.reference, "reference")]
         return Study(
-            unique([named_folder(each, f"study {self.study}, base_models") for each in file.base_models]),
+            _base_models(file.base_models, f"study {self.study}, base_models"),
             variants,
             made(file.baseline, "baseline"),
             references,
-            [None] if file.seeds is None else unique(file.seeds),
+            [None] if file.seeds is None else list(dict.fromkeys(file.seeds)),
             file.seed_reference,
         )
 
@@ -408,17 +407,5 @@ def _check_no_upload(*given: dict[str, Any]) -> None:
         )
 
 
-T = TypeVar("T")
-
-
-def unique_by(key: Callable[[T], Hashable], items: Sequence[T]) -> list[T]:
-    """The first of the items of each key, in order."""
-    first: dict[Hashable, T] = {}
-    for each in items:
-        first.setdefault(key(each), each)
-    return list(first.values())
-
-
-def unique(items: Sequence[T]) -> list[T]:
-    """The items without repeats, in order of first mention."""
-    return list(dict.fromkeys(items))
+def _base_models(given: Sequence[Path], argument: str) -> list[Path]:
+    return list(dict.fromkeys(named_folder(each, argument) for each in given))
