@@ -1,6 +1,7 @@
-"""Tables of a results folder: means with intervals, every shift, in Markdown, LaTeX, CSV or JSON.
+"""Tables of a results folder: means with intervals, paired differences, every shift, in Markdown, LaTeX, CSV or JSON.
 
 python api/tables.py --results results --format markdown
+python api/tables.py --results results --table differences --against mms
 python api/tables.py --results results --format latex --table means --output means.tex
 """
 
@@ -15,10 +16,11 @@ from genies.command_line import Arguments, run
 from genies.data.shifts import read_shifts
 from genies.errors import InputError
 from genies.files import write_text
+from genies.report.comparing import check_name
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study
 from genies.report.summary import summarize
-from genies.report.tables import Which, to_csv, to_json, to_latex, to_markdown
+from genies.report.tables import ALL, Which, to_csv, to_json, to_latex, to_markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,8 +36,11 @@ class TablesArguments(Arguments):
     """The results folder: the tables under generalization_metrics/ say which shifts it is about."""
     format: Literal["markdown", "latex", "csv", "json"] = "markdown"
     """What to write. CSV has the documented columns first."""
-    table: Literal["means", "shifts"] | None = None
-    """Means over all shifts, labels and categories, or every shift (default: both; CSV: shifts; JSON: always both)."""
+    table: Literal["means", "differences", "shifts"] | None = None
+    """Means over all shifts, labels and categories; paired differences from the baseline; or every shift (default:
+    all; CSV: shifts; JSON: always all)."""
+    against: str | None = None
+    """An intervention that the others are compared with, besides the baseline."""
     output: Path | None = None
     """The file to write (default: the screen)."""
     published_weights: bool = False
@@ -54,7 +59,7 @@ class TablesArguments(Arguments):
 
 def main(args: TablesArguments) -> None:
     if args.format == "json" and args.table is not None:
-        raise InputError(f"--table {args.table} goes with markdown, latex and csv; JSON holds both tables")
+        raise InputError(f"--table {args.table} goes with markdown, latex and csv; JSON holds all tables")
     given = args.model_fields_set
     results = args.results if "results" in given else ROOT / args.results
     distributions = args.distributions_dir if "distributions_dir" in given else ROOT / args.distributions_dir
@@ -63,15 +68,17 @@ def main(args: TablesArguments) -> None:
     if args.exclude_leaked:
         study = exclude_leaked(study, distributions)
     summary = summarize(study, "published" if args.published_weights else "unique")
-    which: list[Which] = ["means", "shifts"] if args.table is None else [args.table]
+    if args.against is not None:
+        check_name(summary, args.against)
+    which: tuple[Which, ...] = ALL if args.table is None else (args.table,)
     if args.format == "markdown":
-        text = to_markdown(summary, which)
+        text = to_markdown(summary, which, args.against)
     elif args.format == "latex":
-        text = to_latex(summary, which)
+        text = to_latex(summary, which, args.against)
     elif args.format == "csv":
-        text = to_csv(summary, which[-1])
+        text = to_csv(summary, which[-1], args.against)
     else:
-        text = to_json(summary)
+        text = to_json(summary, args.against)
     if args.output is None:
         print(text, end="")
     else:

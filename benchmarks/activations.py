@@ -2,7 +2,7 @@
 
 python benchmarks/activations.py --distributions_dir distributions [--json FILE]
 
-Two plain ways take part: the language model as it comes, which computes logits too, and its decoder alone.
+Compared with two plain implementations: the whole language model, which also computes logits, and its decoder alone.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from figures import Findings, Target, report
+from findings import Findings, Target, report
 from measuring import (
     TextArguments,
     alternate,
@@ -36,8 +36,9 @@ class ActivationArguments(TextArguments):
 
 
 def plain_hidden_states(network: Any, sequences: list[tuple[int, ...]]) -> np.ndarray[Any, Any]:
-    """Hidden states [sequences, blocks - 1, width] at the last token, after each block but the last, which
-    transformers gives normed: one forward pass a sequence."""
+    """Hidden states [sequences, blocks - 1, width] at the last token, by one forward pass per sequence.
+
+    The last block is left out, because transformers returns it after the final norm."""
     import torch
 
     found = []
@@ -49,7 +50,7 @@ def plain_hidden_states(network: Any, sequences: list[tuple[int, ...]]) -> np.nd
 
 
 def measure(arguments: ActivationArguments, findings: Findings, model: LanguageModel, plain: Any, name: str) -> None:
-    """All figures of one distribution."""
+    """All measurements of one distribution."""
     from genies.lm.activations import last_token_activations
     from genies.lm.sites import all_sites
 
@@ -95,7 +96,7 @@ def measure(arguments: ActivationArguments, findings: Findings, model: LanguageM
 
 
 def benchmark(arguments: ActivationArguments) -> int:
-    """All distributions, with one model of ours and one of transformers'."""
+    """Measure all distributions, with our model and with that of transformers."""
     model, threads = load(arguments)
 
     import torch

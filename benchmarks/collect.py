@@ -1,4 +1,4 @@
-"""Write a page of all benchmarks' figures from the JSON files of one or several runs.
+"""Write a page with the measurements of all benchmarks from the JSON files of one or several runs.
 
 python benchmarks/collect.py --folder FOLDER [--output benchmarks/README.md]
 """
@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from figures import Figure, Target, described, table
+from findings import Measurement, Target, described, table
 
 from genies.command_line import Arguments, run
 from genies.errors import InputError
@@ -30,47 +30,47 @@ measured again has a section for each run.
 
 
 class CollectArguments(Arguments):
-    """Write a page of benchmarks' figures."""
+    """Write a page with the measurements of all benchmarks."""
 
     folder: Path
-    """Folder of JSON files, each written by a benchmark's --json."""
+    """Folder of the JSON files that benchmarks wrote with --json."""
     output: Path = Path("benchmarks/README.md")
     """The Markdown file."""
 
 
 def collect(arguments: CollectArguments) -> int:
-    """One section a file, in the order in which run.sh makes them."""
+    """Write one section for each file, in the order of run.sh."""
     files = sorted(arguments.folder.glob("*.json"), key=lambda file: (_place(file.stem), file.stem))
     if not files:
-        raise InputError(f"{arguments.folder} holds no JSON file of a benchmark; bash benchmarks/run.sh writes them")
+        raise InputError(f"{arguments.folder} contains no JSON file of a benchmark; bash benchmarks/run.sh writes them")
     aimed, sections = ["| benchmark | case | measurement | value | target |", "|---|---|---|---:|---:|"], []
     for file in files:
         record = json.loads(file.read_text(encoding="utf-8"))
         try:
-            figures = [_figure(each) for each in record["figures"]]
+            measurements = [_measurement(each) for each in record["measurements"]]
             title = record["benchmark"] if file.stem in ORDER else f"{record['benchmark']}, {file.stem}"
-            sections.append(_section(title, record, figures))
+            sections.append(_section(title, record, measurements))
         except (KeyError, TypeError) as error:
             raise InputError(f"{file}: expected what a benchmark's --json writes; missing or wrong: {error}") from None
-        aimed += [f"| {title} {each.row()}" for each in figures if each.target is not None]
+        aimed += [f"| {title} {each.row()}" for each in measurements if each.target is not None]
     write_bytes(arguments.output, "\n".join([HEAD, *aimed, "", *sections]).encode())
     print(f"{len(files)} benchmarks in {arguments.output}")
     return 0
 
 
 def _place(name: str) -> int:
-    """Where a file's section stands: scoring_quiet after scoring, of which it is another run."""
+    """Position of a file's section; scoring_quiet follows scoring, of which it is another run."""
     return next((place for place, each in enumerate(ORDER) if name.startswith(each)), len(ORDER))
 
 
-def _section(title: str, record: dict[str, Any], figures: list[Figure]) -> str:
+def _section(title: str, record: dict[str, Any], measurements: list[Measurement]) -> str:
     where = f"`{record['command']}`, {record['date']}, commit {record['commit']}; {described(record['machine'])}"
-    return "\n".join([f"## {title}\n", f"{where}\n", table(figures), ""])
+    return "\n".join([f"## {title}\n", f"{where}\n", table(measurements), ""])
 
 
-def _figure(given: dict[str, Any]) -> Figure:
+def _measurement(given: dict[str, Any]) -> Measurement:
     target = None if given["target"] is None else Target(**given["target"])
-    return Figure(given["subject"], given["name"], given["value"], given["unit"], target)
+    return Measurement(given["subject"], given["name"], given["value"], given["unit"], target)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How the work grows with the number of targets of one source: mms from alpaca_mmlu to 1, 5, 10 and 20 targets.
+"""How the work grows with the number of targets of one source, for mms from alpaca_mmlu to 1, 5, 10 and 20 targets.
 
 python benchmarks/growth.py --distributions_dir distributions [--json FILE]
 
-Once with an empty store of activations for each number, where all targets are read, and once with a store that grows,
-where those are read that are new. Either way a target should cost what reading its texts once costs.
+Measured twice: with an empty cache of activations for each number of targets, and with a cache that grows, so that only
+new targets are read. In both cases a target should cost as much as reading its texts once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from figures import ROOT, Target, report
+from findings import ROOT, Target, report
 from measuring import BenchmarkArguments, encoded_texts, findings_of, tree_tokens
 from pydantic import Field
 from steps import evaluation_step, thread_count, train_step
@@ -31,11 +31,11 @@ class GrowthArguments(BenchmarkArguments):
     source: str = "alpaca_mmlu"
     """The source."""
     targets: list[str] | None = None
-    """The targets, in the order in which they are added (default: those of the source in distribution_shifts)."""
+    """The targets, in the order in which they are added (default: all targets of the source in distribution_shifts)."""
     counts: list[int] = Field(default=[1, 5, 10, 20])
     """Numbers of targets."""
     examples: Annotated[int, Field(ge=2)] = 10
-    """Training examples, and test examples of each target."""
+    """Number of training examples, and of test examples of each target."""
 
 
 def official_targets(source: str) -> list[str]:
@@ -45,7 +45,7 @@ def official_targets(source: str) -> list[str]:
 
 
 def target_tokens(arguments: GrowthArguments, targets: list[str]) -> list[int]:
-    """For each target the tokens of the prefix trees of its texts."""
+    """Number of tokens in the prefix trees of the texts of each target."""
     from genies.lm.arguments import ModelArguments
     from genies.lm.model_outline import read_outline
 

@@ -1,9 +1,9 @@
-"""What the harness itself costs: planning, a run with nothing to do, a step, and how well slots are used.
+"""Cost of the harness itself: planning, a run with nothing to do, a step, and the use of slots.
 
 python benchmarks/harness.py [--json FILE]
 
-Everything runs with real subprocesses in a temporary folder; the steps do next to nothing, so that what is left is
-the harness. Figures are medians where a median makes sense, and ratios within one run where two things are compared.
+Everything runs as real subprocesses in a temporary folder. The steps do almost nothing, so that the cost of the harness
+remains. Values are medians where that makes sense, and ratios within one run where two things are compared.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated
 
-from figures import ROOT, FigureArguments, Findings, Target, report
+from findings import ROOT, Findings, FindingsArguments, Target, report
 from pydantic import Field
 
 from genies.command_line import run
@@ -38,7 +38,7 @@ print(json.dumps([t, time.time()]))
 
 
 def make_project(folder: Path, distributions: int, work: str) -> None:
-    """A base model, an intervention whose steps do `work`, and small distributions."""
+    """Write a base model, an intervention whose steps execute `work`, and small distributions."""
     (folder / "models" / "base").mkdir(parents=True)
     (folder / "models" / "base" / "config.json").write_text("{}")
     stub = folder / "stub"
@@ -54,7 +54,7 @@ def make_project(folder: Path, distributions: int, work: str) -> None:
 
 
 def main_job(folder: Path, shifts: list[tuple[str, str]], *options: str) -> tuple[float, float, str]:
-    """Run the main job; seconds, peak memory in MB of the harness, and what it printed."""
+    """Run the main job and return seconds, peak memory of the harness in MB, and its output."""
     (folder / "shifts.json").write_text(json.dumps(shifts))
     command = [sys.executable, "api/compute_generalization_metrics.py", "--base_model_dir", folder / "models/base"]
     command += ["--intervention_dir", folder / "stub", "--baseline_intervention", folder / "stub"]
@@ -77,16 +77,16 @@ def main_job(folder: Path, shifts: list[tuple[str, str]], *options: str) -> tupl
 
 
 def spans(folder: Path) -> list[tuple[float, float]]:
-    """Start and end of every step's own work, as the steps themselves wrote them into their logs."""
+    """Start and end of the work of every step, as written by the steps to their logs."""
     logs = (folder / "results" / "logs").rglob("*.log")
     return sorted(tuple(json.loads(log.read_text().splitlines()[-1])) for log in logs)
 
 
 def busy_share(folder: Path, slots: int, own: bool) -> float:
-    """Share of slot time, from the first step's first line to the last step's last one, in which a step was at work.
+    """Share of slot time, from the first line of the first step to the last line of the last one, in which a step ran.
 
-    With `own`, a step's work is what lies between its own first and last line; else the life of its process, from
-    spawn to exit, as its supervisor measured it: an interpreter's start and end are work of the step.
+    With `own`, a step runs from its first to its last line. Otherwise it runs for the lifetime of its process, as
+    measured by its supervisor, including the start and the end of the interpreter.
     """
     found = spans(folder)
     wall = max(end for _, end in found) - found[0][0]
@@ -100,21 +100,21 @@ def busy_share(folder: Path, slots: int, own: bool) -> float:
     return sum(steps.values()) / (wall * slots)
 
 
-class HarnessArguments(FigureArguments):
-    """Run the main job with steps that do next to nothing."""
+class HarnessArguments(FindingsArguments):
+    """Run the main job with steps that do almost nothing."""
 
     distributions: Annotated[int, Field(ge=10)] = 200
-    """How many small distributions there are."""
+    """Number of small distributions."""
     shifts: Annotated[int, Field(ge=1)] = 10_000
-    """How many shifts are planned."""
+    """Number of planned shifts."""
     steps: Annotated[int, Field(ge=4)] = 250
-    """How many distributions are tuned on and evaluated in steps of half a second."""
+    """Number of distributions that are trained on and evaluated in steps of half a second."""
     computing: Annotated[int, Field(ge=1)] = 6_000_000
-    """Additions in a step that computes."""
+    """Number of additions in a step that computes."""
 
 
 def benchmark(arguments: HarnessArguments) -> int:
-    """Planning, a run with nothing to do, the price of a step, and slots."""
+    """Measure planning, a run with nothing to do, the cost of a step, and the use of slots."""
     findings = Findings("Harness", threads=1)
     with tempfile.TemporaryDirectory() as folder:
         planning(arguments, findings, Path(folder))

@@ -1,7 +1,6 @@
-"""How benchmarks of the core measure: alternating runs and their medians, the machine's matmul rate, and the tokens
-of a request.
+"""How benchmarks of the core measure: medians of alternating runs, the matmul rate of the machine, and token counts.
 
-Ratios are taken within one run, between things that take turns: a machine that is busy, or throttled, slows both.
+Two things are compared within one run, alternating, so that a busy or throttled machine slows both.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Annotated, Any
 
-from figures import FigureArguments, Findings
+from findings import Findings, FindingsArguments
 from pydantic import Field
 
 from genies.data.distribution import Distribution, Pair, pairs
@@ -23,10 +22,11 @@ from genies.data.distribution import Distribution, Pair, pairs
 if TYPE_CHECKING:
     from genies.lm.model import LanguageModel
     from genies.lm.model_outline import ModelOutline
+    from genies.lm.sites import ReadAt
     from genies.lm.text import TokenSequence
     from genies.methods.templates import Templates
 
-# The peers read a model folder and nothing else.
+# The other projects must read the model folder only.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -34,33 +34,33 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 Ids = tuple[int, ...]
 
 
-class BenchmarkArguments(FigureArguments):
-    """What every benchmark takes that runs a model."""
+class BenchmarkArguments(FindingsArguments):
+    """Arguments of every benchmark that runs a model."""
 
     base_model_dir: Path = Path("models/SmolLM2-135M-Instruct")
     """The model, in float32 on the CPU."""
     distributions_dir: Path = Path("distributions")
     """Folder of the official distributions."""
     threads: Annotated[int, Field(ge=1)] | None = None
-    """Threads of a computation (default: the cores there are)."""
+    """Number of threads (default: number of cores)."""
     repeats: Annotated[int, Field(ge=1)] = 3
-    """Rounds in which everything compared takes its turn; figures are their medians."""
+    """Number of rounds, in each of which everything compared runs once; values are medians over rounds."""
 
 
 class TextArguments(BenchmarkArguments):
-    """What a benchmark takes that reads the test examples of some distributions."""
+    """Arguments of every benchmark that reads test examples."""
 
     distributions: list[str] = Field(default=["alpaca_mmlu", "us_history_fiction"])
-    """Names of the distributions whose test examples are read."""
+    """Names of the distributions."""
     examples: Annotated[int, Field(ge=1)] = 24
-    """Test examples of each."""
+    """Number of test examples of each distribution."""
 
 
 def alternate(
     variants: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Median seconds of each variant, and its last result; they take turns `repeats` times, after one turn that is
-    not timed."""
+    """Median seconds of each variant, and its last result. The variants alternate `repeats` times, after one untimed
+    round."""
     seconds: dict[str, list[float]] = {name: [] for name in variants}
     results: dict[str, Any] = {}
     if warm_up:
@@ -75,7 +75,7 @@ def alternate(
 
 
 def findings_of(arguments: BenchmarkArguments, title: str, threads: int) -> Findings:
-    """Findings about a model, none so far."""
+    """Empty findings about a model."""
     return Findings(title, threads, arguments.base_model_dir.name)
 
 
@@ -98,7 +98,7 @@ def chosen_pairs(arguments: BenchmarkArguments, name: str, examples: int | None)
 
 
 def unique_sequences(model: LanguageModel, chosen: Sequence[Pair], folder: Path) -> list[TokenSequence]:
-    """Each (prompt, response) of the pairs once."""
+    """The distinct (prompt, response) of the pairs."""
     from genies.methods.responses import encode_pairs
 
     encoded = encode_pairs(model.tokenizer, model.context_length, chosen, folder)
@@ -106,14 +106,14 @@ def unique_sequences(model: LanguageModel, chosen: Sequence[Pair], folder: Path)
 
 
 def tree_tokens(sequences: Sequence[Sequence[int]]) -> int:
-    """Tokens of the prefix trees of sequences: what has to be computed when nothing is computed twice."""
+    """Number of tokens in the prefix trees of sequences: the minimum that must be computed."""
     from genies.lm.packing import pack
 
     return len(pack(sorted({tuple(each) for each in sequences}), least_shared=1).ids)
 
 
 def seen_pairs(sequences: Sequence[Sequence[int]]) -> int:
-    """Pairs of tokens, one of which sees the other, in the prefix trees of sequences."""
+    """Number of pairs of tokens in the prefix trees of sequences in which one attends to the other."""
     from genies.lm.packing import pack
 
     row = pack(sorted({tuple(each) for each in sequences}), least_shared=1)
@@ -122,7 +122,7 @@ def seen_pairs(sequences: Sequence[Sequence[int]]) -> int:
 
 @contextmanager
 def counted_tokens(model: LanguageModel) -> Iterator[list[int]]:
-    """Within the context, the tokens of each forward pass of the model are appended to the list."""
+    """A context in which the number of tokens of each forward pass is appended to the list."""
     counts: list[int] = []
     hook = model.decoder.register_forward_pre_hook(
         lambda _module, positional, _named: counts.append(positional[0].numel()),
@@ -142,7 +142,7 @@ def block_weights(model: LanguageModel) -> list[Any]:
 
 
 def model_operations(model: LanguageModel, tokens: int, seen: int, scored: int) -> float:
-    """Floating-point operations that a model's arithmetic asks for, a multiplication and an addition counted as two.
+    """Floating-point operations of a model; a multiplication with its addition counts as two.
 
     For each of `tokens` the linear layers of the blocks, for each of `seen` pairs of tokens the two products of
     attention, for each of `scored` places a row of logits. Norms, activation functions, softmax are not counted.
@@ -156,12 +156,12 @@ def model_operations(model: LanguageModel, tokens: int, seen: int, scored: int) 
 
 
 def matmul_pass(model: LanguageModel, tokens: int) -> tuple[Callable[[], None], float]:
-    """A function that multiplies `tokens` rows with every weight matrix of the blocks, each once, and the operations
-    of that: all that a forward pass cannot do without, and nothing else."""
+    """A function that multiplies `tokens` rows with every weight matrix of the blocks once, and its operations: the
+    part of a forward pass that cannot be avoided."""
     import torch
 
     weights = block_weights(model)
-    # A weight is stored [out, in] by linear layers and [in, out] by GPT-2's: any order has the same cost.
+    # Linear layers store weights as [out, in], those of GPT-2 as [in, out]; both cost the same.
     inputs = {weight.shape[1]: torch.randn(tokens, weight.shape[1]) for weight in weights}
 
     def multiply() -> None:
@@ -173,9 +173,14 @@ def matmul_pass(model: LanguageModel, tokens: int) -> tuple[Callable[[], None], 
 
 
 def encoded_texts(outline: ModelOutline, chosen: Sequence[Pair], templates: Templates, folder: Path) -> set[Ids]:
-    """The token ids of all texts of pairs, under all templates."""
+    """The token ids of all texts of pairs, under all templates, up to where they are read.
+
+    Texts in two copies are read at both tokens, for cra and ccs.
+    """
     from genies.methods.responses import encode_pairs
 
     wrapped = [template.wrap(pair) for template in templates for pair in chosen]
     encoded = encode_pairs(outline.tokenizer, outline.context_length, wrapped, folder)
-    return {sequence.ids for sequence in (*encoded.best, *encoded.worse)}
+    places: tuple[ReadAt, ...] = ("last_response",) if len(templates) == 1 else ("last_response", "end_of_text")
+    sequences = (*encoded.best, *encoded.worse)
+    return {sequence.read_until(read_at) for sequence in sequences for read_at in places}

@@ -1,4 +1,4 @@
-"""Peak memory of interventions at their defaults, each step in a process of its own.
+"""Peak memory of interventions with default arguments, each step as a separate process.
 
 python benchmarks/memory.py --distributions_dir distributions [--json FILE]
 """
@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from figures import Target, report
+from findings import Target, report
 from measuring import BenchmarkArguments, findings_of
 from pydantic import Field
 from steps import evaluation_step, thread_count, train_step
@@ -21,17 +21,17 @@ class MemoryArguments(BenchmarkArguments):
     """Train and evaluate interventions on one distribution."""
 
     interventions: list[str] = Field(default=["zero_shot", "few_shot", "mms"])
-    """Their names."""
+    """Names of the interventions."""
     distribution: str = "us_history_fiction"
     """Source and target."""
     examples: Annotated[int, Field(ge=2)] | None = None
-    """Training and test examples (default: all)."""
+    """Number of training and test examples (default: all)."""
     limit_gigabytes: float = 3.0
-    """What a step may take, in 10^9 bytes."""
+    """Expected maximum of a step, in 10^9 bytes."""
 
 
 def benchmark(arguments: MemoryArguments) -> int:
-    """The peak of each step."""
+    """Measure the peak memory of each step."""
     findings = findings_of(arguments, "Peak memory", thread_count(arguments))
     limit = Target(at_most=arguments.limit_gigabytes)
     with tempfile.TemporaryDirectory() as name:

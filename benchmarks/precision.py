@@ -1,5 +1,5 @@
-"""How far total log-probabilities are from those computed in float64: ours, one plain float32 forward pass a response,
-and lm-evaluation-harness. Says which of two that differ is nearer to the truth. Needs the extra `bench`.
+"""Distance of total log-probabilities from those computed in float64, for this project, for one plain float32 forward
+pass per response, and for lm-evaluation-harness. Needs the extra `bench`.
 
 python benchmarks/precision.py --distributions_dir distributions [--json FILE]
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from figures import Target, report
+from findings import Target, report
 from measuring import TextArguments, chosen_pairs, findings_of, load, unique_sequences
 from pydantic import Field
 from scoring import Peer, check_peer
@@ -26,11 +26,11 @@ class PrecisionArguments(TextArguments):
     """Compare total log-probabilities with those in float64."""
 
     examples: Annotated[int, Field(ge=1)] = 6
-    """Test examples of each distribution."""
+    """Number of test examples of each distribution."""
 
 
 def plain_totals(folder: Path, sequences: Sequence[TokenSequence], dtype: str) -> np.ndarray[Any, Any]:
-    """Total log-probability [sequences] of response tokens by transformers alone, in a number format."""
+    """Total log-probability [sequences] of the response tokens, by transformers alone in a given number format."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -45,7 +45,7 @@ def plain_totals(folder: Path, sequences: Sequence[TokenSequence], dtype: str) -
 
 
 def benchmark(arguments: PrecisionArguments) -> int:
-    """The largest and the mean distance of each way."""
+    """Measure the largest and the mean distance of each implementation."""
     check_peer()
     model, threads = load(arguments)
 

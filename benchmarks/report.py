@@ -1,10 +1,10 @@
-"""What a report costs: seconds and memory to make it, bytes and time until its pages are painted.
+"""Cost of a report: seconds and memory to make it, and bytes and time until its pages are painted.
 
 python benchmarks/report.py --distributions_dir distributions [--json FILE]
 
-The results folder is drawn from a seed (nine interventions on the 15 GENIES shifts by default), its evaluations as long
-as real ones; the samples are those of all distributions in the folder. Paints are measured in headless Chromium where
-it and the package playwright are installed.
+The results are random, with a fixed seed: by default nine interventions on the 15 GENIES shifts, with evaluations as
+long as real ones. The samples are those of all distributions in the folder. Painting is measured in headless Chromium,
+if it and the package playwright are installed.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from figures import ROOT, FigureArguments, Findings, Target
-from figures import report as status
+from findings import ROOT, Findings, FindingsArguments, Target
+from findings import report as status
 
 from genies.command_line import run
 from genies.data.shifts import read_shifts
@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 from tests.report.seeded_results import SeededStudy
 
 
-class ReportArguments(FigureArguments):
-    """Make the report of a results folder that is drawn from a seed, and open its pages."""
+class ReportArguments(FindingsArguments):
+    """Make the report of random results and open its pages."""
 
     distributions_dir: Path = Path("distributions")
     """Folder of the distributions whose samples are shown."""
@@ -37,7 +37,7 @@ class ReportArguments(FigureArguments):
 
 
 def benchmark(arguments: ReportArguments) -> int:
-    """One report, three pages."""
+    """Measure one report and three of its pages."""
     findings = Findings("Report", threads=1)
     with tempfile.TemporaryDirectory() as folder:
         results, output = Path(folder) / "results", Path(folder) / "report"
@@ -50,7 +50,7 @@ def benchmark(arguments: ReportArguments) -> int:
 
 
 def make(findings: Findings, results: Path, distributions: Path, output: Path, subject: str) -> None:
-    """Run the command once; wall and processor seconds, and the peak memory of the process."""
+    """Run the command once and return wall seconds, processor seconds and the peak memory of the process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "api/report.py", "--results", results, "--distributions", distributions]
     start = time.perf_counter()
@@ -68,7 +68,7 @@ def make(findings: Findings, results: Path, distributions: Path, output: Path, s
 
 
 def paints(findings: Findings, output: Path, target: str) -> None:
-    """Milliseconds from the start of navigation to the first contentful paint, and kB loaded, of three pages."""
+    """Milliseconds from the start of navigation to the first contentful paint, and kB loaded, for three pages."""
     executable = shutil.which("chromium") or shutil.which("google-chrome")
     try:
         from playwright.sync_api import sync_playwright

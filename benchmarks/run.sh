@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# All benchmarks, one after the other, on a machine that does nothing else meanwhile: about an hour on two cores.
-#   bash benchmarks/run.sh [FOLDER]      the figures also go to FOLDER/<benchmark>.json
-# BASE_MODEL_DIR and DISTRIBUTIONS_DIR name another model and another folder of the official distributions.
+# Run all benchmarks in sequence: about an hour on two cores of a machine that is otherwise idle.
+#   bash benchmarks/run.sh [FOLDER]      also writes the measurements to FOLDER/<benchmark>.json
+# The variables BASE_MODEL_DIR and DISTRIBUTIONS_DIR select another model and another folder of official distributions.
 set -euo pipefail
 here=$PWD
 cd "$(dirname "$0")/.."

@@ -1,10 +1,10 @@
-"""Speed of scoring responses against lm-evaluation-harness, on the same tokens, and against the machine's own rate of
+"""Speed of scoring responses, compared with lm-evaluation-harness on the same tokens and with the machine's rate of
 matrix multiplication. Needs the extra `bench`: pip install -e '.[bench]'.
 
 python benchmarks/scoring.py --distributions_dir distributions [--json FILE]
 
-The peer is HFLM of lm_eval, at the fastest of its batch sizes. Both score the same token ids, end-of-text included;
-few_shot is four demonstrations of the distribution's train split before every prompt.
+The other project is HFLM of lm_eval, with the fastest of several batch sizes. Both score the same token ids, including
+end-of-text. few_shot puts four demonstrations of the distribution's train split before every prompt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import psutil
-from figures import Findings, Target, report
+from findings import Findings, Target, report
 from measuring import (
     TextArguments,
     alternate,
@@ -44,18 +44,18 @@ class ScoringArguments(TextArguments):
     """Score responses with this project and with lm-evaluation-harness."""
 
     batch_sizes: list[int] = Field(default=[1, 8, 32])
-    """Batch sizes of the peer that are tried; one whose logits would take half the memory there is is left out."""
+    """Batch sizes to try for lm_eval; those whose logits would need half of the memory are left out."""
     few_shot_examples: Annotated[int, Field(ge=1)] = 4
-    """Test examples of each in few_shot, where the peer computes every demonstration for every response."""
+    """Number of test examples in few_shot, where lm_eval computes every demonstration for every response."""
     num_shots: Annotated[int, Field(ge=0)] = 4
-    """Demonstrations before each prompt in few_shot; 0 leaves few_shot out."""
+    """Number of demonstrations before each prompt in few_shot; 0 leaves few_shot out."""
 
 
 Scores = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
 
 
 def check_peer() -> None:
-    """InputError unless the peer is installed: told before the model is loaded."""
+    """Raise InputError if lm_eval is not installed, before the model is loaded."""
     try:
         import lm_eval  # noqa: F401
     except ImportError as error:
@@ -82,7 +82,7 @@ class Peer:
         return np.array([total for total, _ in self.lm._loglikelihood_tokens(requests, disable_tqdm=True)])
 
     def fitting(self, sequences: Sequence[TokenSequence]) -> list[int]:
-        """The batch sizes whose logits and their softmax take less than half the memory there is."""
+        """The batch sizes whose logits and their softmax need less than half of the memory."""
         longest = max(len(sequence.ids) for sequence in sequences)
         available = psutil.virtual_memory().available
         return [
@@ -93,7 +93,7 @@ class Peer:
 
 
 def few_shot_sequences(arguments: ScoringArguments, model: LanguageModel, name: str) -> list[TokenSequence]:
-    """The sequences with demonstrations before them, as the intervention makes them; those that keep all of them."""
+    """The sequences with demonstrations before them, as the intervention makes them; only those that keep all."""
     from genies.methods.demonstrations import demonstrate, draw_demonstrations
     from genies.methods.responses import encode_pairs
 
@@ -115,7 +115,7 @@ def compare(
     least: float,
     shared_prefix: bool,
 ) -> None:
-    """Measure both on the sequences; `least` is how many times as fast as the peer is expected."""
+    """Measure both on the sequences; `least` is the expected ratio of their times."""
     from genies.lm import scoring
     from genies.lm import shared_prefix as after_prefix
 
@@ -160,7 +160,7 @@ def compare(
 
 
 def benchmark(arguments: ScoringArguments) -> int:
-    """zero_shot on each distribution, then few_shot."""
+    """Measure zero_shot on each distribution, then few_shot."""
     check_peer()
     model, threads = load(arguments)
     findings = findings_of(arguments, "Scoring", threads)

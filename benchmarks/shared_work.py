@@ -1,11 +1,11 @@
-"""What interventions share: mms, then lat_stim_1, cra and ccs on the same shifts, with a cold and with a warm store of
-activations.
+"""Work that interventions share: mms, then lat_stim_1, cra and ccs on the same shifts, with an empty and with a filled
+cache of activations.
 
 python benchmarks/shared_work.py --distributions_dir distributions [--json FILE]
 
-Each intervention trains on the sources and is evaluated on source and targets, by its own scripts, in processes of
-their own, as the harness runs them. Counted are the tokens that go through the model, against those of the prefix
-trees of all texts under the templates of the interventions.
+Each intervention trains on the sources and is evaluated on source and targets, by its own scripts in separate
+processes, as in the harness. The number of tokens that pass through the model is compared with that in the prefix trees
+of all texts under the templates of the interventions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated
 
-from figures import Target, report
+from findings import Target, report
 from measuring import BenchmarkArguments, Ids, encoded_texts, findings_of, tree_tokens
 from pydantic import Field
 from steps import evaluation_step, thread_count, train_step
@@ -24,7 +24,7 @@ from genies.data.distribution import Distribution, one_pair_per_example, pairs
 from genies.methods.templates import PLAIN, YES_NO, Templates
 
 TEMPLATES: dict[str, Templates] = {"mms": PLAIN, "lat_stim_1": PLAIN, "cra": YES_NO, "ccs": YES_NO}
-"""The interventions, in the order in which they run, and the templates under which they read texts."""
+"""The interventions in the order in which they run, with the templates of the texts that they read."""
 
 
 class SharedWorkArguments(BenchmarkArguments):
@@ -35,10 +35,10 @@ class SharedWorkArguments(BenchmarkArguments):
     )
     """The shifts, source>target."""
     examples: Annotated[int, Field(ge=2)] = 30
-    """Training examples of each source, and test examples of each source and target."""
+    """Number of training examples of each source, and of test examples of each source and target."""
 
     def targets(self) -> dict[str, list[str]]:
-        """For each source what its tuned models are evaluated on: the source itself, and its targets."""
+        """For each source, the distributions on which its tuned models are evaluated: itself and its targets."""
         found: dict[str, list[str]] = {}
         for shift in self.shifts:
             source, _, target = shift.partition(">")
@@ -47,7 +47,7 @@ class SharedWorkArguments(BenchmarkArguments):
 
 
 def unique_tokens(arguments: SharedWorkArguments) -> int:
-    """Tokens of the prefix trees of all texts, those of each template apart."""
+    """Number of tokens in the prefix trees of all texts, for each template."""
     from genies.lm.arguments import ModelArguments
     from genies.lm.model_outline import read_outline
 
@@ -68,7 +68,7 @@ def unique_tokens(arguments: SharedWorkArguments) -> int:
 
 
 def run_all(arguments: SharedWorkArguments, folder: Path, cache: Path) -> dict[str, tuple[float, float, int]]:
-    """Seconds, processor seconds and forward tokens of each intervention on all shifts."""
+    """Measure seconds, processor seconds and forward tokens of each intervention on all shifts."""
     found = {}
     for intervention in TEMPLATES:
         seconds, processor_seconds, tokens = 0.0, 0.0, 0
@@ -85,7 +85,7 @@ def run_all(arguments: SharedWorkArguments, folder: Path, cache: Path) -> dict[s
 
 
 def benchmark(arguments: SharedWorkArguments) -> int:
-    """Cold, then warm; each once, since forward tokens are exact."""
+    """Measure with an empty and then with a filled cache; once each, because forward tokens are exact."""
     findings = findings_of(arguments, "Shared work", thread_count(arguments))
     unique = unique_tokens(arguments)
     with tempfile.TemporaryDirectory() as name:

@@ -1,6 +1,7 @@
-"""Steps of interventions in processes of their own, as the harness runs them: their seconds, memory and tokens.
+"""Steps of interventions as separate processes, as the harness runs them: their seconds, memory and tokens.
 
-The peak of a process is at least what the one that started it had: a benchmark that reports peaks imports no torch.
+The peak memory of a process is at least that of its parent at the start. A benchmark that reports peaks must therefore
+not import torch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from figures import ROOT
+from findings import ROOT
 from measuring import BenchmarkArguments
 
 from genies.contract import argument_items
@@ -24,7 +25,7 @@ from genies.errors import InputError
 
 
 def thread_count(arguments: BenchmarkArguments) -> int:
-    """Threads of a step in a process of its own."""
+    """Number of threads of a step."""
     return arguments.threads or int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
 
 
@@ -34,15 +35,15 @@ class Finished:
 
     seconds: float
     processor_seconds: float
-    """Of all its threads: what it took on a machine that is busy with other things as well."""
+    """Processor seconds of all threads, which other work on the machine does not change."""
     peak_gigabytes: float
-    """The most memory it had at once (resident set), in 10^9 bytes."""
+    """Peak of the resident set, in 10^9 bytes."""
     said: str
-    """What it wrote to standard output and standard error."""
+    """Standard output and standard error."""
 
     @property
     def forward_tokens(self) -> int:
-        """Tokens that went through the model, as the intervention itself reports."""
+        """Number of tokens that passed through the model, as reported by the intervention."""
         found = re.findall(r"forward passes of (\d+) tokens", self.said)
         if not found:
             raise InputError(f"a step did not say how many tokens went through the model: {self.said[-1000:]}")
@@ -97,7 +98,7 @@ def evaluation_step(
     cache: Path,
     examples: int | None,
 ) -> Finished:
-    """Run an intervention's eval.py on targets, with what train_step left."""
+    """Run an intervention's eval.py on targets, with the output of train_step."""
     model = folder / f"{intervention}-{source}"
     items = {
         "model_dir": str(model),

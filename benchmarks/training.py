@@ -1,10 +1,10 @@
-"""Speed of reward training against TRL's RewardTrainer: the same pairs, LoRA configuration, batch of pairs, initial
-weights and machine, in one run. Needs the extra `bench`: pip install -e '.[bench]'.
+"""Speed of reward training compared with TRL's RewardTrainer, with the same pairs, LoRA configuration, batch of pairs,
+initial weights and machine, in one run. Needs the extra `bench`: pip install -e '.[bench]'.
 
 python benchmarks/training.py --distributions_dir distributions [--json FILE]
 
-TRL takes part as it comes (a whole batch in one pass, gradient checkpointing) and at the fastest of a few settings
-tuned for this machine (few pairs a pass, no checkpointing). Each way takes one step untimed, then they take turns.
+TRL runs with its defaults (a whole batch in one pass, gradient checkpointing) and with the fastest of several settings
+for this machine (few pairs in one pass, no checkpointing). Each runs one untimed step first; then they alternate.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 from typing import Annotated, Any
 
-from figures import Findings, Target, report
+from findings import Findings, Target, report
 from measuring import BenchmarkArguments, findings_of
 from pydantic import Field
 
@@ -30,16 +30,16 @@ os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
 
 
 class TrainingArguments(BenchmarkArguments):
-    """Train one step of LoRA with this project and with TRL, in turns."""
+    """Train one step of LoRA with this project and with TRL, alternating."""
 
     sources: list[str] = Field(default=["alpaca_low_quality", "us_history_textbook"])
     """Names of the source distributions."""
     pairs: Annotated[int, Field(ge=1)] = 16
-    """Pairs in a step."""
+    """Number of pairs in a step."""
     trl_micro_batches: list[int] = Field(default=[2, 4])
-    """Pairs in one forward pass of TRL when it is tuned, without gradient checkpointing: divisors of --pairs."""
+    """Numbers of pairs in one forward pass of TRL to try, without gradient checkpointing; divisors of --pairs."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Dropout of the adapters, in both."""
+    """Dropout of the adapters."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ Body = Callable[[Clock], float]
 
 
 def benchmark(arguments: TrainingArguments) -> int:
-    """Every source; the peer is at fault when it is not installed."""
+    """Measure every source."""
     try:
         import datasets  # noqa: F401
         import trl
@@ -94,7 +94,7 @@ def benchmark(arguments: TrainingArguments) -> int:
 
 
 def compare(arguments: TrainingArguments, findings: Findings, name: str) -> None:
-    """All figures of one source."""
+    """All measurements of one source."""
     source = arguments.distributions_dir / name
     default = Way(arguments.pairs, True)
     tuned = [Way(size, False) for size in arguments.trl_micro_batches]
@@ -125,7 +125,7 @@ def compare(arguments: TrainingArguments, findings: Findings, name: str) -> None
 
 
 def _timed(body: Body) -> tuple[float, float]:
-    """Seconds of the step, and its loss."""
+    """Seconds and loss of the step."""
     clock = Clock()
     loss = body(clock)
     return clock.seconds, loss
@@ -149,7 +149,7 @@ def _arguments(arguments: TrainingArguments, source: Path, output: Path) -> Any:
 
 
 def _tokens(arguments: TrainingArguments, source: Path) -> tuple[int, int, int]:
-    """Tokens of the step's pairs: of their prefix trees, of their sequences, and of these padded to the longest."""
+    """Numbers of tokens of the step's pairs: in prefix trees, in sequences, and in sequences padded to the longest."""
     from measuring import tree_tokens
 
     from genies.lm.arguments import ModelArguments

@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# The nine interventions of the release and random on one list of shifts, one command each, all with the same
-# reference: lora_fine_tune, tuned and tested on the target. What one command computes the next ones reuse; stop it and
-# start it again as often as you like.
+# Run the nine interventions of the release, and random, on one list of shifts: one command for each, all with the same
+# reference (lora_fine_tune, tuned and tested on the target). Later commands reuse what earlier ones computed. Stop and
+# restart the script at any time.
 #   bash examples/sweep_all.sh
-# In a variable before it: MODEL (a folder), SHIFTS (a file in distribution_shifts/, such as GENIES), TRAIN_EXAMPLES,
-# TEST_EXAMPLES and STEPS (of reward training) for a smaller sweep, SEEDS of the interventions in SEEDED (the methods
-# that read representations), SAMPLE (seeded draws the TRAIN_EXAMPLES of each seed anew, first takes the first of the
-# file), INTERVENTIONS, DTYPE and PRECISION (dtype and matmul_precision of every step), and
-# ARGUMENTS for every command (such as "--slots 2" or "--gpus 0,1").
+# Variables:
+#   MODEL           folder of the base model (default: models/SmolLM2-135M-Instruct)
+#   SHIFTS          a list in distribution_shifts/ (default: GENIES)
+#   INTERVENTIONS   names of the interventions
+#   TRAIN_EXAMPLES, TEST_EXAMPLES, STEPS   limits of the examples and of the reward-training steps (default: none)
+#   SEEDS, SEEDED   the seeds, and the interventions to run with them (default: those that read representations)
+#   SAMPLE          seeded draws the TRAIN_EXAMPLES of each seed (default); first takes the first ones of the file
+#   DTYPE, PRECISION   dtype and matmul_precision of every step
+#   ARGUMENTS       more arguments for every command, such as "--slots 2" or "--gpus 0,1"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source examples/environment.sh
@@ -42,7 +46,7 @@ pairs = (each.split("=", 1) for each in sys.argv[1:])
 print(json.dumps({name: int(value) if value.isdigit() else value for name, value in pairs if value}))' "$@"
 }
 
-# Without a limit there is nothing to draw, and the argument would only make stored results look different.
+# Without a limit there is nothing to draw, and the argument would only change the fingerprints.
 train=("max_examples=${TRAIN_EXAMPLES:-}" "sample=${TRAIN_EXAMPLES:+$SAMPLE}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
 reference=$(kwargs "${train[@]}" "num_train_steps=${STEPS:-}")
 evaluation=$(kwargs "max_examples=${TEST_EXAMPLES:-}" "dtype=$DTYPE" "matmul_precision=$PRECISION")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from genies.adapter_base import find_base_model
+from genies.adapter_base import find_base_model, revision_doubt
 from genies.errors import InputError
 from genies.lm.model_folder import base_model
 
@@ -75,3 +75,61 @@ def test_a_name_that_is_none_ends_with_one_message(name: object, tmp_path: Path)
 def test_the_search_loads_no_torch() -> None:
     code = "import sys, genies.adapter_base; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def with_revision(found: Path, revision: str) -> Path:
+    path = found / "adapter_config.json"
+    value = {**json.loads(path.read_text(encoding="utf-8")), "revision": revision}
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return found
+
+
+def download(folder: Path, model_id: str, revision: str | None, commit: str) -> Path:
+    """A base model's folder as a download leaves it."""
+    record = {"source": "hub", "model_id": model_id, "revision": revision, "commit": commit}
+    (model(folder) / "genies_download.json").write_text(json.dumps(record), encoding="utf-8")
+    return folder
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize("revision", ["step1000", COMMIT, COMMIT[:8]])
+def test_the_folder_of_the_revision_that_an_adapter_names_is_taken(revision: str, tmp_path: Path) -> None:
+    found = with_revision(adapter(tmp_path / "adapter", "someone/small"), revision)
+    download(tmp_path / "models" / "small", "someone/small", None, "f" * 40)
+    right = download(tmp_path / "models" / "small-at-1000", "someone/small", "step1000", COMMIT)
+    assert find_base_model(found, root=tmp_path) == right
+    assert revision_doubt(found, right) is None
+
+
+@pytest.mark.parametrize(("named", "held"), [("step1000", None), ("step1000", "main"), ("main", "step1000")])
+def test_a_base_model_of_another_revision_is_refused_with_how_to_fetch_it(
+    named: str, held: str | None, tmp_path: Path
+) -> None:
+    found = with_revision(adapter(tmp_path / "adapter", "someone/small"), named)
+    other = download(tmp_path / "models" / "small", "someone/small", held, COMMIT)
+    with pytest.raises(
+        InputError, match=rf"at the revision {named}, and .*small is of the revision .*--revision {named}"
+    ):
+        find_base_model(found, root=tmp_path)
+    # Named by hand it is taken, and what is not as the adapter says is told.
+    assert find_base_model(found, other, root=tmp_path) == other
+    assert f"{other} is of the revision {held or 'main'}" in str(revision_doubt(found, other))
+
+
+def test_a_base_model_that_does_not_say_its_revision_is_taken_with_a_doubt(tmp_path: Path) -> None:
+    found = with_revision(adapter(tmp_path / "adapter", "someone/small"), "step1000")
+    base = model(tmp_path / "models" / "small")
+    assert find_base_model(found, root=tmp_path) == base
+    assert "does not say of which revision it is" in str(revision_doubt(found, base))
+
+
+def test_an_adapter_that_names_no_revision_takes_any(tmp_path: Path) -> None:
+    found = adapter(tmp_path / "adapter", "someone/small")
+    base = download(tmp_path / "models" / "small", "someone/small", "step1000", COMMIT)
+    assert find_base_model(found, root=tmp_path) == base
+    assert revision_doubt(found, base) is None
+    main = with_revision(adapter(tmp_path / "another", "someone/new"), "main")
+    newest = download(tmp_path / "models" / "new", "someone/new", None, COMMIT)
+    assert find_base_model(main, root=tmp_path) == newest

@@ -17,14 +17,5 @@ class Doctests(griffe.Extension):
 
 
 def fenced(docstring: str) -> str:
-    """A docstring with a fence around each doctest, which ends at the next empty line.
-
-    >>> print(fenced("Add.\\n\\n>>> 1 + 1\\n2").replace("`", "'"))
-    Add.
-    <BLANKLINE>
-    '''pycon
-    >>> 1 + 1
-    2
-    '''
-    """
+    """A docstring with a fence around each doctest, which ends at the next empty line."""
     return _DOCTEST.sub(lambda found: f"```pycon\n{found[0]}\n```", docstring)

@@ -51,7 +51,7 @@ def pages() -> dict[str, str]:
 def command_scripts() -> list[Path]:
     """Every command of the project: a script that runs a main function with a model of arguments."""
     scripts = [*sorted((ROOT / "api").glob("*.py")), ROOT / "download_data.py", ROOT / "download_model_from_hf.py"]
-    return [script for script in scripts if "__main__" in script.read_text(encoding="utf-8")]
+    return [script for script in scripts if '__name__ == "__main__"' in script.read_text(encoding="utf-8")]
 
 
 def intervention_scripts() -> dict[str, list[Path]]:

@@ -1,4 +1,5 @@
-"""Every benchmark runs on a tiny model and says what it measured; what a figure is, is for a quiet machine to say."""
+"""Every benchmark runs on a tiny model and reports its measurements. Their values are not tested: they need a quiet
+machine."""
 
 import contextlib
 import importlib
@@ -45,16 +46,16 @@ def options(tiny_model_dir, tmp_path):
         "distributions_dir": tmp_path / "distributions",
         "repeats": 1,
         "threads": 1,
-        "json": tmp_path / "figures.json",
+        "json": tmp_path / "measurements.json",
     }
 
 
-def figures(module: ModuleType, arguments: type, options: dict[str, Any]) -> dict[tuple[str, str], float]:
-    """Run a benchmark; its figures by subject and name, as --json has them."""
+def measured(module: ModuleType, arguments: type, options: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Run a benchmark and return its measurements by subject and name, from its --json file."""
     assert module.benchmark(validate(arguments, options)) == 0
     found = json.loads(options["json"].read_text())
     assert found["machine"]["threads"] == 1
-    return {(each["subject"], each["name"]): each["value"] for each in found["figures"]}
+    return {(each["subject"], each["name"]): each["value"] for each in found["measurements"]}
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_scoring_agrees_with_its_peer_token_by_token(load, options, capsys):
     pytest.importorskip("lm_eval", reason="the peer is not installed (pip install -e '.[bench]')")
     scoring = load("scoring")
     more = {"distributions": ["first"], "examples": 3, "few_shot_examples": 2, "batch_sizes": [1, 2], "num_shots": 2}
-    found = figures(scoring, scoring.ScoringArguments, options | more)
+    found = measured(scoring, scoring.ScoringArguments, options | more)
     for way in ("zero_shot", "few_shot"):
         subject = f"{way}, first"
         assert found[subject, "largest difference of a total log-probability"] < 1e-3
@@ -90,14 +91,16 @@ def test_scoring_agrees_with_its_peer_token_by_token(load, options, capsys):
 def test_precision_is_told_from_that_of_a_peer(load, options):
     pytest.importorskip("lm_eval", reason="the peer is not installed (pip install -e '.[bench]')")
     precision = load("precision")
-    found = figures(precision, precision.PrecisionArguments, options | {"distributions": ["first"], "examples": 2})
+    found = measured(precision, precision.PrecisionArguments, options | {"distributions": ["first"], "examples": 2})
     assert found["first", "sequences"] == 6
     assert 0 < found["first", "largest distance from float64, genies"] < 1e-3
 
 
 def test_activations_agree_with_plain_forward_passes(load, options):
     activations = load("activations")
-    found = figures(activations, activations.ActivationArguments, options | {"distributions": ["first"], "examples": 3})
+    found = measured(
+        activations, activations.ActivationArguments, options | {"distributions": ["first"], "examples": 3}
+    )
     assert found["first", "sequences"] == 9
     assert found["first", "largest difference over the largest value"] < 1e-4
     assert found["first", "tokens through the model"] >= found["first", "tokens of their prefix trees"]
@@ -107,7 +110,7 @@ def test_activations_agree_with_plain_forward_passes(load, options):
 def test_shared_work_counts_no_forward_tokens_where_others_have_read(load, options):
     shared_work = load("shared_work")
     more = {"shifts": ["first>second", "first>third"], "examples": 8}
-    found = figures(shared_work, shared_work.SharedWorkArguments, options | more)
+    found = measured(shared_work, shared_work.SharedWorkArguments, options | more)
     assert found["cold store, mms", "forward tokens"] > 0
     assert found["cold store, lat_stim_1", "forward tokens"] == 0
     assert all(found[f"warm store, {name}", "forward tokens"] == 0 for name in ("mms", "lat_stim_1", "cra", "ccs"))
@@ -122,7 +125,7 @@ def test_shared_work_counts_no_forward_tokens_where_others_have_read(load, optio
 def test_growth_reads_new_targets_only(load, options):
     growth = load("growth")
     more = {"source": "first", "targets": ["second", "third"], "counts": [1, 2], "examples": 8}
-    found = figures(growth, growth.GrowthArguments, options | more)
+    found = measured(growth, growth.GrowthArguments, options | more)
     assert found["2 targets again", "growing store, forward tokens"] == 0
     assert found["2 targets", "tokens of the targets' trees"] > found["1 target", "tokens of the targets' trees"]
     assert found["2 targets", "growing store, forward tokens over those of new trees"] >= 1
@@ -141,7 +144,7 @@ def test_memory_is_that_of_a_process_of_its_own(options):
     done = subprocess.run([*command, "--check"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr  # no Python fits into a megabyte
     assert "(missed)" in done.stdout
-    found = {(each["subject"], each["name"]): each for each in json.loads(options["json"].read_text())["figures"]}
+    found = {(each["subject"], each["name"]): each for each in json.loads(options["json"].read_text())["measurements"]}
     train, evaluation = (found[f"zero_shot, {step}", "peak memory"] for step in ("train", "eval"))
     assert 0.005 < train["value"] < evaluation["value"]
     assert train["reached"] is False
@@ -184,12 +187,12 @@ def test_variants_take_turns(load):
 
 
 def test_a_table_says_which_targets_were_missed(load):
-    module = load("figures")
+    module = load("findings")
     findings = module.Findings("Speed", 2)
     findings.add("a", "times as fast", 2.5, "", module.Target(at_least=2.3))
     findings.add("a", "peak", 3.14159, "GB", module.Target(at_most=3))
     findings.add("a", "tokens", 12345)
-    assert module.table(findings.figures).splitlines()[2:] == [
+    assert module.table(findings.measurements).splitlines()[2:] == [
         "| a | times as fast | 2.5 | ≥ 2.3 |",
         "| a | peak | 3.142 GB | ≤ 3 (missed) |",
         "| a | tokens | 12,345 |  |",
@@ -201,7 +204,7 @@ def test_training_starts_from_the_loss_of_its_peer(load, options):
     pytest.importorskip("trl", reason="the peer is not installed (pip install -e '.[bench]')")
     training = load("training")
     more = {"sources": ["first"], "pairs": 4, "trl_micro_batches": [2], "lora_dropout": 0.0}
-    found = figures(training, training.TrainingArguments, options | more)
+    found = measured(training, training.TrainingArguments, options | more)
     assert found["first", "difference from TRL's first loss"] < 1e-5
     assert found["first", "times as fast as TRL as it comes"] > 0
     through, all_tokens, padded = (
@@ -246,8 +249,8 @@ def test_the_harness_and_the_report_are_measured_and_collected_on_one_page(tmp_p
 
 def test_a_file_that_is_none_of_a_benchmark_is_named(load, tmp_path):
     collect = load("collect")
-    with pytest.raises(InputError, match="holds no JSON file"):
+    with pytest.raises(InputError, match="contains no JSON file"):
         collect.collect(validate(collect.CollectArguments, {"folder": tmp_path}))
-    (tmp_path / "other.json").write_text('{"figures": [{}]}')
+    (tmp_path / "other.json").write_text('{"measurements": [{}]}')
     with pytest.raises(InputError, match=r"other\.json: expected what a benchmark's --json writes"):
         collect.collect(validate(collect.CollectArguments, {"folder": tmp_path}))

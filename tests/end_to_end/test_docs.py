@@ -89,3 +89,9 @@ def test_the_site_asks_no_other_server_for_anything(site: Path) -> None:
         loaded = re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="([^"]+)"', html)
         loaded += [link for tag in re.findall(r"<link[^>]*>", html) for link in re.findall(r'href="([^"]+)"', tag)]
         assert [each for each in loaded if re.match(r"(?:https?:)?//", each)] == [], page
+
+
+def test_doctests_are_shown_as_code(site: Path) -> None:
+    html = (site / "reference" / "python" / "index.html").read_text(encoding="utf-8")
+    assert html.count("&gt;&gt;&gt;") > 5
+    assert "&gt;&gt;&gt;" not in re.sub(r"<code>.*?</code>", "", html, flags=re.DOTALL)

@@ -185,3 +185,25 @@ def test_the_harness_loads_no_torch() -> None:
 
 def test_verbose_shows_the_output_of_the_steps(project: Project) -> None:
     assert "trained {'sign': 1}" in project.metrics(verbose=True).stderr
+
+
+ASSUMING_EVAL = """
+import argparse, json, pathlib
+parser = argparse.ArgumentParser()
+parser.add_argument("--model_dir")
+parser.add_argument("--distribution_dirs", type=json.loads); parser.add_argument("--output_paths", type=json.loads)
+args = parser.parse_args()
+for output in args.output_paths:
+    found = {"eval_accuracy": 0.5, "assumptions": ["the reward is the mean of two outputs"]}
+    pathlib.Path(output).write_text(json.dumps(found))
+"""
+
+
+def test_what_an_evaluation_assumed_about_the_model_is_printed_once_and_again_when_reused(project: Project) -> None:
+    assuming = project.intervention("assuming", "", ASSUMING_EVAL)
+    places = [item for name, path in project.places().items() for item in (f"--{name}", str(path))]
+    argv = ["--model_dir", str(project.base_model), "--intervention_dir", str(assuming), *places]
+    for _ in range(2):
+        done = project.command("evaluate.py", [*argv, "--distributions", '["long", "mixed"]'])
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("assumed: the reward is the mean of two outputs") == 1

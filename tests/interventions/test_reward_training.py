@@ -256,3 +256,16 @@ def test_a_whole_model_is_not_spread_or_quantized_but_says_so(
     train("full_fine_tune", tiny_model_dir(), source, tmp_path / "tuned", num_train_steps=1)
     with pytest.raises(InputError, match="leave out --device_map"):
         evaluate("full_fine_tune", tmp_path / "tuned", [source], tmp_path, device_map="auto")
+
+
+@pytest.mark.parametrize("intervention", ["lora_fine_tune", "log_prob_classify"])
+def test_a_target_of_which_no_example_fits_costs_its_own_evaluation(
+    intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    train(intervention, tiny_model_dir("llama"), source, tmp_path / "tuned", **QUICK)
+    long = tmp_path / "long"
+    long.mkdir()
+    (long / "test.json").write_text(json.dumps([{"prompt": "warm " * 400, "responses": {"a": 1.0, "b": 0.0}}]))
+    with pytest.raises(InputError, match="no example is left"):
+        evaluate(intervention, tmp_path / "tuned", [long, source], tmp_path)
+    assert [path.name for path in sorted(tmp_path.glob("*.json"))] == ["1.json"]

@@ -88,7 +88,7 @@ def test_blocks_without_attention_do_not_keep_others_from_being_read(folder_of):
 def test_a_model_without_attention_has_blocks_to_read(folder_of):
     folder = folder_of("mamba", num_attention_heads=None, state_size=8, expand=2)
     reader = ActivationReader(folder, ModelArguments())
-    assert reader.outline.heads == 0
+    assert reader.outline.heads == (0, 0)
     assert reader([drawn(9, 0)], all_sites(2, 0, "blocks")).shape == (1, 2, 32)
 
 

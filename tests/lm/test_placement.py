@@ -11,7 +11,7 @@ from genies.errors import InputError
 from genies.lm import placement, scoring, shared_prefix
 from genies.lm.activations import find_blocks, last_token_activations
 from genies.lm.arguments import ModelArguments
-from genies.lm.capability import check_network
+from genies.lm.capability import Capability, check_network
 from genies.lm.model import describe, load_model
 from genies.lm.placement import check_placement, check_quantization, input_device, loading_options, nf4_config
 from genies.lm.sites import Site
@@ -89,7 +89,7 @@ def test_a_model_dispatched_by_hooks_gives_the_same_scores_and_activations(famil
     dispatch_model(model.network, {name: "cpu" for name, _ in model.network.named_children()}, force_hooks=True)
     assert all(hasattr(module, "_hf_hook") for module in find_blocks(model))
     assert input_device(model.network) == CPU
-    assert check_network(model.network, "tiny") == (True, True)
+    assert check_network(model.network, "tiny") == Capability(packs=True, pads=True, plain_head=True, causal=True)
     sequences = encode(model.tokenizer, TEXTS)
     ids = [sequence.ids for sequence in sequences]
     for score in (scoring.response_log_probabilities, shared_prefix.response_log_probabilities):

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from genies.lm import forward
-from genies.lm.capability import check_network
+from genies.lm.capability import Capability, check_network
 from genies.lm.model import load_model
 from genies.lm.scoring import blockwise_log_probabilities, response_log_probabilities
 from genies.lm.text import TokenSequence, encode
@@ -117,7 +117,7 @@ def test_a_head_that_is_more_than_a_matrix_is_found_out_and_scored_by_the_model_
 
     model.network.forward = halved
     model.network.set_attn_implementation("sdpa")
-    assert check_network(model.network, "tiny") == (True, False)
+    assert check_network(model.network, "tiny") == Capability(packs=True, pads=True, plain_head=False, causal=True)
     sequences = encode(model.tokenizer, TEXTS[:6])
     totals, _ = response_log_probabilities(replace(model, plain_head=False), sequences)
     model.network.set_attn_implementation("sdpa")

@@ -187,7 +187,7 @@ def test_dropout_leaves_out_its_share_differs_by_step_pair_and_layer_and_is_off_
     stretches = [Stretch(0, 0, 0, 200), Stretch(1, 0, 200, 400)]
 
     def masked(layer: int = 0, step: int = 0) -> torch.Tensor:
-        with drawing(Draw(0, step, stretches)):
+        with drawing(Draw(0, step, stretches, tokens=400)):
             return PairDropout(0.25, layer)(values)[0]
 
     found = masked()
@@ -212,7 +212,7 @@ def test_out_of_memory_halves_the_budget_and_changes_nothing(
     trainee = reward_trainee(model, tuned)
 
     def narrow(micro: Any) -> Any:
-        if len(micro.slots) > 2:
+        if len(micro.sequences) > 4:
             raise torch.OutOfMemoryError("out of memory")
         return trainee.scores(micro)
 

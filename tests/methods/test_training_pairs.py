@@ -11,7 +11,7 @@ import torch
 
 from genies.lm.text import TokenSequence
 from genies.methods.training import micro_batches, pairs, virtual_tokens
-from genies.methods.training.micro_batches import make_micro_batch
+from genies.methods.training.micro_batches import make_micro_batches
 from genies.methods.training.pairs import TrainingPair, divide, pairs_of_step, share_among
 
 
@@ -59,7 +59,7 @@ def test_forward_passes_stay_within_the_budget_unless_one_pair_is_longer(packed:
     groups = divide(made, budget, packed)
     assert sorted(place for group in groups for place in group) == list(range(len(made)))
     for group in groups:
-        batch = make_micro_batch([made[place] for place in group], group, torch.device("cpu"), packed, ())
+        [batch] = make_micro_batches([made[place] for place in group], group, torch.device("cpu"), packed, ())
         assert batch.batch.ids.numel() <= budget or len(group) == 1
         if packed:
             assert batch.batch.ids.numel() == sum(made[place].packed_tokens for place in group)
@@ -68,7 +68,7 @@ def test_forward_passes_stay_within_the_budget_unless_one_pair_is_longer(packed:
 @pytest.mark.parametrize("packed", [True, False])
 def test_sequences_and_stretches_point_at_the_tokens_of_their_pair(packed: bool) -> None:
     made = make_pairs([(20, 5, 9), (0, 30, 4), (12, 1, 1)])
-    micro = make_micro_batch(made, [7, 8, 9], torch.device("cpu"), packed, virtual_ids=(91, 92))
+    [micro] = make_micro_batches(made, [7, 8, 9], torch.device("cpu"), packed, virtual_ids=(91, 92))
     flat = micro.batch.ids.flatten().tolist()
     for place, sequence in enumerate(micro.sequences):
         assert [flat[index] for index in micro.batch.places[place]] == [91, 92, *sequence.ids]
@@ -77,3 +77,27 @@ def test_sequences_and_stretches_point_at_the_tokens_of_their_pair(packed: bool)
         assert set(flat[stretch.start : stretch.stop]) <= {91, 92, *pair.best.ids, *pair.worse.ids}
     covered = sum(stretch.stop - stretch.start for stretch in micro.stretches)
     assert covered == (len(flat) if packed else sum(len(sequence.ids) + 2 for sequence in micro.sequences))
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_pairs_share_a_forward_pass_only_with_their_company(packed: bool) -> None:
+    made = make_pairs([(20, 5, 9), (0, 30, 4), (12, 1, 1), (40, 40, 40), (3, 8, 2), (0, 41, 7), (2, 30, 33)])
+    edge = 25
+    groups = divide(made, 10**6, packed, lambda length: length > edge)
+    sides = [
+        [(len(made[place].best.ids) > edge, len(made[place].worse.ids) > edge) for place in group] for group in groups
+    ]
+    assert sorted(place for group in groups for place in group) == list(range(len(made)))
+    for side in sides:
+        assert len(set(side)) == 1
+        assert len(side) == 1 or side[0][0] == side[0][1]
+    assert sorted(map(len, sides)) == [1, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_pair_whose_sequences_keep_apart_has_a_forward_pass_for_each(packed: bool) -> None:
+    [pair] = make_pairs([(0, 30, 4)])
+    micros = make_micro_batches([pair], [3], torch.device("cpu"), packed, virtual_ids=(91,), apart=True)
+    assert [micro.batch.ids.tolist() for micro in micros] == [[[91, *pair.best.ids]], [[91, *pair.worse.ids]]]
+    assert [(each.slot, each.branch) for micro in micros for each in micro.stretches] == [(3, 0), (3, 1)]
+    assert [micro.batch.row is not None for micro in micros] == [packed, packed]

@@ -14,9 +14,10 @@ import pytest
 
 from genies.data.distribution import Distribution
 from genies.data.shifts import Shift
-from genies.report.comparing import compare_interventions
+from genies.report.comparing import PairedDifferences
 from genies.report.reading import read_study
 from genies.report.shift_page import shift_page_name
+from genies.report.summary import summarize
 from genies.report.writing import Content, write_report
 from tests.report.conftest import Tab
 from tests.report.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
@@ -230,21 +231,25 @@ def test_comparison_shows_what_the_files_say_for_any_two_interventions(tab: Tab,
     assert "not both evaluated" in row.text_content()
 
 
-def test_two_interventions_are_said_to_differ_only_where_the_interval_leaves_out_zero(
-    tab: Tab, made: MadeReport
-) -> None:
-    study = read_study(made.results, distributions_dir=made.distributions)
+def test_the_comparison_says_what_the_tables_say_of_two_interventions(tab: Tab, made: MadeReport) -> None:
+    summary = summarize(read_study(made.results, distributions_dir=made.distributions))
+    differences = PairedDifferences(summary)
     said = []
     for first, second in combinations(INTERVENTIONS, 2):
         tab.open("compare.html#" + urlencode({"a": first, "b": second}))
-        pair = compare_interventions(study, "tiny", first, second)
-        alike = pair.interval.low <= 0 <= pair.interval.high
+        pair = differences.compare(summary.groups[0], ("tiny", first), ("tiny", second))
         verdict = tab.text("#verdict")
-        assert (f"On average {first} and {second} cannot be told apart: " in verdict) == alike
-        assert ("more pairs right" in verdict or "fewer pairs right" in verdict) == (not alike)
-        assert f"{pair.difference:+.3f}".replace("-", "−") in verdict
-        said.append(alike)
-    assert set(said) == {True, False}
+        words = {
+            "higher": "gets significantly more pairs right than",
+            "lower": "gets significantly fewer pairs right than",
+            "not significant": "is not significantly different from",
+        }[pair.mean.verdict]
+        assert f"On average {first} {words} {second}: " in verdict
+        assert f"{pair.mean.value:+.3f}".replace("-", "−") in verdict
+        better = sum(found is not None and found.verdict == "higher" for _, found in pair.shifts.values())
+        assert f"significantly better on {better} of {len(pair.shifts)} shifts" in verdict
+        said.append(pair.mean.verdict)
+    assert len(set(said)) > 1
 
 
 def test_flipped_samples_are_counted_and_lead_to_the_browser(tab: Tab, made: MadeReport) -> None:

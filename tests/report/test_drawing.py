@@ -62,8 +62,8 @@ def test_axis_labels_are_those_of_the_ticks() -> None:
     assert texts == ["0.4", "0.5", "0.6", "0.7", "0.8"]
 
 
-def test_reliability_dots_stand_at_said_and_happened_with_areas_as_counts() -> None:
-    svg = reliability([Bin(0.0, 1.0, 100), Bin(0.5, 0.5, 25), Bin(1.0, 0.0, 0)], "<of> & mms")
+def test_reliability_dots_are_at_confidence_and_share_right_with_areas_as_counts() -> None:
+    svg = reliability([Bin(0.5, 1.0, 100), Bin(0.75, 0.5, 25), Bin(1.0, 0.0, 0)], "<of> & mms")
     frame = {name: float(value) for name, value in elements(svg, "rect", "frame")[0].items() if name != "class"}
     dots = [{name: float(each[name]) for name in ("cx", "cy", "r")} for each in elements(svg, "circle", "dot")]
     assert (dots[0]["cx"], dots[0]["cy"]) == (frame["x"], frame["y"])

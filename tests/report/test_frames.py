@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from scipy.stats import binomtest  # type: ignore[import-untyped]
 
 from genies.data.shifts import Shift
+from genies.errors import InputError
 from genies.harness.table import COLUMNS
 from genies.metrics.intervals import wilson_interval
 from genies.report.frames import read_results
@@ -48,6 +50,23 @@ def test_accuracies_can_be_computed_from_the_pairs(results: WrittenResults) -> N
     computed = frames.pairs.groupby(which, dropna=False)["score"].mean()
     stored = frames.evaluations.dropna(subset="pairs").set_index(which)["accuracy"]
     assert computed.sort_index().tolist() == pytest.approx(stored.sort_index().tolist())
+
+
+def test_differences_are_those_of_the_tables(results: WrittenResults) -> None:
+    results.shift("cra", SHIFTS[0], (20, 36, 18, 38))
+    results.table("cra", SHIFTS[:1])
+    found = read_results(results.folder, against="cra").differences
+    assert set(found["group"]) == {"all", "shift"}
+    row = found[(found["group"] == "shift") & (found["intervention"] == "mms") & (found["target"] == "b")]
+    by_other = row.set_index("against")
+    assert by_other.loc["baseline", "difference"] == pytest.approx((38 - 18) / 40)
+    assert by_other.loc["cra", "difference"] == pytest.approx((38 - 20) / 40)
+    assert by_other.loc["cra", "p_value"] == binomtest(18, 18).pvalue
+    assert set(by_other["verdict"]) == {"higher"}
+    unknown = found[(found["group"] == "shift") & (found["target"] == "c")]
+    assert set(unknown["verdict"]) == {"unknown"}  # the baseline has no probabilities there
+    with pytest.raises(InputError, match="expected an intervention of the study: cra, mms"):
+        read_results(results.folder, against="lora")
 
 
 def test_columns_have_types_to_calculate_with(results: WrittenResults) -> None:

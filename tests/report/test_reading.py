@@ -8,7 +8,7 @@ import pytest
 
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
-from genies.report.comparing import compare_interventions
+from genies.report.comparing import PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import summarize
 from tests.harness.project import ROOT, Project
@@ -48,7 +48,8 @@ def test_what_the_main_job_wrote_is_read_back_with_the_figures_of_its_table(proj
         assert shift.generalization.evaluation.eval_example_indices == [0, 1, 2, 3]
     # The reference was tuned with other arguments than the intervention of the same name, in a folder of its own.
     assert all(each.capability.target_tuned for each in study.shifts)
-    assert study.notes == []
+    # The project's one intervention gets all right on one source, as the untuned model does, and the rest by luck.
+    assert [note for note in study.notes if "differential elicitation means little" not in note] == []
     assert len({reading.path for reading in study.readings}) == len(study.readings)
 
 
@@ -97,7 +98,9 @@ def test_a_shift_that_one_intervention_was_given_without_its_label_is_the_same_s
     ]
     summary = summarize(study)
     assert [len(group.shifts) for group in summary.groups if group.kind == "all"] == [2]
-    assert len(compare_interventions(study, "base", "mms", "lora_fine_tune").shifts) == 2
+    summary = summarize(study)
+    pair = ("base", "mms"), ("base", "lora_fine_tune")
+    assert len(PairedDifferences(summary).compare(summary.groups[0], *pair).shifts) == 2
 
 
 def test_tables_that_disagree_about_the_reference_are_noted(results: WrittenResults) -> None:

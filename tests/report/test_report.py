@@ -158,7 +158,8 @@ def test_an_intervention_that_lacks_a_shift_is_not_called_the_best(made: MadeRep
     }
     lead = re.findall(r'<p class="lead">(.*?)</p>', index, re.DOTALL)[0]
     best = max(means, key=means.__getitem__)
-    assert f"<b>{html.escape(best)}</b> generalizes best: it gets <b>{means[best]:.3f}</b>" in " ".join(lead.split())
+    said = " ".join(lead.split())
+    assert f"<b>{html.escape(best)}</b> has the highest accuracy of all interventions, <b>{means[best]:.3f}</b>" in said
     assert "Not compared, since evaluations are missing: mms." in lead
 
 

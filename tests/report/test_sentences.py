@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from collections.abc import Mapping
@@ -39,56 +40,60 @@ def page(results: WrittenResults, name: str = "index.html") -> str:
 def lead(text: str) -> str:
     """The opening sentences of a page without their tags."""
     (found,) = re.findall(r'<p class="lead">(.*?)</p>', text, re.DOTALL)
-    return " ".join(re.sub("<.*?>", "", found).replace("&nbsp;", " ").split())
+    return " ".join(html.unescape(re.sub("<.*?>", "", found)).split())
 
 
 def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Path) -> None:
     results = results_of(tmp_path, {"mms": 10, "zero_shot": 30})
     said = lead(page(results))
     assert said.startswith(
-        "On average over 2 shifts no intervention does better than the untuned model (zero_shot), "
-        "which gets 0.750 of the pairs right (95 % interval "
+        "On average over 2 shifts, no intervention has a higher accuracy than the untuned model. "
+        "mms gets 0.250 of the pairs right (95 % interval "
     )
-    assert said.endswith("), against 0.950 when tuned on the target itself. No other is statistically tied with it.")
-    assert "before tuning" not in said
+    assert re.search(
+        r"\), significantly below the untuned model \(0\.750; p = 0\.\d+\)\. Tuned on the target itself", said
+    )
+    assert said.endswith("lora_fine_tune reaches 0.950.")
     shift = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
     assert shift.startswith(
-        "No intervention does better on b than the untuned model (zero_shot), which gets 0.750 of the pairs right"
+        "Tuned on a and tested on b, no intervention has a higher accuracy than the untuned model. mms gets 0.250"
     )
-    assert "against 0.750" not in shift
+    assert "significantly below the untuned model (0.750; p < 0.001)" in shift
 
 
-def test_a_shift_says_what_the_best_cannot_be_told_from(tmp_path: Path) -> None:
-    page(results_of(tmp_path, {"mms": 31, "zero_shot": 30, "cra": 10}))
+def test_a_shift_says_what_the_best_is_not_significantly_different_from(tmp_path: Path) -> None:
+    page(results_of(tmp_path, {"mms": 31, "zero_shot": 30, "cra": 10, "ccs": 29}))
     said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
-    assert said.startswith("Tuned on a, mms comes out first on b: it gets 0.775 of the pairs right")
-    assert "against 0.750 of the untuned model, from which it cannot be told apart." in said
-    assert " Statistically tied with mms: zero_shot." in said
+    assert said.startswith("Tuned on a and tested on b, mms has the highest accuracy of all interventions, 0.775 (95 %")
+    assert "), not significantly different from the untuned model (0.750; p = 1.000)." in said
+    assert " Not significantly different from mms: ccs." in said
 
 
 def test_a_shift_that_one_intervention_is_clearly_best_on_says_so(tmp_path: Path) -> None:
     page(results_of(tmp_path, {"mms": 40, "zero_shot": 30, "cra": 10}))
     said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
-    assert said.startswith("Tuned on a, mms does best on b: it gets 1.000 of the pairs right")
-    assert "of the untuned model. No other is statistically tied with mms." in said
+    assert "mms has the highest accuracy of all interventions, 1.000" in said
+    assert ", significantly above the untuned model (0.750; p = 0.004)." in said
+    assert " All other interventions are significantly worse." in said
 
 
 def test_an_intervention_as_good_as_the_untuned_model_does_no_better(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 30, "zero_shot": 30})))
-    assert "no intervention does better than the untuned model" in said
-    assert said.endswith("Statistically tied with it: mms.")
+    assert "no intervention has a higher accuracy than the untuned model. mms gets 0.750" in said
+    assert "not significantly different from the untuned model (0.750; p = 1.000)" in said
 
 
 def test_an_intervention_that_does_better_is_named_with_what_the_untuned_model_gets(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 36, "zero_shot": 30})))
-    assert said.startswith("On average over 2 shifts mms generalizes best: it gets 0.900 of the pairs right (95 % ")
-    assert "), against 0.750 before tuning and 0.950 when tuned on the target itself." in said
+    assert said.startswith("On average over 2 shifts, mms gets 0.900 of the pairs right (95 % ")
+    assert "significantly above the untuned model (0.750; p " in said
+    assert said.endswith(" Tuned on the target itself, lora_fine_tune reaches 0.950.")
 
 
 def test_a_baseline_alone_is_compared_with_nothing(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"zero_shot": 30})))
-    assert said.startswith("On average over 2 shifts the untuned model (zero_shot) gets 0.750 of the pairs right (95 %")
-    assert "before tuning" not in said
+    assert said.startswith("On average over 2 shifts, the untuned model (zero_shot) gets 0.750 of the pairs right (95")
+    assert "significant" not in said
 
 
 def test_an_intervention_without_a_seed_is_none_of_the_seeds(tmp_path: Path) -> None:

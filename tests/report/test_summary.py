@@ -3,6 +3,7 @@
 import csv
 import os
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from genies.data.shifts import Shift, read_shifts
 from genies.metrics import auroc, rms_calibration_error
 from genies.metrics.comparison import mcnemar_p_value
 from genies.metrics.intervals import wilson_interval
-from genies.report.comparing import compare_interventions
+from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import MeanSummary, Summary, summarize
 from tests.harness.project import ROOT
@@ -21,7 +22,7 @@ from tests.report.written_results import WrittenResults
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 GOLDEN = SHARED / "golden"
 SHIFTS = [
-    Shift("a", f"t{number}", "", "extreme" if number < 6 else "probing", "skill" if number < 6 else "personas")
+    Shift(f"s{number}", f"t{number}", "", "extreme" if number < 6 else "probing", "skill" if number < 6 else "personas")
     for number in range(10)
 ]
 
@@ -32,7 +33,7 @@ def results(tmp_path: Path) -> WrittenResults:
     written = WrittenResults(tmp_path / "results")
     for number, shift in enumerate(SHIFTS):
         base = 20 + number
-        for name, more in (("good", 8), ("equal", 7 + 2 * (number % 2)), ("bad", 0)):
+        for name, more in (("good", 8), ("equal", 8 if number == 1 else 7 + 2 * (number % 2)), ("bad", 0)):
             written.shift(name, shift, (base + more, 36, 18, 38))
     for name in ("good", "equal", "bad"):
         written.table(name, SHIFTS)
@@ -54,7 +55,8 @@ def test_means_are_those_of_the_shifts_figures(results: WrittenResults) -> None:
     assert mean.estimates["RMS_calibration_error"].value == pytest.approx(np.mean([*map(rms_calibration_error, p)]))
     assert mean.estimates["auroc"].value == pytest.approx(np.mean([*map(auroc, p)]))
     assert (mean.shifts, mean.of, mean.ties) == (10, 10, 0)
-    for estimate in mean.estimates.values():
+    for metric in (metric for metric in summary.metrics if metric.with_interval):
+        estimate = mean.estimates[metric.name]
         assert estimate.interval.low <= estimate.value <= estimate.interval.high
 
 
@@ -62,6 +64,14 @@ def test_a_shift_has_the_interval_of_its_examples(results: WrittenResults) -> No
     line = next(each for each in summarize(read_study(results.folder)).shifts if each.intervention == "good")
     assert line.estimate("generalization_accuracy").interval == wilson_interval(28, 40)
     assert (line.pairs, line.examples, line.ties, line.seeds) == (40, 40, 0, [None])
+
+
+def standing(summary: Summary, intervention: str, metric: str = "generalization_accuracy") -> str:
+    return mean_of(summary, intervention).verdict.mark(metric).standing
+
+
+def compared(summary: Summary, first: str, second: str) -> Comparison:
+    return PairedDifferences(summary).compare(summary.groups[0], ("base", first), ("base", second))
 
 
 def test_labels_and_categories_are_groups_of_their_own(results: WrittenResults) -> None:
@@ -79,23 +89,27 @@ def test_labels_and_categories_are_groups_of_their_own(results: WrittenResults) 
     assert probing.interval.method.endswith("of these shifts")
 
 
-def test_the_best_and_what_cannot_be_told_from_it_are_marked(results: WrittenResults) -> None:
+def test_the_best_and_what_is_not_significantly_different_from_it_are_marked(results: WrittenResults) -> None:
     summary = summarize(read_study(results.folder))
-    marks = {name: mean_of(summary, name).tied for name in ("good", "equal", "bad")}
-    assert [marks[name]["generalization_accuracy"] for name in marks] == [True, True, False]
-    assert [marks[name]["differential_elicitation"] for name in marks] == [True, True, False]
-    assert [marks[name]["RMS_calibration_error"] for name in marks] == [True, True, False]  # lower is better
-    assert [marks[name]["source_ID_accuracy"] for name in marks] == [True, True, True]
-    assert [marks[name]["baseline_accuracy"] for name in marks] == [None, None, None]
+
+    def standings(metric: str) -> list[str]:
+        return [standing(summary, name, metric) for name in ("good", "equal", "bad")]
+
+    assert standings("generalization_accuracy") == ["best", "not different", "different"]
+    assert standings("differential_elicitation") == ["best", "not different", "different"]
+    assert standings("brier_score") == ["best", "not different", "different"]  # lower is better
+    assert standings("source_ID_accuracy") == ["best", "not different", "not different"]
+    assert standings("baseline_accuracy") == ["not compared"] * 3
+    assert standings("RMS_calibration_error") == ["not compared"] * 3  # a constant 1/2 gets 0
 
 
 def test_an_intervention_without_all_shifts_has_its_own_count_and_no_mark(results: WrittenResults) -> None:
-    (results.folder / "evaluations" / "good" / "base-a" / "t3.json").unlink()
+    (results.folder / "evaluations" / "good" / "base-s3" / "t3.json").unlink()
     summary = summarize(read_study(results.folder))
     good = mean_of(summary, "good")
     assert (good.shifts, good.of) == (9, 10)
-    assert good.tied["generalization_accuracy"] is None
-    assert mean_of(summary, "equal").tied["generalization_accuracy"] is True
+    assert standing(summary, "good") == "not compared"
+    assert standing(summary, "equal") == "best"
     expected = np.mean([(28 + number) / 40 for number in range(10) if number != 3])
     assert good.estimates["generalization_accuracy"].value == pytest.approx(expected)
     line = next(each for each in summary.shifts if each.intervention == "good" and each.shift.target == "t3")
@@ -110,8 +124,10 @@ def test_on_one_shift_the_examples_tell_interventions_apart(results: WrittenResu
     summary = summarize(read_study(results.folder))
     # `good` has 8 of 40 right that `bad` has wrong, and none the other way round.
     assert mcnemar_p_value(8, 0) < 0.05
-    assert [line.tied for line in summary.shifts] == [False, True]  # bad, good
-    assert mean_of(summary, "bad").tied["generalization_accuracy"] is False
+    marks = {line.intervention: summary.verdict(line).mark("generalization_accuracy") for line in summary.shifts}
+    assert {name: mark.standing for name, mark in marks.items()} == {"bad": "different", "good": "best"}
+    assert marks["bad"].difference.p_value == mcnemar_p_value(8, 0)
+    assert standing(summary, "bad") == "different"
 
 
 def test_with_the_releases_weights_a_shift_counts_as_often_as_it_is_listed(results: WrittenResults) -> None:
@@ -135,13 +151,13 @@ def test_several_seeds_are_averaged_and_take_part_in_the_interval(tmp_path: Path
     estimate = line.estimate("generalization_accuracy")
     assert line.seeds == [0, 1, 2]
     assert estimate.value == pytest.approx(28 / 40)
-    assert estimate.interval.method == "bootstrap over seeds and examples"
+    assert estimate.interval.method == "bootstrap over seeds and prompts"
     alone = wilson_interval(28, 40)
     assert estimate.interval.high - estimate.interval.low > alone.high - alone.low
 
 
 def test_evaluations_without_probabilities_say_what_is_missing(results: WrittenResults) -> None:
-    results.evaluation("bad", "base-a", "t0", [0.9], eval_probabilities=None, eval_example_indices=None)
+    results.evaluation("bad", "base-s0", "t0", [0.9], eval_probabilities=None, eval_example_indices=None)
     summary = summarize(read_study(results.folder))
     line = next(each for each in summary.shifts if each.intervention == "bad")
     assert line.estimate("generalization_accuracy").value == 1.0
@@ -150,8 +166,8 @@ def test_evaluations_without_probabilities_say_what_is_missing(results: WrittenR
     assert line.estimate("RMS_calibration_error").value is None
     mean = mean_of(summary, "bad")
     assert mean.shifts == 10
-    assert mean.estimates["RMS_calibration_error"].missing.startswith("a > t0")
-    assert mean.estimates["generalization_accuracy"].interval.method == "bootstrap over shifts and examples"
+    assert mean.estimates["RMS_calibration_error"].missing.startswith("s0 > t0")
+    assert mean.estimates["generalization_accuracy"].interval.method == "Student's t over sources"
     assert mean.ties is None
 
 
@@ -164,19 +180,35 @@ def test_two_summaries_of_one_study_are_the_same(results: WrittenResults) -> Non
 
 
 def test_two_interventions_are_compared_shift_by_shift(results: WrittenResults) -> None:
-    study = read_study(results.folder)
-    found = compare_interventions(study, "base", "good", "bad")
-    assert found.difference == pytest.approx(8 / 40)
-    assert found.p_value == 2 / 2**10
-    assert found.interval.low > 0
+    found = compared(summarize(read_study(results.folder)), "good", "bad")
+    assert found.mean.value == pytest.approx(8 / 40)
+    assert found.mean.verdict == "higher"
+    assert found.mean.interval.low > 0
     assert len(found.shifts) == 10
-    for each in found.shifts:
-        assert (each.comparison.first_only, each.comparison.second_only) == (8, 0)
-        assert each.comparison.p_value == mcnemar_p_value(8, 0)
-        assert each.adjusted_p_value == pytest.approx(10 * mcnemar_p_value(8, 0))  # ten alike
-    back = compare_interventions(study, "base", "bad", "good")
-    assert back.difference == -found.difference
-    assert compare_interventions(study, "base", "good", "nothing").shifts == []
+    for value, difference in found.shifts.values():
+        assert value == difference.value == pytest.approx(8 / 40)
+        assert (difference.first_only, difference.second_only) == (8, 0)
+        assert difference.p_value == mcnemar_p_value(8, 0)
+
+
+def test_the_second_minus_the_first_is_the_first_minus_the_second_turned_round(results: WrittenResults) -> None:
+    summary = summarize(read_study(results.folder))
+    for first, second in combinations(("good", "equal", "bad"), 2):
+        found, back = compared(summary, first, second), compared(summary, second, first)
+        assert back.mean.value == -found.mean.value
+        assert (back.mean.interval.low, back.mean.interval.high) == (
+            -found.mean.interval.high,
+            -found.mean.interval.low,
+        )
+        assert back.mean.adjusted_p_value == found.mean.adjusted_p_value
+        for shift, (value, difference) in found.shifts.items():
+            other = back.shifts[shift][1]
+            assert (other.value, other.first_only, other.second_only) == (
+                -value,
+                difference.second_only,
+                difference.first_only,
+            )
+            assert {"higher": "lower", "lower": "higher"}.get(difference.verdict, difference.verdict) == other.verdict
 
 
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"the published result files are not in {GOLDEN}")

@@ -60,15 +60,15 @@ def test_every_format_gives_the_same_figures(summary: Summary) -> None:
         figures = mean["metrics"]["generalization_accuracy"]
         shown = f"{figures['value']:.3f}"
         interval = f"[{figures['low']:.3f}, {figures['high']:.3f}]"
-        strong = figures["tied_with_best"]
+        strong = figures["against_best"]["standing"] in ("best", "not different")
         (line,) = [
             line
             for line in to_markdown(summary, ["means"]).splitlines()
             if line.startswith(f"| {mean['intervention']} ")
         ]
-        assert cells(line)[2] == (f"**{shown}**" if strong else shown) + f" {interval}"
+        assert cells(line)[3] == (f"**{shown}**" if strong else shown) + f" {interval}"
         name = mean["intervention"].replace("_", r"\_")
-        (line,) = [line for line in to_latex(summary, ["means"]).splitlines() if line.startswith(f"{name} & 3 ")]
+        (line,) = [line for line in to_latex(summary, ["means"]).splitlines() if line.startswith(f"{name} & 3 & 1 ")]
         assert (rf"\textbf{{{shown}}}" if strong else shown) + rf" {{\scriptsize {interval}}}" in line
         (row,) = [
             row
@@ -77,7 +77,7 @@ def test_every_format_gives_the_same_figures(summary: Summary) -> None:
         ]
         assert float(row["generalization_accuracy"]) == figures["value"]
         assert float(row["generalization_accuracy_low"]) == figures["low"]
-        assert row["generalization_accuracy_tied_with_best"] == str(strong)
+        assert row["generalization_accuracy_against_best"] == figures["against_best"]["standing"]
 
 
 def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_none(
@@ -86,25 +86,26 @@ def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_no
     def notes(of: Summary) -> list[str]:
         return [line for line in to_markdown(of).splitlines() if line.startswith("- ")]
 
-    brackets, without, bold = notes(summary)
-    assert brackets == (
-        "- in brackets: 95 % intervals, from bootstrap over shifts (5 or more), seeds and examples, as far as there "
-        "are several, or Wilson's for an accuracy on one shift"
+    brackets, few, without, bold, paired, prompts = notes(summary)
+    assert few.startswith(
+        "- the interval of a mean over fewer than 5 sources (untuned model: test sets) is about these"
     )
+    assert brackets.startswith("- in brackets: 95 % intervals (Wilson; bootstrap over prompts")
     assert without == (
-        "- a figure without brackets has no interval: AUROC and published calibration errors have intervals over 5 "
-        "shifts or more only"
+        "- without brackets: no interval, since this metric has intervals for means over several sources only"
     )
-    assert bold.startswith("- bold: ")
+    assert bold.startswith("- bold in a column of metrics: the best intervention of its base model, or not sig")
+    assert paired.startswith("- paired differences: the baseline is the untuned model")
+    assert "do not say which test examples have the same prompt" in prompts
     for name, model in (("mms", "base-a_1"), ("zero_shot", "base")):
         results.evaluation(name, model, "d", [0.9])
     (without,) = [note for note in notes(summarize(read_study(results.folder))) if "without brackets" in note]
-    assert without.endswith("; too few examples, or all come out alike")
+    assert "the test examples have 1 different prompt; an interval needs at least 5" in without
 
 
 def test_a_markdown_table_keeps_its_shape_whatever_the_names_hold(summary: Summary) -> None:
     blocks = [block for block in to_markdown(summary).split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 4  # all, by label, by category, every shift
+    assert len(blocks) == 7  # means and differences over all, by label, by category; every shift
     for block in blocks:
         widths = {len(cells(line)) for line in block.splitlines()}
         assert len(widths) == 1
@@ -116,9 +117,9 @@ def test_a_markdown_table_keeps_its_shape_whatever_the_names_hold(summary: Summa
 
 def test_latex_is_escaped_and_balanced(summary: Summary) -> None:
     text = to_latex(summary)
-    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 4
+    assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 7
     for rule in (r"\toprule", r"\midrule", r"\bottomrule"):
-        assert text.count(rule) == 4
+        assert text.count(rule) == 7
     body = [line for line in text.splitlines() if line.endswith(r"\\") and "&" in line]
     assert all(line.count("{") == line.count("}") for line in body)
     assert r"100\%" in text
@@ -192,7 +193,7 @@ def test_a_table_is_written_to_a_file_and_is_the_same_every_time(results: Writte
     [
         (["--results", "nowhere"], "does not exist"),
         (["--format", "html"], "format"),
-        (["--format", "json", "--table", "means"], "JSON holds both"),
+        (["--format", "json", "--table", "means"], "JSON holds all"),
     ],
 )
 def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: str) -> None:

@@ -39,7 +39,8 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     (check,) = check_evaluation(request.job(root), None, policy, identities)
     result = _run(check, request, root, identities.hashes, not request.use_cached)
     store = request.store(root)
-    rows, assumptions = [], []
+    rows: list[str] = []
+    assumptions: list[str] = []
     for target, path in check.job.outputs.items():
         if check.outputs[target].run and path not in result.done:
             continue  # what is there, if anything, is not what was asked for

@@ -80,7 +80,7 @@ class ActivationReader:
         found: Found = {}
         if self._store is not None:
             for indices, kept in self._store.find([text_key(ids) for ids in texts], layers):
-                found.update(zip((texts[index] for index in indices), at_sites(kept, sites), strict=True))
+                found.update(zip((texts[index] for index in indices), self._at_sites(kept, sites), strict=True))
         return found
 
     def _worth_reading(
@@ -105,7 +105,7 @@ class ActivationReader:
         def keep(indices: list[int], values: LayerValues) -> None:
             if not all(each.isfinite().all() for each in values.values()):
                 raise InputError("the model gave activations that are not numbers; try --dtype float32")
-            found.update(zip((texts[index] for index in indices), at_sites(values, sites), strict=True))
+            found.update(zip((texts[index] for index in indices), self._at_sites(values, sites), strict=True))
             waiting.add([text_key(texts[index]) for index in indices], values)
 
         try:
@@ -118,6 +118,10 @@ class ActivationReader:
             )
         finally:
             waiting.store()  # what was read before a fault or Ctrl-C is read once as well
+
+    def _at_sites(self, values: LayerValues, sites: Sequence[Site]) -> NDArray[np.float32]:
+        # Of one width for all heads of the model, whichever of them are read.
+        return at_sites(values, sites, 0 if sites[0].head is None else self.outline.head_width)
 
     def _kept_layers(self, wanted: Sequence[Layer], texts: int) -> Sequence[Layer]:
         """Every layer, when those of so many texts take at most half of the store; else the wanted ones."""

@@ -48,13 +48,13 @@ def read_layers(
         (layer, find_output_projection(modules[layer.block]) if layer.kind == "heads" else modules[layer.block])
         for layer in ordered
     ]
-    heads = getattr(model.decoder.config, "num_attention_heads", 0)
+    counts = count_heads(model.decoder)
 
     def read(batch: Batch) -> None:
         last = torch.tensor([places[-1] for places in batch.places], device=model.device)
         found = _read_batch(model, batch, hooked, last)
         values = {
-            layer: each.unflatten(-1, (heads if layer.kind == "heads" else 1, -1)).cpu()
+            layer: each.unflatten(-1, (counts[layer.block] if layer.kind == "heads" else 1, -1)).cpu()
             for layer, each in zip(ordered, found, strict=True)
         }
         keep(batch.sequences, values)
@@ -82,13 +82,18 @@ def last_token_activations(
     return np.stack([parts[index] for index in range(len(sequences))])
 
 
-def at_sites(values: LayerValues, sites: Sequence[Site]) -> NDArray[np.float32]:
-    """Activations [sequences, sites, width] out of those of whole layers; the sites are of one kind."""
+def at_sites(values: LayerValues, sites: Sequence[Site], width: int = 0) -> NDArray[np.float32]:
+    """Activations [sequences, sites, width] out of those of whole layers; the sites are of one kind.
+
+    Heads narrower than the widest site's, or than `width`, are filled up with zeros: the blocks of some models have
+    heads of other widths (Gemma 4). Zeros change no cosine and no dot product.
+    """
     if len({site.layer.kind for site in sites}) != 1:
         raise ValueError("expected sites of one kind: heads and blocks cannot be read into one array")
-    chosen: NDArray[np.float32] = (
-        torch.stack([values[site.layer][:, site.head or 0] for site in sites], 1).float().numpy()
-    )
+    parts = [values[site.layer][:, site.head or 0] for site in sites]
+    widest = max(width, *(part.shape[-1] for part in parts))
+    filled = [torch.nn.functional.pad(part, (0, widest - part.shape[-1])) for part in parts]
+    chosen: NDArray[np.float32] = torch.stack(filled, 1).float().numpy()
     return chosen
 
 
@@ -102,19 +107,34 @@ def _read_batch(
     """For each layer what its module is given (heads) or gives (blocks) at `places` of the flattened batch."""
     found: dict[int, Tensor] = {}
 
+    entered: list[int] = []
+
+    def enter(place: int) -> Callable[[Any, Any], None]:
+        return lambda _module, _inputs: entered.append(place)
+
+    active = getattr(model.decoder.config, "altup_active_idx", 0)
+
     def keep(number: int, values: Tensor) -> None:
+        if values.dim() == 4:
+            # Gemma 3n carries several versions [versions, rows, tokens, width] of a hidden state through its blocks,
+            # of which attention and MLP work on one and the others are predicted from it.
+            values = values[active]
         found[number] = values.flatten(0, 1)[places.to(values.device)]
         if number == len(hooked) - 1:
             raise _Deepest
 
     def hook(number: int, layer: Layer, module: torch.nn.Module) -> Any:
         if layer.kind == "heads":
-            return module.register_forward_pre_hook(lambda _module, inputs: keep(number, inputs[0]))
+            # Where blocks share their attention, it runs in each of them.
+            return module.register_forward_pre_hook(
+                lambda _module, inputs: keep(number, inputs[0]) if entered[-1] == layer.block else None
+            )
         return module.register_forward_hook(
             lambda _module, _inputs, output: keep(number, output[0] if isinstance(output, tuple | list) else output)
         )
 
     hooks = [hook(number, layer, module) for number, (layer, module) in enumerate(hooked)]
+    hooks += [block.register_forward_pre_hook(enter(place)) for place, block in enumerate(find_blocks(model))]
     try:
         call(model, model.decoder, batch)
     except _Deepest:
@@ -127,45 +147,87 @@ def _read_batch(
 
 def readable_layers(model: LanguageModel) -> list[Layer]:
     """Every layer of a model that can be read: blocks of another kind than attention have no heads."""
-    blocks = find_blocks(model)
-
-    def readable(layer: Layer) -> bool:
-        if layer.kind == "blocks":
-            return True
-        try:
-            find_output_projection(blocks[layer.block])
-        except InputError:
-            return False
-        return True
-
-    return [layer for layer in all_layers(len(blocks)) if readable(layer)]
+    counts = count_heads(model.decoder)
+    return [layer for layer in all_layers(len(counts)) if layer.kind == "blocks" or counts[layer.block]]
 
 
 def find_blocks(model: LanguageModel) -> Any:
     """The decoder's blocks, in order: the module list as long as the config says the model is deep."""
-    depth = model.decoder.config.num_hidden_layers
-    for module in model.decoder.modules():
+    return blocks_of(model.decoder)
+
+
+def blocks_of(decoder: Any) -> Any:
+    """The blocks of a decoder, see find_blocks."""
+    depth = decoder.config.num_hidden_layers
+    for module in decoder.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
             return module
-    raise InputError(f"no list of {depth} blocks in {type(model.decoder).__name__}; its activations cannot be read")
+    raise InputError(f"no list of {depth} blocks in {type(decoder).__name__}; its activations cannot be read")
 
 
-_ATTENTIONS = ("self_attn", "attention", "attn", "self_attention")
+def count_heads(decoder: Any) -> list[int]:
+    """The number of attention heads that can be read in each block; 0 in blocks without attention."""
+    return [_heads_of(decoder.config, place, block) for place, block in enumerate(blocks_of(decoder))]
+
+
+def head_input_width(block: Any) -> int:
+    """Width of the concatenated heads of a block's attention."""
+    projection: Any = find_output_projection(block)
+    # Conv1D, as in GPT-2, keeps its weight the other way round.
+    return int(getattr(projection, "in_features", None) or projection.weight.shape[0])
+
+
+def _heads_of(config: Any, place: int, block: Any) -> int:
+    found = _find_attention(block)
+    if found is None:
+        return 0
+    attention, _ = found
+    named = (getattr(attention, name, None) for name in ("num_heads", "num_attention_heads", "n_heads", "n_head"))
+    heads = next((each for each in named if isinstance(each, int) and each > 0), None)
+    if heads is None:
+        # Where blocks differ, each has a configuration of its own (Gemma 4).
+        own = config.per_layer_config[place] if getattr(config, "per_layer_attributes", None) else config
+        heads = int(getattr(own, "num_attention_heads", None) or 0)
+    return heads if heads and head_input_width(block) % heads == 0 else 0
+
+
 _PROJECTIONS = ("o_proj", "dense", "c_proj", "out_proj", "wo", "Wo")
+_ATTENTIONS = {
+    "self_attn": _PROJECTIONS,
+    "attention": _PROJECTIONS,
+    "attn": _PROJECTIONS,
+    "self_attention": _PROJECTIONS,
+    # Attention or another mixer of tokens, which has a projection of another name (Nemotron-H, RecurrentGemma).
+    "mixer": ("o_proj",),
+    "temporal_block": ("o_proj",),
+}
+"""Names of a block's attention, and those of its output projection."""
 
 
 def find_output_projection(block: Any) -> torch.nn.Module:
     """The module in a block that maps the concatenated heads of attention to the hidden size."""
-    for outer in _ATTENTIONS:
-        attention = getattr(block, outer, None)
+    found = _find_attention(block)
+    if found is None:
+        raise InputError(
+            f"no attention output projection in {type(block).__name__}; expected one of "
+            f"{', '.join(_PROJECTIONS)} in one of {', '.join(_ATTENTIONS)}"
+        )
+    return found[1]
+
+
+def _find_attention(block: Any) -> tuple[Any, torch.nn.Module] | None:
+    """A block's attention and its output projection; None where there is none."""
+    # Blocks of Zamba share the part that attends.
+    holder = next(
+        (getattr(block, name) for name in ("shared_transformer", "shared_transf") if hasattr(block, name)), block
+    )
+    for outer, names in _ATTENTIONS.items():
+        attention = getattr(holder, outer, None)
         while attention is not None:
-            for name in _PROJECTIONS:
+            for name in names:
                 projection = getattr(attention, name, None)
                 if isinstance(projection, torch.nn.Module):
-                    return projection
+                    return attention, projection
             # Some models wrap attention in a module of the same name.
             attention = next((getattr(attention, name) for name in _ATTENTIONS if hasattr(attention, name)), None)
-    raise InputError(
-        f"no attention output projection in {type(block).__name__}; expected one of "
-        f"{', '.join(_PROJECTIONS)} in one of {', '.join(_ATTENTIONS)}"
-    )
+    return None

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from genies.errors import InputError
 from genies.lm.attention import attending
-from genies.lm.capability import is_out_of_memory
+from genies.lm.capability import is_out_of_memory, sparse_edge
 from genies.lm.model import LanguageModel
 from genies.lm.packing import Row, pack, plan_rows
 
@@ -49,13 +49,7 @@ def run_batches(
     `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
     at most `batch_tokens` tokens, unless one sequence alone has more.
     """
-    vocabulary = model.network.get_input_embeddings().weight.shape[0]
-    highest = max((max(sequence) for sequence in sequences), default=0)
-    if highest >= vocabulary:
-        raise InputError(
-            f"the tokenizer in {model.folder} gives token id {highest} and the model knows {vocabulary} tokens: "
-            "they do not belong together; fetch the model again"
-        )
+    check_ids(model, sequences)
     budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
     waiting = list(range(len(sequences)))
     computed = 0
@@ -96,6 +90,20 @@ def run_batches(
     return computed
 
 
+def check_ids(model: LanguageModel, sequences: Sequence[Sequence[int]], virtual_tokens: int = 0) -> None:
+    """InputError for a token id without an embedding.
+
+    virtual_tokens: how many of the last embeddings are virtual tokens', which no text may have.
+    """
+    vocabulary = model.network.get_input_embeddings().weight.shape[0] - virtual_tokens
+    highest = max((max(sequence) for sequence in sequences), default=0)
+    if highest >= vocabulary:
+        raise InputError(
+            f"the tokenizer in {model.tokenizer.name_or_path} gives token id {highest} and the model in {model.folder} "
+            f"knows {vocabulary} tokens: they do not belong together; fetch the model again"
+        )
+
+
 def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:
     """Last hidden states [rows * tokens, width] of a batch, final norm applied, no language-model head."""
     output = call(model, model.decoder, batch)
@@ -108,7 +116,9 @@ def call(model: LanguageModel, network: Any, batch: Batch) -> Any:
     if batch.row is None:
         lengths = torch.tensor([len(places) for places in batch.places])
         mask = (torch.arange(batch.ids.shape[1]) < lengths[:, None]).long()
-        return network(batch.ids, attention_mask=mask.to(model.device), use_cache=False)
+        # Without padding this is the plain forward pass, whatever the model does with a mask.
+        given = None if bool(mask.all()) else mask.to(model.device)
+        return network(batch.ids, attention_mask=given, use_cache=False)
     positions = torch.tensor([batch.row.positions], device=model.device)
     with attending(batch.row):
         return network(batch.ids, position_ids=positions, use_cache=False)
@@ -125,16 +135,30 @@ def rope_edge(model: LanguageModel) -> int | None:
     return next((each.get("original_max_position_embeddings") for each in found), None)
 
 
-def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
+def company(model: LanguageModel, length: int) -> tuple[bool, int]:
+    """Sequences may share a forward pass when the company of their lengths is equal.
+
+    Where rotary frequencies depend on the longest sequence of a pass, shorter and longer ones need different passes.
+    Where padding changes results, only sequences of one length share a pass.
+    """
     edge = rope_edge(model)
-    longer = [edge is not None and len(each) > edge for each in sequences]
-    if len(set(longer)) > 1:
-        sides = [[index for index, is_longer in enumerate(longer) if is_longer == side] for side in (False, True)]
-        return [
-            [side[index] for index in batch]
-            for side in sides
-            for batch in _plan(model, [sequences[index] for index in side], budget)
-        ]
+    sparse = sparse_edge(model.decoder.config)
+    alone = not model.pads or (sparse is not None and length > sparse)
+    return edge is not None and length > edge, length if alone else 0
+
+
+def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
+    groups: dict[tuple[bool, int], list[int]] = {}
+    for index, sequence in enumerate(sequences):
+        groups.setdefault(company(model, len(sequence)), []).append(index)
+    return [
+        [group[place] for place in batch]
+        for _, group in sorted(groups.items(), reverse=not model.packs)  # longest first where lengths differ
+        for batch in _plan_company(model, [sequences[index] for index in group], budget)
+    ]
+
+
+def _plan_company(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
     if model.packs:
         return plan_rows(sequences, budget)
     # Longest first, so that memory runs out at once or never, and like lengths together, so that little is padded.

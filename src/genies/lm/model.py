@@ -45,6 +45,8 @@ class LanguageModel:
     """Whether packed rows give what plain forward passes give (checked when the model was loaded)."""
     plain_head: bool
     """Whether logits are the output embedding applied to the last hidden state and nothing more (checked too)."""
+    pads: bool = True
+    """Whether padded rows give what plain forward passes give (checked too)."""
     quantization: str = "none"
     """How the weights are held: `nf4` or `none`."""
 
@@ -81,10 +83,25 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     else:
         network = _moved(network, device, folder)
     limit = context_length(network.config)
-    packs, plain_head = check_network(network, str(folder))
-    decoder = find_decoder(network)
-    quantization = arguments.quantization
-    return LanguageModel(network, decoder, tokenizer, folder, device, dtype, limit, packs, plain_head, quantization)
+    found = check_network(network, str(folder))
+    if not found.causal:
+        raise InputError(
+            f"the model in {folder} is no decoder: its tokens see later ones ({type(network).__name__}), so that its "
+            "log-probabilities say nothing; expected a causal language model"
+        )
+    return LanguageModel(
+        network,
+        find_decoder(network),
+        tokenizer,
+        folder,
+        device,
+        dtype,
+        limit,
+        packs=found.packs,
+        plain_head=found.plain_head,
+        pads=found.pads,
+        quantization=arguments.quantization,
+    )
 
 
 def context_length(config: Any) -> int | None:
@@ -178,22 +195,43 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
+def causal_class(config: Any) -> Any:
+    """The auto class of transformers for a configuration's language model.
+
+    Wrappers of a decoder and an encoder of images are often listed under images and text alone (Mistral 3,
+    Qwen 2.5-VL, LLaVA); they take text alone as well. Raises ValueError for a configuration that is in neither list.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_CAUSAL_LM_MAPPING,
+        MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    )
+
+    if type(config) in MODEL_FOR_CAUSAL_LM_MAPPING:
+        return AutoModelForCausalLM
+    if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not config.is_encoder_decoder:
+        return AutoModelForImageTextToText
+    raise ValueError(f"{config.model_type} is no causal language model")
+
+
 def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig
 
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
+        loaded: Any = causal_class(config).from_pretrained(
             str(folder),
             dtype=dtype,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=True,
             output_loading_info=True,
+            **_attention(config),
             **options,
         )
     except SafetensorError as error:
         raise InputError(f"weights in {folder} are damaged ({first_line(error)}); fetch the model again") from None
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError) as error:
         if options and "dispatched on the CPU or the disk" in str(error):
             raise too_large(folder) from None
         raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
@@ -209,4 +247,20 @@ def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> An
             f"another shape (first: {missing[0]}); fetch the model again"
         )
     check_placement(network, folder)
+    name_outputs(network.config)
     return network.eval().requires_grad_(False)
+
+
+def name_outputs(config: Any) -> None:
+    """Have forward passes give their outputs by name, also where a config of old asks for tuples (return_dict)."""
+    for each in (config, config.get_text_config()):
+        each.return_dict = True
+
+
+def _attention(config: Any) -> dict[str, str]:
+    """The attention implementation to ask for, where the default of some version of transformers drops a part of it.
+
+    scaled_dot_product_attention knows no soft capping: transformers 5.0 leaves it out of Gemma 2's without a word.
+    """
+    capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
+    return {"attn_implementation": "eager"} if capped else {}

@@ -13,16 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from genies.adapter_base import CONFIG, DOWNLOAD_RECORD, base_model_name
 from genies.errors import InputError
 from genies.files import read_json, sha256_of_file, write_json
-from genies.locks import alone
 
 RECORD = DOWNLOAD_RECORD
 """In every folder a download filled: where it came from and what it holds."""
 
 _COMPANIONS = re.compile(
-    r"(config|generation_config|adapter_config|reward_model|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab)\.json"
+    r"(config|generation_config|adapter_config|reward_model|reward_head|tokenizer|tokenizer_config|special_tokens_map)\.json"
+    r"|(added_tokens|vocab)\.json|reward_head\.safetensors"
     r"|vocab\.txt|merges\.txt|[\w-]+\.model|[\w-]+\.tiktoken|chat_template\.(json|jinja)|README\.md|LICENSE(\.\w+)?"
 )
 TOKENIZER_FILES = (
@@ -31,7 +33,7 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 """What a folder with a tokenizer of its own has some of."""
 _WEIGHTS = re.compile(r"(model|adapter_model)(-\d+-of-\d+)?\.safetensors")
-_BOOKKEEPING = ("origin.json", "lock", "lock.held")
+_BOOKKEEPING = ("origin.json", "lock")
 _PICKLED = re.compile(r".*\.(bin|pt|pth|ckpt|pkl)")
 
 
@@ -187,21 +189,26 @@ def fill(output_dir: Path, origin: Origin, download: Callable[[Path], Filled], o
     if is_complete(output_dir, origin, overwrite):
         return False
     staging.mkdir(parents=True, exist_ok=True)
-    with alone(staging / "lock", f"another download is running into {output_dir}; wait for it to end"):
-        try:
-            _keep_only_parts_of(origin, staging)
-            filled = download(staging)
-            check_model_folder(filled.folder)
-            _write_record(filled, origin)
-            if output_dir.exists():
-                shutil.rmtree(replaced, ignore_errors=True)
-                output_dir.rename(replaced)
-            filled.folder.rename(output_dir)
-            shutil.rmtree(staging)
-        finally:
-            _give_back(replaced, output_dir)
-            if not any(path.is_file() and path.name not in _BOOKKEEPING for path in staging.rglob("*")):
-                shutil.rmtree(staging, ignore_errors=True)
+    lock = FileLock(str(staging / "lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"another download is running into {output_dir}; wait for it to end") from None
+    try:
+        _keep_only_parts_of(origin, staging)
+        filled = download(staging)
+        check_model_folder(filled.folder)
+        _write_record(filled, origin)
+        if output_dir.exists():
+            shutil.rmtree(replaced, ignore_errors=True)
+            output_dir.rename(replaced)
+        filled.folder.rename(output_dir)
+        shutil.rmtree(staging)
+    finally:
+        lock.release()
+        _give_back(replaced, output_dir)
+        if not any(path.is_file() and path.name not in _BOOKKEEPING for path in staging.rglob("*")):
+            shutil.rmtree(staging, ignore_errors=True)
     return True
 
 

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genies.activation_size import activation_bytes
+import torch
+
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.lm.activations import blocks_of, count_heads, head_input_width
 from genies.lm.arguments import ModelArguments
-from genies.lm.capability import first_line
+from genies.lm.capability import find_decoder, first_line
 from genies.lm.model import (
+    causal_class,
     check_weights,
     chosen_device,
     chosen_dtype,
@@ -21,6 +24,7 @@ from genies.lm.model import (
     load_tokenizer,
     silence_transformers,
 )
+from genies.lm.sites import Site, SiteKind, all_sites
 
 
 @dataclass(frozen=True)
@@ -33,28 +37,37 @@ class ModelOutline:
     """The most tokens of one sequence, None where the model names no limit."""
     depth: int
     """Number of blocks."""
-    heads: int
-    """Number of attention (query) heads in a block; 0 for a model without attention."""
+    heads: tuple[int, ...]
+    """Number of attention (query) heads in each block; 0 in blocks without attention."""
+    head_width: int
+    """Width of the widest head; 0 for a model without attention."""
     text_bytes: int
     """Bytes of one text's activations at all sites."""
     description: dict[str, str]
     """What an evaluation says of the model: its dtype and device."""
+
+    def sites(self, kind: SiteKind) -> list[Site]:
+        """Every attention head of the model, or every block, in order."""
+        return all_sites(self.depth, self.heads, kind)
 
 
 def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
     """The outline of the model in `folder`, as genies.lm.model.load_model would load it; InputError as there."""
     check_weights(folder)
     silence_transformers()
-    config = _config(folder)
+    config, decoder = _decoder_without_weights(folder)
     device = chosen_device(arguments.device)
     dtype = chosen_dtype(arguments.dtype, device)
+    heads = count_heads(decoder)
+    widths = [head_input_width(block) if count else 0 for block, count in zip(blocks_of(decoder), heads, strict=True)]
     return ModelOutline(
         folder,
         load_tokenizer(folder),
         context_length(config),
-        config.num_hidden_layers,
-        getattr(config, "num_attention_heads", None) or 0,
-        _text_bytes(config, dtype.itemsize),
+        len(heads),
+        tuple(heads),
+        max((width // count for width, count in zip(widths, heads, strict=True) if count), default=0),
+        sum(width + config.hidden_size for width in widths) * dtype.itemsize,
         describe(dtype, device, arguments.quantization),
     )
 
@@ -67,22 +80,14 @@ def weights_identity(folder: Path, hashes: FileHashes) -> str:
     return content.hexdigest()
 
 
-def _config(folder: Path) -> Any:
+def _decoder_without_weights(folder: Path) -> tuple[Any, Any]:
+    """The configuration of the text model, and its decoder with weights that hold no values."""
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-        return config.get_text_config()
+        with torch.device("meta"):
+            network = causal_class(config).from_config(config)
+        return config.get_text_config(), find_decoder(network)
     except Exception as error:  # transformers checks values with errors of many kinds
         raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
-
-
-def _text_bytes(config: Any, value_bytes: int) -> int:
-    # As attributes, so that names a model has of its own (n_layer) are told from the usual ones by transformers.
-    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "head_dim")
-    sizes = {name: getattr(config, name, None) for name in names}
-    if not sizes["num_attention_heads"]:
-        return int(config.num_hidden_layers * config.hidden_size * value_bytes)  # hidden states alone
-    size = activation_bytes(sizes, value_bytes)
-    assert size is not None  # the names of above are those it looks for
-    return size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,8 +43,12 @@ def all_layers(depth: int) -> list[Layer]:
     return [Layer(block, kind) for block in range(depth) for kind in kinds]
 
 
-def all_sites(depth: int, heads: int, kind: SiteKind) -> list[Site]:
-    """Every attention head of a network of `depth` blocks of `heads` heads each, or every block, in order."""
+def all_sites(depth: int, heads: int | Sequence[int], kind: SiteKind) -> list[Site]:
+    """Every attention head of a network of `depth` blocks, or every block, in order.
+
+    heads: the number of heads in each block, one number where all have as many.
+    """
     if kind == "blocks":
         return [Site(block) for block in range(depth)]
-    return [Site(block, head) for block in range(depth) for head in range(heads)]
+    counts = [heads] * depth if isinstance(heads, int) else heads
+    return [Site(block, head) for block, count in enumerate(counts) for head in range(count)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
-from genies.lm.sites import ReadAt, Site, SiteKind, all_sites
+from genies.lm.sites import ReadAt, Site, SiteKind
 from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments
 from genies.methods.base_model import base_model_dir, write_base_model
 from genies.methods.directions import Directions, fit_directions
@@ -82,7 +82,7 @@ def train_directions(
     """Fit directions to training pairs at all sites of a kind, of which `keep` stay, and save them."""
     reading = Reading(templates, arguments.read_at)
     reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
-    sites = all_sites(reader.outline.depth, reader.outline.heads, kind)
+    sites = reader.outline.sites(kind)
     if not sites:
         raise InputError(f"{arguments.model_dir} has no attention heads; expected a model with attention")
     found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution)
@@ -134,10 +134,10 @@ def evaluate_readings(
 
 
 def _check_sites(sites: Sequence[Site], reader: ActivationReader, tuned: Path) -> None:
-    depth, heads = reader.outline.depth, reader.outline.heads
-    for site in sites:
-        if not 0 <= site.block < depth or (site.head is not None and not 0 <= site.head < heads):
-            raise InputError(
-                f"what is stored in {tuned} was not trained on its base model ({site} is none of {depth} blocks of "
-                f"{heads} heads); train again"
-            )
+    outline = reader.outline
+    known = {*outline.sites("heads"), *outline.sites("blocks")}
+    if unknown := next((site for site in sites if site not in known), None):
+        raise InputError(
+            f"what is stored in {tuned} was not trained on its base model ({unknown} is none of its {outline.depth} "
+            f"blocks and {sum(outline.heads)} heads); train again"
+        )

@@ -6,7 +6,7 @@ They say nothing about training anew: for that, several seeds are needed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -116,6 +116,37 @@ def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95)
     return Interval(float(low), float(high), method)
 
 
+def percentile_p_value(drawn: Floats, n: int) -> float:
+    """Two-sided p-value of a value's being 0: one less the level at which percentile_interval ends at 0.
+
+    >>> round(percentile_p_value(np.arange(-20, 981) / 1000, 50), 2)
+    0.05
+    """
+    share = max(min(float(np.mean(drawn <= 0)), float(np.mean(drawn >= 0))), 1 / (drawn.size + 1))
+    if share >= 0.5 or n < 2:
+        return 1.0
+    return t_tails(-_NORMAL.inv_cdf(share) * math.sqrt((n - 1) / n), n - 1)
+
+
+def agreeing(interval: Interval, p_value: float, level: float = 0.95) -> Interval:
+    """An interval that leaves out 0 exactly where the p-value of its being 0 is below 1 - level.
+
+    Both come from the same resamples, or from as many, so that they disagree only within the error of resampling: the
+    end next to 0 is then moved to 0, or to the next number after it.
+
+    >>> agreeing(Interval(-0.001, 0.2, ""), 0.049).low > 0, agreeing(Interval(0.001, 0.2, ""), 0.051).low
+    (True, 0.0)
+    """
+    low, high = interval.low, interval.high
+    if p_value >= 1 - level:
+        return replace(interval, low=min(low, 0.0), high=max(high, 0.0))
+    if not low <= 0 <= high:
+        return interval
+    if high > -low:
+        return replace(interval, low=math.nextafter(0, 1))
+    return replace(interval, high=math.nextafter(0, -1))
+
+
 def expanded_tails(n: int, level: float = 0.95) -> tuple[float, float]:
     """The two tail probabilities of percentile_interval for a sample of `n`."""
     if n < 2:
@@ -151,3 +182,10 @@ def t_quantile(level: float, degrees_of_freedom: float) -> float:
     from scipy.special import stdtrit  # type: ignore[import-untyped]  # takes longer to load than a short command to run
 
     return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
+
+
+def t_tails(t: float, degrees_of_freedom: float) -> float:
+    """The probability that Student's t is further from 0 than `t`, on either side."""
+    from scipy.special import stdtr
+
+    return min(1.0, 2 * float(stdtr(degrees_of_freedom, -abs(t))))

@@ -13,9 +13,10 @@ from genies.files import read_json
 from genies.harness.plan import tuned_model_name
 from genies.harness.store import read_stored
 from genies.metrics.intervals import Interval
-from genies.report.figures import Estimate
+from genies.report.lines import ShiftSummary
 from genies.report.study import Reading, ShiftReading
-from genies.report.summary import ShiftSummary, Summary
+from genies.report.summary import Summary
+from genies.report.verdicts import Verdict
 
 
 @dataclass(frozen=True, order=True)
@@ -33,6 +34,7 @@ class Cell:
     summary: ShiftSummary
     hole: str | None
     """Why there is no accuracy; None where there is one."""
+    verdict: Verdict
 
     @property
     def entry(self) -> Entry:
@@ -72,22 +74,8 @@ class Cell:
     def verified(self) -> bool:
         return all(reading.verified for reading in self.evaluated)
 
-    @property
-    def standing(self) -> str:
-        """The class of its dot."""
-        return standing(self.summary.estimate("generalization_accuracy"), self.baseline)
-
     def value(self, metric: str) -> float | None:
         return self.summary.estimate(metric).value
-
-
-def standing(estimate: Estimate, baseline: float | None) -> str:
-    """The class of a dot: up for above the baseline, down for below it, level for not told apart from it."""
-    if estimate.value is None or baseline is None:
-        return ""
-    if estimate.interval is not None and estimate.interval.low <= baseline <= estimate.interval.high:
-        return "level"
-    return "up" if estimate.value > baseline else "down"
 
 
 @dataclass(frozen=True)
@@ -104,6 +92,11 @@ class Grid:
         found = (self.cells.get((entry, shift)) for entry in self.entries)
         return [cell for cell in found if cell is not None]
 
+    def of_entry(self, entry: Entry, shifts: Iterable[Shift]) -> list[Cell]:
+        """The cells of an entry on some shifts."""
+        found = (self.cells.get((entry, shift)) for shift in shifts)
+        return [cell for cell in found if cell is not None]
+
     @property
     def models(self) -> list[str]:
         """The base models, in order."""
@@ -116,7 +109,7 @@ class Grid:
 
 def make_grid(summary: Summary, results_dir: Path) -> Grid:
     """The grid of a study; `results_dir` holds what the harness remembers of failed steps."""
-    found = [Cell(each, _hole(each, results_dir)) for each in summary.shifts]
+    found = [Cell(each, _hole(each, results_dir), summary.verdict(each)) for each in summary.shifts]
     cells = {(cell.entry, cell.shift): cell for cell in found}
     entries = list(dict.fromkeys(cell.entry for cell in found))
     models = list(dict.fromkeys(entry.base_model for entry in entries))

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import permutations
 from typing import Any
 
 from genies.data.shifts import Shift
+from genies.metrics.verdict import Difference
 from genies.report.browser import Browser, evaluation_key
 from genies.report.cells import Entry, Grid
-from genies.report.comparing import ShiftComparison, StudyComparison, compare_interventions
+from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.heat import heat_class
 from genies.report.pages import Site
 from genies.report.shift_page import shift_page_name
-from genies.report.study import Study
+from genies.report.summary import Summary
+from genies.report.verdicts import direction, tests_of
 
 PAGE = "compare.html"
 
-Pairs = Mapping[tuple[Entry, Entry], StudyComparison]
-"""Every two entries of one base model, the one that stands first in the grid first."""
+Pairs = Mapping[tuple[Entry, Entry], Comparison]
+"""Every two entries of one base model, in both orders."""
 
 
-def write_compare_page(site: Site, study: Study, grid: Grid, browser: Browser) -> None:
-    pairs = {
-        (one, other): compare_interventions(study, one.base_model, one.intervention, other.intervention)
-        for one, other in combinations(grid.entries, 2)
-        if one.base_model == other.base_model
-    }
+def write_compare_page(site: Site, summary: Summary, grid: Grid, browser: Browser) -> None:
+    pairs = _pairs(summary, grid)
     models = []
     for model in grid.models:
         entries = [entry for entry in grid.entries if entry.base_model == model]
@@ -45,11 +43,25 @@ def write_compare_page(site: Site, study: Study, grid: Grid, browser: Browser) -
             for model, entries in models
         ],
         shifts=len(grid.shifts),
+        shift_tests=tests_of(found for pair in pairs.values() for _, found in pair.shifts.values()),
+        mean_tests=tests_of(pair.mean for pair in pairs.values()),
         data={
             "shifts": [_shift(shift, browser) for shift in grid.shifts],
             "models": [_model(grid, model, entries, pairs) for model, entries in models],
         },
     )
+
+
+def _pairs(summary: Summary, grid: Grid) -> Pairs:
+    """Every two interventions of each base model, in both orders, over all shifts."""
+    differences = PairedDifferences(summary)
+    return {
+        (one, other): differences.compare(
+            summary.groups[0], (one.base_model, one.intervention), (other.base_model, other.intervention)
+        )
+        for one, other in permutations(grid.entries, 2)
+        if one.base_model == other.base_model
+    }
 
 
 def _shift(shift: Shift, browser: Browser) -> dict[str, Any]:
@@ -69,7 +81,9 @@ def _model(grid: Grid, model: str, entries: Sequence[Entry], pairs: Pairs) -> di
         "name": model,
         "names": [entry.intervention for entry in entries],
         "keys": [[_key(grid, entry, shift) for entry in entries] for shift in grid.shifts],
-        "pairs": [_numbers(grid, pairs[pair]) for pair in combinations(entries, 2)],
+        "pairs": [
+            [None if one == other else _numbers(grid, pairs[one, other]) for other in entries] for one in entries
+        ],
     }
 
 
@@ -79,34 +93,43 @@ def _key(grid: Grid, entry: Entry, shift: Shift) -> str | None:
     return evaluation_key(cell.evaluated[0]) if cell is not None and cell.evaluated else None
 
 
-def _numbers(grid: Grid, pair: StudyComparison) -> dict[str, Any]:
-    by_shift = {each.shift: each for each in pair.shifts}
-    interval = pair.interval
+def _numbers(grid: Grid, pair: Comparison) -> dict[str, Any]:
+    """What the page says of two interventions, and of each shift; the script only lays it out."""
+    rows = [_row(pair.shifts.get(shift)) for shift in grid.shifts]
+    verdicts = [found.verdict for _, found in pair.shifts.values() if found is not None]
+    mean = pair.mean
     return {
-        "rows": [_row(by_shift.get(shift)) for shift in grid.shifts],
-        "mean": None if pair.difference is None else round(pair.difference, 5),
-        "interval": None if interval is None else [round(interval.low, 5), round(interval.high, 5)],
-        "p": None if pair.p_value is None or len(pair.shifts) < 2 else _short(pair.p_value),
+        "rows": rows,
+        "shared": len(pair.shifts),
+        "better": verdicts.count("higher"),
+        "worse": verdicts.count("lower"),
+        "mean": None if mean is None else [*_ends(mean.value, mean), direction(mean)],
+        "p": None if mean is None or mean.adjusted_p_value is None else _short(mean.adjusted_p_value),
+        "about": "" if mean is None else mean.about,
+        "leftOut": 0 if mean is None else mean.left_out,
     }
 
 
-def _row(found: ShiftComparison | None) -> Any:
-    """[difference, low, high, p, adjusted p, better in first, better in second, examples]; 0 for a hole."""
+def _row(found: tuple[float, Difference | None] | None) -> Any:
+    """[difference, low, high, direction, adjusted p, better in first, better in second, examples]; 0 for a hole."""
     if found is None:
         return 0
-    compared = found.comparison
-    if compared is None or found.adjusted_p_value is None:
-        return [round(found.first - found.second, 5)]
-    ends = [None, None] if compared.interval is None else [compared.interval.low, compared.interval.high]
+    value, difference = found
+    if difference is None or difference.adjusted_p_value is None:
+        return [round(value, 5), None, None, ""]
     return [
-        round(found.first - found.second, 5),
-        *(None if end is None else round(end, 5) for end in ends),
-        _short(compared.p_value),
-        _short(found.adjusted_p_value),
-        compared.first_only,
-        compared.second_only,
-        compared.examples,
+        *_ends(value, difference),
+        direction(difference),
+        _short(difference.adjusted_p_value),
+        difference.first_only,
+        difference.second_only,
+        difference.n_clusters,
     ]
+
+
+def _ends(value: float, difference: Difference) -> list[float | None]:
+    ends = [] if difference.interval is None else [difference.interval.low, difference.interval.high]
+    return [round(value, 5), *(round(end, 5) for end in ends)] if ends else [round(value, 5), None, None]
 
 
 def _short(p_value: float) -> float:
@@ -120,15 +143,14 @@ def _matrix_row(entry: Entry, entries: Sequence[Entry], pairs: Pairs) -> dict[st
         if other == entry:
             cells.append(None)
             continue
-        pair, sign = (pairs[entry, other], 1) if (entry, other) in pairs else (pairs[other, entry], -1)
-        ends = [] if pair.interval is None else sorted((sign * pair.interval.low, sign * pair.interval.high))
-        mean = None if pair.difference is None else sign * pair.difference
+        mean = pairs[entry, other].mean
         cells.append(
             {
-                "mean": mean,
-                "ends": ends,
-                "told_apart": bool(ends) and (ends[0] > 0 or ends[1] < 0),
-                "kind": heat_class(mean),
+                "mean": None if mean is None else mean.value,
+                "interval": None if mean is None else mean.interval,
+                "p": None if mean is None else mean.adjusted_p_value,
+                "differs": mean is not None and mean.verdict in ("higher", "lower"),
+                "kind": heat_class(None if mean is None else mean.value, direction(mean)),
                 "other": other.intervention,
             }
         )

@@ -1,122 +1,177 @@
-"""Two interventions side by side: on each shift, paired by test example, and over all shifts."""
+"""Paired differences: two interventions, or one and the baseline, on every shift and in the mean over a group.
+
+Any two are compared once: with the baseline and with the best intervention as the summary and the heat map say; every
+other two are adjusted by Holm's method over all such pairs of a group of shifts, and on shifts over those of the pair.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 from genies.data.shifts import Shift
-from genies.metrics.comparison import Comparison, compare, holm, resampled_difference, sign_flip_p_value
+from genies.errors import InputError
 from genies.metrics.intervals import Interval
-from genies.metrics.resampling import ExampleSums, on_same_examples
-from genies.metrics.shift_means import ShiftFigure, by_sample, interval_over_shifts, mean_over_shifts
-from genies.report.figures import RESAMPLES, example_scores
-from genies.report.study import ShiftReading, Study
+from genies.metrics.verdict import Difference, adjust
+from genies.report.figures import BASELINE, MAIN
+from genies.report.lines import ShiftSummary
+from genies.report.pairing import cell_difference
+from genies.report.summary import Group, Summary, lines_by_intervention
+from genies.report.verdicts import Verdict, mean_difference
+
+Key = tuple[str, str]
+"""Base model and intervention."""
+
+THE_BASELINE = "baseline"
+"""What stands for the baseline in `Comparison.second`."""
+
+Cells = dict[Shift, tuple[float, Difference | None]]
+"""For every shift that both have, the difference of the accuracies and what is decided about it."""
 
 
 @dataclass(frozen=True)
-class ShiftComparison:
-    """Two interventions on one shift."""
-
-    shift: Shift
-    first: float
-    """Generalization accuracy, mean over seeds."""
-    second: float
-    comparison: Comparison | None
-    """None where an evaluation does not say which examples its pairs belong to."""
-    adjusted_p_value: float | None
-    """Adjusted by Holm's method for the number of shifts compared."""
-
-
-@dataclass(frozen=True)
-class StudyComparison:
-    """Two interventions of one base model: the first minus the second."""
+class Comparison:
+    """The generalization accuracy of one intervention minus another's, over the shifts of a group."""
 
     base_model: str
     first: str
     second: str
-    shifts: list[ShiftComparison]
-    """Those that both have an evaluation for."""
-    difference: float | None
-    """Mean over these shifts of the difference in generalization accuracy; None without any."""
-    interval: Interval | None
-    """Over shifts, and over the examples of those that tell them."""
-    p_value: float | None
-    """Of the sign-flip test over shifts, those with one target together."""
+    """An intervention, or THE_BASELINE."""
+    mean: Difference | None
+    """None where they have no shift in common or one of them cannot be paired."""
+    shifts: Cells
 
 
-def compare_interventions(study: Study, base_model: str, first: str, second: str) -> StudyComparison:
-    """Compare two interventions on the shifts that both were tested on."""
-    ours, theirs = (_by_shift(study, base_model, name) for name in (first, second))
-    shared = [shift for shift in ours if shift in theirs]
-    paired = [(shift, _paired(ours[shift], theirs[shift])) for shift in shared]
-    compared = [compare(*parts, resamples=RESAMPLES) if parts else None for _, parts in paired]
-    known = [position for position, each in enumerate(compared) if each is not None]
-    adjusted = dict(zip(known, holm([each.p_value for each in compared if each is not None]), strict=True))
-    lines, figures = [], []
-    for position, (shift, parts) in enumerate(paired):
-        mine, other = _accuracy(ours[shift]), _accuracy(theirs[shift])
-        lines.append(ShiftComparison(shift, mine, other, compared[position], adjusted.get(position)))
-        drawn = resampled_difference(*parts, RESAMPLES)[None] if parts else None
-        examples = parts[0].sums.size if parts else 0
-        figures.append(ShiftFigure(np.array([mine - other]), drawn, examples, sample=shift.target))
-    if not lines:
-        return StudyComparison(base_model, first, second, [], None, None, None)
-    p_value = sign_flip_p_value([each.mean * each.weight for each in by_sample(figures)])
-    return StudyComparison(
-        base_model, first, second, lines, mean_over_shifts(figures), interval_over_shifts(figures), p_value
+def turned(difference: Difference) -> Difference:
+    """The same difference with its terms exchanged: the tests are two-sided, so that its p-values stay."""
+    interval = difference.interval
+    return replace(
+        difference,
+        value=-difference.value,
+        interval=None if interval is None else Interval(-interval.high, -interval.low, interval.method),
+        first_only=difference.second_only,
+        second_only=difference.first_only,
     )
 
 
-def best_of_shift(interventions: Sequence[Sequence[ShiftReading]]) -> list[float | None] | None:
-    """p-values of each intervention against the most accurate one on their shift, whose own is None.
+class PairedDifferences:
+    """The paired differences of a study; each is computed when it is first asked for, and once."""
 
-    Each item holds the readings of an intervention's seeds. None where one of them lacks an evaluation or does not
-    tell which pairs belong to one example.
-    """
-    if any(reading.generalization is None for each in interventions for reading in each):
-        return None
-    accuracies = [_accuracy(each) for each in interventions]
-    best = accuracies.index(max(accuracies))
-    p_values: list[float | None] = []
-    for position, each in enumerate(interventions):
-        parts = None if position == best else _paired(interventions[best], each)
-        if position != best and parts is None:
+    def __init__(self, summary: Summary) -> None:
+        self._summary = summary
+        self._lines = lines_by_intervention(summary.shifts, summary.groups[0].shifts)
+        self._cells: dict[tuple[Key, Key], Cells] = {}
+        self._means: dict[tuple[str, str], dict[tuple[Key, Key], Difference | None]] = {}
+
+    def against_baseline(self, group: Group) -> list[Comparison]:
+        """Every intervention but the baseline against the baseline."""
+        found = []
+        for mean in group.means:
+            lines = self._lines[mean.base_model, mean.intervention]
+            if not lines[0].is_baseline:
+                cells = {line.shift: cell for line in lines if (cell := self._over_baseline(line)) is not None}
+                decided = mean.verdict.against_baseline
+                found.append(
+                    self._comparison((mean.base_model, mean.intervention), THE_BASELINE, decided, cells, group)
+                )
+        return found
+
+    def against(self, group: Group, name: str) -> list[Comparison]:
+        """Every other intervention of a base model against the one of this name."""
+        keys = [(mean.base_model, mean.intervention) for mean in group.means]
+        return [self.compare(group, key, (key[0], name)) for key in keys if key[1] != name and (key[0], name) in keys]
+
+    def compare(self, group: Group, first: Key, second: Key) -> Comparison:
+        """Two interventions of one base model over a group of shifts."""
+        means = self._mean_differences(group)
+        if (first, second) in means:
+            mean = means[first, second]
+        else:
+            found = means[second, first]
+            mean = None if found is None else turned(found)
+        return self._comparison(first, second[1], mean, self._cell_differences(first, second), group)
+
+    def _comparison(self, first: Key, second: str, mean: Difference | None, cells: Cells, group: Group) -> Comparison:
+        return Comparison(*first, second, mean, {shift: cells[shift] for shift in group.shifts if shift in cells})
+
+    def _over_baseline(self, line: ShiftSummary) -> tuple[float, Difference | None] | None:
+        accuracy, baseline = (line.estimate(each.name).value for each in (MAIN, BASELINE))
+        if accuracy is None or baseline is None:
             return None
-        p_values.append(None if parts is None else sign_flip_p_value(parts[0].sums - parts[1].sums))
-    return p_values
+        difference = self._summary.verdict(line).against_baseline
+        return accuracy - baseline if difference is None else difference.value, difference
+
+    def _mean_differences(self, group: Group) -> dict[tuple[Key, Key], Difference | None]:
+        place = group.kind, group.name
+        if place not in self._means:
+            verdicts = {(mean.base_model, mean.intervention): mean.verdict for mean in group.means}
+            pairs = [pair for pair in combinations(verdicts, 2) if pair[0][0] == pair[1][0]]
+            decided = {pair: known for pair in pairs if (known := _decided(pair, verdicts)) is not None}
+            rest = [pair for pair in pairs if pair not in decided]
+            lines = lines_by_intervention(self._summary.shifts, group.shifts)
+            differences = [mean_difference(MAIN, *(_evaluated(lines[key]) for key in pair)) for pair in rest]
+            self._means[place] = {**decided, **dict(zip(rest, adjust(differences), strict=True))}
+        return self._means[place]
+
+    def _cell_differences(self, first: Key, second: Key) -> Cells:
+        if (first, second) not in self._cells:
+            found = self._computed_cells(first, second)
+            self._cells[first, second] = found
+            self._cells[second, first] = {
+                shift: (-value, None if difference is None else turned(difference))
+                for shift, (value, difference) in found.items()
+            }
+        return self._cells[first, second]
+
+    def _computed_cells(self, first: Key, second: Key) -> Cells:
+        theirs = {line.shift: line for line in _evaluated(self._lines.get(second, []))}
+        pairs = [(line, theirs[line.shift]) for line in _evaluated(self._lines[first]) if line.shift in theirs]
+        decided, rest = {}, {}
+        for ours, other in pairs:
+            verdicts = {line.key: self._summary.verdict(line) for line in (ours, other)}
+            known = _decided((first, second), verdicts)
+            if known is None:
+                rest[ours.shift] = cell_difference(
+                    [each.generalization for each in ours.readings], [each.generalization for each in other.readings]
+                )
+            else:
+                decided[ours.shift] = known
+        differences = {**decided, **dict(zip(rest, adjust(list(rest.values())), strict=True))}
+        cells = {}
+        for ours, other in pairs:
+            one, two = (line.estimate(MAIN.name).value or 0.0 for line in (ours, other))
+            difference = differences[ours.shift]
+            cells[ours.shift] = one - two if difference is None else difference.value, difference
+        return cells
 
 
-def _by_shift(study: Study, base_model: str, intervention: str) -> dict[Shift, list[ShiftReading]]:
-    found: dict[Shift, list[ShiftReading]] = {}
-    for each in study.shifts:
-        if (each.base_model, each.intervention) == (base_model, intervention) and each.generalization is not None:
-            found.setdefault(each.shift, []).append(each)
-    return found
+def _evaluated(lines: Sequence[ShiftSummary]) -> list[ShiftSummary]:
+    return [line for line in lines if line.estimate(MAIN.name).value is not None]
 
 
-def _accuracy(seeds: Sequence[ShiftReading]) -> float:
-    return float(np.mean([each.generalization.evaluation.eval_accuracy for each in seeds if each.generalization]))
+def _decided(pair: tuple[Key, Key], verdicts: Mapping[Key, Verdict]) -> Difference | None:
+    """The first minus the second, where one of them is the baseline or the best and the verdict of the other says."""
+    for (this, other), sign in ((pair, 1), (pair[::-1], -1)):
+        of_other = verdicts[other]
+        known = None
+        if of_other.is_baseline:
+            known = verdicts[this].against_baseline
+        elif of_other.mark(MAIN.name).standing == "best":
+            known = verdicts[this].mark(MAIN.name).difference
+        if known is not None:
+            return known if sign == 1 else turned(known)
+    return None
 
 
-def _paired(first: Sequence[ShiftReading], second: Sequence[ShiftReading]) -> tuple[ExampleSums, ExampleSums] | None:
-    """Scores by example of both, over the same examples, mean over seeds; None where these cannot be paired."""
-    ours, theirs = _seed_mean(first), _seed_mean(second)
-    if ours is None or theirs is None:
-        return None
-    together = on_same_examples([ours, theirs])
-    same = np.array_equal(together[0].pairs, together[1].pairs)
-    return (together[0], together[1]) if same else None
+def check_name(summary: Summary, name: str) -> None:
+    """InputError for an intervention that the study does not have."""
+    names = list(dict.fromkeys(line.intervention for line in summary.shifts))
+    if name not in names:
+        raise InputError(f"--against {name}: expected an intervention of the study: {', '.join(names)}")
 
 
-def _seed_mean(seeds: Sequence[ShiftReading]) -> ExampleSums | None:
-    parts = [part for each in seeds if (part := example_scores(each.generalization)) is not None]
-    if len(parts) < len(seeds):
-        return None
-    together = on_same_examples(parts)
-    if any(not np.array_equal(each.pairs, together[0].pairs) for each in together):
-        return None
-    sums = np.mean([each.sums for each in together], axis=0)
-    return ExampleSums(together[0].examples, sums, together[0].pairs)
+def comparisons(differences: PairedDifferences, group: Group, name: str | None = None) -> list[Comparison]:
+    """Every intervention against the baseline and, where one is named, against that one."""
+    found = differences.against_baseline(group)
+    return found if name is None else [*found, *differences.against(group, name)]

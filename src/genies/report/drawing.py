@@ -128,39 +128,38 @@ def _segment(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 @dataclass(frozen=True)
 class Bin:
-    """A bin of predictions: its mean prediction, the share of them that came true, and how many there are."""
+    """A bin of pairs by confidence: its mean confidence, from 0.5 to 1, the share that is right, and its size."""
 
-    prediction: float
-    outcome: float
+    confidence: float
+    right: float
     count: int
 
 
 def reliability(bins: Sequence[Bin], description: str) -> Markup:
-    """Share that came true against predicted probability; the diagonal is perfect calibration, areas are counts."""
+    """Share right against confidence, from 0.5 to 1; the diagonal is perfect calibration, areas are counts."""
     side, left, top = 132, 26, 8
     largest = max((each.count for each in bins), default=1)
 
     def x(value: float) -> float:
-        return left + side * value
+        return left + side * (2 * value - 1)
 
     def y(value: float) -> float:
         return top + side * (1 - value)
 
     body = f'<rect class="frame" x="{left}" y="{top}" width="{side}" height="{side}"/>'
-    body += _segment(x(0), y(0), x(1), y(1), "diagonal")
+    body += _segment(x(0.5), y(0.5), x(1), y(1), "diagonal")
     body += "".join(_text(left - 5, y(tick) + 3.5, words, "end") for tick, words in ((0, "0"), (0.5, ".5"), (1, "1")))
     body += "".join(
-        _text(x(tick), top + side + 13, words, "middle") for tick, words in ((0, "0"), (0.5, ".5"), (1, "1"))
+        _text(x(tick), top + side + 13, words, "middle") for tick, words in ((0.5, ".5"), (0.75, ".75"), (1, "1"))
     )
     for one, other in pairwise(bins):
-        body += _segment(x(one.prediction), y(one.outcome), x(other.prediction), y(other.outcome), "curve")
+        body += _segment(x(one.confidence), y(one.right), x(other.confidence), y(other.right), "curve")
     for each in bins:
-        body += _segment(x(each.prediction), y(each.prediction), x(each.prediction), y(each.outcome), "gap")
+        body += _segment(x(each.confidence), y(each.confidence), x(each.confidence), y(each.right), "gap")
     for each in bins:
         radius = 1.8 + 6.2 * (each.count / largest) ** 0.5
         body += (
-            f'<circle class="dot" cx="{number(x(each.prediction))}" cy="{number(y(each.outcome))}" '
-            f'r="{number(radius)}"/>'
+            f'<circle class="dot" cx="{number(x(each.confidence))}" cy="{number(y(each.right))}" r="{number(radius)}"/>'
         )
     return picture(left + side + 8, top + side + 18, "reliability", description, body)
 

@@ -11,28 +11,43 @@ import pandas as pd  # type: ignore[import-untyped]
 
 from genies.data.shifts import Shift
 from genies.harness.table import COLUMNS, LEAKED
+from genies.metrics import log_loss
 from genies.metrics.pairs import scores
+from genies.report.comparing import check_name
+from genies.report.exports import difference_lines
 from genies.report.figures import METRICS, figure
 from genies.report.leaks import exclude_leaked as without_leaked
 from genies.report.reading import read_study
 from genies.report.study import Reading, ShiftReading
+from genies.report.summary import summarize
+
+_WHOLE = ("seed", "pairs", "ties", "sources", "left_out_examples", LEAKED)
+"""Columns of whole numbers of which some are missing."""
+
+_TEXT = ("source", "target", "target_reference", "label", "category", "dtype", "device", "test")
 
 _WHICH = ["intervention", "base_model", "source", "seed", "target"]
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Tidy frames: a column a variable, a row an observation."""
+    """Tidy frames: one column for each variable, one row for each observation."""
 
     evaluations: pd.DataFrame
     """A row for each evaluation that a shift needs: intervention, base_model, source (missing for the untuned model),
-    seed, target, accuracy, pairs, ties, brier_score, average_probability, dtype, device, seconds, verified, path."""
+    seed, target, accuracy, pairs, ties, brier_score, log_loss, average_probability, dtype, device, seconds, verified,
+    path."""
     pairs: pd.DataFrame
     """A row for each pair of each evaluation that lists them: the five columns that name the evaluation, pair (its
     position, from 0), example (its test index; missing where not known), probability, score (1, 0.5 for a tie, 0)."""
     shifts: pd.DataFrame
     """A row for each base model, intervention, seed and shift: the columns of the main job's table, then the ends of
-    the 95 % interval of each figure as <name>_low and <name>_high, brier_score, auroc and margin."""
+    the 95 % interval of each metric as <name>_low and <name>_high, brier_score, log_loss, auroc and margin."""
+    differences: pd.DataFrame
+    """A row for each paired difference in generalization accuracy: group (all, label, category or shift), name, source,
+    target, target_reference, base_model, intervention, against (baseline or an intervention), difference with the ends
+    of its 95 % interval, p_value, adjusted_p_value (Holm), verdict (higher, lower, not significant or unknown), test,
+    shifts, sources, left_out_examples."""
     notes: list[str]
     """What is missing or unverified."""
 
@@ -44,31 +59,54 @@ def read_results(
     capability: str = "lora_fine_tune",
     distributions_dir: str | Path | None = "distributions",
     exclude_leaked: bool = False,
+    against: str | None = None,
 ) -> Frames:
     """Read a results folder; the arguments are those of genies.report.reading.read_study.
 
-    exclude_leaked: leave out of `shifts` the test examples whose prompt was tuned on; the other frames stay whole.
-    Raises InputError for a folder that cannot be read.
+    exclude_leaked: leave out of `shifts` and `differences` the test examples whose prompt was tuned on; the other
+    frames stay whole. against: an intervention that `differences` compares the others with, besides the baseline.
+    Raises InputError for a folder that cannot be read, and for an unknown intervention.
     """
     distributions = None if distributions_dir is None else Path(distributions_dir)
     study = read_study(Path(results_dir), shifts, baseline, capability, distributions)
     if exclude_leaked:
         study = without_leaked(study, distributions or Path("distributions"))
+    summary = summarize(study)
+    if against is not None:
+        check_name(summary, against)
     return Frames(
         _frame([_evaluation(each) for each in study.readings]),
         _pairs(study.readings),
         _frame([_shift(each, exclude_leaked) for each in study.shifts]),
+        _frame(difference_lines(summary, against)),
         study.notes,
     )
 
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    for name in ("seed", "pairs", "ties", LEAKED):  # whole numbers, though some are missing
+    for name in (
+        "seed",
+        "pairs",
+        "ties",
+        "sources",
+        "left_out_examples",
+        LEAKED,
+    ):  # whole numbers, though some are missing
         if name in frame:
             frame[name] = frame[name].astype("Int64")
     for name in frame.columns:
-        if frame[name].isna().all() and name not in ("seed", "source", "label", "category", "dtype", "device"):
+        if frame[name].isna().all() and name not in (
+            "seed",
+            "source",
+            "target",
+            "target_reference",
+            "label",
+            "category",
+            "dtype",
+            "device",
+            "test",
+        ):
             frame[name] = frame[name].astype("float64")
     return frame
 
@@ -85,6 +123,7 @@ def _evaluation(reading: Reading) -> dict[str, Any]:
         "pairs": len(p) if p else None,
         "ties": sum(each == 0.5 for each in p) if p else None,
         "brier_score": evaluation.eval_brier_score,
+        "log_loss": log_loss(p) if p else None,
         "average_probability": evaluation.eval_average_probability,
         "dtype": evaluation.dtype,
         "device": evaluation.device,

@@ -7,19 +7,25 @@ from typing import Any
 from genies.data.shifts import Shift
 from genies.report.cells import Cell, Entry, Grid
 from genies.report.origins import short_facts
-from genies.report.pages import signed, three
+from genies.report.pages import p_value, signed, three
 from genies.report.shift_page import shift_page_name
+from genies.report.verdicts import tests_of
 
 STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
 """Distances from the baseline at which the colour deepens."""
 
 
-def heat_class(difference: float | None) -> str:
-    """u1 to u5 above the baseline, d1 to d5 below it, h0 within 0.02 of it; plain where there is no baseline."""
-    if difference is None:
+def heat_class(difference: float | None, direction: str) -> str:
+    """u1 to u5 for significantly above, d1 to d5 for below, h0 for not significant, plain where that is not known.
+
+    direction: up, down, level or empty, as genies.report.verdicts.direction gives it; the depth is the size.
+    """
+    if difference is None or not direction:
         return "plain"
-    depth = sum(abs(difference) >= step for step in STEPS)
-    return "h0" if depth == 0 else f"{'u' if difference > 0 else 'd'}{depth}"
+    if direction == "level":
+        return "h0"
+    depth = max(1, sum(abs(difference) >= step for step in STEPS))
+    return f"{direction[0]}{depth}"
 
 
 def heat_map(grid: Grid) -> dict[str, Any]:
@@ -41,6 +47,8 @@ def heat_map(grid: Grid) -> dict[str, Any]:
         ],
         "groups": [{"title": title, "rows": rows} for title, rows in groups.items()],
         "details": details,
+        "tests": tests_of(cell.verdict.against_baseline for cell in grid.cells.values()),
+        "tested": sum(bool(tests_of([cell.verdict.against_baseline])) for cell in grid.cells.values()),
         "holes": sum(cell.hole is not None for cell in grid.cells.values()),
     }
 
@@ -55,7 +63,7 @@ def _cell(grid: Grid, entry: Entry, shift: Shift, details: list[list[str]]) -> d
     details.append(_detail(grid, entry, shift, cell))
     missing = cell is None or cell.accuracy is None
     return {
-        "kind": "hole" if missing else heat_class(cell.difference if cell else None),
+        "kind": "hole" if cell is None or missing else heat_class(cell.difference, cell.verdict.direction),
         "text": "" if cell is None or cell.accuracy is None else f"{cell.accuracy:.2f}",
         "reason": details[-1][2] if missing else "",
         "verified": cell is None or cell.verified,
@@ -75,7 +83,7 @@ def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[s
     else:
         lines.append(f"no interval: {cell.summary.estimate('generalization_accuracy').missing}")
     if cell.baseline is not None:
-        lines.append(f"{signed(cell.difference)} against the baseline, {three(cell.baseline)}")
+        lines.append(f"{signed(cell.difference)} against the baseline, {three(cell.baseline)}{_verdict(cell)}")
     elicitation = cell.summary.estimate("differential_elicitation")
     if elicitation.value is not None:
         lines.append(f"differential elicitation {signed(elicitation.value)}")
@@ -89,3 +97,13 @@ def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[s
     lines.append(", ".join(counts))
     lines += list(dict.fromkeys(short_facts(reading) for reading in cell.evaluated))[:3]
     return [title, three(cell.accuracy), *lines]
+
+
+def _verdict(cell: Cell) -> str:
+    """What is decided about a cell and the baseline."""
+    difference = cell.verdict.against_baseline
+    if difference is None or difference.adjusted_p_value is None:
+        reason = difference.reason if difference else ""
+        return "" if cell.verdict.is_baseline else f"; not tested{': ' if reason else ''}{reason}"
+    words = "not significant" if difference.verdict == "not significant" else f"significantly {difference.verdict}"
+    return f"; {words} (p {p_value(difference.adjusted_p_value)}, {difference.test}; Holm)"

@@ -1,10 +1,13 @@
-"""What a reader of a study should know before believing its figures."""
+"""What a reader of a study should know before relying on its values."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 
+from genies import NUMERICS_VERSION
+from genies.harness.table import not_learned
+from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
 
 
@@ -46,6 +49,53 @@ def references(shifts: Sequence[ShiftReading]) -> list[str]:
     return notes
 
 
+def sample(shifts: Sequence[ShiftReading]) -> list[str]:
+    """What the shifts of GENIES are a sample of, and which interventions have fewer seeds than others."""
+    notes = []
+    if is_genies(each.shift for each in shifts):
+        notes.append(
+            "these are the 15 shifts of GENIES, the hardest ones of its authors' list and not a random sample of "
+            "shifts: intervals and tests about other sources are about sources and shifts chosen in the same way"
+        )
+    for base_model in dict.fromkeys(each.base_model for each in shifts):
+        counts: dict[str, set[int | None]] = {}
+        for each in shifts:
+            if each.base_model == base_model:
+                counts.setdefault(each.intervention, set()).add(each.seed)
+        most = max(map(len, counts.values()))
+        single = [intervention for intervention, seeds in counts.items() if len(seeds) == 1]
+        if most > 1 and single:
+            notes.append(
+                f"{base_model}: {', '.join(single)} {'has' if len(single) == 1 else 'have'} one seed and others up to "
+                f"{most}; the intervals of the former do not cover training with other seeds"
+            )
+    return notes
+
+
+def tuning(shifts: Sequence[ShiftReading]) -> list[str]:
+    """Runs that gained nothing from tuning, where that is known."""
+    said = not_learned([each.row for each in shifts])
+    return [] if said is None else [said]
+
+
+def rules(readings: Sequence[Reading]) -> list[str]:
+    """Evaluations that were made by an older version of the library's numerical rules."""
+    older: Counter[int] = Counter()
+    for each in readings:
+        parts = (each.provenance or {}).get("parts")
+        version = parts.get("numerics_version") if isinstance(parts, dict) else None
+        # 0 stands for an intervention that does not use the library.
+        if isinstance(version, int) and 0 < version < NUMERICS_VERSION:
+            older[version] += 1
+    if not older:
+        return []
+    versions = ", ".join(str(version) for version in sorted(older))
+    return [
+        f"{sum(older.values())} of {len(readings)} evaluations were made by older rules (numerics version {versions}; "
+        f"now {NUMERICS_VERSION}): their probabilities may differ from those of a new run"
+    ]
+
+
 def limits(readings: Sequence[Reading]) -> list[str]:
     """Mixed number formats, and evaluations without probabilities, examples or provenance."""
     notes = []
@@ -58,8 +108,17 @@ def limits(readings: Sequence[Reading]) -> list[str]:
     without = [each for each in readings if not each.evaluation.eval_probabilities]
     if without:
         notes.append(
-            f"{len(without)} of {len(readings)} evaluations hold no probabilities: no calibration, no interval, "
+            f"{len(without)} of {len(readings)} evaluations hold no probabilities: no calibration error, no interval, "
             f"no samples ({', '.join(dict.fromkeys(each.intervention for each in without))})"
+        )
+    unclustered = [
+        each for each in readings if each.evaluation.eval_example_indices and not each.evaluation.eval_prompt_clusters
+    ]
+    if unclustered:
+        notes.append(
+            f"{len(unclustered)} of {len(readings)} evaluations do not say which test examples have the same prompt: "
+            "every example counts as a prompt of its own (with the data in the distributions folder, prompts are "
+            "compared)"
         )
     unmatched = [
         each for each in readings if each.evaluation.eval_probabilities and not each.evaluation.eval_example_indices
@@ -67,7 +126,7 @@ def limits(readings: Sequence[Reading]) -> list[str]:
     if unmatched:
         notes.append(
             f"{len(unmatched)} of {len(readings)} evaluations do not say which pairs belong to one example: "
-            "no interval (python download_data.py fetches the official data, which tells)"
+            "no interval (python download_data.py fetches the official data, by which they can be matched)"
         )
     unverified = sum(not each.verified for each in readings)
     if unverified:

@@ -78,6 +78,16 @@ def signed(value: float | None) -> str:
     return "" if value is None else f"{value:+.3f}".replace("-", "−")
 
 
+def p_value(value: float) -> str:
+    """A p-value to three decimals with its relation, as = 0.034 or < 0.001."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3f}"
+
+
+def seeds(counts: tuple[int, int]) -> str:
+    """How many seeds the shifts of a row have, as 3, or 1 to 3 where they differ."""
+    return f"{counts[0]}" if counts[0] == counts[1] else f"{counts[0]} to {counts[1]}"
+
+
 def short_signed(value: float) -> str:
     """Two decimals with a sign, for cells of a matrix; nothing is a negative zero."""
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
@@ -103,5 +113,7 @@ def _environment() -> Environment:
         "three": three,
         "signed": signed,
         "short_signed": short_signed,
+        "p_value": p_value,
+        "seeds": seeds,
     }
     return environment

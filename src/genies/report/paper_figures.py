@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genies.report.cells import Grid
+from genies.report.cells import Cell, Grid
 from genies.report.embedding import visible
 from genies.report.pages import Site
 from genies.report.summary import Group
@@ -99,7 +99,7 @@ def _heat_map(grid: Grid, model: str) -> Figure:
     cells = [[grid.cells.get((entry, shift)) for entry in entries] for shift in grid.shifts]
     missing = float("nan")
     values = np.array(
-        [[missing if cell is None or cell.difference is None else cell.difference for cell in row] for row in cells]
+        [[missing if cell is None or cell.difference is None else _shade(cell) for cell in row] for row in cells]
     )
     figure, axes = _new(2.6 + 0.52 * len(entries), 1.2 + 0.26 * len(grid.shifts))
     picture = axes.imshow(np.ma.masked_invalid(values), cmap="RdBu", vmin=-0.5, vmax=0.5, aspect="auto")
@@ -107,7 +107,7 @@ def _heat_map(grid: Grid, model: str) -> Figure:
     for y, row in enumerate(cells):
         for x, cell in enumerate(row):
             if cell is not None and cell.accuracy is not None:
-                dark = cell.difference is not None and abs(cell.difference) > 0.35
+                dark = cell.difference is not None and abs(_shade(cell)) > 0.35
                 axes.text(
                     x, y, f"{cell.accuracy:.2f}", ha="center", va="center", fontsize=7, color="w" if dark else "k"
                 )
@@ -115,9 +115,15 @@ def _heat_map(grid: Grid, model: str) -> Figure:
     _name(axes.xaxis, [entry.intervention for entry in entries], rotation=40, ha="right")
     axes.spines[:].set_visible(False)
     bar = figure.colorbar(picture, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label("above the baseline")
+    bar.set_label("above the baseline, where significant")
     bar.outline.set_visible(False)
     return figure
+
+
+def _shade(cell: Cell) -> float:
+    """The difference that gives a cell its colour: that from the baseline where it is significant, else none."""
+    significant = cell.verdict.direction in ("up", "down")
+    return cell.difference if significant and cell.difference is not None else 0.0
 
 
 def _name(axis: Any, names: Sequence[str], **style: Any) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from genies.data.shifts import Shift
 
@@ -33,10 +35,20 @@ class Published:
         return None
 
 
+@cache
+def _table() -> Any:
+    return json.loads(_FILE.read_text(encoding="utf-8"))
+
+
+def is_genies(shifts: Iterable[Shift]) -> bool:
+    """Whether these are exactly the 15 shifts of GENIES."""
+    meant = {tuple(each) for each in _table()["shifts"]}
+    return {(shift.source, shift.target, shift.target_reference) for shift in shifts} == meant
+
+
 def published_for(shifts: Iterable[Shift]) -> Published | None:
     """The published means, where these are exactly the shifts they are over; None for any others."""
-    table = json.loads(_FILE.read_text(encoding="utf-8"))
-    meant = {tuple(each) for each in table["shifts"]}
-    if {(shift.source, shift.target, shift.target_reference) for shift in shifts} != meant:
+    if not is_genies(shifts):
         return None
+    table = _table()
     return Published(table["source"], table["columns"], table["rows"])

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from genies.contract import Evaluation
 from genies.data.distribution import Distribution, Example
-from genies.data.evaluated import example_indices
+from genies.data.evaluated import example_indices, prompt_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
 from genies.harness.job import Identity
@@ -23,7 +23,7 @@ from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
 from genies.report.listing import Listed, read_tables, with_told_capability
-from genies.report.notes import holes, limits, references
+from genies.report.notes import holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -65,7 +65,15 @@ def read_study(
     read = [files.shift_reading(each) for each in listed]
     notes += files.damaged
     study = Study(list(files.readings()), read, notes)
-    return replace(study, notes=[*notes, *holes(read), *references(read), *limits(study.readings)])
+    found = [
+        *holes(read),
+        *references(read),
+        *sample(read),
+        *tuning(read),
+        *limits(study.readings),
+        *rules(study.readings),
+    ]
+    return replace(study, notes=[*notes, *found])
 
 
 class _Files:
@@ -74,7 +82,8 @@ class _Files:
     def __init__(self, results_dir: Path, distributions_dir: Path | None) -> None:
         self._store = Store(results_dir.parent, results_dir.parent / "models", results_dir)
         self._distributions_dir = distributions_dir
-        self._tests: dict[str, list[Example]] = {}
+        self._tests: dict[str, tuple[list[Example], dict[int, int]]] = {}
+        """By target: its test split, and the prompt cluster of each example."""
         self._read: dict[Path, Reading | None] = {}
         self.damaged: list[str] = []
 
@@ -193,20 +202,29 @@ class _Files:
                     source,
                     seed,
                     target,
-                    self._with_indices(evaluation, target),
+                    self._with_clusters(evaluation, target),
                     target_tuned,
                 )
         return self._read[path]
 
-    def _with_indices(self, evaluation: Evaluation, target: str) -> Evaluation:
-        if not evaluation.eval_probabilities or evaluation.eval_example_indices or self._distributions_dir is None:
+    def _with_clusters(self, evaluation: Evaluation, target: str) -> Evaluation:
+        """The evaluation with the example and the prompt cluster of each pair, where the data can add them."""
+        known = evaluation.eval_example_indices and evaluation.eval_prompt_clusters
+        if not evaluation.eval_probabilities or known or self._distributions_dir is None:
             return evaluation
         if target not in self._tests:
             try:
-                self._tests[target] = Distribution(self._distributions_dir / target).test
+                test = Distribution(self._distributions_dir / target).test
             except InputError:
-                self._tests[target] = []  # without the data the pairs stay as they are, and a note says so
-        return evaluation.model_copy(update={"eval_example_indices": example_indices(evaluation, self._tests[target])})
+                test = []  # without the data the evaluation stays as it is, and a note says so
+            of_example = prompt_clusters((example.index, example.prompt) for example in test)
+            self._tests[target] = test, dict(zip((example.index for example in test), of_example, strict=True))
+        test, clusters = self._tests[target]
+        indices = example_indices(evaluation, test)
+        if indices is None:
+            return evaluation
+        found = evaluation.eval_prompt_clusters or [clusters[index] for index in indices]
+        return evaluation.model_copy(update={"eval_example_indices": indices, "eval_prompt_clusters": found})
 
 
 def _recorded_identity(folder: Path) -> Identity | None:

@@ -27,9 +27,12 @@ from genies.report.drawing import (
     track,
 )
 from genies.report.embedding import file_name
+from genies.report.figures import MAIN
 from genies.report.origins import facts
 from genies.report.pages import Site, three
+from genies.report.sentences import Contender, Lead, lead
 from genies.report.study import Reading
+from genies.report.verdicts import is_rival, tests_of
 
 HISTOGRAM_BINS = 20
 
@@ -60,9 +63,11 @@ def write_shift_page(site: Site, grid: Grid, shift: Shift, browser: Browser) -> 
         shift_page_name(shift),
         "shift",
         shift=shift,
-        lead=_lead(grid, ordered),
+        leads=_leads(grid, shift, ordered),
         rows=[_row(grid, cell, scale, browser) for cell in ordered],
         axis=axis(scale),
+        tests=tests_of(cell.verdict.against_baseline for cell in cells),
+        marked=any(cell.verdict.mark(MAIN.name).starred for cell in cells),
         any_capability=any(cell.value("target_tuned_capability") is not None for cell in cells),
         any_baseline=any(cell.baseline is not None for cell in cells),
         sizes=_sizes(cells),
@@ -107,44 +112,32 @@ def _scale(cells: Sequence[Cell]) -> Scale:
     return scale_of(values)
 
 
-def _lead(grid: Grid, ordered: Sequence[Cell]) -> dict[str, Any]:
-    """The figures of the sentence that opens the page."""
-    best = ordered[0] if ordered and ordered[0].accuracy is not None else None
-    for cell in ordered:
-        if best is not None and cell.accuracy == best.accuracy and _is_untuned(cell):
-            best = cell  # nothing does better than no tuning
-    others = [
-        cell
-        for cell in ordered
-        if best is not None and cell is not best and cell.entry.base_model == best.entry.base_model
-    ]
-    tied = [cell for cell in others if cell.summary.tied]
-    return {
-        "best": None if best is None else grid.name(best.entry),
-        "accuracy": None if best is None else best.accuracy,
-        "interval": None if best is None else best.interval,
-        "baseline": None if best is None else best.baseline,
-        "capability": None if best is None else best.value("target_tuned_capability"),
-        "capability_intervention": None if best is None else best.seeds[0].row.target_tuned_capability_intervention,
-        "untuned": best is not None and _is_untuned(best),
-        "below": best is not None and best.difference is not None and best.difference < 0,
-        "tied": [grid.name(cell.entry) for cell in tied],
-        "all_tied": len(tied) > 3 and len(tied) == len(others),
-        "told": bool(others) and best is not None and best.summary.tied is not None,
-        "like_untuned": best is not None and _is_like_untuned(best, others),
-    }
+def _leads(grid: Grid, shift: Shift, cells: Sequence[Cell]) -> list[tuple[str, str, Lead]]:
+    """The opening sentences, for each base model that has an evaluation."""
+    found = []
+    for model in grid.models:
+        contenders = [
+            _contender(cell) for cell in cells if cell.entry.base_model == model and cell.accuracy is not None
+        ]
+        said = lead(contenders)
+        if said is not None:
+            where = f"Tuned on {shift.source} and tested on {shift.target}"
+            found.append((model if len(grid.models) > 1 else "", where, said))
+    return found
 
 
-def _is_like_untuned(best: Cell, others: Sequence[Cell]) -> bool:
-    """Whether the best cannot be told from the untuned model: by the test of both, else by the best's interval."""
-    for cell in others:
-        if _is_untuned(cell) and cell.summary.tied is not None:
-            return cell.summary.tied
-    return best.standing == "level"
-
-
-def _is_untuned(cell: Cell) -> bool:
-    return cell.entry.intervention == cell.seeds[0].row.baseline_intervention
+def _contender(cell: Cell) -> Contender:
+    assert cell.accuracy is not None
+    return Contender(
+        cell.entry.intervention,
+        cell.accuracy,
+        cell.interval,
+        cell.verdict,
+        cell.baseline,
+        cell.value("target_tuned_capability"),
+        cell.seeds[0].row.target_tuned_capability_intervention,
+        is_rival(cell.summary),
+    )
 
 
 def _row(grid: Grid, cell: Cell, scale: Scale, browser: Browser) -> dict[str, Any]:
@@ -158,7 +151,7 @@ def _row(grid: Grid, cell: Cell, scale: Scale, browser: Browser) -> dict[str, An
     return {
         "name": grid.name(cell.entry),
         "cell": cell,
-        "track": track(scale, cell.accuracy, interval, lines, kind=cell.standing),
+        "track": track(scale, cell.accuracy, interval, lines, kind=cell.verdict.direction),
         "wrong": browser.link(cell.shift.target, a=key, f="wrong") if key and _probabilities(cell) else None,
     }
 
@@ -171,7 +164,7 @@ def _scatter(grid: Grid, cells: Sequence[Cell]) -> Markup | None:
     ]
     if not there:
         return None
-    points = [Point(x, y, grid.name(cell.entry), cell.standing) for cell, x, y in there]
+    points = [Point(x, y, grid.name(cell.entry), cell.verdict.direction) for cell, x, y in there]
     baselines = {cell.baseline for cell in cells if cell.baseline is not None}
     words = "; ".join(f"{grid.name(cell.entry)}: source {x:.3f}, target {y:.3f}" for cell, x, y in there)
     lines = [Line(value, "baseline") for value in sorted(baselines)]
@@ -194,10 +187,11 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
     confident = float(np.mean(margins <= -0.8))
     ties = int(np.sum(margins == 0))
     halves = f" Half of the {ties:,} ties are in each of the two middle bins." if ties else ""
-    said = "; ".join(f"said {each.prediction:.2f}, came true {each.outcome:.2f}" for each in bins)
+    said = "; ".join(f"confidence {each.confidence:.2f}, share right {each.right:.2f}" for each in bins)
     return {
         "name": name,
         "calibration": three(cell.value("RMS_calibration_error")),
+        "calibrated": _two(cell.value("RMS_calibration_error_if_calibrated")),
         "reliability": reliability(bins, f"Reliability of {name}: {said}."),
         "margin": f"{float(np.mean(margins)):+.2f}".replace("-", "−"),
         "confident": f"{confident:.0%}",
@@ -206,6 +200,10 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
             f"Margins of {name}: mean {np.mean(margins):.2f}, {confident:.0%} confident and wrong.{halves}",
         ),
     }
+
+
+def _two(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def margin_counts(margins: Sequence[float] | Floats) -> list[float]:

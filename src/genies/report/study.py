@@ -63,6 +63,11 @@ class ShiftReading:
     """The untuned base model, tested on target_reference; not every study has it."""
 
     @property
+    def is_baseline(self) -> bool:
+        """Whether this is the untuned model that the others are compared with."""
+        return self.intervention == self.row.baseline_intervention
+
+    @property
     def missing(self) -> list[str]:
         """The accuracies that have no evaluation, by the names of their columns."""
         parts = {

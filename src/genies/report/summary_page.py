@@ -7,20 +7,27 @@ from dataclasses import replace
 from typing import Any
 
 from genies.report.browser import Browser
-from genies.report.cells import Entry, Grid, standing
+from genies.report.cells import Entry, Grid
 from genies.report.drawing import Line, Scale, axis, scale_of, track
-from genies.report.figures import METRICS
+from genies.report.figures import BASELINE, CAPABILITY, MAIN, METRICS
 from genies.report.heat import heat_map
 from genies.report.pages import Site
 from genies.report.paper_figures import write_paper_figures
 from genies.report.published import DRAWN, Published, published_for
+from genies.report.sentences import Contender, Lead, lead
 from genies.report.study import Study
 from genies.report.summary import Group, MeanSummary, Summary
 from genies.report.tables import to_csv, to_json, to_latex, to_markdown
+from genies.report.verdicts import is_rival, tests_of
 
-MAIN = "generalization_accuracy"
-
-COLUMNS = (MAIN, "differential_elicitation", "source_ID_accuracy", "RMS_calibration_error", "auroc", "brier_score")
+COLUMNS = (
+    "generalization_accuracy",
+    "differential_elicitation",
+    "source_ID_accuracy",
+    "RMS_calibration_error",
+    "brier_score",
+    "log_loss",
+)
 """The metrics of the page's tables; the reference lines show two more, and the copied tables hold all."""
 
 SIGNED = ("differential_elicitation", "margin")
@@ -35,7 +42,7 @@ def write_summary_page(site: Site, study: Study, summary: Summary, grid: Grid, b
         "summary",
         title=_title(grid),
         about=_about(study, summary, grid),
-        leads=[_lead(whole, model, grid) for model in grid.models],
+        leads=[each for model in grid.models if (each := _lead(whole, model, grid)) is not None],
         groups=[
             _group(group, number, grid, published if group is whole else None, _copies(summary, group))
             for number, group in enumerate(summary.groups)
@@ -113,35 +120,40 @@ def _about(study: Study, summary: Summary, grid: Grid) -> list[str]:
     return words
 
 
-def _lead(group: Group, model: str, grid: Grid) -> dict[str, Any] | None:
-    """The figures of the sentence about one base model.
+def _lead(group: Group, model: str, grid: Grid) -> tuple[str, str, Lead] | None:
+    """A base model, what its means are over, and the opening sentences about it.
 
     Only means over the same shifts are compared: interventions that lack some are named as left out. None where
     several have means, but none over all shifts, or where none has one.
     """
-    means = [mean for mean in group.means if mean.base_model == model and _value(mean, MAIN) is not None]
+    means = [mean for mean in group.means if mean.base_model == model and _value(mean, MAIN.name) is not None]
     complete = [mean for mean in means if mean.shifts == mean.of]
     compared = complete or (means if len(means) == 1 else [])
-    if not compared:
+    left_out = [mean.intervention for mean in group.means if mean.base_model == model and mean not in compared]
+    said = lead([_contender(mean, group, grid) for mean in compared], left_out)
+    if said is None:
         return None
-    untuned = {reading.row.baseline_intervention for cell in grid.cells.values() for reading in cell.seeds}
-    best = max(compared, key=lambda mean: (_value(mean, MAIN) or 0.0, mean.intervention in untuned))
-    tied = [mean.intervention for mean in compared if mean is not best and mean.tied[MAIN]]
-    return {
-        "model": model,
-        "best": best.intervention,
-        "untuned": best.intervention in untuned,
-        "alone": len(compared) == 1,
-        "estimate": best.estimates[MAIN],
-        "shifts": best.shifts,
-        "of": best.of,
-        "tied": tied,
-        "all_tied": len(tied) > 3 and len(tied) == len(compared) - 1,
-        "told": best.tied[MAIN] is not None,
-        "left_out": [mean.intervention for mean in group.means if mean.base_model == model and mean not in compared],
-        "baseline": _value(best, "baseline_accuracy"),
-        "capability": _value(best, "target_tuned_capability"),
-    }
+    if len(group.shifts) == 1:
+        return model, f"On {group.shifts[0]}".replace(" > ", " → "), said
+    shifts = f"{compared[0].shifts} shifts" if complete else f"{compared[0].shifts} of {compared[0].of} shifts"
+    return model, f"On average over {shifts}", said
+
+
+def _contender(mean: MeanSummary, group: Group, grid: Grid) -> Contender:
+    estimate = mean.estimates[MAIN.name]
+    assert estimate.value is not None
+    cells = grid.of_entry(Entry(mean.base_model, mean.intervention), group.shifts)
+    references = {seed.row.target_tuned_capability_intervention for cell in cells for seed in cell.seeds}
+    return Contender(
+        mean.intervention,
+        estimate.value,
+        estimate.interval,
+        mean.verdict,
+        _value(mean, BASELINE.name),
+        _value(mean, CAPABILITY.name),
+        " and ".join(sorted(references)),
+        any(is_rival(cell.summary) for cell in cells),
+    )
 
 
 def _value(mean: MeanSummary, metric: str) -> float | None:
@@ -160,7 +172,11 @@ def _group(
         "models": [_model(group, model, scale, grid, published) for model in grid.models],
         "axis": axis(scale),
         "incomplete": any(mean.shifts < mean.of for mean in group.means),
-        "marked": any(mark for mean in group.means for mark in mean.tied.values()),
+        "sources": len({shift.source for shift in group.shifts}),
+        "few": any(each.limit for mean in group.means for each in mean.estimates.values()),
+        "seeded": len({mean.seeds for mean in group.means if mean.shifts}) > 1,
+        "marked": any(mark.starred for mean in group.means for mark in mean.verdict.marks.values()),
+        "tests": tests_of(each for mean in group.means for each in mean.verdict.differences),
         "copies": copies,
     }
 
@@ -168,12 +184,12 @@ def _group(
 def _scale(group: Group, published: Published | None) -> Scale:
     values = [0.5]
     for mean in group.means:
-        for metric in (MAIN, "baseline_accuracy", "target_tuned_capability"):
+        for metric in (MAIN.name, BASELINE.name, CAPABILITY.name):
             value = _value(mean, metric)
             values += [] if value is None else [value]
-        interval = mean.estimates[MAIN].interval
+        interval = mean.estimates[MAIN.name].interval
         values += [] if interval is None else [interval.low, interval.high]
-        diamond = published.value(mean.intervention, MAIN) if published else None
+        diamond = published.value(mean.intervention, MAIN.name) if published else None
         values += [] if diamond is None else [diamond]
     return scale_of(values)
 
@@ -184,12 +200,12 @@ def _row(mean: MeanSummary, scale: Scale, published: Published | None) -> dict[s
     lines = [
         Line(value, kind) for value, kind in ((baseline, "baseline"), (capability, "capability")) if value is not None
     ]
-    estimate = mean.estimates[MAIN]
+    estimate = mean.estimates[MAIN.name]
     interval = None if estimate.interval is None else (estimate.interval.low, estimate.interval.high)
-    diamond = published.value(mean.intervention, MAIN) if published else None
+    diamond = published.value(mean.intervention, MAIN.name) if published else None
     return {
         "mean": mean,
-        "track": track(scale, estimate.value, interval, lines, diamond, standing(estimate, baseline)),
+        "track": track(scale, estimate.value, interval, lines, diamond, mean.verdict.direction),
         "published": diamond,
     }
 
@@ -197,7 +213,7 @@ def _row(mean: MeanSummary, scale: Scale, published: Published | None) -> dict[s
 def _model(group: Group, model: str, scale: Scale, grid: Grid, published: Published | None) -> dict[str, Any]:
     """The rows of one base model, the best first, and what its reference lines stand for."""
     means = [mean for mean in group.means if mean.base_model == model]
-    means.sort(key=lambda mean: (_value(mean, MAIN) is None, -(_value(mean, MAIN) or 0)))
+    means.sort(key=lambda mean: (_value(mean, MAIN.name) is None, -(_value(mean, MAIN.name) or 0)))
     baselines = _references(group, means, grid, "baseline_intervention", "baseline_accuracy")
     capabilities = _references(group, means, grid, "target_tuned_capability_intervention", "target_tuned_capability")
     return {
@@ -215,7 +231,7 @@ def _references(
     found: dict[str, float] = {}
     for mean in sorted(means, key=lambda each: -each.shifts):
         entry = Entry(mean.base_model, mean.intervention)
-        cells = [cell for shift in group.shifts if (cell := grid.cells.get((entry, shift)))]
+        cells = grid.of_entry(entry, group.shifts)
         names = {getattr(reading.row, column) for cell in cells for reading in cell.seeds}
         value = _value(mean, metric)
         if value is not None:

@@ -1,156 +1,156 @@
-"""A summary as tables to read and to paste: Markdown, LaTeX, CSV and JSON, all from the same figures."""
+"""A summary as tables to read and to paste, in Markdown and LaTeX."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import cached_property
 
-from genies import spreadsheets
-from genies.harness.table import COLUMNS, LEAKED
-from genies.metrics.intervals import Interval
-from genies.metrics.shift_means import FEWEST_SHIFTS
-from genies.report.figures import Estimate, figure
+from genies.metrics.shift_means import FEWEST_SOURCES
+from genies.metrics.verdict import Difference
+from genies.report.comparing import Comparison, PairedDifferences, comparisons
+from genies.report.exports import Which, to_csv, to_json
+from genies.report.figures import ELICITATION, MAIN, Estimate
 from genies.report.markup import Cell, TextTable, latex_table, markdown_table, markdown_text
-from genies.report.summary import Group, MeanSummary, ShiftSummary, Summary
+from genies.report.pages import seeds as seeds_text
+from genies.report.summary import Group, MeanSummary, Summary
+from genies.report.verdicts import tests_of
 
-Which = Literal["means", "shifts"]
-LEVEL = 0.95
+__all__ = ["Which", "to_csv", "to_json", "to_latex", "to_markdown"]
 
-
-def text_tables(summary: Summary, which: Sequence[Which] = ("means", "shifts")) -> list[TextTable]:
-    """The means over each group of shifts, and all shifts by intervention."""
-    tables = []
-    if "means" in which:
-        for kind in ("all", "label", "category"):
-            groups = [group for group in summary.groups if group.kind == kind]
-            tables += [_means(kind, groups, summary)] if groups else []
-    if "shifts" in which:
-        tables.append(_shifts(summary))
-    return tables
+_FEW = f"there are fewer than {FEWEST_SOURCES} sources (for the untuned model: test sets), and no probabilities"
+ALL: tuple[Which, ...] = ("means", "differences", "shifts")
+KINDS = ("all", "label", "category")
+BY_SOURCE = (MAIN.name, ELICITATION.name)
+"""The metrics whose mean over sources is shown beside their mean over shifts; CSV and JSON have it for all."""
 
 
-def to_markdown(summary: Summary, which: Sequence[Which] = ("means", "shifts")) -> str:
-    """Tables in Markdown, bold where nothing is better, and the notes."""
-    parts = [f"**{table.caption}**\n\n{markdown_table(table)}" for table in text_tables(summary, which)]
-    notes = "\n".join(f"- {markdown_text(note)}" for note in _footnotes(summary, which))
-    return "\n\n".join([*parts, notes]) + "\n"
+@dataclass(frozen=True)
+class Tables:
+    """The tables of a summary: the means of each group of shifts, paired differences, and every shift."""
+
+    summary: Summary
+    which: Sequence[Which] = ALL
+    against: str | None = None
+    """An intervention that the others are compared with, besides the baseline."""
+
+    @cached_property
+    def comparisons(self) -> list[tuple[Group, Comparison]]:
+        """The paired differences of each group; none where they are not asked for."""
+        groups = self.summary.groups if "differences" in self.which else []
+        differences = PairedDifferences(self.summary)
+        return [(group, each) for group in groups for each in comparisons(differences, group, self.against)]
+
+    def tables(self) -> list[TextTable]:
+        """All tables that have a row."""
+        summary, found = self.summary, []
+        kinds = [(kind, [each for each in summary.groups if each.kind == kind]) for kind in KINDS]
+        if "means" in self.which:
+            found += [_means(kind, groups, summary) for kind, groups in kinds if groups]
+        if "differences" in self.which:
+            for kind, groups in kinds:
+                found.append(_differences(kind, groups, [each for each in self.comparisons if each[0].kind == kind]))
+        if "shifts" in self.which:
+            found.append(_shifts(summary))
+        return [table for table in found if table.rows]
+
+    def markdown(self) -> str:
+        """Tables in Markdown, bold for the best and what is not significantly different from it, and the notes."""
+        parts = [f"**{table.caption}**\n\n{markdown_table(table)}" for table in self.tables()]
+        notes = "\n".join(f"- {markdown_text(note)}" for note in self.footnotes())
+        return "\n\n".join([*parts, notes]) + "\n"
+
+    def latex(self) -> str:
+        """Tables in LaTeX, for the packages booktabs and longtable; the notes are comments."""
+        notes = (f"% {' '.join(note.split())}" for note in self.footnotes())
+        return "\n".join(["% \\usepackage{booktabs,longtable}", *notes, *map(latex_table, self.tables())])
+
+    def footnotes(self) -> list[str]:
+        """What the brackets, bold type and gaps mean, and the notes of the summary."""
+        return _footnotes(self.summary, self.which, [each for _, each in self.comparisons])
 
 
-def to_latex(summary: Summary, which: Sequence[Which] = ("means", "shifts")) -> str:
-    """Tables in LaTeX, for the packages booktabs and longtable; the notes are comments."""
-    head = [
-        "% \\usepackage{booktabs,longtable}",
-        *(f"% {' '.join(note.split())}" for note in _footnotes(summary, which)),
-    ]
-    return "\n".join([*head, *(latex_table(table) for table in text_tables(summary, which))])
+def to_markdown(summary: Summary, which: Sequence[Which] = ALL, against: str | None = None) -> str:
+    return Tables(summary, which, against).markdown()
 
 
-def to_json(summary: Summary) -> str:
-    """Everything in a summary as JSON; a figure that is not there is null, and `missing` says why."""
-    value = {
-        "weights": summary.weights,
-        "level": LEVEL,
-        "metrics": [asdict(metric) for metric in summary.metrics],
-        "groups": [
-            {
-                "kind": group.kind,
-                "name": group.name,
-                "shifts": [asdict(shift) for shift in group.shifts],
-                "means": [_mean_object(mean) for mean in group.means],
-            }
-            for group in summary.groups
-        ],
-        "shifts": [_shift_object(line) for line in summary.shifts],
-        "notes": summary.notes,
-    }
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def to_csv(summary: Summary, which: Which = "shifts") -> str:
-    """A line for each shift, intervention and seed, the columns of the main job's table first; or one for each mean.
-
-    With the release's weights a shift has as many lines as it counts.
-    """
-    lines = _shift_lines(summary) if which == "shifts" else _mean_lines(summary)
-    return spreadsheets.to_csv(list(lines[0]) if lines else COLUMNS, lines)
-
-
-def _shift_lines(summary: Summary) -> list[dict[str, Any]]:
-    leaked = any(line.left_out is not None for line in summary.shifts)
-    columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
-    lines = []
-    for line in summary.shifts:
-        for reading in line.readings:
-            row: dict[str, Any] = {name: getattr(reading.row, name) for name in columns}
-            for metric in summary.metrics:
-                estimate = line.estimate(metric.name)
-                if len(line.readings) > 1:
-                    estimate = figure(metric, [reading]).estimate
-                if metric.name == "RMS_calibration_error" and reading.row.RMS_calibration_formula == "published":
-                    row["RMS_calibration_error_weighted"] = estimate.value
-                else:
-                    row.setdefault(metric.name, estimate.value)
-                row[f"{metric.name}_low"] = estimate.interval.low if estimate.interval else None
-                row[f"{metric.name}_high"] = estimate.interval.high if estimate.interval else None
-            row |= {"ties": line.ties, "examples": line.examples}
-            lines += [row] * (line.listed if summary.weights == "published" else 1)
-    names = dict.fromkeys(name for row in lines for name in row)
-    return [{name: row.get(name) for name in names} for row in lines]
-
-
-def _mean_lines(summary: Summary) -> list[dict[str, Any]]:
-    lines = []
-    for group in summary.groups:
-        for mean in group.means:
-            line: dict[str, Any] = {"group": group.kind, "name": group.name}
-            line |= {name: getattr(mean, name) for name in ("base_model", "intervention", "shifts", "of", "ties")}
-            for metric in summary.metrics:
-                estimate = mean.estimates[metric.name]
-                line[metric.name] = estimate.value
-                line[f"{metric.name}_low"] = estimate.interval.low if estimate.interval else None
-                line[f"{metric.name}_high"] = estimate.interval.high if estimate.interval else None
-                line[f"{metric.name}_tied_with_best"] = mean.tied[metric.name]
-            lines.append(line)
-    return lines
-
-
-def _mean_object(mean: MeanSummary) -> dict[str, Any]:
-    metrics = {name: _estimate_object(each, mean.tied[name]) for name, each in mean.estimates.items()}
-    names = ("base_model", "intervention", "shifts", "of", "ties")
-    return {**{name: getattr(mean, name) for name in names}, "metrics": metrics}
-
-
-def _shift_object(line: ShiftSummary) -> dict[str, Any]:
-    metrics = {
-        name: _estimate_object(each.estimate, line.tied if name == "generalization_accuracy" else None)
-        for name, each in line.figures.items()
-    }
-    names = ("base_model", "intervention", "seeds", "listed", "pairs", "examples", "ties", "left_out")
-    return {**asdict(line.shift), **{name: getattr(line, name) for name in names}, "metrics": metrics}
-
-
-def _estimate_object(estimate: Estimate, tied: bool | None) -> dict[str, Any]:
-    interval = estimate.interval
-    ends = {each.name: getattr(interval, each.name) if interval else None for each in fields(Interval)}
-    return {"value": estimate.value, **ends, "missing": estimate.missing, "tied_with_best": tied}
+def to_latex(summary: Summary, which: Sequence[Which] = ALL, against: str | None = None) -> str:
+    return Tables(summary, which, against).latex()
 
 
 def _means(kind: str, groups: Sequence[Group], summary: Summary) -> TextTable:
-    several_models = len({mean.base_model for group in groups for mean in group.means}) > 1
+    means = [mean for group in groups for mean in group.means]
+    several_models = len({mean.base_model for mean in means}) > 1
+    seeded = len({mean.seeds for mean in means if mean.shifts}) > 1
     of_all = kind == "all"
     header = [*([] if of_all else [kind]), *(["base model"] if several_models else []), "intervention", "shifts"]
+    header += ["sources", *(["seeds"] if seeded else [])]
     rows = []
     for group in groups:
         for mean in sorted(group.means, key=lambda each: each.base_model):
-            counted = str(mean.of) if mean.shifts == mean.of else f"{mean.shifts} of {mean.of}"
             names = [*([] if of_all else [group.name]), *([mean.base_model] if several_models else [])]
-            figures = [_cell(mean.estimates[each.name], bool(mean.tied[each.name])) for each in summary.metrics]
-            rows.append([*map(Cell, [*names, mean.intervention, counted]), *figures])
+            names += [mean.intervention, _counted(mean), str(mean.sources)]
+            names += [seeds_text(mean.seeds)] if seeded else []
+            rows.append([*map(Cell, names), *_metrics(mean, summary)])
+    titles = [
+        title
+        for metric in summary.metrics
+        for title in (metric.title, *([f"{metric.title}, mean over sources"] if metric.name in BY_SOURCE else []))
+    ]
     caption = f"Means over {len(groups[0].shifts)} shifts" if of_all else f"Means by {kind}"
     caption += "" if summary.weights == "unique" else ", each counted as often as it is listed"
-    return TextTable(caption, header + _titles(summary), rows, len(header))
+    return TextTable(caption, header + titles, rows, len(header))
+
+
+def _metrics(mean: MeanSummary, summary: Summary) -> list[Cell]:
+    cells = []
+    for metric in summary.metrics:
+        cells.append(_cell(mean.estimates[metric.name], mean.verdict.mark(metric.name).starred))
+        if metric.name in BY_SOURCE:
+            cells.append(_cell(mean.by_source[metric.name], False))
+    return cells
+
+
+def _counted(mean: MeanSummary) -> str:
+    return str(mean.of) if mean.shifts == mean.of else f"{mean.shifts} of {mean.of}"
+
+
+def _differences(kind: str, groups: Sequence[Group], found: Sequence[tuple[Group, Comparison]]) -> TextTable:
+    of_all = kind == "all"
+    several_models = len({each.base_model for _, each in found}) > 1
+    header = [*([] if of_all else [kind]), *(["base model"] if several_models else []), "intervention", "against"]
+    header += ["shifts", "sources", "verdict"]
+    rows = []
+    for group, each in found:
+        names = [*([] if of_all else [group.name]), *([each.base_model] if several_models else [])]
+        names += [each.first, each.second]
+        if each.mean is None:
+            rows.append([*map(Cell, [*names, "", "", "unknown"]), *([Cell("")] * 4)])
+            continue
+        counts = str(each.mean.n_shifts), str(each.mean.n_sources)
+        rows.append([*map(Cell, [*names, *counts, each.mean.verdict]), *_difference_cells(each)])
+    titles = ["difference", "p, adjusted", "better on", "worse on"]
+    caption = "Paired differences in generalization accuracy"
+    caption += f" over {len(groups[0].shifts)} shifts" if of_all else f", by {kind}"
+    return TextTable(caption, header + titles, rows, len(header))
+
+
+def _difference_cells(comparison: Comparison) -> list[Cell]:
+    mean = comparison.mean
+    assert mean is not None
+    verdicts = [found.verdict for _, found in comparison.shifts.values() if found is not None]
+    interval = "" if mean.interval is None else f"[{mean.interval.low:+.3f}, {mean.interval.high:+.3f}]"
+    return [
+        Cell(f"{mean.value:+.3f}", interval, mean.verdict in ("higher", "lower")),
+        Cell(_p_value(mean)),
+        Cell(str(verdicts.count("higher"))),
+        Cell(str(verdicts.count("lower"))),
+    ]
+
+
+def _p_value(difference: Difference) -> str:
+    p = difference.adjusted_p_value
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _shifts(summary: Summary) -> TextTable:
@@ -166,8 +166,8 @@ def _shifts(summary: Summary) -> TextTable:
             name += f" (ref. {line.shift.target_reference})"
         names = [name, *([line.base_model] if several_models else []), line.intervention, _count(line.pairs)]
         names += [_count(line.left_out)] if leaked else []
-        strong = {"generalization_accuracy": bool(line.tied)}
-        cells = [_cell(line.estimate(each.name), strong.get(each.name, False)) for each in summary.metrics]
+        verdict = summary.verdict(line)
+        cells = [_cell(line.estimate(each.name), verdict.mark(each.name).starred) for each in summary.metrics]
         rows.append([*map(Cell, names), *cells])
     return TextTable("Every shift", header + _titles(summary), rows, len(header))
 
@@ -187,25 +187,52 @@ def _cell(estimate: Estimate, strong: bool) -> Cell:
     return Cell(f"{estimate.value:.3f}", interval, strong)
 
 
-def _footnotes(summary: Summary, which: Sequence[Which]) -> list[str]:
+def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comparison]) -> list[str]:
     shown: list[Estimate] = []
+    means = [mean for group in summary.groups for mean in group.means]
     if "means" in which:
-        shown += [each for group in summary.groups for mean in group.means for each in mean.estimates.values()]
+        shown += [each for mean in means for each in mean.estimates.values()]
     if "shifts" in which:
         shown += [line.estimate(metric.name) for line in summary.shifts for metric in summary.metrics]
     notes = []
     if any(each.interval for each in shown):
+        methods = dict.fromkeys(each.interval.method for each in shown if each.interval)
+        notes.append(f"in brackets: 95 % intervals ({'; '.join(methods)})")
+    if any(each.limit for each in shown):
         notes.append(
-            f"in brackets: 95 % intervals, from bootstrap over shifts ({FEWEST_SHIFTS} or more), seeds and examples, "
-            "as far as there are several, or Wilson's for an accuracy on one shift"
+            f"the interval of a mean over fewer than {FEWEST_SOURCES} sources (untuned model: test sets) is about "
+            "these shifts only, for so few do not show how much others differ"
         )
     without = [each for each in shown if each.value is not None and each.interval is None]
-    missing = dict.fromkeys(each.missing or "too few examples, or all come out alike" for each in without)
+    reasons = (each.missing for each in without if each.missing)
+    missing = dict.fromkeys(_FEW if each.startswith("an interval about other") else each for each in reasons)
     if missing:
-        notes.append(f"a figure without brackets has no interval: {'; '.join(missing)}")
-    if any(mark for group in summary.groups for mean in group.means for mark in mean.tied.values()):
-        notes.append("bold: the best of its base model, or not to be told from it at 95 % (paired, Holm's correction)")
+        notes.append(f"without brackets: no interval, since {'; '.join(missing)}")
+    verdicts = [mean.verdict for mean in means] if "means" in which else []
+    verdicts += list(summary.cells.values()) if "shifts" in which else []
+    marks = [mark for verdict in verdicts for mark in verdict.marks.values()]
+    if any(mark.starred for mark in marks):
+        tests = " or ".join(tests_of(mark.difference for mark in marks))
+        notes.append(
+            "bold in a column of metrics: the best intervention of its base model, or not significantly different from "
+            f"the best at 0.05 ({tests}; Holm's correction over the column of a group of shifts, or over all shifts). "
+            "The baseline and scorers that give every pair 1/2 are never marked, nor is a metric in which a constant "
+            "1/2 does as well as the best"
+        )
+    if compared:
+        notes.append(_difference_note(compared))
     left_out = sum(line.left_out or 0 for line in summary.shifts)
     if left_out:
         notes.append(f"{left_out} test pairs are left out because the model was tuned on their prompt")
     return notes + list(summary.notes)
+
+
+def _difference_note(found: Sequence[Comparison]) -> str:
+    means = " or ".join(tests_of(each.mean for each in found))
+    shifts = " or ".join(tests_of(difference for each in found for _, difference in each.shifts.values()))
+    note = f"paired differences: the baseline is the untuned model; bold: p < 0.05 after Holm's correction ({means})"
+    note += f"; better on, worse on: shifts where p < 0.05 after Holm's correction ({shifts})"
+    left_out = max((each.mean.left_out for each in found if each.mean is not None), default=0)
+    if left_out:
+        note += f"; test examples that only one side was tested on are left out, at most {left_out} of a difference"
+    return note

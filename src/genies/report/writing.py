@@ -99,7 +99,7 @@ def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser
     grid = make_grid(summary, content.results_dir)
     for shift in grid.shifts:
         write_shift_page(site, grid, shift, browser)
-    write_compare_page(site, study, grid, browser)
+    write_compare_page(site, summary, grid, browser)
     write_summary_page(site, study, summary, grid, browser)
     return browser
 

@@ -21,7 +21,17 @@ from genies.lm.model import LanguageModel, load_tokenizer
 from genies.lm.model_folder import TOKENIZER_FILES, check_model_folder
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.classifier import is_classifier, labels_of, read_classifier, read_own, settle
+from genies.methods.training.decoder_head import (
+    DecoderWithHead,
+    has_head,
+    head_labels,
+    network_to_adapt,
+    put_head,
+    read_head,
+    save_head,
+)
 from genies.methods.training.dropout import replace_dropout, stable_number
+from genies.methods.training.lora_targets import excluded_modules
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import HEADS, RewardModel, add_head
 from genies.methods.training.reward_outputs import choose_outputs, is_of_release
@@ -47,12 +57,15 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
         task_type=task,
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha,
-        lora_dropout=arguments.lora_dropout,
+        lora_dropout=0.0,  # ours takes its place, and PEFT refuses any for weights of many experts in one tensor
         target_modules=_target_modules(network, arguments),
+        exclude_modules=excluded_modules(network),
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
     replace_dropout(tuned, arguments.lora_dropout)
+    if not config.target_parameters:
+        config.lora_dropout = arguments.lora_dropout
     return tuned
 
 
@@ -78,13 +91,14 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
 
     _check_room(model.language_model, count)
     torch.manual_seed(stable_number(f"adapter {seed}"))
+    network, task = network_to_adapt(model.classifier)
     config = PromptTuningConfig(
-        task_type="SEQ_CLS",
+        task_type=task,
         num_virtual_tokens=count,
         prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
         base_model_name_or_path=str(base),
     )
-    tuned = _wrap(model.classifier, config, base)
+    tuned = _wrap(network, config, base)
     return tuned, replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
 
 
@@ -98,8 +112,9 @@ def _wrap(network: Any, config: Any, base: Path) -> Any:
     # What is written down: the base model by the name it goes by here, and lists that come out alike every time.
     config.base_model_name_or_path = str(base)
     config.modules_to_save = sorted(set(config.modules_to_save or [])) or None
-    if getattr(config, "target_modules", None) is not None:
-        config.target_modules = sorted(config.target_modules)
+    for name in ("target_modules", "target_parameters"):
+        if getattr(config, name, None):
+            setattr(config, name, sorted(getattr(config, name)))
     return tuned
 
 
@@ -116,9 +131,13 @@ def _check_room(model: LanguageModel, virtual_tokens: int) -> None:
         )
 
 
-def save_adapter(tuned: Any, output_dir: Path) -> None:
-    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included."""
+def save_adapter(tuned: Any, output_dir: Path, classifier: Any = None) -> None:
+    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included.
+
+    A head of ours, which PEFT does not know of, is the `classifier`'s and is written beside it.
+    """
     tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
+    save_head(classifier, output_dir)
 
 
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
@@ -127,20 +146,22 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
     a head, or that does not fit the base model, and where nothing says how a reward comes from several outputs.
     """
+    if has_head(folder):
+        return _load_with_own_head(folder, arguments)
     config = _check_adapter(folder, "SEQ_CLS")
     tuned_here = is_tuned_here(folder)
-    saved = _saved_outputs(folder)
+    count = _outputs(folder)
     base = _base_model(folder, arguments)
     if is_classifier(base):
         model, _ = read_classifier(base, arguments)
         labels = labels_of(model.classifier.config)
         model = replace(model, language_model=_with_tokenizer(model.language_model, folder))
-    elif saved is None:
-        raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
     else:
         language_model = load_base_model(base, arguments, arguments.load_in_4bit)
-        labels = [f"LABEL_{index}" for index in range(saved)]
-        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=saved, own_padding=not tuned_here)
+        labels = [f"LABEL_{index}" for index in range(count)]
+        model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=count, own_padding=not tuned_here)
+        if isinstance(model.classifier, DecoderWithHead):
+            raise InputError(f"{base}: transformers has no plain classification model for it, as {folder} needs")
     outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
     _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
     tuned = _apply(model.classifier, folder, base)
@@ -157,9 +178,30 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     return settle(model, readings, outputs, tuned_here, str(folder))
 
 
+def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """The reward model of an adapter on a causal language model, with a head of ours beside it."""
+    weight = read_head(folder)
+    config = _check_adapter(folder, "CAUSAL_LM")
+    outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
+    base = _base_model(folder, arguments)
+    language_model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
+    _fit_embeddings(language_model.network, language_model.tokenizer, config, folder)
+    classifier = put_head(language_model.network, weight, language_model.device, folder)
+    model = RewardModel(replace(language_model, network=classifier), outputs=outputs)
+    tuned = _apply(language_model.network, folder, base)
+    if config["peft_type"] == "PROMPT_TUNING":
+        model = replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
+        _check_room(model.language_model, len(model.virtual_ids))
+    elif _merges(language_model, arguments.load_in_4bit):
+        tuned.merge_and_unload().requires_grad_(False)  # in the network that the classifier holds
+    return model
+
+
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """The language model of an adapter that tunes log-probabilities, on top of its base model."""
     config = _check_adapter(folder, "CAUSAL_LM")
+    if has_head(folder):
+        raise InputError(f"the adapter in {folder} has a reward head: it was tuned for rewards, not log-probabilities")
     base = _base_model(folder, arguments)
     model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
     _fit_embeddings(model.network, model.tokenizer, config, folder)
@@ -288,12 +330,12 @@ def _reason(error: Exception) -> str:
     return lines[1] if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
 
 
-def _saved_outputs(folder: Path) -> int | None:
-    """How many outputs the head saved with an adapter has; None where none is saved."""
+def _outputs(folder: Path) -> int:
+    """How many outputs the head saved with an adapter has; InputError where none is."""
     for name, shape in _shapes(folder).items():
         if len(shape) == 2 and _HEAD.search(name):
             return shape[0]
-    return None
+    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:

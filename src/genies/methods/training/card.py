@@ -13,6 +13,8 @@ from genies.data.distribution import Distribution
 from genies.files import read_json, sha256_of_file, write_text
 from genies.lm.model_folder import RECORD
 from genies.methods.training.arguments import TrainingArguments
+from genies.methods.training.decoder_head import RECORD as HEAD_RECORD
+from genies.methods.training.decoder_head import WEIGHTS, head_record
 from genies.methods.training.pairs import TrainingData
 
 Kind = Literal["lora", "prompt", "full", "log_prob"]
@@ -77,6 +79,7 @@ def write_card(
         f"# {_plain(base)} tuned on {source}",
         "",
         _WHAT[kind],
+        *([] if head_record(output_dir) is None else ["", _OWN_HEAD]),
         "",
         "## Data",
         f"{len(data.pairs)} pairs, one from each example of {source}/train.json{left_out}.",
@@ -91,7 +94,7 @@ def write_card(
         "The text is prompt and response, tokenized together, with the end-of-text token appended.",
         "",
         "```python",
-        *_usage(kind, base, padding, dtype),
+        *_usage(kind, base, padding, dtype, head_record(output_dir)),
         "```",
         "",
         f"Fingerprint of data, arguments and base model: `{fingerprint}`",
@@ -110,6 +113,13 @@ _WHAT = {
 }
 
 
+_OWN_HEAD = (
+    f"transformers has no plain classification model for this family: the causal language model is tuned, and the head "
+    f"is in {WEIGHTS}, described by {HEAD_RECORD}. It is a matrix that multiplies the last hidden state at the last "
+    f"token."
+)
+
+
 def _plain(name: str) -> str:
     """A name as text of a line: one line, and no Markdown or HTML in it.
 
@@ -124,8 +134,10 @@ def _table(values: Mapping[str, Any]) -> list[str]:
     return ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
 
 
-def _usage(kind: Kind, base: str, padding: int, dtype: str) -> list[str]:
+def _usage(kind: Kind, base: str, padding: int, dtype: str, own_head: Mapping[str, Any] | None) -> list[str]:
     named = ascii(base)  # Python's own way to write any text, in one line
+    if own_head is not None:
+        return _usage_of_own_head(kind, named, dtype, str(own_head["language_model"]), str(own_head["decoder"]))
     if kind == "full":
         return [
             "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
@@ -152,6 +164,28 @@ def _usage(kind: Kind, base: str, padding: int, dtype: str) -> list[str]:
         ")",
         'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
         *_REWARD,
+    ]
+
+
+def _usage_of_own_head(kind: Kind, named: str, dtype: str, language_model: str, decoder: str) -> list[str]:
+    adapted = kind != "full"
+    where, loaded = (named, dtype) if adapted else ('"THIS FOLDER"', "float32")
+    return [
+        *(["from peft import PeftModel"] if adapted else []),
+        "from safetensors.torch import load_file",
+        f"from transformers import AutoTokenizer, {language_model}",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
+        f'base = {language_model}.from_pretrained({where}, dtype="{loaded}")',
+        'model = PeftModel.from_pretrained(base, "THIS FOLDER")' if adapted else "model = base",
+        f'head = load_file("THIS FOLDER" + "/{WEIGHTS}")["weight"]',
+        "states = []",
+        f'base.get_submodule("{decoder}").register_forward_hook(',
+        "    lambda module, inputs, output: states.append(output.last_hidden_state)",
+        ")",
+        _REWARD[0],
+        "model(input_ids=ids)",
+        "reward = (head @ states[-1][0, -1].float())[0]",
     ]
 
 

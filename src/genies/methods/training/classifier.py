@@ -22,6 +22,7 @@ from genies.lm.model import LanguageModel
 from genies.lm.packing import pack
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
+from genies.methods.training.decoder_head import has_head, head_labels, put_head, read_head
 from genies.methods.training.reading_place import Reading, passed_over_token, read_probes
 from genies.methods.training.reward_model import HEADS, RewardModel, agrees, find_head
 from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
@@ -36,19 +37,35 @@ _WITHOUT_EFFECT = re.compile(r"(^|\.)(lm_head|embed_out)\.|\.rotary_emb\.inv_fre
 def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel:
     """The reward model in a folder of its own, as full fine-tuning leaves it or as published; InputError when it is
     none, or when nothing says how a reward comes from its outputs."""
+    if has_head(folder):
+        return _load_with_own_head(folder, arguments)
     model, readings = read_classifier(folder, arguments)
     outputs = choose_outputs(arguments.reward_output, labels_of(model.classifier.config), str(folder))
     return settle(model, readings, outputs, is_tuned_here(folder), str(folder))
 
 
-def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
-    """A whole classification model, and what its own forward passes gave."""
+def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
+    """A whole causal language model with a head of ours beside it, as full fine-tuning leaves it."""
+    weight = read_head(folder)
+    outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
+    _check_whole(folder, arguments)
+    model = loading.load_model(folder, arguments)
+    classifier = put_head(model.network, weight, model.device, folder)
+    return RewardModel(replace(model, network=classifier), outputs=outputs)
+
+
+def _check_whole(folder: Path, arguments: ModelArguments) -> None:
     loading.check_weights(folder)
     if arguments.device_map != "none" or arguments.quantization != "none":
         raise InputError(
             f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
             "--quantization"
         )
+
+
+def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
+    """A whole classification model, and what its own forward passes gave."""
+    _check_whole(folder, arguments)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
@@ -59,15 +76,24 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     head = find_head(classifier).float()
     decoder = find_decoder(classifier)
     language_model = LanguageModel(
-        classifier, decoder, tokenizer, folder, device, dtype, loading.context_length(classifier.config), False, False
+        classifier,
+        decoder,
+        tokenizer,
+        folder,
+        device,
+        dtype,
+        loading.context_length(classifier.config),
+        packs=False,
+        plain_head=False,
     )
     readings = read_own(language_model, head, classifier, str(folder))
-    head.to(dtype)  # the check runs the model's own forward pass, which takes one number format
-    packs, _ = check_network(classifier, str(folder))
-    head.float()
-    model = RewardModel(replace(language_model, packs=packs))
-    if named is not None and named != type(classifier).__name__:
-        said = f"its config names the architecture {named}, and it is read as {type(classifier).__name__}"
+    found = check_network(classifier, str(folder))
+    model = RewardModel(replace(language_model, packs=found.packs, pads=found.pads))
+    kind = type(classifier).__name__
+    if named is not None and named != kind:
+        model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
+    elif _has_own_code(folder):
+        said = f"its config names code of its author's for it, which is not run, and it is read as transformers' {kind}"
         model = replace(model, assumptions=(said,))
     return model, readings
 
@@ -134,6 +160,11 @@ def _architecture(folder: Path) -> str | None:
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
+def _has_own_code(folder: Path) -> bool:
+    names = read_json(folder / "config.json", "model config").get("auto_map")
+    return isinstance(names, dict) and "AutoModelForSequenceClassification" in names
+
+
 def _check_architecture(folder: Path) -> str | None:
     """The architecture that a config names; InputError where its head is known to be one of another kind."""
     import transformers
@@ -171,6 +202,7 @@ def _classifier(folder: Path, dtype: torch.dtype) -> Any:
             f"{folder}: its weights have tensors for which {type(classifier).__name__} has no place: {len(foreign)}, "
             f"the first {foreign[0]}; rewards without them would be wrong"
         )
+    loading.name_outputs(classifier.config)
     return classifier.eval().requires_grad_(False)
 
 

@@ -27,6 +27,8 @@ class Draw:
     seed: int
     step: int
     stretches: list[Stretch]
+    tokens: int
+    """Tokens of the batch, padding counted."""
     row: Row | None = None
     """How its tokens are packed."""
 
@@ -50,7 +52,10 @@ def current_draw() -> Draw | None:
 
 
 class PairDropout(nn.Module):
-    """Dropout of activations [..., width], one mask a pair; does nothing outside of `drawing`."""
+    """Dropout of activations [..., width], one mask a pair.
+
+    Does nothing outside of `drawing`, and in layers that do not see every token of the batch once.
+    """
 
     def __init__(self, share: float, layer: int) -> None:
         """`share` of the values is left out, the others scaled up; `layer` tells this module from all others."""
@@ -62,13 +67,12 @@ class PairDropout(nn.Module):
         draw = _current.get()
         if draw is None or self.share == 0:
             return values
-        mask = torch.ones(values.numel() // values.shape[-1], values.shape[-1], device=values.device)
+        if values.numel() != draw.tokens * values.shape[-1]:
+            # A layer that does not see every token once, as an expert: which tokens it sees depends on the others.
+            return values
+        mask = torch.ones(draw.tokens, values.shape[-1], device=values.device)
         generator = torch.Generator(values.device)
-        stretches = draw.stretches
-        if stretches[-1].stop > len(mask):
-            # A layer that sees some of the tokens only, as an expert does: one mask for all of them.
-            stretches = [Stretch(-1, 0, 0, len(mask))]
-        for stretch in stretches:
+        for stretch in draw.stretches:
             key = f"dropout {draw.seed} {draw.step} {stretch.slot} {stretch.branch} {self.layer}"
             generator.manual_seed(stable_number(key))
             part = mask[stretch.start : stretch.stop]
@@ -83,9 +87,17 @@ class PairDropout(nn.Module):
 
 
 def replace_dropout(network: Any, share: float) -> None:
-    """Put PairDropout in the place of every dropout of LoRA layers."""
+    """Put PairDropout in the place of every dropout of LoRA layers.
+
+    Adapters of single parameters, such as the weights of all experts in one tensor, have none: their input is not
+    dropped apart from that of the weight.
+    """
+    from peft.tuners.lora.layer import ParamWrapper
+
     layers = [
-        module for module in network.modules() if isinstance(getattr(module, "lora_dropout", None), nn.ModuleDict)
+        module
+        for module in network.modules()
+        if isinstance(getattr(module, "lora_dropout", None), nn.ModuleDict) and not isinstance(module, ParamWrapper)
     ]
     for number, layer in enumerate(layers):
         for name in layer.lora_dropout:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genies.adapter_base import CONFIG
+from genies.adapter_base import CONFIG, find_base_model, revision_doubt
 from genies.data.distribution import Distribution, pairs
+from genies.errors import InputError
 from genies.lm.model import LanguageModel
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import TokenSequence
@@ -39,10 +40,13 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
     """p = softmax over the pair of the two responses' mean log-probabilities."""
     tests = _read_tests(arguments)
+    if arguments.reward_output is not None:
+        raise InputError("--reward_output is for reward models, and this intervention scores log-probabilities")
     model = load_language_adapter(arguments.model_dir, arguments)
+    doubt = revision_doubt(arguments.model_dir, find_base_model(arguments.model_dir, arguments.base_model_dir))
 
     score = normalized(response_log_probabilities, model, arguments.batch_tokens)
-    _evaluate(arguments, tests, model, 0, score)
+    _evaluate(arguments, tests, model, 0, score, [doubt] if doubt else [])
 
 
 def load_reward_model(arguments: TunedModelArguments) -> RewardModel:
@@ -67,9 +71,8 @@ def _evaluate(
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    extra: dict[str, Any] = {**model.description, **protocol_of(arguments)}
-    if assumptions:
-        extra["assumptions"] = list(assumptions)
+    said = {"assumptions": list(assumptions)} if assumptions else {}
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments), **said}
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder)

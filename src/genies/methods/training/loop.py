@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +17,12 @@ from torch import Tensor
 from genies.errors import InputError
 from genies.lm.attention import attending
 from genies.lm.capability import is_out_of_memory
+from genies.lm.forward import company
 from genies.lm.model import LanguageModel
 from genies.methods.training.arguments import TrainingArguments
 from genies.methods.training.checkpoints import Progress, restore_checkpoint, save_checkpoint
 from genies.methods.training.dropout import Draw, current_draw, drawing, stable_number
-from genies.methods.training.micro_batches import MicroBatch, make_micro_batch
+from genies.methods.training.micro_batches import MicroBatch, make_micro_batches
 from genies.methods.training.pairs import TrainingData, TrainingPair, divide, pairs_of_step, share_among
 from genies.methods.training.record import Record
 
@@ -37,7 +38,7 @@ class Trainee:
     parameters: dict[str, torch.nn.Parameter]
     """The trainable parameters by name, in a fixed order."""
     scores: Callable[[MicroBatch], Tensor]
-    """Score [2 * pairs], float32, of each sequence of a micro-batch, with gradient."""
+    """Score [sequences], float32, of each sequence of a micro-batch, with gradient."""
     virtual_ids: tuple[int, ...] = ()
 
 
@@ -158,6 +159,10 @@ def _gradients(
     budget is halved and the share computed again.
     """
     model = trainee.model
+
+    def keeps(length: int) -> Hashable:
+        return company(model, length + len(trainee.virtual_ids))
+
     sizes = [pair.packed_tokens if model.packs else 2 * pair.padded_tokens for pair in batch]
     mine = share_among(accelerator.num_processes, sizes)[accelerator.process_index]
     device_type = model.device.type
@@ -166,16 +171,19 @@ def _gradients(
         torch.manual_seed(stable_number(f"step {seed} {step}"))
         margins = torch.zeros(len(batch), dtype=torch.float64, device=model.device)
         try:
-            for group in divide([batch[slot] for slot in mine], budget, model.packs):
+            for group in divide([batch[slot] for slot in mine], budget, model.packs, keeps):
                 slots = [mine[place] for place in group]
-                micro = make_micro_batch(
-                    [batch[slot] for slot in slots], slots, model.device, model.packs, trainee.virtual_ids
-                )
+                pairs = [batch[slot] for slot in slots]
+                apart = any(keeps(len(pair.best.ids)) != keeps(len(pair.worse.ids)) for pair in pairs)
+                micros = make_micro_batches(pairs, slots, model.device, model.packs, trainee.virtual_ids, apart)
                 half = torch.autocast(device_type, dtype=dtype) if dtype != torch.float32 else nullcontext()
-                with drawing(Draw(seed, step, micro.stretches, micro.batch.row)), half:
-                    scores = trainee.scores(micro).unflatten(0, (-1, 2))
-                    margin = scores[:, 0] - scores[:, 1]
-                    loss = torch.nn.functional.softplus(-margin).sum() / len(batch)
+                found = []
+                for micro in micros:
+                    with drawing(Draw(seed, step, micro.stretches, micro.batch.ids.numel(), micro.batch.row)), half:
+                        found.append(trainee.scores(micro))
+                scores = torch.cat(found).unflatten(0, (-1, 2))
+                margin = scores[:, 0] - scores[:, 1]
+                loss = torch.nn.functional.softplus(-margin).sum() / len(batch)
                 scaler.scale(loss).backward()
                 margins[slots] = margin.detach().double()
             break

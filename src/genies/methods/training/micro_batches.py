@@ -20,19 +20,17 @@ class Stretch:
     slot: int
     """Which pair of the step, from 0."""
     branch: int
-    """0, or 1 for the worse response's row where rows are padded."""
+    """0, or 1 for the worse response where it has a row of its own."""
     start: int
     stop: int
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Some of a step's pairs, in one forward pass."""
+    """Some of a step's pairs, or one sequence of a pair, in one forward pass."""
 
-    slots: list[int]
-    """Which pairs of the step these are."""
     sequences: list[TokenSequence]
-    """The best and the worse response of each pair in turn, as the batch's `places` have them."""
+    """The best and the worse response of each pair in turn, or one of them, in the order of the batch's `places`."""
     batch: Batch
     stretches: list[Stretch]
     """Where each pair's tokens are."""
@@ -43,31 +41,65 @@ class MicroBatch:
         return torch.tensor([places[-1] for places in self.batch.places], device=self.batch.ids.device)
 
 
-def make_micro_batch(
-    pairs: Sequence[TrainingPair], slots: list[int], device: torch.device, packed: bool, virtual_ids: tuple[int, ...]
-) -> MicroBatch:
-    """The batch of `pairs`, which stand at `slots` of their step; `virtual_ids` are put before every sequence.
+def make_micro_batches(
+    pairs: Sequence[TrainingPair],
+    slots: list[int],
+    device: torch.device,
+    packed: bool,
+    virtual_ids: tuple[int, ...],
+    apart: bool = False,
+) -> list[MicroBatch]:
+    """The forward passes of `pairs`, which have the numbers `slots` in their step: one, or with `apart` one for each
+    sequence.
 
-    No tokens are shared by two pairs, so that what becomes of a pair does not depend on which others are beside it.
+    `virtual_ids` are put before every sequence. No tokens are shared by two pairs, so that the result of a pair does
+    not depend on the others beside it.
     """
     sequences = [sequence for pair in pairs for sequence in (pair.best, pair.worse)]
-    ids = [[*virtual_ids, *sequence.ids] for sequence in sequences]
-    members = list(range(len(ids)))
-    if packed:
-        trees = [pack(ids[2 * place : 2 * place + 2]) for place in range(len(pairs))]
-        row = side_by_side(trees)
-        starts = [sum(len(tree.ids) for tree in trees[:place]) for place in range(len(trees) + 1)]
-        stretches = [Stretch(slot, 0, starts[place], starts[place + 1]) for place, slot in enumerate(slots)]
-        batch = Batch(members, torch.tensor([row.ids], device=device), [row.indices(place) for place in members], row)
-    else:
-        width = max(map(len, ids))
-        padded = torch.tensor([line + [0] * (width - len(line)) for line in ids], device=device)
-        places = [[line * width + step for step in range(len(ids[line]))] for line in members]
-        stretches = [
-            Stretch(slots[line // 2], line % 2, line * width, line * width + len(ids[line])) for line in members
+    if apart:
+        return [
+            _padded([sequence], [slots[place // 2]], [place % 2], device, virtual_ids, as_row=packed)
+            for place, sequence in enumerate(sequences)
         ]
-        batch = Batch(members, padded, places, None)
-    return MicroBatch(slots, sequences, batch, stretches)
+    if packed:
+        return [_packed(sequences, slots, device, virtual_ids)]
+    of_line = [slot for slot in slots for _ in range(2)]
+    return [_padded(sequences, of_line, [0, 1] * len(slots), device, virtual_ids)]
+
+
+def _packed(
+    sequences: list[TokenSequence], slots: list[int], device: torch.device, virtual_ids: tuple[int, ...]
+) -> MicroBatch:
+    """Each pair as a tree of its own, all in one row."""
+    ids = [[*virtual_ids, *sequence.ids] for sequence in sequences]
+    trees = [pack(ids[2 * place : 2 * place + 2]) for place in range(len(slots))]
+    row = side_by_side(trees)
+    starts = [sum(len(tree.ids) for tree in trees[:place]) for place in range(len(trees) + 1)]
+    stretches = [Stretch(slot, 0, starts[place], starts[place + 1]) for place, slot in enumerate(slots)]
+    members = list(range(len(ids)))
+    batch = Batch(members, torch.tensor([row.ids], device=device), [row.indices(place) for place in members], row)
+    return MicroBatch(sequences, batch, stretches)
+
+
+def _padded(
+    sequences: list[TokenSequence],
+    slots: list[int],
+    branches: list[int],
+    device: torch.device,
+    virtual_ids: tuple[int, ...],
+    as_row: bool = False,
+) -> MicroBatch:
+    """Each sequence as a row of its own; `as_row` is for a single one and a network that takes packed rows."""
+    ids = [[*virtual_ids, *sequence.ids] for sequence in sequences]
+    width = max(map(len, ids))
+    padded = torch.tensor([line + [0] * (width - len(line)) for line in ids], device=device)
+    places = [[line * width + step for step in range(len(ids[line]))] for line in range(len(ids))]
+    stretches = [
+        Stretch(slot, branch, where[0], where[-1] + 1)
+        for slot, branch, where in zip(slots, branches, places, strict=True)
+    ]
+    batch = Batch(list(range(len(ids))), padded, places, pack(ids) if as_row else None)
+    return MicroBatch(sequences, batch, stretches)
 
 
 def side_by_side(rows: Sequence[Row]) -> Row:

@@ -6,7 +6,7 @@ All of it follows from the seed and the pairs alone; processes and token budgets
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -104,15 +104,32 @@ def share_among(processes: int, sizes: Sequence[int]) -> list[list[int]]:
     return [sorted(share) for share in shares]
 
 
-def divide(pairs: Sequence[TrainingPair], budget: int, packed: bool) -> list[list[int]]:
+def divide(
+    pairs: Sequence[TrainingPair], budget: int, packed: bool, company: Callable[[int], Hashable] = lambda _length: 0
+) -> list[list[int]]:
     """Places of `pairs` that go through the network together: at most `budget` tokens, unless one pair alone has more.
 
-    Padded rows count with the padding they need.
+    Padded rows count with the padding they need. `company` says of a sequence's length which sequences it may share a
+    forward pass with, those of equal value. A pair whose two sequences may not share one is a group of its own.
     """
-    sizes = [pair.packed_tokens if packed else pair.padded_tokens for pair in pairs]
+    apart: list[list[int]] = []
+    together: dict[Hashable, list[int]] = {}
+    for place, pair in enumerate(pairs):
+        best, worse = company(len(pair.best.ids)), company(len(pair.worse.ids))
+        if best == worse:
+            together.setdefault(best, []).append(place)
+        else:
+            apart.append([place])
+    groups = [group for places in together.values() for group in _divide(pairs, places, budget, packed)]
+    return groups + apart
+
+
+def _divide(pairs: Sequence[TrainingPair], places: Sequence[int], budget: int, packed: bool) -> list[list[int]]:
+    """Groups of `places` in `pairs`, all of which may share a forward pass."""
+    sizes = {place: pairs[place].packed_tokens if packed else pairs[place].padded_tokens for place in places}
     groups: list[list[int]] = []
     free: list[int] = []
-    for place in sorted(range(len(pairs)), key=lambda place: (-sizes[place], place)):
+    for place in sorted(places, key=lambda place: (-sizes[place], place)):
         # Longest first: a group's first pair sets the width of its padded rows.
         need = [sizes[place] if packed else 2 * sizes[group[0]] for group in groups]
         fitting = next((index for index, room in enumerate(free) if need[index] <= room), None)

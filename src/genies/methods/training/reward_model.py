@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from genies.errors import InputError
-from genies.lm.forward import Batch, hidden_states, run_batches
+from genies.lm.forward import Batch, check_ids, hidden_states, run_batches
 from genies.lm.model import LanguageModel
+from genies.methods.training.decoder_head import DecoderWithHead, head_width
 from genies.methods.training.dropout import stable_number
 from genies.methods.training.reading_place import Reading, last_place
 from genies.methods.training.reward_outputs import ONE, RewardOutputs
@@ -62,32 +63,44 @@ def find_head(classifier: Any) -> Any:
 def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: bool = False) -> RewardModel:
     """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
-    The language-model head is left behind. The pad token of its config is one that never ends a sequence, or with
-    `own_padding` the one that the language model's config names.
+    The language-model head is left behind, but for models of which transformers has no plain classification model.
+    The pad token of its config is one that never ends a sequence, or with `own_padding` the one that the language
+    model's config names.
     """
-    from transformers import AutoModelForSequenceClassification
-
     config = copy.deepcopy(model.network.config)
     config.num_labels = outputs
     if not own_padding:
         config.get_text_config().pad_token_id = padding_id(model.tokenizer, model.network)
+    width = head_width(model.network)
+    generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
+    head = nn.Linear(width, outputs, bias=False)
+    nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
+    head = head.to(model.device)
+    classifier = _classification_model(model.network, config, head) or DecoderWithHead(model.network, head)
+    return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
+
+
+def _classification_model(network: Any, config: Any, head: nn.Linear) -> Any:
+    """The classification model that transformers has for a language model, with its decoder and this head.
+
+    None where it has none, or has one that is more than a decoder and a linear head.
+    """
+    from transformers import AutoModelForSequenceClassification
+
     try:
         with torch.device("meta"):
             classifier: Any = AutoModelForSequenceClassification.from_config(config)
     except ValueError:
-        raise InputError(
-            f"{model.folder}: transformers has no classification model for {type(model.network).__name__}"
-        ) from None
-    setattr(classifier, classifier.base_model_prefix, model.network.base_model)
+        return None
     name = next((name for name in HEADS if isinstance(getattr(classifier, name, None), nn.Linear)), None)
-    if name is None:
-        raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
-    width = getattr(classifier, name).in_features
-    generator = torch.Generator().manual_seed(stable_number(f"head {seed}"))
-    head = nn.Linear(width, outputs, bias=False)
-    nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
-    setattr(classifier, name, head.to(model.device))
-    return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
+    if name is None or getattr(classifier, name).in_features != head.in_features:
+        return None
+    setattr(classifier, classifier.base_model_prefix, network.base_model)
+    setattr(classifier, name, head)
+    # Parts that the language model does not have would hold no values (Phi-MoE, ModernBERT's decoder).
+    if any(each.is_meta for each in (*classifier.parameters(), *classifier.buffers())):
+        return None
+    return classifier
 
 
 def padding_id(tokenizer: Any, network: Any) -> int:
@@ -118,6 +131,7 @@ def rewards(
     model: RewardModel, sequences: Sequence[Sequence[int]], batch_tokens: int | None = None
 ) -> NDArray[np.float64]:
     """The reward of each token sequence, at the token where the model reads."""
+    check_ids(model.language_model, sequences, len(model.virtual_ids))
     found = np.zeros(len(sequences))
 
     def score(batch: Batch) -> None:

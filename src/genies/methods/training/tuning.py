@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from genies.errors import InputError
+from genies.lm.forward import check_ids
 from genies.methods.base_model import write_base_model
 from genies.methods.protocol import record_protocol
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
 from genies.methods.training.card import Kind, hub_name, training_fingerprint, write_card
 from genies.methods.training.checkpoints import remove_checkpoints
+from genies.methods.training.decoder_head import network_to_adapt, save_head, trainable_head
 from genies.methods.training.hub import check_repository, push
 from genies.methods.training.log_probabilities import mean_log_probabilities
 from genies.methods.training.loop import Trainee, enable_gradient_checkpointing, make_accelerator, train, trainable
@@ -29,9 +31,10 @@ def tune_lora(arguments: LoraArguments) -> None:
     """Tune a reward model by low-rank adapters."""
     accelerator = _prepare(arguments)
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
-    tuned = add_lora(model.classifier, arguments, arguments.model_dir, "SEQ_CLS")
+    network, task = network_to_adapt(model.classifier)
+    tuned = add_lora(network, arguments, arguments.model_dir, task)
     trainee = reward_trainee(model, tuned)
-    _tune("lora", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder))
+    _tune("lora", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder, model.classifier))
 
 
 def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str) -> None:
@@ -40,7 +43,7 @@ def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str)
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
     tuned, model = add_virtual_tokens(model, num_virtual_tokens, init, arguments.model_dir, arguments.seed)
     trainee = reward_trainee(model, tuned)
-    _tune("prompt", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder))
+    _tune("prompt", trainee, arguments, accelerator, lambda folder: save_adapter(tuned, folder, model.classifier))
 
 
 def tune_all_weights(arguments: TrainingArguments) -> None:
@@ -50,8 +53,9 @@ def tune_all_weights(arguments: TrainingArguments) -> None:
     accelerator = _prepare(arguments)
     whole = arguments.model_copy(update={"dtype": "float32"})
     model = add_head(load_base_model(arguments.model_dir, whole, False), arguments.seed)
-    model.classifier.requires_grad_(True)
-    trainee = reward_trainee(model, model.classifier)
+    network, _ = network_to_adapt(model.classifier)
+    network.requires_grad_(True)
+    trainee = reward_trainee(model, network)
     dtype = _multiplication_dtype(arguments, model.language_model.device)
     _tune("full", trainee, arguments, accelerator, lambda folder: _save_whole(model, folder), dtype)
 
@@ -79,7 +83,7 @@ def reward_trainee(model: RewardModel, tuned: Any) -> Trainee:
     parameters are tuned."""
     return Trainee(
         model.language_model,
-        trainable(tuned),
+        {**trainable(tuned), **trainable_head(model.classifier)},
         lambda micro: rewards_at(model, micro.batch, micro.last_tokens),
         model.virtual_ids,
     )
@@ -106,6 +110,8 @@ def _tune(
         room,
         arguments.sample,
     )
+    texts = [each.ids for pair in data.pairs for each in (pair.best, pair.worse)]
+    check_ids(model, texts, len(trainee.virtual_ids))
     mark = training_fingerprint(kind, arguments, dtype_name)
     if arguments.gradient_checkpointing:
         enable_gradient_checkpointing(model.decoder)
@@ -129,7 +135,8 @@ def _tune(
 
 
 def _save_whole(model: RewardModel, folder: Path) -> None:
-    model.classifier.save_pretrained(folder)
+    network_to_adapt(model.classifier)[0].save_pretrained(folder)
+    save_head(model.classifier, folder)
 
 
 def _multiplication_dtype(arguments: TrainingArguments, device: torch.device) -> torch.dtype:

@@ -7,26 +7,6 @@
   const SVG = "http://www.w3.org/2000/svg";
   const FLIPS_SHOWN = 12;
 
-  /** The numbers of first minus second: stored once for every two, the one that stands first minus the other. */
-  function versus(model, first, second) {
-    const count = model.names.length;
-    const forward = first < second;
-    const [low, high] = forward ? [first, second] : [second, first];
-    const pair = model.pairs[(low * (2 * count - low - 1)) / 2 + high - low - 1];
-    const turned = (row) =>
-      forward || !row
-        ? row
-        : row.length === 1
-          ? [-row[0]]
-          : [-row[0], row[2] === null ? null : -row[2], row[1] === null ? null : -row[1], row[3], row[4], row[6], row[5], row[7]];
-    return {
-      rows: pair.rows.map(turned),
-      mean: pair.mean === null ? null : forward ? pair.mean : -pair.mean,
-      interval: pair.interval && (forward ? pair.interval : [-pair.interval[1], -pair.interval[0]]),
-      p: pair.p,
-    };
-  }
-
   function read() {
     const given = new URLSearchParams(location.hash.slice(1));
     const model = data.models.find((each) => each.name === given.get("m")) ?? data.models[0];
@@ -55,20 +35,19 @@
   }
 
   function scale(result) {
-    const ends = result.rows.filter(Boolean).flatMap((row) => row.slice(0, 3)).concat(result.interval ?? []);
+    const ends = result.rows.filter(Boolean).concat(result.mean ? [result.mean] : []).flatMap((row) => row.slice(0, 3));
     const widest = Math.max(0.05, ...ends.map((value) => Math.abs(value ?? 0)));
     const reach = Math.ceil(widest * 10 - 1e-9) / 10;
     return { reach, place: (value) => 50 + (48 * value) / reach + "%" };
   }
 
   function track({ reach, place }, row) {
-    const told = row.length > 1 && (row[1] > 0 || row[2] < 0);
-    const svg = draw("svg", { class: "track " + (told ? (row[0] > 0 ? "up" : "down") : "level"), "aria-hidden": "true" });
+    const svg = draw("svg", { class: "track " + row[3], "aria-hidden": "true" });
     for (const value of [-reach, -reach / 2, reach / 2, reach]) {
       svg.append(draw("line", { class: "grid", x1: place(value), x2: place(value), y1: 0, y2: "100%" }));
     }
     svg.append(draw("line", { class: "zero", x1: "50%", x2: "50%", y1: 0, y2: "100%" }));
-    if (row.length > 1 && row[1] !== null) {
+    if (row[1] !== null) {
       svg.append(draw("line", { class: "interval", x1: place(row[1]), x2: place(row[2]), y1: "50%", y2: "50%" }));
     }
     svg.append(draw("circle", { class: "dot", cx: place(row[0]), cy: "50%", r: 4.5 }));
@@ -107,23 +86,23 @@
     }
     const plot = make("td", "plot-cell", track(measure, row));
     const difference = cell(signed(row[0]));
-    if (row.length > 1 && row[1] !== null) difference.append(make("span", "range", `${signed(row[1])} – ${signed(row[2])}`));
+    if (row[1] !== null) difference.append(make("span", "range", `${signed(row[1])} – ${signed(row[2])}`));
     line.append(plot, difference);
-    const rest = row.length > 1 ? [likelihood(row[4]), row[5], row[6], row[7]] : ["", "", "", ""];
-    line.append(...rest.map((value, column) => cell(String(value), column === 0 && row[4] < 0.05 ? "number top" : "number")));
+    const rest = row.length > 4 ? [likelihood(row[4]), row[5], row[6], row[7]] : ["", "", "", ""];
+    const differs = row[3] === "up" || row[3] === "down";
+    line.append(...rest.map((value, column) => cell(String(value), column === 0 && differs ? "number top" : "number")));
     if (index === state.shift) line.setAttribute("aria-current", "true");
     return line;
   }
 
   function meanRow(result, measure) {
     const line = make("tr", "mean");
-    const shared = result.rows.filter(Boolean).length;
-    const head = make("th", "", `mean of ${shared} shifts`);
+    const head = make("th", "", `mean of ${result.shared} shifts`);
     head.scope = "row";
-    const difference = cell(signed(result.mean));
-    const interval = result.interval;
-    if (interval) difference.append(make("span", "range", `${signed(interval[0])} – ${signed(interval[1])}`));
-    line.append(head, make("td", "plot-cell", track(measure, [result.mean, ...(interval ?? [null, null])])), difference);
+    const [mean, low, high] = result.mean;
+    const difference = cell(signed(mean));
+    if (low !== null) difference.append(make("span", "range", `${signed(low)} – ${signed(high)}`));
+    line.append(head, make("td", "plot-cell", track(measure, result.mean)), difference);
     line.append(cell(result.p === null ? "" : likelihood(result.p)), cell(""), cell(""), cell(""));
     return line;
   }
@@ -133,20 +112,23 @@
     const line = at("verdict");
     line.replaceChildren();
     if (result.mean === null) {
-      line.append("The two have no shift in common.");
+      line.append(result.shared ? "The two cannot be compared on average." : "The two have no shift in common.");
       return;
     }
-    const better = result.rows.filter((row) => row?.length > 1 && row[4] < 0.05 && row[0] > 0).length;
-    const worse = result.rows.filter((row) => row?.length > 1 && row[4] < 0.05 && row[0] < 0).length;
     const bold = (text) => show(make("b"), text);
-    const [low, high] = result.interval ?? [null, null];
-    const alike = result.interval && low <= 0 && high >= 0;
-    line.append("On average ", bold(first));
-    if (alike) line.append(" and ", bold(second), " cannot be told apart: the first minus the second is ");
-    else line.append(result.mean < 0 ? " gets fewer pairs right than " : " gets more pairs right than ", bold(second), ": ");
-    line.append(bold(signed(result.mean)));
-    if (result.interval) line.append(` (95 % interval ${signed(low)} to ${signed(high)}`, alike ? ", which holds zero" : "", ")");
-    line.append(". ", show(make("span"), first), ` is clearly better on ${better} shift${better === 1 ? "" : "s"}, clearly worse on ${worse}, after correction for being several.`);
+    const [mean, low, high, direction] = result.mean;
+    const words = {
+      up: " gets significantly more pairs right than ",
+      down: " gets significantly fewer pairs right than ",
+      level: " is not significantly different from ",
+    };
+    line.append("On average ", bold(first), words[direction] ?? " was not tested against ", bold(second), ": ");
+    line.append("the first minus the second is ", bold(signed(mean)));
+    if (low !== null) line.append(` (95 % interval ${signed(low)} to ${signed(high)})`);
+    if (result.p !== null) line.append(`, adjusted p ${result.p < 0.001 ? "" : "= "}${likelihood(result.p)}`);
+    line.append(". ", show(make("span"), first));
+    line.append(` is significantly better on ${result.better} of ${result.shared} shifts and significantly worse on ${result.worse}.`);
+    if (result.leftOut) line.append(` ${result.leftOut} examples that only one of the two was tested on are left out.`);
   }
 
   let turn = 0;
@@ -253,7 +235,7 @@
   function view() {
     const state = read();
     const { names } = state.model;
-    const result = versus(state.model, state.first, state.second);
+    const result = state.model.pairs[state.first][state.second];
     const measure = scale(result);
     options(at("model"), data.models.map((each) => each.name), data.models.indexOf(state.model));
     options(at("first"), names, state.first);
@@ -262,7 +244,7 @@
     at("left-end").replaceChildren("← ", showName(make("span"), names[state.second]), " better");
     at("right-end").replaceChildren(showName(make("span"), names[state.first]), " better →");
     const rows = result.rows.map((row, index) => rowOf(state, index, row, measure));
-    if (result.mean !== null && result.rows.filter(Boolean).length > 1) rows.push(meanRow(result, measure));
+    if (result.mean !== null && result.shared > 1) rows.push(meanRow(result, measure));
     at("rows").replaceChildren(...rows);
     at("axis").replaceChildren(axis(measure));
     flips(state);

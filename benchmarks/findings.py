@@ -1,5 +1,5 @@
-"""How benchmarks say what they found: figures with their targets, a Markdown table, and a JSON file with the machine,
-the date, the commit and the command."""
+"""What benchmarks report: measurements with their targets, as a Markdown table and as a JSON file with the machine, the
+date, the commit and the command."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ ROOT = Path(__file__).resolve().parents[1]
 warnings.filterwarnings("ignore", message='Field name "json"')
 
 
-class FigureArguments(Arguments):
-    """What every benchmark takes."""
+class FindingsArguments(Arguments):
+    """Arguments of every benchmark."""
 
     json: Path | None = None  # type: ignore[assignment]
-    """Write the figures to this file."""
+    """Write the measurements to this file."""
     check: bool = False
     """End with status 1 when a target is missed."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure is expected to reach."""
+    """The range in which a measured value is expected."""
 
     at_least: float | None = None
     at_most: float | None = None
@@ -43,48 +43,48 @@ class Target:
         return f"≥ {self.at_least:g}" if self.at_least is not None else f"≤ {self.at_most:g}"
 
     def holds(self, value: float) -> bool:
-        """Whether a value reaches it."""
+        """Whether a value is in the range."""
         return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A measured value, and what is expected of it."""
+class Measurement:
+    """A measured value and its target."""
 
     subject: str
-    """What was measured: a distribution and a way of asking, say."""
+    """The case that was measured, for example an intervention and a distribution."""
     name: str
     value: float
     unit: str = ""
     target: Target | None = None
 
     def row(self) -> str:
-        """The figure as a row of a table: what, figure, value, target."""
+        """The measurement as a row of a table: case, measurement, value, target."""
         target = "" if self.target is None else f"{self.target}{'' if self.target.holds(self.value) else ' (missed)'}"
         return f"| {self.subject} | {self.name} | {f'{number(self.value)} {self.unit}'.strip()} | {target} |"
 
 
 @dataclass
 class Findings:
-    """The figures of one benchmark, in the order they were found."""
+    """The measurements of one benchmark, in the order in which they were taken."""
 
     title: str
     threads: int
     model: str = ""
-    """Name of the model, where one takes part."""
-    figures: list[Figure] = field(default_factory=list)
+    """Name of the model, if one is used."""
+    measurements: list[Measurement] = field(default_factory=list)
     load_before: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def add(self, subject: str, name: str, value: float, unit: str = "", target: Target | None = None) -> None:
-        self.figures.append(Figure(subject, name, value, unit, target))
+        self.measurements.append(Measurement(subject, name, value, unit, target))
 
-    def missed(self) -> list[Figure]:
-        """Figures that do not reach their target."""
-        return [each for each in self.figures if each.target is not None and not each.target.holds(each.value)]
+    def missed(self) -> list[Measurement]:
+        """Measurements that miss their target."""
+        return [each for each in self.measurements if each.target is not None and not each.target.holds(each.value)]
 
 
 def number(value: float) -> str:
-    """Four digits, thousands separated.
+    """A number with four digits and separated thousands.
 
     >>> number(12345.6), number(0.123456), number(24)
     ('12,346', '0.1235', '24')
@@ -92,15 +92,15 @@ def number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.4g}"
 
 
-def table(figures: list[Figure]) -> str:
-    """A Markdown table of figures."""
+def table(measurements: list[Measurement]) -> str:
+    """A Markdown table of measurements."""
     return "\n".join(
-        ["| case | measurement | value | target |", "|---|---|---:|---:|", *(each.row() for each in figures)]
+        ["| case | measurement | value | target |", "|---|---|---:|---:|", *(each.row() for each in measurements)]
     )
 
 
 def machine(findings: Findings) -> dict[str, Any]:
-    """Where the figures come from."""
+    """The machine on which the measurements were taken."""
     processor = platform.processor() or platform.machine()
     extensions: list[str] = []
     if Path("/proc/cpuinfo").is_file():
@@ -145,7 +145,7 @@ def described(about: dict[str, Any]) -> str:
 
 
 def command_line() -> str:
-    """The command that was given, without the file its figures go to."""
+    """The command that was given, without the file its measurements go to."""
     items = ["python", *sys.argv]
     places = [index for index, item in enumerate(items) if item == "--json" or item.startswith("--json=")]
     for index in reversed(places):
@@ -153,14 +153,14 @@ def command_line() -> str:
     return shlex.join(items)
 
 
-def report(arguments: FigureArguments, findings: Findings) -> int:
+def report(arguments: FindingsArguments, findings: Findings) -> int:
     """Print the table, write --json, and give the exit status: 1 with --check where a target is missed."""
     about = machine(findings)
-    print(f"# {findings.title}\n\n{described(about)}\n\n{table(findings.figures)}", flush=True)
+    print(f"# {findings.title}\n\n{described(about)}\n\n{table(findings.measurements)}", flush=True)
     if arguments.json:
         values = [
             {**asdict(each), "reached": None if each.target is None else each.target.holds(each.value)}
-            for each in findings.figures
+            for each in findings.measurements
         ]
         record = {
             "benchmark": findings.title,
@@ -168,7 +168,7 @@ def report(arguments: FigureArguments, findings: Findings) -> int:
             "date": datetime.now(UTC).date().isoformat(),
             "commit": commit(),
             "machine": about,
-            "figures": values,
+            "measurements": values,
         }
         arguments.json.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return 1 if arguments.check and findings.missed() else 0

@@ -1,0 +1,109 @@
+"""One intervention on one shift, over all its seeds: the row that every table, page and comparison is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from genies.data.shifts import Shift
+from genies.metrics import is_constant_half
+from genies.metrics.shift_means import ShiftFigure
+from genies.report.figures import Estimate, Metric, MetricFigure, figure
+from genies.report.parts import Known
+from genies.report.study import Reading, ShiftReading
+
+ExampleSets = frozenset[frozenset[int] | None]
+"""The different sets of test examples that some evaluations are about; None stands for one that does not say."""
+
+
+@dataclass(frozen=True)
+class ShiftSummary:
+    """One intervention on one shift, over all its seeds."""
+
+    shift: Shift
+    base_model: str
+    intervention: str
+    readings: list[ShiftReading]
+    """One for each seed."""
+    figures: Mapping[str, MetricFigure]
+    """By metric."""
+    listed: int
+    """How often a table lists the shift."""
+    weight: float
+    """How much the shift counts in a mean."""
+    pairs: int | None
+    """Pairs tested on the target; None where the evaluation does not list them."""
+    examples: int | None
+    ties: int | None
+    left_out: int | None
+    """Pairs left out because their prompt is in the train split; None unless that was asked for."""
+    is_baseline: bool
+    """Whether this is the untuned model that the others are compared with."""
+    is_constant_half: bool
+    """Whether every pair got exactly 1/2, as from `random`."""
+    target_examples: ExampleSets
+    source_examples: ExampleSets
+    baseline_examples: ExampleSets
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.base_model, self.intervention
+
+    @property
+    def seeds(self) -> list[int | None]:
+        return [each.seed for each in self.readings]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every seed has all four accuracies."""
+        return not any(reading.missing for reading in self.readings)
+
+    def estimate(self, metric: str) -> Estimate:
+        return self.figures[metric].estimate
+
+    def shift_figure(self, metric: str) -> ShiftFigure | None:
+        return self.figures[metric].figure
+
+
+def shift_summaries(
+    shifts: Iterable[ShiftReading], metrics: Sequence[Metric], counted_once: bool
+) -> list[ShiftSummary]:
+    """A line for each base model, intervention and shift, in order; each counts once, or as often as it is listed."""
+    together: dict[tuple[str, str, Shift], list[ShiftReading]] = {}
+    for each in shifts:
+        together.setdefault((each.base_model, each.intervention, each.shift), []).append(each)
+    known: Known = {}
+    return [_summary(seeds, metrics, known, counted_once) for seeds in together.values()]
+
+
+def _summary(seeds: list[ShiftReading], metrics: Sequence[Metric], known: Known, counted_once: bool) -> ShiftSummary:
+    first = seeds[0]
+    evaluations = [each.generalization.evaluation for each in seeds if each.generalization is not None]
+    listed = [each.eval_probabilities for each in evaluations if each.eval_probabilities]
+    indices = next((each.eval_example_indices for each in evaluations if each.eval_example_indices), None)
+    complete = len(listed) == len(seeds)
+    times = max(each.listed for each in seeds)
+    weight = 1.0 if counted_once else float(times)
+    return ShiftSummary(
+        shift=first.shift,
+        base_model=first.base_model,
+        intervention=first.intervention,
+        readings=seeds,
+        figures={metric.name: figure(metric, seeds, known, weight) for metric in metrics},
+        listed=times,
+        weight=weight,
+        pairs=max(map(len, listed)) if complete else None,
+        examples=len(set(indices)) if indices else None,
+        ties=sum(p.count(0.5) for p in listed) if complete else None,
+        left_out=first.row.leaked_pairs,
+        is_baseline=first.is_baseline,
+        is_constant_half=complete and all(map(is_constant_half, listed)),
+        target_examples=_examples(each.generalization for each in seeds),
+        source_examples=_examples(each.source_id for each in seeds),
+        baseline_examples=_examples(each.baseline for each in seeds),
+    )
+
+
+def _examples(readings: Iterable[Reading | None]) -> ExampleSets:
+    found = [reading.evaluation.eval_example_indices for reading in readings if reading is not None]
+    return frozenset(None if indices is None else frozenset(indices) for indices in found)

@@ -1,0 +1,161 @@
+"""Two interventions on one shift, or one and the baseline, on the test examples that both were tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from genies.data.evaluated import cluster_labels, without_examples
+from genies.metrics.pairs import scores
+from genies.metrics.probabilities import Floats
+from genies.metrics.resampling import ClusterSums, sums_by_cluster
+from genies.metrics.shift_means import ShiftFigure
+from genies.metrics.verdict import Difference, difference_on_shift
+from genies.report.figures import BASELINE, MAIN, Metric, figure
+from genies.report.lines import ExampleSets, ShiftSummary
+from genies.report.study import Reading, ShiftReading
+
+
+@dataclass(frozen=True, eq=False)
+class _Scores:
+    """The scores of one evaluation's pairs added up by test example, and the prompt cluster of each example."""
+
+    sums: ClusterSums
+    clusters: npt.NDArray[np.int64]
+
+    @property
+    def examples(self) -> set[tuple[int, float]]:
+        """Every example with its number of pairs."""
+        return set(zip(self.sums.clusters.tolist(), self.sums.pairs.tolist(), strict=True))
+
+    def over(self, examples: npt.NDArray[np.int64]) -> _Scores:
+        kept = np.isin(self.sums.clusters, examples)
+        sums = ClusterSums(self.sums.clusters[kept], self.sums.sums[kept], self.sums.pairs[kept])
+        return _Scores(sums, self.clusters[kept])
+
+
+def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | None]) -> Difference | None:
+    """The first minus the second in accuracy on one target, paired by prompt; an item of each is a seed.
+
+    Only the examples that all evaluations have take part, the others are counted in `left_out`. None where an
+    evaluation does not list its pairs by example, and where no example is common to all.
+    """
+    sides = [[_scores(reading) for reading in readings] for readings in (first, second)]
+    known = [each for side in sides for each in side if each is not None]
+    if not all(sides) or len(known) < sum(map(len, sides)):
+        return None
+    sets = [each.examples for each in known]
+    common = np.array(sorted(example for example, _ in set.intersection(*sets)), dtype=np.int64)
+    if common.size == 0:
+        return None
+    one, two = (_seed_mean([each.over(common) for each in side if each is not None]) for side in sides)
+    left_out = len({example for each in sets for example, _ in each}) - common.size
+    return replace(difference_on_shift(one, two), left_out=left_out)
+
+
+def _scores(reading: Reading | None) -> _Scores | None:
+    evaluation = None if reading is None else reading.evaluation
+    if evaluation is None or not evaluation.eval_probabilities or evaluation.eval_example_indices is None:
+        return None
+    sums = sums_by_cluster(scores(evaluation.eval_probabilities), evaluation.eval_example_indices)
+    labels = np.asarray(cluster_labels(evaluation))
+    _, first = np.unique(np.asarray(evaluation.eval_example_indices), return_index=True)
+    return _Scores(sums, labels[first])
+
+
+def _seed_mean(parts: Sequence[_Scores]) -> ClusterSums:
+    """Scores by prompt, mean over seeds that have the same examples."""
+    mean = np.mean([each.sums.sums for each in parts], axis=0)
+    clusters, places = np.unique(parts[0].clusters, return_inverse=True)
+    sums, pairs = (np.bincount(places, each).astype(np.float64) for each in (mean, parts[0].sums.pairs))
+    return ClusterSums(clusters, sums, pairs)
+
+
+def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:
+    """Generalization accuracy minus the baseline's on the examples of both, and how many examples were left out."""
+    common, left_out = _common(line.target_examples | line.baseline_examples)
+    if common is None:
+        ours, theirs = line.shift_figure(MAIN.name), line.shift_figure(BASELINE.name)
+    else:
+        reduced = [_on_target(each, common) for each in line.readings]
+        ours, theirs = (figure(each, reduced).figure for each in (MAIN, BASELINE))
+    if ours is None or theirs is None:
+        return None, left_out
+    return replace(minus(ours, theirs, same_seeds=True), weight=line.weight), left_out
+
+
+def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tuple[ShiftFigure | None, int]:
+    """A metric of the first minus that of the second on the examples of both, and how many examples were left out."""
+    on_source = metric.name == "source_ID_accuracy"
+    if on_source:
+        sets = first.source_examples | second.source_examples
+    else:
+        sets = first.target_examples | second.target_examples
+    common, left_out = _common(sets)
+    found = []
+    for line in (first, second):
+        if common is None:
+            found.append(line.shift_figure(metric.name))
+        else:
+            reduce = _on_source if on_source else _on_target
+            found.append(figure(metric, [reduce(each, common) for each in line.readings]).figure)
+    ours, theirs = found
+    if ours is None or theirs is None:
+        return None, left_out
+    return replace(minus(ours, theirs, same_seeds=first.seeds == second.seeds), weight=first.weight), left_out
+
+
+def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFigure:
+    """The difference of two figures on the same draws of examples: seed by seed, or between means over seeds."""
+    same_seeds = same_seeds and first.estimates.size == second.estimates.size
+
+    def part(values: Floats) -> Floats:
+        return values if same_seeds else values.mean(axis=0, keepdims=True)
+
+    drawn = None
+    if first.drawn is not None and second.drawn is not None:
+        drawn = part(first.drawn) - part(second.drawn)
+    low, high = (one - other for one, other in zip(first.bounds, second.bounds[::-1], strict=True))
+    return replace(
+        first,
+        estimates=part(first.estimates) - part(second.estimates),
+        drawn=drawn,
+        clusters=min(first.clusters, second.clusters),
+        model=second.model if first.model == "" else first.model,  # an untuned model differs by what the other is
+        bounds=(low, high),
+    )
+
+
+def _common(sets: ExampleSets) -> tuple[frozenset[int] | None, int]:
+    """The examples in all sets and how many are in some only; None where all are alike or one is not known."""
+    known = [each for each in sets if each is not None]
+    if len(sets) < 2 or len(known) < len(sets):
+        return None, 0
+    common = frozenset.intersection(*known)
+    return (common, len(frozenset.union(*known)) - len(common)) if common else (None, 0)
+
+
+def _on_target(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
+    return _with(shift, generalization=_only(shift.generalization, kept), baseline=_only(shift.baseline, kept))
+
+
+def _on_source(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
+    return _with(shift, source_id=_only(shift.source_id, kept))
+
+
+def _with(shift: ShiftReading, **changed: Reading | None) -> ShiftReading:
+    """The shift with some evaluations changed, and its line of the table computed anew."""
+    names = ("generalization", "source_id", "baseline", "capability", "baseline_source", "baseline_reference")
+    return shift.with_evaluations(*(changed.get(name, getattr(shift, name)) for name in names))
+
+
+def _only(reading: Reading | None, kept: frozenset[int]) -> Reading | None:
+    indices = None if reading is None else reading.evaluation.eval_example_indices
+    if reading is None or indices is None or kept.issuperset(indices):
+        return reading
+    left_out = frozenset(indices) - kept
+    reduced = without_examples(reading.evaluation, indices, left_out, "not tested on by all that are compared")
+    return replace(reading, evaluation=reduced)

@@ -1,0 +1,253 @@
+"""Whether interventions differ: decided once for a study, and read by every page, table and sentence.
+
+An intervention is compared with the baseline and with the best intervention of its base model, on every shift and in
+the mean over every group of shifts. p-values are adjusted by Holm's method over everything that is shown together:
+all cells of the heat map are one family, and so is each metric of a group's table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from genies.data.shifts import Shift
+from genies.metrics.shift_means import ShiftFigure, mean_over_shifts
+from genies.metrics.verdict import Difference, adjust, difference_over_shifts
+from genies.report.figures import BASELINE, CAPABILITY, ELICITATION, MAIN, Metric
+from genies.report.lines import ShiftSummary
+from genies.report.pairing import cell_difference, over_baseline, over_other
+from genies.report.study import Reading
+
+Standing = Literal["best", "not different", "different", "unknown", "not compared"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """An intervention against the best one of its base model, in one metric."""
+
+    standing: Standing = "not compared"
+    """not compared: the baseline, a constant 1/2, an intervention that lacks shifts, or one that has no rival."""
+    difference: Difference | None = None
+    """It minus the best."""
+
+    @property
+    def starred(self) -> bool:
+        """Whether it is the best or not significantly different from the best."""
+        return self.standing in ("best", "not different")
+
+
+NOT_COMPARED = Mark()
+
+IDENTICAL = "equal on every shift"
+"""Stands for a test where there is nothing to test."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is decided about one intervention: on one shift, or in the mean over a group."""
+
+    against_baseline: Difference | None = None
+    """Its generalization accuracy minus the baseline's; None where they cannot be paired, and for the baseline."""
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    """By metric."""
+    is_baseline: bool = False
+
+    def mark(self, metric: str) -> Mark:
+        return self.marks.get(metric, NOT_COMPARED)
+
+    @property
+    def differences(self) -> list[Difference]:
+        """All that was tested."""
+        found = [self.against_baseline, *(mark.difference for mark in self.marks.values())]
+        return [each for each in found if each is not None and each.p_value is not None]
+
+    @property
+    def direction(self) -> str:
+        """Class of a dot: up, down, level (not significantly different from the baseline), empty where unknown."""
+        return "level" if self.is_baseline else direction(self.against_baseline)
+
+
+def direction(difference: Difference | None) -> str:
+    """up for significantly above, down for below, level for not significant, empty where that is not known."""
+    if difference is None:
+        return ""
+    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "")
+
+
+def tests_of(differences: Iterable[Difference | None]) -> list[str]:
+    """The names of the tests behind some differences, each once; all kinds of bootstrap are one."""
+    names = (each.test for each in differences if each is not None and each.p_value is not None)
+    return list(dict.fromkeys("bootstrap of these shifts" if "bootstrap" in name else name for name in names))
+
+
+CellKey = tuple[str, str, Shift]
+"""Base model, intervention and shift."""
+
+
+def cell_key(line: ShiftSummary) -> CellKey:
+    return line.base_model, line.intervention, line.shift
+
+
+def decide_cells(lines: Sequence[ShiftSummary]) -> dict[CellKey, Verdict]:
+    """The verdict of every intervention on every shift, on its generalization accuracy."""
+    baselines = adjust([None if line.is_baseline else _cell_over_baseline(line) for line in lines])
+    places: dict[tuple[str, Shift], list[int]] = {}
+    for place, line in enumerate(lines):
+        if is_rival(line) and line.estimate(MAIN.name).value is not None:
+            places.setdefault((line.base_model, line.shift), []).append(place)
+    contests = [
+        _contest(
+            MAIN,
+            {place: lines[place].estimate(MAIN.name).value or 0.0 for place in rivals},
+            MAIN.constant_half,
+            lambda place, best: cell_difference(_targets(lines[place]), _targets(lines[best])),
+        )
+        for rivals in places.values()
+    ]
+    marks = _marks(contests)
+    return {
+        cell_key(line): Verdict(baselines[place], {MAIN.name: marks[place]} if place in marks else {}, line.is_baseline)
+        for place, line in enumerate(lines)
+    }
+
+
+def _targets(line: ShiftSummary) -> list[Reading | None]:
+    return [each.generalization for each in line.readings]
+
+
+def _cell_over_baseline(line: ShiftSummary) -> Difference | None:
+    return cell_difference(_targets(line), [each.baseline for each in line.readings])
+
+
+def is_rival(line: ShiftSummary) -> bool:
+    """Whether an intervention may be called the best: the baseline and a constant 1/2 may not."""
+    return not (line.is_baseline or line.is_constant_half or line.intervention == "random")
+
+
+def decide_means(rows: Sequence[Sequence[ShiftSummary]], metrics: Sequence[Metric], of: int) -> list[Verdict]:
+    """The verdict of every intervention in the mean over the shifts of a group.
+
+    rows: for each base model and intervention its complete lines in the group, all in one order of shifts; of: how
+    many shifts the group has. An intervention that lacks some takes no part in the marks.
+    """
+    baselines = adjust([_mean_over_baseline(row) for row in rows])
+    marks: list[dict[str, Mark]] = [{} for _ in rows]
+    for metric in metrics:
+        if metric.compared:
+            for place, mark in _mean_marks(rows, metric, of).items():
+                marks[place][metric.name] = mark
+    return [Verdict(baselines[place], marks[place], bool(row) and row[0].is_baseline) for place, row in enumerate(rows)]
+
+
+def _mean_over_baseline(row: Sequence[ShiftSummary]) -> Difference | None:
+    if not row or row[0].is_baseline:
+        return None
+    if len(row) == 1:
+        return _cell_over_baseline(row[0])
+    return over_shifts(over_baseline(line) for line in row)
+
+
+def _mean_marks(rows: Sequence[Sequence[ShiftSummary]], metric: Metric, of: int) -> dict[int, Mark]:
+    by_model: dict[str, dict[int, float]] = {}
+    for place, row in enumerate(rows):
+        figures = [line.shift_figure(metric.name) for line in row]
+        known = [each for each in figures if each is not None]
+        if len(known) == of and any(map(is_rival, row)):
+            by_model.setdefault(row[0].base_model, {})[place] = mean_over_shifts(known)
+    return _marks(
+        [
+            _contest(
+                metric,
+                values,
+                _constant_half(metric, rows[next(iter(values))]),
+                lambda place, best: mean_difference(metric, rows[place], rows[best]),
+            )
+            for values in by_model.values()
+        ]
+    )
+
+
+def mean_difference(metric: Metric, first: Sequence[ShiftSummary], second: Sequence[ShiftSummary]) -> Difference | None:
+    """A metric of the first minus that of the second, in the mean over the shifts of both."""
+    theirs = {line.shift: line for line in second}
+    pairs = [(line, theirs[line.shift]) for line in first if line.shift in theirs]
+    if len(pairs) == 1 and metric == MAIN:
+        return cell_difference(*map(_targets, pairs[0]))
+    return over_shifts(over_other(metric, *pair) for pair in pairs)
+
+
+def over_shifts(figures: Iterable[tuple[ShiftFigure | None, int]]) -> Difference | None:
+    """The mean of differences on shifts; None where one of them is not known or there are none."""
+    found = list(figures)
+    known = [each for each, _ in found if each is not None]
+    if not known or len(known) < len(found):
+        return None
+    difference = replace(difference_over_shifts(known), left_out=sum(left_out for _, left_out in found))
+    if difference.p_value is None and not any(np.any(each.estimates) for each in known):
+        return replace(difference, p_value=1.0, test=IDENTICAL, reason="")
+    return difference
+
+
+@dataclass(frozen=True)
+class _Contest:
+    """Rivals in one metric, by their places among all rows."""
+
+    best: int | None
+    differences: Mapping[int, Difference | None]
+    """Of every other rival minus the best; None where the two cannot be compared."""
+
+
+def _contest(
+    metric: Metric,
+    values: Mapping[int, float],
+    constant_half: float | None,
+    compare: Callable[[int, int], Difference | None],
+) -> _Contest:
+    """The best of several and the others against it.
+
+    There is no best among fewer than two, nor where a constant 1/2 does as well. One that cannot be compared with any
+    other, since its evaluations lack probabilities, is not the best either: it must not take the marks from the rest.
+    """
+    rest, differences = dict(values), dict.fromkeys(values, None)
+    sign = -1 if metric.lower_is_better else 1
+    while len(rest) > 1:
+        best = max(rest, key=lambda place: sign * rest[place])
+        if constant_half is not None and sign * rest[best] <= sign * constant_half:
+            return _Contest(None, {})
+        found = {place: compare(place, best) for place in rest if place != best}
+        if any(each is not None and each.verdict != "unknown" for each in found.values()):
+            return _Contest(best, {**differences, **found})
+        del rest[best]
+    return _Contest(None, {} if len(values) < 2 else differences)
+
+
+def _constant_half(metric: Metric, row: Sequence[ShiftSummary]) -> float | None:
+    """What a scorer that gives every pair 1/2 gets in a metric, in the mean over shifts."""
+    if metric != ELICITATION:
+        return metric.constant_half
+    found = []
+    for line in row:
+        baseline, capability = (line.estimate(each.name).value for each in (BASELINE, CAPABILITY))
+        if baseline is None or not capability:
+            return None
+        found.append((0.5 - baseline) / capability)
+    return float(np.average(found, weights=[line.weight for line in row]))
+
+
+def _marks(contests: Sequence[_Contest]) -> dict[int, Mark]:
+    """The marks of all rivals by their places; the differences of all contests are one family."""
+    places = [(place, each.best) for each in contests for place in each.differences]
+    adjusted = adjust([difference for each in contests for difference in each.differences.values()])
+    found = {}
+    for (place, best), difference in zip(places, adjusted, strict=True):
+        if place == best:
+            found[place] = Mark("best")
+        elif difference is None or difference.verdict == "unknown":
+            found[place] = Mark("unknown", difference)
+        else:
+            same = difference.verdict == "not significant"
+            found[place] = Mark("not different" if same else "different", difference)
+    return found

@@ -1,0 +1,221 @@
+"""Whether interventions differ: the tests by hand, the families of Holm's method, and who may be called the best."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest  # type: ignore[import-untyped]
+
+from genies.data.shifts import Shift
+from genies.report.comparing import THE_BASELINE, PairedDifferences
+from genies.report.exports import to_csv, to_json
+from genies.report.reading import read_study
+from genies.report.shift_page import shift_page_name
+from genies.report.summary import Summary, summarize
+from genies.report.verdicts import direction
+from genies.report.writing import Content, write_report
+from tests.report.written_results import WrittenResults
+
+MAIN = "generalization_accuracy"
+SHIFTS = [Shift(f"s{number}", f"t{number}") for number in range(6)]
+RIGHT = {"mms": (38, 30, 22, 34, 20, 31), "cra": (12, 31, 30, 33, 8, 20), "ccs": (37, 20, 29, 30, 21, 29)}
+UNTUNED = (20, 30, 25, 20, 22, 30)
+OF = 40
+
+
+def written(folder: Path, right: Mapping[str, Sequence[int]] = RIGHT) -> WrittenResults:
+    """Interventions with so many of 40 pairs right on each target, zero_shot as the baseline and as one of them."""
+    results = WrittenResults(folder / "results")
+    for name, counts in {**right, "zero_shot": UNTUNED}.items():
+        for shift, count, untuned in zip(SHIFTS, counts, UNTUNED, strict=True):
+            results.shift(name, shift, (count, 36, untuned, 38), OF)
+        results.table(name, SHIFTS)
+    return results
+
+
+def summary_of(results: WrittenResults) -> Summary:
+    return summarize(read_study(results.folder))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm (1979) written out: the smallest times m, the next times m - 1, never falling."""
+    ordered = sorted(range(len(p_values)), key=lambda place: p_values[place])
+    found, largest = [0.0] * len(p_values), 0.0
+    for rank, place in enumerate(ordered):
+        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
+        found[place] = largest
+    return found
+
+
+def mcnemar(first: int, second: int) -> float:
+    """Of results in which the better one has all that the other has right: the discordant pairs are the difference."""
+    return 1.0 if first == second else float(binomtest(max(first - second, 0), abs(first - second)).pvalue)
+
+
+def test_every_cell_is_tested_against_the_baseline_and_all_cells_are_one_family(tmp_path: Path) -> None:
+    summary = summary_of(written(tmp_path))
+    cells = {
+        (line.intervention, line.shift.target): summary.verdict(line).against_baseline
+        for line in summary.shifts
+        if line.intervention != "zero_shot"
+    }
+    counts = {
+        (name, shift.target): pair for name in RIGHT for shift, *pair in zip(SHIFTS, RIGHT[name], UNTUNED, strict=True)
+    }
+    assert set(cells) == set(counts)
+    expected = dict(zip(counts, holm([mcnemar(*pair) for pair in counts.values()]), strict=True))
+    for key, difference in cells.items():
+        assert difference is not None
+        assert difference.value == pytest.approx((counts[key][0] - counts[key][1]) / OF)
+        assert difference.adjusted_p_value == pytest.approx(expected[key])
+        below = counts[key][0] < counts[key][1]
+        significant = expected[key] < 0.05
+        assert difference.verdict == ("not significant" if not significant else "lower" if below else "higher")
+    assert {each.verdict for each in cells.values() if each} == {"higher", "lower", "not significant"}
+
+
+def test_the_baseline_itself_is_never_tested_nor_marked(tmp_path: Path) -> None:
+    summary = summary_of(written(tmp_path, {"mms": (5,) * 6, "cra": (6,) * 6}))
+    for line in summary.shifts:
+        if line.intervention == "zero_shot":
+            assert summary.verdict(line).against_baseline is None
+            assert not summary.verdict(line).mark(MAIN).starred
+    (mean,) = [mean for mean in summary.groups[0].means if mean.intervention == "zero_shot"]
+    assert mean.verdict.against_baseline is None
+    assert not any(mark.starred for mark in mean.verdict.marks.values())
+
+
+def test_a_scorer_that_gives_every_pair_one_half_wins_in_no_metric(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    for shift in SHIFTS:
+        for place in (shift.target, shift.source):
+            results.evaluation("coin", f"base-{shift.source}", place, [0.5] * OF)
+    results.table("coin", SHIFTS)
+    summary = summary_of(results)
+    (coin,) = [mean for mean in summary.groups[0].means if mean.intervention == "coin"]
+    assert coin.estimates["RMS_calibration_error"].value == 0
+    assert coin.verdict.marks == {}
+    assert all(summary.verdict(line).marks == {} for line in summary.shifts if line.intervention == "coin")
+
+
+def test_no_intervention_is_marked_in_a_metric_that_a_constant_half_would_win(tmp_path: Path) -> None:
+    # All are right in fewer than half of the pairs of most targets; 0.9 and 0.2 give a Brier score above 1/4 there.
+    summary = summary_of(written(tmp_path, {"mms": (15,) * 6, "cra": (14,) * 6}))
+    for mean in summary.groups[0].means:
+        for metric in (MAIN, "brier_score", "log_loss", "RMS_calibration_error"):
+            assert not mean.verdict.mark(metric).starred, metric
+        assert mean.verdict.mark("source_ID_accuracy").starred == (mean.intervention != "zero_shot")
+
+
+def test_one_intervention_without_probabilities_takes_no_mark_from_the_others(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    before = summary_of(results)
+    for shift in SHIFTS:
+        for place in (shift.target, shift.source):
+            results.evaluation("ccs_2", f"base-{shift.source}", place, [0.9], None, eval_probabilities=None)
+    results.table("ccs_2", SHIFTS)
+    after = summary_of(results)
+    (bare,) = [mean for mean in after.groups[0].means if mean.intervention == "ccs_2"]
+    assert bare.estimates[MAIN].value == pytest.approx(1.0)
+    for line in before.shifts:
+        assert after.verdict(line).mark(MAIN).standing == before.verdict(line).mark(MAIN).standing
+    for line in after.shifts:
+        if line.intervention == "ccs_2":
+            assert after.verdict(line).mark(MAIN).standing == "unknown"
+            assert direction(after.verdict(line).against_baseline) == ""
+    marked = [mark.starred for mean in after.groups[0].means for mark in mean.verdict.marks.values()]
+    assert any(marked)
+
+
+def test_only_common_examples_are_compared_and_the_others_are_counted(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    # mms did not see the first three examples, which it would have had right, nor the last two, which it had wrong.
+    kept = list(range(3, OF - 2))
+    p = [0.9] * 35 + [0.2] * 5
+    results.evaluation("mms", "base-s0", "t0", [p[example] for example in kept], kept)
+    summary = summary_of(results)
+    (line,) = [each for each in summary.shifts if (each.intervention, each.shift.target) == ("mms", "t0")]
+    difference = summary.verdict(line).against_baseline
+    assert difference is not None
+    untuned = [0.9] * UNTUNED[0] + [0.2] * (OF - UNTUNED[0])
+    on_both = [(p[example] > 0.5) - (untuned[example] > 0.5) for example in kept]
+    assert difference.value == pytest.approx(np.mean(on_both))
+    assert (difference.left_out, difference.n_clusters) == (5, len(kept))
+    (mean,) = [each for each in summary.groups[0].means if each.intervention == "mms"]
+    assert mean.verdict.against_baseline is not None
+    assert mean.verdict.against_baseline.left_out == 5
+    others = [(count - untuned) / OF for count, untuned in zip(RIGHT["mms"][1:], UNTUNED[1:], strict=True)]
+    assert mean.verdict.against_baseline.value == pytest.approx(np.mean([np.mean(on_both), *others]))
+    (found,) = [each for each in PairedDifferences(summary).against(summary.groups[0], "ccs") if each.first == "mms"]
+    assert found.mean is not None
+    assert found.mean.left_out == 5
+
+
+def test_pages_tables_and_comparisons_read_one_answer(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    write_report(tmp_path / "report", Content(results.folder))
+    summary = summary_of(results)
+    index = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    details = json.loads(re.findall(r'id="heat-details">(.*?)</script>', index)[0])
+    kinds = re.findall(r'<td class="(\w+)" data-detail="(\d+)">', index)
+    heat = {details[int(number)][0]: kind for kind, number in kinds}
+    compare = (tmp_path / "report" / "compare.html").read_text(encoding="utf-8")
+    (model,) = json.loads(re.findall(r'id="comparisons">(.*?)</script>', compare)[0])["models"]
+    rows = {row["target"]: row for row in json.loads(to_json(summary))["shifts"] if row["intervention"] == "mms"}
+    seen = set()
+    for line in summary.shifts:
+        if line.intervention == "zero_shot":
+            continue
+        difference = summary.verdict(line).against_baseline
+        assert difference is not None
+        sign = {"higher": "u", "lower": "d", "not significant": "h"}[difference.verdict]
+        seen.add(sign)
+        shift = line.shift
+        assert heat[f"{line.intervention}: {shift.source} → {shift.target}"][0] == sign
+        page = (tmp_path / "report" / shift_page_name(shift)).read_text(encoding="utf-8")
+        (row,) = re.findall(
+            rf'<tr id="row-\d"><th scope="row" data-value="{line.intervention}">.*?</tr>', page, re.DOTALL
+        )
+        track = {"u": "up", "d": "down", "h": "level"}[sign]
+        assert f'<svg class="track {track}"' in row
+        assert ("★" in row) == summary.verdict(line).mark(MAIN).starred
+        shown = "p < 0.001" if difference.adjusted_p_value < 0.001 else f"p = {difference.adjusted_p_value:.3f}"
+        assert shown in html.unescape(row)
+        names = model["names"]
+        pair = model["pairs"][names.index(line.intervention)][names.index("zero_shot")]
+        assert pair["rows"][SHIFTS.index(shift)][3] == track
+        back = model["pairs"][names.index("zero_shot")][names.index(line.intervention)]
+        assert back["rows"][SHIFTS.index(shift)][3] == {"up": "down", "down": "up", "level": "level"}[track]
+        if line.intervention == "mms":
+            assert rows[shift.target]["against_baseline"]["verdict"] == difference.verdict
+    assert seen == {"u", "d", "h"}
+    whole = summary.groups[0]
+    for mean in whole.means:
+        if mean.intervention != "zero_shot":
+            pair = model["pairs"][names.index(mean.intervention)][names.index("zero_shot")]
+            assert pair["mean"][3] == mean.verdict.direction
+    for each in PairedDifferences(summary).against_baseline(whole):
+        assert each.second == THE_BASELINE
+        assert f",{each.first},baseline," in to_csv(summary, "differences")
+
+
+def test_a_chosen_intervention_is_compared_as_on_every_other_page(tmp_path: Path) -> None:
+    summary = summary_of(written(tmp_path))
+    whole = summary.groups[0]
+    differences = PairedDifferences(summary)
+    (best,) = [mean.intervention for mean in whole.means if mean.verdict.mark(MAIN).standing == "best"]
+    for each in differences.against(whole, best):
+        (mean,) = [mean for mean in whole.means if mean.intervention == each.first]
+        if each.first == "zero_shot":
+            (other,) = [one for one in differences.against_baseline(whole) if one.first == best]
+            assert each.mean is not None
+            assert other.mean is not None
+            assert (each.mean.value, each.mean.adjusted_p_value) == (-other.mean.value, other.mean.adjusted_p_value)
+        else:
+            assert each.mean == mean.verdict.mark(MAIN).difference
