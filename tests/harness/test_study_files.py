@@ -104,6 +104,11 @@ def test_a_variant_may_evaluate_in_another_way(project: Project) -> None:
         ({"shifts": [["long"]]}, ["shifts, entry 0"]),
         ({"shifts": [["long", "mixd"]]}, ["shifts, entry 0, field target", "mixed"]),
         ({"seeds": [-1]}, ["seeds.0"]),
+        ({"seeds": []}, ["seeds: "]),
+        (
+            {"seeds": [0], "variants": [{"dir": "mms", "train_kwargs": {"seed": 1}}], "reference": "mms"},
+            ["name a seed"],
+        ),
     ],
 )
 def test_a_fault_of_a_study_file_is_one_message(project: Project, changes: dict[str, Any], words: list[str]) -> None:
@@ -170,6 +175,11 @@ def test_arguments_for_the_interventions_reach_baseline_and_reference_as_far_as_
     assert done.returncode == 0, done.stderr
     (row,) = project.table()
     assert (row["generalization_accuracy"], row["target_tuned_capability"]) == ("0.25", "0.75")
+    for words in (
+        "reference, the reference, takes no argument 'sign'",
+        "always_longer, the baseline, takes no argument",
+    ):
+        assert words in done.stderr
     refused = project.metrics(
         target_tuned_capability_intervention=reference, target_tuned_train_kwargs={"sign": 1}, **arguments
     )

@@ -44,8 +44,8 @@ from genies.harness.store import Store
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     """Run the main job and return its exit status: 0, 1 when a step failed, 2 when one was given bad input."""
     store, plan = request.store(root), request.plan(root)
-    for fault in plan.faults.values():
-        print(f"error: {fault}", file=sys.stderr)
+    for line in [*(f"error: {fault}" for fault in plan.faults.values()), *plan.notes]:
+        print(line, file=sys.stderr)
     if again := repeats(request.shifts()):
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
@@ -57,13 +57,13 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         orders = {number: Order(check, settings) for number, check in enumerate(checks) if check.run}
         failed = {number for number, order in orders.items() if remembered_failure(order)}
         print(describe(checks, set() if request.retry_failed else failed, store, len(request.gpus) or request.slots))
-        return 0
+        return BAD_INPUT if plan.faults else 0
     hashes.save()
     waiting = tasks(checks)
     if request.emit_commands is not None:
         write_commands(normal(request.emit_commands), waiting, settings)
         print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
-        return 0
+        return BAD_INPUT if plan.faults else 0
 
     check_tables(tables)
     check_locks(checks, store)

@@ -241,8 +241,16 @@ class MetricsRequest(Places):
             references = [made(self.target_tuned_capability_intervention, name, own)]
         # What was given for the variants reaches others as far as they take it.
         shared = ["eval_kwargs"] if tuned is not None else ["train_kwargs", "eval_kwargs"]
-        references = [each if each in variants else each.with_known(*shared) for each in references]
         baseline = made(self.baseline_intervention, "baseline_intervention", {})
+        others = [each for each in references if each not in variants]
+        notes = [
+            f"--{kind}: {each.name}, the {role}, takes no argument {name!r} and runs without it"
+            for role, given, kinds in (("baseline", [baseline], ["eval_kwargs"]), ("reference", others, shared))
+            for each in given
+            for kind, name in each.unknown()
+            if kind in kinds
+        ]
+        references = [each.with_known(*shared) if each in others else each for each in references]
         return Study(
             _base_models(self.base_model_dir, "base_model_dir"),
             variants,
@@ -250,6 +258,7 @@ class MetricsRequest(Places):
             references,
             [None] if self.seeds is None else list(dict.fromkeys(self.seeds)),
             self.seed_target_tuned,
+            notes,
         )
 
     def _of_file(self, file: StudyFile, root: Path) -> Study:
