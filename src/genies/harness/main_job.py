@@ -25,7 +25,7 @@ from genies.harness.commands import write_commands
 from genies.harness.conclusion import conclude
 from genies.harness.decide import Check, absent_base_model, decide
 from genies.harness.dry_run import describe
-from genies.harness.execute import Order, Result, available_cores, remembered_failure
+from genies.harness.execute import available_cores, remembered_failure
 from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
@@ -34,6 +34,7 @@ from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
+from genies.harness.order import Order, Result
 from genies.harness.outputs import check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
