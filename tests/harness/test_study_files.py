@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness.project import Project
+from genies.harness.study import read_study_file
+from tests.harness.project import ROOT, Project
 from tests.harness.test_failures import one_message
 
 
@@ -207,3 +208,15 @@ def test_an_intervention_that_tunes_nothing_has_one_evaluation_with_the_baseline
     for row in project.table():
         assert row["generalization_accuracy"] == row["baseline_accuracy"] == "0.75"
         assert row["source_ID_accuracy"] == row["baseline_source_accuracy"]
+
+
+def test_the_documented_study_is_the_one_in_the_examples() -> None:
+    example = (ROOT / "examples" / "configs" / "study.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    assert f"```yaml\n{example.split(chr(10), 1)[1]}```" in text
+    read = read_study_file(ROOT / "examples" / "configs" / "study.yaml")
+    assert [(each.name, str(each.dir)) for each in read.variants] == [
+        ("", "mms"),
+        ("mms_32", "mms"),
+        ("mms_short", "mms"),
+    ]
