@@ -62,6 +62,22 @@ def test_two_variants_of_one_folder_have_models_evaluations_and_tables_of_their_
     assert project.logs() == logs
 
 
+def test_a_name_on_the_command_line_keeps_what_is_there(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    for name, sign, accuracy in (("one", 1, "0.75"), ("other", -1, "0.25")):
+        arguments = {"train_kwargs": {"sign": sign}, "target_tuned_train_kwargs": {}, "variant_name": name}
+        assert project.metrics(**arguments).returncode == 0
+        assert project.table()[0]["generalization_accuracy"] == accuracy
+    assert {"one", "other", "length"} <= {path.name for path in (project.folder / "models").iterdir()}
+    logs = project.logs()
+    arguments = {"train_kwargs": {"sign": 1}, "target_tuned_train_kwargs": {}, "variant_name": "one"}
+    assert project.metrics(**arguments).returncode == 0
+    assert project.logs() == logs
+    both = [str(project.length), str(project.always_longer)]
+    assert "--study FILE" in one_message(project.metrics(intervention_dir=both, variant_name="one"))
+    assert "path separator" in one_message(project.metrics(variant_name="a/b"))
+
+
 def test_a_result_says_what_it_is(project: Project) -> None:
     path = study(project, seeds=[3], variants=[{"name": "mine", "dir": str(project.length)}], reference="mine")
     for script in ("train.py", "eval.py"):

@@ -81,6 +81,9 @@ class MetricsRequest(Places):
     """Folder of the untuned base model; or several, as '["models/a", "models/b"]'."""
     intervention_dir: Annotated[list[Path], Field(default_factory=list)]
     """Folder of the intervention: train.py and eval.py; or several."""
+    variant_name: str | None = None
+    """Keep models, evaluations and tables of the intervention under this name instead of its folder's, so that runs
+    with other arguments do not replace them. With several interventions, use --study."""
     study: Path | None = None
     """Instead of base models, interventions, kwargs, seeds and shifts: a YAML file of a study, which may compare
     several variants of one intervention, each with arguments of its own (docs/studies.md)."""
@@ -151,6 +154,8 @@ class MetricsRequest(Places):
         for name in ("base_model_dir", "intervention_dir"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is required, or --study FILE")
+        if self.variant_name is not None and len(self.intervention_dir) > 1:
+            raise ValueError("--variant_name goes with one intervention; --study FILE gives several names")
         return self
 
     @model_validator(mode="after")
@@ -223,13 +228,15 @@ class MetricsRequest(Places):
         if self.seeds is not None:
             self._check_seeds()
 
-        def made(path: Path, argument: str, train_kwargs: dict[str, Any]) -> Variant:
+        def made(path: Path, argument: str, train_kwargs: dict[str, Any], name: str | None = None) -> Variant:
             folder = intervention_folder(path, root, argument)
             kwargs = "target_tuned_train_kwargs" if train_kwargs is tuned else "train_kwargs"
-            where = {"name": argument, "train_kwargs": kwargs, "eval_kwargs": "eval_kwargs"}
-            return variant(folder.name, folder, train_kwargs, self.eval_kwargs, where)
+            where = {"name": "variant_name", "train_kwargs": kwargs, "eval_kwargs": "eval_kwargs"}
+            return variant(folder.name if name is None else name, folder, train_kwargs, self.eval_kwargs, where)
 
-        variants = [made(each, "intervention_dir", self.train_kwargs) for each in self.intervention_dir]
+        variants = [
+            made(each, "intervention_dir", self.train_kwargs, self.variant_name) for each in self.intervention_dir
+        ]
         variants = list({each.dir: each for each in variants}.values())
         own = self.train_kwargs if tuned is None else tuned
         if self.best_reference:
@@ -312,7 +319,14 @@ class MetricsRequest(Places):
 
 
 _OF_A_STUDY = (
-    *("base_model_dir", "intervention_dir", "seeds", "seed_target_tuned", "path_to_distribution_shift_pairs"),
+    *(
+        "base_model_dir",
+        "intervention_dir",
+        "variant_name",
+        "seeds",
+        "seed_target_tuned",
+        "path_to_distribution_shift_pairs",
+    ),
     *("source_dirs", "target_dirs", "target_tuned_capability_intervention", "baseline_intervention"),
     *("train_kwargs", "eval_kwargs", "target_tuned_train_kwargs"),
 )
