@@ -9,7 +9,6 @@ setup(
     version="1.0.0.dev0",
     description="Measures how preference models generalize across distribution shifts.",
     license="MIT",
-    python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src", include=["genies", "genies.*"]),
     package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
