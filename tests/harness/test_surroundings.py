@@ -158,7 +158,7 @@ def test_a_lock_folder_that_may_not_be_written_to_is_told_with_the_argument_that
         try:
             check_lock_folder(folder, argument)
         except InputError as error:
-            return f"{folder}/.locks cannot be written to" in str(error) and f"--{argument}" in str(error)
+            return f"{folder}/.locks cannot be written to" in str(error) and f"with --{argument}" in str(error)
         return False
 
     child = os.fork()
