@@ -7,7 +7,7 @@ import installed  # noqa: F401
 
 from genies.command_line import run
 from genies.errors import BAD_INPUT, InputError
-from genies.harness.job import compute_generalization_metrics
+from genies.harness.main_job import compute_generalization_metrics
 from genies.harness.request import MetricsRequest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -33,13 +33,13 @@ def report(request: MetricsRequest, report_dir: Path) -> None:
     """The report of the shifts asked for and of everything in the results folder about them; holes are shown."""
     from genies.report.writing import Content, write_report
 
-    distributions = request.distributions_folder(ROOT)
+    distributions, plan = request.distributions_folder(ROOT), request.plan(ROOT)
     content = Content(
         request.store(ROOT).results_dir,
         distributions if distributions.is_dir() else None,
         request.shifts(),
-        request.baseline_intervention.name,
-        request.target_tuned_capability_intervention.name,
+        plan.baseline_intervention,
+        plan.capability_intervention,
         without_leaked=request.exclude_leaked,
     )
     written = write_report(report_dir, content)

@@ -5,8 +5,7 @@ from pathlib import Path
 import installed  # noqa: F401
 
 from genies.command_line import run
-from genies.harness.request import EvaluateRequest
-from genies.harness.single import evaluate
+from genies.harness.single import EvaluateRequest, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 

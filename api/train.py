@@ -5,8 +5,7 @@ from pathlib import Path
 import installed  # noqa: F401
 
 from genies.command_line import run
-from genies.harness.request import TrainRequest
-from genies.harness.single import train
+from genies.harness.single import TrainRequest, train
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -59,7 +59,7 @@ def check_lock_folder(folder: Path, argument: str) -> None:
         writable = os.access(locks, os.W_OK | os.X_OK)
     except FileExistsError:
         raise InputError(f"{locks} is no folder; delete it, or name another folder with --{argument}") from None
-    except OSError:
+    except PermissionError:
         writable = False
     if not writable:
         raise InputError(
