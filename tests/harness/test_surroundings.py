@@ -97,12 +97,12 @@ def test_a_folder_of_too_many_files_is_refused_and_a_link_to_shared_code_is_foll
     (shared / "common.py").write_text("1")
     (project.length / "common").symlink_to(shared)
     (project.length / "itself").symlink_to(project.length)
-    before = intervention_identity(FileHashes(None), project.length)
+    before = intervention_identity(FileHashes(None), project.length, "train")
     (shared / "common.py").write_text("2")
-    assert intervention_identity(FileHashes(None), project.length) != before
+    assert intervention_identity(FileHashes(None), project.length, "train") != before
     monkeypatch.setattr(fingerprint, "MOST_FILES", 2)
     with pytest.raises(InputError, match="holds more than 2 files"):
-        intervention_identity(FileHashes(None), project.length)
+        intervention_identity(FileHashes(None), project.length, "train")
 
 
 # Locks
