@@ -34,7 +34,12 @@ class Arguments(BaseModel):
     """Base of every command line here: unknown names are refused, field docs become the help."""
 
     model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), frozen=True, allow_inf_nan=False
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,
     )
 
 
