@@ -98,3 +98,8 @@ def plain_reward(network: Any, ids: Sequence[int]) -> torch.Tensor:
     """The reward by transformers' (or PEFT's) own forward pass of one sequence."""
     reward: torch.Tensor = network(input_ids=torch.tensor([list(ids)])).logits[0, 0]
     return reward
+
+
+def code_on_the_card(folder: Path) -> str:
+    """The Python code in a tuned model's card."""
+    return (folder / "README.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("\n```")[0]

@@ -1,8 +1,12 @@
 """A pydantic model as a command line: flags, a YAML file of the same names, and help from the field docs.
 
 Every argument is `--name value` in two items, or `--name=value`. Lists and objects are JSON (a Python literal
-is understood as well), booleans may stand bare. argparse writes the help. pydantic-settings was tried and left:
-it splits lists at commas inside their quoted items, so that a folder name with a comma or a quote in it breaks.
+is understood as well), and a boolean may stand without a value. argparse writes the help.
+
+Three libraries were tried against these rules and passed none of them whole. pydantic-settings splits a list at the
+commas inside its quoted items. jsonargparse 4.53 refuses a boolean without a value and a value that starts with
+dashes, and takes no single item for a list. tyro 1.0 takes a JSON list for one item, has `--x` and `--no-x` in place of
+`--x True`, and reads no JSON object. Their imports take 2.6 to 3.6 times as long as argparse, yaml and pydantic.
 """
 
 from __future__ import annotations

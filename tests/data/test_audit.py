@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from genies.data.audit import leaked_test_examples
 from genies.data.audit.finding import MEANINGS, Audit, Finding, Rule
-from genies.data.audit.markdown import table, to_markdown
+from genies.data.audit.markdown import to_markdown
 from genies.data.audit.requests import contradicts
 from genies.data.audit.suite import audit
 from genies.data.distribution import Example
@@ -354,15 +354,6 @@ def test_one_distribution_can_be_audited_alone(tmp_path: Path, monkeypatch: pyte
 
 def test_every_rule_says_what_it_counts() -> None:
     assert list(MEANINGS) == list(Rule)
-
-
-def test_a_markdown_table_is_aligned() -> None:
-    assert table(["a", "n"], [["long", "1"], ["b", "22"]], right=(1,)) == [
-        "| a    |  n |",
-        "| ---- | -: |",
-        "| long |  1 |",
-        "| b    | 22 |",
-    ]
 
 
 def check(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from genies.errors import InputError
+from genies.file_hashes import FileHashes
+from genies.harness import fingerprint
+from genies.harness.fingerprint import intervention_identity
 from genies.harness.locks import check_lock_folder
 from tests.harness.project import ROOT, Project
 
@@ -76,6 +79,30 @@ def test_a_device_as_the_place_of_a_table_is_refused_and_left_alone(project) -> 
     assert "--output_path /dev/null is a device" in ended.stderr
     assert Path(os.devnull).stat() == before
     assert project.logs() == []
+
+
+@pytest.mark.parametrize("target", ["/", ".."])
+def test_a_link_to_a_folder_above_is_refused_and_not_read_to_its_end(project, target) -> None:
+    (project.length / "all").symlink_to(target)
+    ended = project.metrics()
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert f"{project.length / 'all'} is a link to" in ended.stderr
+
+
+def test_a_folder_of_too_many_files_is_refused_and_a_link_to_shared_code_is_followed(
+    tmp_path, project, monkeypatch
+) -> None:
+    shared = tmp_path / "shared code"
+    shared.mkdir()
+    (shared / "common.py").write_text("1")
+    (project.length / "common").symlink_to(shared)
+    (project.length / "itself").symlink_to(project.length)
+    before = intervention_identity(FileHashes(None), project.length)
+    (shared / "common.py").write_text("2")
+    assert intervention_identity(FileHashes(None), project.length) != before
+    monkeypatch.setattr(fingerprint, "MOST_FILES", 2)
+    with pytest.raises(InputError, match="holds more than 2 files"):
+        intervention_identity(FileHashes(None), project.length)
 
 
 # Locks

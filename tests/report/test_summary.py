@@ -98,7 +98,7 @@ def test_the_best_and_what_is_not_significantly_different_from_it_are_marked(res
     assert standings("generalization_accuracy") == ["best", "not different", "different"]
     assert standings("differential_elicitation") == ["best", "not different", "different"]
     assert standings("brier_score") == ["best", "not different", "different"]  # lower is better
-    assert standings("source_ID_accuracy") == ["best", "not different", "not different"]
+    assert sorted(standings("source_ID_accuracy")) == ["best", "not different", "not different"]  # equal on all
     assert standings("baseline_accuracy") == ["not compared"] * 3
     assert standings("RMS_calibration_error") == ["not compared"] * 3  # a constant 1/2 gets 0
 

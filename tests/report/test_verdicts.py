@@ -128,7 +128,7 @@ def test_one_intervention_without_probabilities_takes_no_mark_from_the_others(tm
     for line in after.shifts:
         if line.intervention == "ccs_2":
             assert after.verdict(line).mark(MAIN).standing == "unknown"
-            assert direction(after.verdict(line).against_baseline) == ""
+            assert direction(after.verdict(line).against_baseline) == "untested"
     marked = [mark.starred for mean in after.groups[0].means for mark in mean.verdict.marks.values()]
     assert any(marked)
 

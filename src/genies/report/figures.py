@@ -90,6 +90,8 @@ def figure(
     gap = next((part for part in parts if part.value is None), None)
     if gap is not None:
         return MetricFigure(Estimate(None, None, gap.missing))
+    if all(part is parts[0] for part in parts):
+        parts = parts[:1]  # one evaluation for all seeds, as of the untuned model, is no sample of seeds
     drawn = [part.drawn for part in parts if part.drawn is not None]
     target, model = _measured(metric, seeds[0])
     found = ShiftFigure(

@@ -18,9 +18,9 @@ STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
 def heat_class(difference: float | None, direction: str) -> str:
     """u1 to u5 for significantly above, d1 to d5 for below, h0 for not significant, plain where that is not known.
 
-    direction: up, down, level or empty, as genies.report.verdicts.direction gives it; the depth is the size.
+    direction: up, down, level or untested, as genies.report.verdicts.direction gives it; the depth is the size.
     """
-    if difference is None or not direction:
+    if difference is None or direction == "untested":
         return "plain"
     if direction == "level":
         return "h0"

@@ -109,11 +109,15 @@ def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tup
 
 
 def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFigure:
-    """The difference of two figures on the same draws of examples: seed by seed, or between means over seeds."""
-    same_seeds = same_seeds and first.estimates.size == second.estimates.size
+    """The difference of two figures on the same draws of prompts.
+
+    Seed by seed where both have the same; one that has a single seed is set against every seed of the other; else the
+    means over seeds are compared.
+    """
+    seed_by_seed = same_seeds or 1 in (first.estimates.size, second.estimates.size)
 
     def part(values: Floats) -> Floats:
-        return values if same_seeds else values.mean(axis=0, keepdims=True)
+        return values if seed_by_seed else values.mean(axis=0, keepdims=True)
 
     drawn = None
     if first.drawn is not None and second.drawn is not None:

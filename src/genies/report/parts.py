@@ -37,7 +37,7 @@ from genies.report.study import Reading, ShiftReading
 
 RESAMPLES = 2_000
 
-CALIBRATED_DRAWS = 50
+CALIBRATED_DRAWS = 30
 """Simulations of a calibrated scorer for each evaluation: enough for its mean to two decimals."""
 
 NO_EVALUATION = "there is no evaluation"

@@ -23,7 +23,7 @@ from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
 from genies.report.listing import Listed, read_tables, with_told_capability
-from genies.report.notes import holes, limits, references, rules, sample, tuning
+from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -72,6 +72,7 @@ def read_study(
         *tuning(read),
         *limits(study.readings),
         *rules(study.readings),
+        *assumptions(study.readings),
     ]
     return replace(study, notes=[*notes, *found])
 

@@ -66,15 +66,15 @@ class Verdict:
 
     @property
     def direction(self) -> str:
-        """Class of a dot: up, down, level (not significantly different from the baseline), empty where unknown."""
+        """Class of a dot: up, down, level (not significantly different from the baseline) or untested."""
         return "level" if self.is_baseline else direction(self.against_baseline)
 
 
 def direction(difference: Difference | None) -> str:
-    """up for significantly above, down for below, level for not significant, empty where that is not known."""
+    """up for significantly above, down for below, level for not significant, untested where that is not known."""
     if difference is None:
-        return ""
-    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "")
+        return "untested"
+    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "untested")
 
 
 def tests_of(differences: Iterable[Difference | None]) -> list[str]:
