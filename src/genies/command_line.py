@@ -19,6 +19,7 @@ import json
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -37,8 +38,24 @@ class Arguments(BaseModel):
     """Base of every command line here: unknown names are refused, field docs become the help."""
 
     model_config = ConfigDict(
-        extra="forbid", use_attribute_docstrings=True, protected_namespaces=(), frozen=True, allow_inf_nan=False
+        extra="forbid",
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        frozen=True,
+        allow_inf_nan=False,
+        defer_build=True,
     )
+
+
+@dataclass(frozen=True)
+class WithoutEffect:
+    """Marks, as `Annotated[int, NO_EFFECT]`, an argument that changes speed, place or what is shown, never results."""
+
+    in_16_bits: bool = True
+    """Whether that also holds where a model runs in 16 bits, in which sums depend on the order of adding."""
+
+
+NO_EFFECT = WithoutEffect()
 
 
 def run(body: Callable[[A], int | None]) -> None:

@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genies.command_line import Arguments, run
-from genies.declaration import WithoutEffect
+from genies.command_line import Arguments, WithoutEffect, run
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
 

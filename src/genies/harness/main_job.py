@@ -6,27 +6,24 @@ import os
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from genies.cache import cache_dir
-from genies.contract import Evaluation
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED
 from genies.file_hashes import FileHashes
 from genies.harness.commands import write_commands
-from genies.harness.conclusion import conclude
-from genies.harness.decide import Check, absent_base_model, decide
+from genies.harness.conclusion import Progress, conclude
+from genies.harness.decide import decide
 from genies.harness.dry_run import describe
 from genies.harness.execute import available_cores, remembered_failure
-from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
 from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
@@ -92,38 +89,6 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     write(leaks=leaks)
     status = conclude(request, plan, progress, tables, store, leaks)
     return BAD_INPUT if plan.faults else status
-
-
-@dataclass
-class Progress:
-    """What is known so far: the evaluations that answer the request, and what failed."""
-
-    evaluations: dict[Path, Evaluation]
-    unverified: list[str]
-    absent_base_models: Counter[Path]
-    """How many of the unverified could not be compared with the base model, by the folder that is not there."""
-    failures: Failures = field(default_factory=Failures)
-    started: int = 0
-
-    @classmethod
-    def of(cls, checks: Sequence[Check]) -> Progress:
-        """What is there before anything runs."""
-        reused = [
-            (check, check.job.outputs[name], output)
-            for check in checks
-            for name, output in check.outputs.items()
-            if check.job.role == "evaluate" and not output.run
-        ]
-        return cls(
-            {path: output.evaluation for _, path, output in reused if output.evaluation is not None},
-            sorted(str(path) for _, path, output in reused if output.standing.unverified),
-            Counter(check.job.base_model_dir for check, _, output in reused if absent_base_model(check, output)),
-        )
-
-    def add(self, result: Result) -> None:
-        """Count what a job left."""
-        self.started += result.started
-        self.evaluations |= result.done
 
 
 class _KeepingTables:

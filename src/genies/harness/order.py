@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -98,26 +99,32 @@ class Order:
         return self.check.job
 
 
-_ORDERS = TypeAdapter(Order)
-_RESULTS = TypeAdapter(Result)
+@cache  # made when first needed: it takes a while
+def _orders() -> TypeAdapter[Order]:
+    return TypeAdapter(Order)
+
+
+@cache
+def _results() -> TypeAdapter[Result]:
+    return TypeAdapter(Result)
 
 
 def order_to_json(order: Order) -> str:
     """The order as one line of JSON."""
-    return _ORDERS.dump_json(order).decode()
+    return _orders().dump_json(order).decode()
 
 
 def order_from_json(text: str) -> Order:
     """The order in a text that order_to_json made; InputError for any other."""
     try:
-        return _ORDERS.validate_json(text)
+        return _orders().validate_json(text)
     except ValueError as error:
         raise InputError(f"that is not a step that --emit_commands wrote: {str(error)[:200]}") from None
 
 
 def result_to_json(result: Result) -> str:
-    return _RESULTS.dump_json(result).decode()
+    return _results().dump_json(result).decode()
 
 
 def result_from_json(text: str) -> Result:
-    return _RESULTS.validate_json(text)
+    return _results().validate_json(text)

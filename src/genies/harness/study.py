@@ -128,7 +128,7 @@ def _one_name(first: Path, second: Path) -> InputError:
 class VariantEntry(BaseModel):
     """A variant in a study file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
     dir: Path
     """Folder of the intervention, or its name below src/interventions."""
@@ -145,7 +145,7 @@ class VariantEntry(BaseModel):
 class StudyFile(BaseModel):
     """The content of a study file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
     base_models: Annotated[list[Path], Field(min_length=1)]
     """Folders of untuned base models."""
