@@ -132,6 +132,7 @@ def promote_evaluation(check: Check, name: str, output: Path, origin: Origin, co
         "model_content": content,
         "content": evaluation_content(value),
         **origin.provenance(),
+        **({} if check.job.tunes else {"tunes": False}),
         "device": value.get("device"),
     }
     write_json(check.job.outputs[name], {**value, "provenance": provenance})
