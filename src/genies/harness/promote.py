@@ -208,7 +208,7 @@ class _Started(BaseModel):
 
 
 def forget_start(staging: Path) -> None:
-    """What is valid is in place: nothing is left to recover."""
+    """Leave nothing to recover: this process judges what the script left, and moves what is valid into place."""
     (staging / _STARTED).unlink(missing_ok=True)
 
 
