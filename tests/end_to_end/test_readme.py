@@ -28,7 +28,7 @@ ELSEWHERE = {
     "bash examples/slurm/submit.sh": "tests/harness/test_ray.py",
     "pip install -e .": "tests/end_to_end/test_environment.py",
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
-    "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_training_results.py",
+    "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
     "python download_data.py": "tests/test_download_data.py",
     "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": "tests/test_download_model.py",
 }

@@ -97,12 +97,12 @@ def test_a_folder_of_too_many_files_is_refused_and_a_link_to_shared_code_is_foll
     (shared / "common.py").write_text("1")
     (project.length / "common").symlink_to(shared)
     (project.length / "itself").symlink_to(project.length)
-    before = intervention_identity(FileHashes(None), project.length)
+    before = intervention_identity(FileHashes(None), project.length, "train")
     (shared / "common.py").write_text("2")
-    assert intervention_identity(FileHashes(None), project.length) != before
+    assert intervention_identity(FileHashes(None), project.length, "train") != before
     monkeypatch.setattr(fingerprint, "MOST_FILES", 2)
     with pytest.raises(InputError, match="holds more than 2 files"):
-        intervention_identity(FileHashes(None), project.length)
+        intervention_identity(FileHashes(None), project.length, "train")
 
 
 # Locks
@@ -158,7 +158,7 @@ def test_a_lock_folder_that_may_not_be_written_to_is_told_with_the_argument_that
         try:
             check_lock_folder(folder, argument)
         except InputError as error:
-            return f"{folder}/.locks cannot be written to" in str(error) and f"--{argument}" in str(error)
+            return f"{folder}/.locks cannot be written to" in str(error) and f"with --{argument}" in str(error)
         return False
 
     child = os.fork()

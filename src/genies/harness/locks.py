@@ -63,6 +63,6 @@ def check_lock_folder(folder: Path, argument: str) -> None:
         writable = False
     if not writable:
         raise InputError(
-            f"{locks} cannot be written to, and a step takes its lock there; name another folder with --{argument}, or "
-            "have its owner change the permissions"
+            f"{locks} cannot be written to (permissions, or a read-only file system), and a step takes its lock there; "
+            f"name a folder that can be written to with --{argument}"
         )
