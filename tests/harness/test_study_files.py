@@ -203,6 +203,34 @@ def test_arguments_for_the_interventions_reach_baseline_and_reference_as_far_as_
     assert "train.py of reference takes no argument 'sign'" in one_message(refused)  # this was meant for it alone
 
 
+def test_a_reference_that_is_also_an_intervention_at_fault_runs_with_what_it_takes(project: Project) -> None:
+    declare(project.length, train_arguments=[])
+    other = project.intervention("other", *((project.length / f).read_text() for f in ("train.py", "eval.py")))
+    project.shifts([("long", "mixed")])
+    project.output = project.folder / "out" / "other.csv"
+    done = project.metrics(
+        intervention_dir=[str(project.length), str(other)],
+        train_kwargs={"sign": -1},
+        output_path=project.folder / "out" / "{intervention}.csv",
+    )
+    assert done.returncode == 2
+    assert "train.py of length takes no argument 'sign'" in done.stderr
+    (row,) = project.table()
+    assert (row["generalization_accuracy"], row["target_tuned_capability"]) == ("0.25", "0.75")
+    assert not (project.folder / "out" / "length.csv").exists()
+
+
+def test_a_reference_of_a_study_file_that_is_at_fault_stops_the_study(project: Project) -> None:
+    declare(project.length, train_arguments=["sign"])
+    right = {"name": "longer", "dir": str(project.length), "train_kwargs": {"sign": 1}}
+    wrong = {"name": "shorter", "dir": str(project.length), "train_kwargs": {"sing": -1}}
+    message = one_message(run(project, study(project, variants=[right, wrong], reference="shorter")))
+    assert "shorter takes no argument 'sing'" in message
+    done = run(project, study(project, variants=[right, wrong], reference="best"))  # of those that run
+    assert done.returncode == 2
+    assert table(project, "longer")[0]["target_tuned_capability_intervention"] == "longer"
+
+
 def test_seeds_for_an_intervention_that_takes_none_are_its_fault(project: Project) -> None:
     declare(project.length, train_arguments=["sign"], eval_arguments=["seed"])
     assert "--seeds: train.py of length takes no argument 'seed'" in one_message(project.metrics(seeds=[0, 1]))
@@ -224,6 +252,8 @@ def test_an_intervention_that_tunes_nothing_has_one_evaluation_with_the_baseline
     for row in project.table():
         assert row["generalization_accuracy"] == row["baseline_accuracy"] == "0.75"
         assert row["source_ID_accuracy"] == row["baseline_source_accuracy"]
+    provenance = json.loads(project.evaluation("always_longer", "base", "mixed").read_text())["provenance"]
+    assert provenance["tunes"] is False
 
 
 def test_the_documented_study_is_the_one_in_the_examples() -> None:

@@ -154,6 +154,7 @@ def _judge(
     job, store, outcome = check.job, settings.store, ran.outcome
     result = Result(job.title, outcome.seconds, started=True)
     log = f"\n  log: {store.shown(ran.log)}"
+    forget_start(staging)
     if changed := changed_since_planned(check, hashes, store.root):
         why = outdated(changed, job.script.name)
         return replace(result, failure=f"{job.title}: {why}{log}", outdated=True)
@@ -169,7 +170,6 @@ def _judge(
                 done[job.outputs[name]] = promote_evaluation(check, name, output, ran, content)
             except InputError as error:
                 refused[output] = error
-        forget_start(staging)
         result = replace(result, done=done)
         failure = refusals(job.title, refused) if refused else None
     if not outcome.succeeded:

@@ -141,7 +141,8 @@ def evaluation_job(
 ) -> Job:
     """Evaluate one model, the untuned one where `source` is None, on targets that are added to it."""
     identity = Identity("evaluate", variant.name, base_model.name, source, seed)
-    return Job(identity, variant.dir, model_dir, base_model, {}, {}, _seeded(variant.eval_kwargs, seed), needs)
+    kwargs = _seeded(variant.eval_kwargs, seed)
+    return Job(identity, variant.dir, model_dir, base_model, {}, {}, kwargs, needs, variant.tunes)
 
 
 def _seeded(kwargs: Kwargs, seed: int | None) -> dict[str, object]:

@@ -247,7 +247,7 @@ class MetricsRequest(Places):
         # What was given for the variants reaches others as far as they take it.
         shared = ["eval_kwargs"] if tuned is not None else ["train_kwargs", "eval_kwargs"]
         baseline = made(self.baseline_intervention, "baseline_intervention", {})
-        others = [each for each in references if each not in variants]
+        others = [each for each in references if each not in variants or (len(references) == 1 and each.fault(False))]
         notes = [
             f"--{kind}: {each.name}, the {role}, takes no argument {name!r} and runs without it"
             for role, given, kinds in (("baseline", [baseline], ["eval_kwargs"]), ("reference", others, shared))

@@ -83,18 +83,19 @@ class Study:
     def checked(self) -> tuple[Study, dict[str, str]]:
         """The study without the variants whose arguments are at fault, and the fault of each, by its name.
 
-        Raises InputError when none is left, and when the baseline or the reference is at fault.
+        Raises InputError when none is left, and when the baseline or the reference is at fault; of several references
+        those at fault are left out.
         """
         seeded = any(seed is not None for seed in self.seeds)
         faults = {each.name: fault for each in self.variants if (fault := each.fault(seeded))}
         left = [each for each in self.variants if each.name not in faults]
-        others = [self.baseline, *(each for each in self.references if each not in self.variants)]
-        for each in others:
-            if fault := each.fault(False):
-                raise InputError(fault)
         if not left:
             raise InputError("; ".join(faults.values()))
-        references = [each for each in self.references if each.name not in faults or each not in self.variants]
+        wrong = {each.name: each.fault(seeded and self.reference_seeded) for each in self.references}
+        references = [each for each in self.references if wrong[each.name] is None]
+        for fault in (self.baseline.fault(False), None if references else wrong[self.references[0].name]):
+            if fault is not None:
+                raise InputError(fault)
         return replace(self, variants=left, references=references), faults
 
 

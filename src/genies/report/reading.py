@@ -7,6 +7,7 @@ Figures always come from the evaluations as they are now. What is damaged is nam
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -163,11 +164,9 @@ class _Files:
         untuned = Path(line.baseline) / base_model
 
         def tuned(target: str) -> Reading | None:
-            """What the intervention made; one that tunes nothing has the evaluation of the baseline."""
+            """What the intervention made; one that tunes nothing has an evaluation of the untuned model."""
             made = self.tuned(line.intervention, base_model, shift.source, seed, target)
-            if made is None and line.intervention == line.baseline:
-                return self._of(untuned, None, None, target, base_model)
-            return made
+            return made or self._of_one_that_tunes_nothing(line, target)
 
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
@@ -178,6 +177,17 @@ class _Files:
             self._of(untuned, None, None, shift.source, base_model),
             self._of(untuned, None, None, shift.target_reference, base_model),
         )
+
+    def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
+        """The evaluation of the untuned model, where it stands for the intervention's own: its provenance says so, or,
+        in older files, the intervention is the baseline and no tuned model of it was evaluated."""
+        place = Path(line.intervention) / line.base_model
+        reading = self._of(place, None, None, target, line.base_model)
+        if reading is None or (reading.provenance or {}).get("tunes") is False:
+            return reading
+        folder = self._store.results_dir / "evaluations" / line.intervention
+        tuned = any(folder.glob(f"{glob.escape(line.base_model)}-*"))
+        return reading if line.intervention == line.baseline and not tuned else None
 
     def tuned(
         self, intervention: str, base_model: str, source: str, seed: int | None, target: str, suffix: str = ""
