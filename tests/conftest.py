@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,10 @@ import hypothesis
 import pytest
 
 from tests.support.project import Project
+
+# A shell starts background jobs with SIGINT ignored, and their children inherit that: the tests of Ctrl-C would hang.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes depends on the machine, not on the code.
 hypothesis.settings.register_profile("genies", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
