@@ -12,7 +12,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.harness.project import Project
+from tests.support.project import Project
 
 # How long an example takes depends on the machine, not on the code.
 hypothesis.settings.register_profile("genies", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -36,13 +36,13 @@ def own_cache(
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function from (family, tokenizer style) to a model folder, made once a session: see tests/tiny_models.py."""
+    """A function from (family, tokenizer style) to a model folder, once a session (tests/support/tiny_models.py)."""
     made: dict[tuple[str, str], Path] = {}
 
     def folder(family: str = "llama", tokenizer: str = "byte_level") -> Path:
         if (family, tokenizer) not in made:
             # Imported here, so that tests of commands without a model need no torch.
-            from tests.tiny_models import write_tiny_model
+            from tests.support.tiny_models import write_tiny_model
 
             made[family, tokenizer] = write_tiny_model(
                 tmp_path_factory.mktemp("tiny") / f"{family}-{tokenizer}", family, tokenizer

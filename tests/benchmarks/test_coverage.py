@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 
 def test_every_table_is_printed() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 STARTER = ROOT / "models" / "SmolLM2-135M-Instruct"
 README = ROOT / "README.md"

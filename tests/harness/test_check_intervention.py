@@ -20,8 +20,8 @@ from genies.harness.checking.check import CHECKS, CheckRequest, check_interventi
 from genies.harness.checking.made_project import EVALUATED, make_project
 from genies.harness.checking.tiny_model import write_tiny_model
 from genies.harness.locks import locked
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, LITERAL_EVAL, LITERAL_TRAIN, ROOT
-from tests.interventions.scripts import planted_examples, write_distribution
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, LITERAL_EVAL, LITERAL_TRAIN, ROOT
+from tests.support.scripts import planted_examples, write_distribution
 
 TEMPLATE = ROOT / "examples" / "new_intervention"
 

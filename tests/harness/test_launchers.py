@@ -18,7 +18,7 @@ from genies.harness.fingerprint import Identities
 from genies.harness.order import Result, Settings
 from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
-from tests.harness.project import ARGPARSE_EVAL, ROOT, Project
+from tests.support.project import ARGPARSE_EVAL, ROOT, Project
 
 KUBECTL = f"""#!{sys.executable}
 import json, os, pathlib, subprocess, sys

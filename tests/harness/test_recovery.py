@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, Project
 from tests.harness.test_failures import start, wait_for_no
+from tests.support.project import ARGPARSE_EVAL, Project
 
 
 def hanging(project: Project, mark: str, last: str) -> Path:

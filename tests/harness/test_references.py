@@ -8,7 +8,7 @@ import pytest
 
 from genies.contract import Evaluation
 from genies.harness.table import TableRow, mixed_formats, not_learned
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
 
 SHORTER_TRAIN = ARGPARSE_TRAIN.replace("default=1", "default=-1")
 """Tuned to the opposite of what the training examples show."""

@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from genies.harness.study import read_study_file
-from tests.harness.project import ROOT, Project
 from tests.harness.test_failures import one_message
+from tests.support.project import ROOT, Project
 
 
 def study(project: Project, **changes: Any) -> Path:

@@ -17,7 +17,7 @@ from genies.file_hashes import FileHashes
 from genies.harness import fingerprint
 from genies.harness.fingerprint import intervention_identity
 from genies.harness.locks import check_lock_folder
-from tests.harness.project import ROOT, Project
+from tests.support.project import ROOT, Project
 
 
 def replaced_by_a_pipe(path: Path) -> None:

@@ -25,9 +25,9 @@ from genies.lm.arguments import ModelArguments
 from genies.lm.model import load_model
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import encode
-from tests.lm.plain import plain_log_probability
 from tests.lm.test_scoring import TEXTS
-from tests.tiny_models import make_tokenizer
+from tests.support.plain import plain_log_probability
+from tests.support.tiny_models import make_tokenizer
 
 
 @pytest.fixture

@@ -27,8 +27,8 @@ from genies.methods.training.evaluation import load_reward_model
 from genies.methods.training.pairs import read_training_data
 from genies.methods.training.reward_model import add_head, rewards
 from genies.methods.training.tuning import reward_trainee
-from tests.families import plain_family, write_family
-from tests.reward_examples import code_on_the_card, evaluate, plain_reward, train, write_distribution
+from tests.support.families import plain_family, write_family
+from tests.support.reward_examples import code_on_the_card, evaluate, plain_reward, train, write_distribution
 
 QUICK: dict[str, Any] = {"num_train_steps": 2, "per_device_train_batch_size": 4, "learning_rate": 0.02}
 

@@ -28,7 +28,7 @@ from genies.methods.training import hub
 from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.evaluation import load_reward_model
 from genies.methods.training.reward_model import rewards
-from tests.reward_examples import ROOT, code_on_the_card, evaluate, train, write_distribution
+from tests.support.reward_examples import ROOT, code_on_the_card, evaluate, train, write_distribution
 
 QUICK: dict[str, Any] = {"num_train_steps": 4, "per_device_train_batch_size": 4, "learning_rate": 0.02}
 

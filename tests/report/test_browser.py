@@ -20,9 +20,9 @@ from genies.report.shift_page import shift_page_name
 from genies.report.summary import summarize
 from genies.report.writing import Content, write_report
 from tests.report.conftest import Tab
-from tests.report.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
-from tests.report.seeded_results import SeededStudy
-from tests.report.written_results import WrittenResults
+from tests.support.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
+from tests.support.seeded_results import SeededStudy
+from tests.support.written_results import WrittenResults
 
 pytestmark = pytest.mark.xdist_group("browser")
 

@@ -13,8 +13,8 @@ from genies.metrics.intervals import wilson_interval
 from genies.report import notes as module
 from genies.report.reading import read_study
 from genies.report.summary import Summary, summarize
-from tests.harness.project import ROOT
-from tests.report.written_results import MADE_HERE, WrittenResults
+from tests.support.project import ROOT
+from tests.support.written_results import MADE_HERE, WrittenResults
 
 SHIFT = Shift("a", "b")
 P = [0.9] * 30 + [0.2] * 10

@@ -11,8 +11,8 @@ from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import summarize
-from tests.harness.project import ROOT, Project
-from tests.report.written_results import WrittenResults
+from tests.support.project import ROOT, Project
+from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 TABLES = SHARED / "golden" / "tables"

@@ -18,8 +18,8 @@ from genies.report.placing import MARKER, new_report
 from genies.report.published import published_for
 from genies.report.shift_page import shift_page_name
 from genies.report.writing import Content, write_report
-from tests.harness.project import Project
-from tests.report.made_report import INTERVENTIONS, ROOT, SHIFTS, MadeReport
+from tests.support.made_report import INTERVENTIONS, ROOT, SHIFTS, MadeReport
+from tests.support.project import Project
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -16,8 +16,8 @@ from genies.metrics.intervals import wilson_interval
 from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import MeanSummary, Summary, summarize
-from tests.harness.project import ROOT
-from tests.report.written_results import WrittenResults
+from tests.support.project import ROOT
+from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 GOLDEN = SHARED / "golden"

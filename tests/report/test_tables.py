@@ -18,8 +18,8 @@ from genies.report.markup import Cell, TextTable, latex_table, latex_text, markd
 from genies.report.reading import read_study
 from genies.report.summary import Summary, summarize
 from genies.report.tables import to_csv, to_json, to_latex, to_markdown
-from tests.harness.project import ROOT
-from tests.report.written_results import WrittenResults
+from tests.support.project import ROOT
+from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 TABLES = SHARED / "golden" / "tables"

@@ -20,7 +20,7 @@ from genies.report.shift_page import shift_page_name
 from genies.report.summary import Summary, summarize
 from genies.report.verdicts import direction
 from genies.report.writing import Content, write_report
-from tests.report.written_results import WrittenResults
+from tests.support.written_results import WrittenResults
 
 MAIN = "generalization_accuracy"
 SHIFTS = [Shift(f"s{number}", f"t{number}") for number in range(6)]

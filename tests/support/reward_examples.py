@@ -14,7 +14,7 @@ import torch
 
 from genies.command_line import parse
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 _TOPICS = ["rivers", "the number 42", "Paris", "warm water", "a true answer", "größere Äpfel", "the sun", "cafés"]
 
