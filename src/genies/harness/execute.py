@@ -46,6 +46,9 @@ _FIRST_SMALLER_BUDGET = 256
 LEAST_BATCH_TOKENS = 64
 """A job that lacks memory is tried again with a smaller token budget, but not below this."""
 
+_NO_ROOM = 1 << 14
+"""With fewer bytes left on the disk of a failed script's log, the script may not even have been able to say why."""
+
 TOGETHER = "genies.methods.training.processes"
 """The module that starts a script in several processes; run by name, for the harness imports nothing that trains."""
 
@@ -154,8 +157,8 @@ def _judge(
     job, store, outcome = check.job, settings.store, ran.outcome
     result = Result(job.title, outcome.seconds, started=True)
     log = f"\n  log: {store.shown(ran.log)}"
-    forget_start(staging)
     if changed := changed_since_planned(check, hashes, store.root):
+        forget_start(staging)
         why = outdated(changed, job.script.name)
         return replace(result, failure=f"{job.title}: {why}{log}", outdated=True)
     failure: str | None = None
@@ -170,6 +173,7 @@ def _judge(
                 done[job.outputs[name]] = promote_evaluation(check, name, output, ran, content)
             except InputError as error:
                 refused[output] = error
+        forget_start(staging)
         result = replace(result, done=done)
         failure = refusals(job.title, refused) if refused else None
     if not outcome.succeeded:
@@ -191,7 +195,8 @@ def _failed(result: Result, job: Job, ran: Origin, store: Store) -> Result:
     said = "".join(f"\n  | {line}" for line in lines)
     out_of_memory = outcome.returncode == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in lines)
     out_of_disk = any(OUT_OF_DISK.search(line) for line in lines)
-    if out_of_disk and shutil.disk_usage(ran.log.parent).free < 1 << 20:
+    free = shutil.disk_usage(ran.log.parent).free
+    if free < _NO_ROOM or (out_of_disk and free < 1 << 20):
         raise OSError(errno.ENOSPC, "the disk is full", str(ran.log))
     by_itself = not (outcome.timed_out or outcome.cancelled)
     from_outside = outcome.returncode < 0 or outcome.error is not None or out_of_memory or out_of_disk
