@@ -23,6 +23,37 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 hypothesis.settings.register_profile("genies", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("genies")
 
+# Which tests `bash tests/run.sh --quick` leaves out: those that run commands of the project, a browser or large data.
+# Single tests have the marker `slow`, `simulation` or `real_model` where they are defined.
+NOT_QUICK = ("process", "browser", "simulation", "real_model", "slow")
+MARKERS_OF_FIXTURES = {
+    "project": "process",
+    "cluster": "process",
+    "chromium": "browser",
+    "made": "slow",
+    "official_distributions": "slow",
+}
+MARKERS_OF_PLACES = {
+    "benchmarks/": "process",
+    "end_to_end/": "process",
+    "harness/test_faults.py": "process",
+    "harness/test_ray.py": "process",
+    "methods/test_training_resume.py": "process",
+    "test_locks.py": "process",
+    "test_without_the_package.py": "process",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        place = item.path.relative_to(here).as_posix()
+        names = {MARKERS_OF_FIXTURES[fixture] for fixture in fixtures if fixture in MARKERS_OF_FIXTURES}
+        names |= {marker for start, marker in MARKERS_OF_PLACES.items() if place.startswith(start)}
+        for name in sorted(names):
+            item.add_marker(name)
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:

@@ -20,6 +20,7 @@ from genies.data.audit.suite import audit
 from genies.data.distribution import Example
 from genies.data.shifts import Shift
 from genies.errors import InputError
+from tests.support.commands import run_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = PROJECT / "api" / "check_distributions.py"
@@ -357,8 +358,7 @@ def test_every_rule_says_what_it_counts() -> None:
 
 
 def check(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(COMMAND), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return run_command(COMMAND, arguments, cwd=cwd)
 
 
 def test_the_command_prints_markdown_writes_json_and_repeats_itself_to_the_byte(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ from genies.report.markup import Cell, TextTable, latex_table, latex_text, markd
 from genies.report.reading import read_study
 from genies.report.summary import Summary, summarize
 from genies.report.tables import to_csv, to_json, to_latex, to_markdown
-from tests.support.project import ROOT
+from tests.support.commands import ROOT, run_command
 from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
@@ -46,8 +45,7 @@ def summary(results: WrittenResults) -> Summary:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "api" / "tables.py"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return run_command("api/tables.py", arguments)
 
 
 def cells(line: str) -> list[str]:
