@@ -211,8 +211,7 @@ def test_seeds_widen_the_interval_about_these_shifts_when_they_differ() -> None:
     drawn = np.full((3, 2_000), 0.0)
     alike = ShiftFigure(np.array([0.5, 0.5, 0.5]), drawn + 0.5, 100)
     apart = ShiftFigure(np.array([0.4, 0.5, 0.6]), drawn + np.array([[0.4], [0.5], [0.6]]), 100)
-    same = estimate_mean([alike]).interval
-    assert same.low == same.high == 0.5
+    assert estimate_mean([alike]).interval is None
     interval = estimate_mean([apart]).interval
     assert interval.low < 0.45
     assert interval.high > 0.55
@@ -260,3 +259,39 @@ def test_a_shift_that_counts_twice_is_twice_in_the_mean() -> None:
     assert mean_over_shifts([once, twice]) == pytest.approx(0.6)
     assert mean_over_sources([once, twice, figure(0.2, "b")]) == pytest.approx(0.4)
     assert estimate_mean([once, twice, figure(0.2, "b")], "sources").value == pytest.approx(0.4)
+
+
+def constant(value: float, source: str, bounds: tuple[float, float] = (-1.0, 1.0)) -> ShiftFigure:
+    """A shift on which all prompts score alike, so that every resample has the same value."""
+    return ShiftFigure(np.array([value]), np.full((1, 500), value), 40, 1.0, f"on {source}", source, None, bounds)
+
+
+@pytest.mark.parametrize("sources", [1, 4, 5, 8])
+@pytest.mark.parametrize("value", [0.3, -1.0, 0.0])
+def test_a_mean_of_shifts_without_any_variation_has_a_test_but_no_interval(sources: int, value: float) -> None:
+    found = estimate_mean([constant(value, f"s{number}") for number in range(sources)])
+    assert found.interval is None
+    assert found.reason
+    # The bootstrap cannot give less than one in its number of resamples.
+    assert found.p_value == 1.0 if value == 0 else 0 < found.p_value < 0.01
+
+
+def test_differences_that_cancel_out_are_no_difference() -> None:
+    values = (0.3, -0.1, -0.2)
+    found = estimate_mean([constant(value, f"s{number}") for number, value in enumerate(values)])
+    assert sum(values) != 0  # by rounding
+    assert found.p_value == 1.0
+
+
+@pytest.mark.parametrize("sources", [4, 8])
+def test_the_order_of_shifts_changes_no_interval(sources: int) -> None:
+    draw = np.random.default_rng(0)
+    figures = []
+    for number in range(sources):
+        value = draw.normal(0, 0.02)
+        drawn = value + draw.normal(0, 0.05, (1, 500))
+        figures.append(ShiftFigure(np.array([value]), drawn, 40, 1.0, f"t{number}", f"s{number}"))
+    one, other = estimate_mean(figures), estimate_mean(figures[::-1])
+    assert one.interval is not None
+    assert (other.interval.low, other.interval.high) == pytest.approx((one.interval.low, one.interval.high), abs=1e-12)
+    assert other.p_value == pytest.approx(one.p_value, abs=1e-12)

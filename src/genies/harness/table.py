@@ -249,13 +249,13 @@ def not_learned(rows: Sequence[TableRow]) -> str | None:
 
     These are the tuned models that are not more accurate than the untuned model on their own source, and the
     references that are not more accurate than the baseline on their target_reference. The baseline itself, as an
-    intervention, is left out.
+    intervention, and one that gives every pair 1/2, as random does, are left out.
     """
     sources: dict[tuple[object, ...], _Comparison] = {}
     references: dict[tuple[object, ...], _Comparison] = {}
     for row in rows:
         seed = "" if row.seed is None else f", seed {row.seed}"
-        if row.intervention != row.baseline_intervention:
+        if row.intervention != row.baseline_intervention and not _prefers_nothing(row):
             name = f"{row.intervention} on {row.source}{seed}"
             found = _compared(name, row.source_ID_accuracy, row.baseline_source_accuracy)
             if found:
@@ -272,6 +272,12 @@ def not_learned(rows: Sequence[TableRow]) -> str | None:
     ]
     said = " and ".join(part for part in parts if part)
     return f"{said}: differential elicitation means little there" if said else None
+
+
+def _prefers_nothing(row: TableRow) -> bool:
+    """Whether every pair got 1/2: only then are right answers and confidence both exactly 1/2 in all bins."""
+    half = row.generalization_accuracy == row.source_ID_accuracy == 0.5
+    return half and row.RMS_calibration_formula == FORMULA and row.RMS_calibration_error == 0
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,11 @@ FEWEST_SOURCES = 5
 Average = Literal["shifts", "sources"]
 """What counts alike in a mean: every shift by its weight, or every source."""
 
+ROUNDING = 1e-12
+"""Values of a metric that differ by less are equal."""
+
+NO_VARIATION = "all prompts score alike"
+
 About = Literal["other sources", "other test sets", "these shifts"]
 """What the interval of a mean allows for: more of the same kind, or other test prompts and seeds only."""
 
@@ -105,6 +110,7 @@ def estimate_mean(
 
     With fewer sources the interval is about these shifts: a bootstrap over seeds and over prompts, those of a test set
     drawn once for all its shifts, with expanded percentiles. The p-value is the level at which the interval ends at 0.
+    There is no interval where all prompts score alike: their resamples are all the same, whatever the sample is.
     """
     shares = _shares(figures, average)
     value = float(shares @ [each.mean for each in figures])
@@ -127,8 +133,11 @@ def estimate_mean(
     )
     if n_sources < FEWEST_SOURCES:
         return _about_these(estimate, cells, weights, level, seed)
-    return _about_others(replace(estimate, about="other sources" if tuned else "other test sets"), cells, weights,
-                         sources, targets, level)  # fmt: skip
+    others = _about_others(replace(estimate, about="other sources" if tuned else "other test sets"), cells, weights,
+                           sources, targets, level)  # fmt: skip
+    if others.interval is None and all(each.drawn is not None for each in cells):
+        return replace(_about_these(estimate, cells, weights, level, seed), reason=others.reason)
+    return others
 
 
 def _about_others(
@@ -153,7 +162,7 @@ def _about_others(
     rows = _drawn_rows(cells)
     if rows is not None and (of_prompts := float(np.var(weights @ rows))) > variance:
         variance, degrees = of_prompts, max(degrees if variance > 0 else 0.0, estimate.n_sources - 1.0)
-    if variance <= 0:
+    if variance <= ROUNDING**2:
         return replace(estimate, reason="the values of all shifts are the same")
     error = math.sqrt(variance)
     half = t_quantile(level, degrees) * error
@@ -211,10 +220,13 @@ def _about_these(
     rows = _drawn_rows(cells, chosen, resamples)
     assert rows is not None
     drawn = weights @ rows
+    drawn[np.abs(drawn) < ROUNDING] = 0.0
     over = " and ".join(name for name, there in (("seeds", several_seeds), ("prompts", all(known))) if there)
     method = f"bootstrap over {over}" + (" of these shifts" if estimate.n_shifts > 1 else "")
     n = max(estimate.n_clusters, max(seeds))
     p_value = percentile_p_value(drawn, n)
+    if np.ptp(drawn) < ROUNDING:
+        return replace(estimate, p_value=p_value, reason=NO_VARIATION)
     interval = percentile_interval(drawn, n, method, level)
     return replace(estimate, interval=agreeing(interval, p_value, level), p_value=p_value, reason=few)
 
@@ -253,14 +265,15 @@ def _shares(figures: Sequence[ShiftFigure], average: Average) -> Floats:
 def _cells(figures: Sequence[ShiftFigure], shares: Floats) -> list[ShiftFigure]:
     """One figure for each model and test set, its weight the share of all that are about them, names filled in.
 
-    A source that nine shifts start from has one accuracy on itself, not nine.
+    A source that nine shifts start from has one accuracy on itself, not nine. The order does not depend on that of the
+    shifts, so that resamples do not either.
     """
     together: dict[tuple[str, str], list[ShiftFigure]] = {}
     for number, (each, share) in enumerate(zip(figures, shares, strict=True)):
         model = (each.source or f"\0{number}") if each.model is None else each.model
         named = replace(each, weight=float(share), model=model, target=each.target or f"\0{number}")
         together.setdefault((model, named.target), []).append(named)
-    return [_joined(each) for each in together.values()]
+    return [_joined(together[key]) for key in sorted(together)]
 
 
 def _joined(figures: Sequence[ShiftFigure]) -> ShiftFigure:

@@ -107,6 +107,8 @@ def figure(
     if len(parts) == 1:
         return MetricFigure(Estimate(found.mean, parts[0].interval, parts[0].missing), found)
     interval = estimate_mean([found]).interval if metric.with_interval else None
+    if interval is None and np.ptp(found.estimates) == 0:
+        interval = parts[0].interval  # neither seeds nor prompts vary
     missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
     return MetricFigure(Estimate(found.mean, interval, missing), found)
 

@@ -21,7 +21,7 @@ from genies.report.reading import read_study
 from genies.report.study import Reading, ShiftReading
 from genies.report.summary import summarize
 
-_WHOLE = ("seed", "pairs", "ties", "sources", "left_out_examples", LEAKED)
+_WHOLE = ("seed", "pairs", "ties", "shifts", "sources", "left_out_examples", LEAKED)
 """Columns of whole numbers of which some are missing."""
 
 _TEXT = ("source", "target", "target_reference", "label", "category", "dtype", "device", "test")
@@ -85,28 +85,11 @@ def read_results(
 
 def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    for name in (
-        "seed",
-        "pairs",
-        "ties",
-        "sources",
-        "left_out_examples",
-        LEAKED,
-    ):  # whole numbers, though some are missing
+    for name in _WHOLE:
         if name in frame:
             frame[name] = frame[name].astype("Int64")
     for name in frame.columns:
-        if frame[name].isna().all() and name not in (
-            "seed",
-            "source",
-            "target",
-            "target_reference",
-            "label",
-            "category",
-            "dtype",
-            "device",
-            "test",
-        ):
+        if frame[name].isna().all() and name not in (*_WHOLE, *_TEXT):
             frame[name] = frame[name].astype("float64")
     return frame
 

@@ -33,6 +33,7 @@ from genies.metrics.resampling import (
     sums_by_cluster,
     too_few_clusters,
 )
+from genies.metrics.shift_means import NO_VARIATION
 from genies.report.study import Reading, ShiftReading
 
 RESAMPLES = 2_000
@@ -43,7 +44,6 @@ CALIBRATED_DRAWS = 30
 NO_EVALUATION = "there is no evaluation"
 NO_PROBABILITIES = "the evaluation holds no probabilities"
 NO_EXAMPLES = "the evaluation does not say which pairs belong to one example"
-NO_VARIATION = "all prompts score alike"
 OVER_SOURCES_ONLY = "this metric has intervals for means over several sources only"
 
 

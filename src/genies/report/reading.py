@@ -14,7 +14,7 @@ from pathlib import Path
 
 from genies.contract import Evaluation
 from genies.data.distribution import Distribution, Example
-from genies.data.evaluated import example_indices, prompt_clusters
+from genies.data.evaluated import example_indices, joined_clusters, prompt_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
 from genies.harness.job import Identity
@@ -62,6 +62,9 @@ def read_study(
                 f"{len(shifts)} shifts and tested on its target; expected "
                 "evaluations/<intervention>/<base model>-<source>/<target>.json"
             )
+    for each in listed:
+        files.shift_reading(each)
+    files.join_clusters()
     read = [files.shift_reading(each) for each in listed]
     notes += files.damaged
     study = Study(list(files.readings()), read, notes)
@@ -90,6 +93,19 @@ class _Files:
 
     def readings(self) -> Iterable[Reading]:
         return (reading for reading in self._read.values() if reading is not None)
+
+    def join_clusters(self) -> None:
+        """Give a prompt one number in all evaluations on a target that have been read, so that they can be paired."""
+        of_target: dict[str, list[Path]] = {}
+        for path, reading in self._read.items():
+            if reading is not None:
+                of_target.setdefault(reading.target, []).append(path)
+        for paths in of_target.values():
+            readings = [reading for path in paths if (reading := self._read[path]) is not None]
+            joined = joined_clusters([each.evaluation for each in readings])
+            for path, reading, evaluation in zip(paths, readings, joined, strict=True):
+                if evaluation is not reading.evaluation:
+                    self._read[path] = replace(reading, evaluation=evaluation)
 
     def listed(self, shifts: Sequence[Shift], baseline: str, capability: str) -> list[Listed]:
         """A line for every base model, intervention, seed and shift that has an evaluation for one of the shifts."""
