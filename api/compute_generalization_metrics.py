@@ -7,7 +7,7 @@ import installed  # noqa: F401
 
 from genies.command_line import run
 from genies.errors import BAD_INPUT, InputError
-from genies.harness.job import compute_generalization_metrics
+from genies.harness.main_job import compute_generalization_metrics
 from genies.harness.request import MetricsRequest
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,7 +7,7 @@ import installed  # noqa: F401
 from genies.cache import cache_dir
 from genies.command_line import run
 from genies.harness.commands import StepRequest, run_one
-from genies.harness.job import termination_as_interrupt
+from genies.harness.main_job import termination_as_interrupt
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -70,30 +70,40 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
 
 def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
     """The arguments in a YAML file: the names of the command line without the dashes."""
-    text = read_text(path, "--config", most=_LARGEST_CONFIG)
-    try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
-        if document is not None and _expanded(document, {}) > 2 * _LARGEST_CONFIG:
-            raise InputError(
-                f"--config {path}: its aliases (*name) stand for more than {2 * _LARGEST_CONFIG:,} characters; "
-                "write out fewer values"
-            )
-        values = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2024-13-45
-        raise InputError(f"--config {path} is not valid YAML: {error}") from None
-    if values is None or document is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(f"--config {path} must hold names and values, like `timeout: 600`")
+    values = read_yaml(path, "--config", "names and values, like `timeout: 600`")
     for name in values:
         if name not in model.model_fields:
             raise InputError(f"--config {path}: {_unknown(model, str(name))}")
-    if len(values) != len(document.value):
-        raise InputError(f"--config {path} gives one name twice; each name may stand once")
     return {
         name: _value(name, value, model.model_fields[name]) if isinstance(value, str) else value
         for name, value in values.items()
     }
+
+
+def read_yaml(path: Path, argument: str, expected: str) -> dict[str, Any]:
+    """The names and values in a YAML file, none for an empty one; `argument` and `expected` are for messages.
+
+    Raises InputError for a file that is absent, malformed, too large with its aliases replaced by what they mean, or
+    that gives a name twice.
+    """
+    text = read_text(path, argument, most=_LARGEST_CONFIG)
+    try:
+        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        if document is not None and _expanded(document, {}) > 2 * _LARGEST_CONFIG:
+            raise InputError(
+                f"{argument} {path}: its aliases (*name) stand for more than {2 * _LARGEST_CONFIG:,} characters; "
+                "write out fewer values"
+            )
+        values = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2024-13-45
+        raise InputError(f"{argument} {path} is not valid YAML: {error}") from None
+    if values is None or document is None:
+        return {}
+    if not isinstance(values, dict):
+        raise InputError(f"{argument} {path} must hold {expected}")
+    if len(values) != len(document.value):
+        raise InputError(f"{argument} {path} gives one name twice; each name may stand once")
+    return values
 
 
 _LARGEST_CONFIG = 1 << 20

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genies.command_line import Arguments, run
+from genies.declaration import WithoutEffect
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
 
@@ -53,8 +54,8 @@ class TrainArguments(Arguments):
     the examples as well. With one seed a smaller draw is part of a larger one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in training."""
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens in one forward pass (default: by device). Changes speed and memory, never results."""
+    batch_tokens: Annotated[Annotated[int, Field(ge=1)] | None, WithoutEffect(in_16_bits=False)] = None
+    """Tokens in one forward pass (default: by device). Changes speed and memory; in 16 bits results too, a little."""
 
 
 class EvaluationArguments(Arguments):
@@ -70,8 +71,8 @@ class EvaluationArguments(Arguments):
     """Use the first N test examples (default: all)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in evaluation."""
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens in one forward pass (default: by device). Changes speed and memory, never results."""
+    batch_tokens: Annotated[Annotated[int, Field(ge=1)] | None, WithoutEffect(in_16_bits=False)] = None
+    """Tokens in one forward pass (default: by device). Changes speed and memory; in 16 bits results too, a little."""
 
     @model_validator(mode="after")
     def _one_output_each(self) -> EvaluationArguments:

@@ -20,7 +20,7 @@ RUNNER = """
 import json, os, signal, sys, time
 from pathlib import Path
 from genies.command_line import run
-from genies.harness.job import compute_generalization_metrics
+from genies.harness.main_job import compute_generalization_metrics
 from genies.harness.request import MetricsRequest
 def main(request: MetricsRequest) -> int:
     return compute_generalization_metrics(request, Path.cwd())
@@ -83,6 +83,17 @@ class Runner:
             json.loads(path.read_text())  # whole, or not there
         return {f"train {path.parent.name}" for path in models} | {"/".join(path.parts[-2:]) for path in evaluations}
 
+    def staged(self) -> set[str]:
+        """The valid evaluations that a killed step left, which need not be made again."""
+        found = set()
+        for path in (self.project.folder / "results" / ".staging").rglob("[!.]*.json"):
+            try:
+                json.loads(path.read_text())
+            except ValueError:
+                continue
+            found.add("/".join(path.parts[-2:]))
+        return found
+
     def noted(self) -> list[str]:
         return self.ledger.read_text().splitlines() if self.ledger.exists() else []
 
@@ -109,7 +120,7 @@ def test_killed_at_twenty_moments_a_run_ends_as_if_nothing_had_happened(runner: 
     folder = runner.project.folder
     assert runner.run()[0] == 0
     table, everything = runner.project.output.read_bytes(), sorted(runner.noted())
-    assert len(everything) == len(set(everything)) == 6  # 2 trainings, 4 evaluations
+    assert len(everything) == len(set(everything)) == 7  # 2 trainings, 5 evaluations
     runner.forget()
     status, usual = runner.run()
     assert status == 0
@@ -119,7 +130,7 @@ def test_killed_at_twenty_moments_a_run_ends_as_if_nothing_had_happened(runner: 
         runner.forget()
         status, _ = runner.run(killed_after=draw.random() * usual)
         assert wait_for_no(f"{folder}/") == []
-        before, there = runner.noted(), runner.in_place()
+        before, there = runner.noted(), runner.in_place() | runner.staged()
         if status:
             killed_with.add(len(there))
         assert runner.run()[0] == 0

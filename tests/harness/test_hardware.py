@@ -12,8 +12,10 @@ from genies.file_hashes import FileHashes
 from genies.harness import hardware
 from genies.harness.fingerprint import Identities, differences, fingerprint, unknown_parts
 from genies.harness.hardware import NO_GPU, UNKNOWN, Hardware, all_hidden, this_machine
-from genies.harness.job import hardware as of_request
+from genies.harness.main_job import hardware as of_request
+from genies.harness.plan import training_job
 from genies.harness.request import MetricsRequest
+from genies.harness.study import Variant
 from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
 
 AMPERE, TURING = Hardware(True, "bfloat16"), Hardware(True, "float32")
@@ -93,9 +95,9 @@ def library(project: Project) -> Project:
 
 
 def parts_of(project: Project, where: Hardware, **kwargs: object) -> dict[str, object]:
-    identities = Identities(FileHashes(None), hardware=where)
-    source = project.folder / "distributions" / "long"
-    return identities.training_parts(project.length, project.base_model, source, kwargs)
+    source, variant = project.folder / "distributions" / "long", Variant("ours", project.length, kwargs)
+    job = training_job(variant, project.base_model, "long", source, project.folder / "model")
+    return Identities(FileHashes(None), hardware=where).parts(job, "long")
 
 
 def test_float32_and_bfloat16_do_not_share_a_fingerprint(library: Project) -> None:
@@ -107,7 +109,8 @@ def test_float32_and_bfloat16_do_not_share_a_fingerprint(library: Project) -> No
 
 
 def test_batch_tokens_counts_in_16_bits_alone(library: Project) -> None:
-    assert differences(parts_of(library, AMPERE, batch_tokens=64), parts_of(library, AMPERE)) == ["batch_tokens"]
+    (library.length / "intervention.json").write_text('{"without_effect_in_32_bits": ["batch_tokens"]}')
+    assert differences(parts_of(library, AMPERE, batch_tokens=64), parts_of(library, AMPERE)) == ["kwargs.batch_tokens"]
     assert parts_of(library, NO_GPU, batch_tokens=64) == parts_of(library, NO_GPU)
 
 

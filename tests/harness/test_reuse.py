@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from genies.harness.job import Job
+from genies.harness.plan import evaluation_job, training_job
+from genies.harness.study import Variant
 from tests.harness.project import ARGPARSE_TRAIN, Project
 
 
@@ -36,7 +39,7 @@ def change_intervention_file(project: Project) -> dict[str, object]:
 
 def change_helper_file(project: Project) -> dict[str, object]:
     (project.length / "inside").mkdir()
-    (project.length / "inside" / "words.txt").write_text("new")
+    (project.length / "inside" / "words.json").write_text("new")
     return {}
 
 
@@ -62,6 +65,26 @@ def test_a_changed_input_of_training_is_computed_again(
     finished: Project, change: Callable[[Project], dict[str, object]], expected: list[str]
 ) -> None:
     assert steps_of(finished, **change(finished)) == expected
+
+
+def test_a_changed_eval_py_trains_nothing_again(finished: Project) -> None:
+    (finished.length / "eval.py").write_text((finished.length / "eval.py").read_text() + "\n# a comment\n")
+    assert steps_of(finished) == ["evaluate:base-long", "evaluate:base-mixed"]
+
+
+def test_notes_in_the_folder_of_an_intervention_change_nothing(finished: Project) -> None:
+    for name in ("README.md", "notes.txt", "history.rst"):
+        (finished.length / name).write_text("new")
+    assert steps_of(finished) == []
+
+
+def test_a_module_counts_for_the_script_that_imports_it(finished: Project) -> None:
+    eval_py = finished.length / "eval.py"
+    eval_py.write_text("import words\n" + eval_py.read_text())
+    (finished.length / "words.py").write_text("")
+    assert steps_of(finished) == ["evaluate:base-long", "evaluate:base-mixed"]
+    (finished.length / "words.py").write_text("new = True")
+    assert steps_of(finished) == ["evaluate:base-long", "evaluate:base-mixed"]
 
 
 def test_other_evaluation_arguments_evaluate_again_and_train_nothing(finished: Project) -> None:
@@ -203,10 +226,18 @@ def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
     assert float(project.table()[0]["generalization_accuracy"]) == 0.75
 
 
+def training(project: Project, source: Path, kwargs: dict[str, object]) -> Job:
+    variant = Variant("length", project.length, kwargs)
+    return training_job(variant, project.base_model, source.name, source, project.folder / "model")
+
+
 def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Project) -> None:
     from genies.file_hashes import FileHashes
     from genies.harness.fingerprint import Identities, differences
 
+    declared = {"without_effect": ["device", "gradient_checkpointing", "save_steps", "tensorboard", "hub_private"]}
+    declared["without_effect_in_32_bits"] = ["batch_tokens"]
+    (finished.length / "intervention.json").write_text(json.dumps(declared))
     folder = finished.folder / "distributions" / "long"
     given: list[dict[str, object]] = [
         {},
@@ -215,13 +246,13 @@ def test_batch_size_and_device_are_not_part_of_what_is_compared(finished: Projec
         {"dtype": "bfloat16"},
     ]
     plain, sized, watched, other = (
-        Identities(FileHashes(None)).training_parts(finished.length, finished.base_model, folder, {"seed": 1, **kwargs})
+        Identities(FileHashes(None)).parts(training(finished, folder, {"seed": 1, **kwargs}), "long")
         for kwargs in given
     )
     assert plain == sized == watched
     assert plain != other
     older = {**plain, "kwargs": {**plain["kwargs"], "save_steps": 5}}
-    assert differences(plain, older) == []
+    assert differences(plain, older, {"save_steps"}) == []
 
 
 def published_adapter(project: Project, name: str = "someone/base") -> Path:
@@ -280,11 +311,12 @@ def test_an_ordinary_evaluation_depends_on_what_it_always_did(finished: Project)
         (tuned, trained),
         (finished.base_model, {"files": model_content(hashes, finished.base_model)}),
     ):
-        parts = identities.evaluation_parts(finished.length, model_dir, model, folder, {"k": 1})
+        job = evaluation_job(Variant("length", finished.length, {}, {"k": 1}), model_dir, None, model_dir)
+        parts = identities.parts(job.with_target("mixed", folder, folder), "mixed", model)
         assert parts == {
             "contract": 1,
             "kind": "evaluate",
-            **identities.intervention(finished.length),
+            **identities.intervention(finished.length, "evaluate"),
             "kwargs": {"k": 1},
             "model": model,
             "distribution": identities.distribution(folder),
@@ -313,3 +345,45 @@ def test_file_hashes_notice_a_change_that_keeps_size_and_modification_time(finis
     assert FileHashes(memory).of(path) != first
     memory.write_text("{half")
     assert FileHashes(memory).of(path) != first
+
+
+FINISHED_STUDY = Path(__file__).with_name("finished_study.json")
+"""Every file, by its path, of a study made before records held an identity, a number format and a hash of the code."""
+
+
+def made_before(project: Project) -> dict[str, object]:
+    """Put the finished study in the place of a project; the arguments that it was made with."""
+    for name in ("models", "distributions", "interventions"):
+        shutil.rmtree(project.folder / name)
+    for name, text in json.loads(FINISHED_STUDY.read_text(encoding="utf-8")).items():
+        path = project.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return {"train_kwargs": {"sign": 1}, "eval_kwargs": {"confidence": 0.8}}
+
+
+def test_a_study_made_by_an_earlier_version_shows_nothing_to_run(project: Project) -> None:
+    arguments = made_before(project)
+    before = project.table()
+    assert "5 steps in the plan, 0 to run" in project.metrics(**arguments, dry_run=True).stdout
+    done = project.metrics(**arguments)
+    assert "6 evaluations, 0 steps run, 0 unverified" in done.stdout
+    same = [name for name in before[0] if not name.startswith("RMS_")]  # computed anew, by today's formula
+    assert [[row[name] for name in same] for row in project.table()] == [[row[name] for name in same] for row in before]
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        ("interventions/length/train.py", "model.intervention_files"),
+        ("interventions/length/README.md", "intervention_files"),  # it counted then, so that nobody can tell now
+        ("models/base/config.json", "base_model"),
+    ],
+)
+def test_a_change_is_still_found_in_records_of_an_earlier_version(project: Project, file: str, why: str) -> None:
+    arguments = made_before(project)
+    with open(project.folder / file, "a") as changed:
+        changed.write("\n")
+    said = project.metrics(**arguments, dry_run=True).stdout
+    assert why in said
+    assert " 0 to run" not in said

@@ -5,12 +5,12 @@ from typing import Any, cast
 
 from genies.harness.schedule import Task, in_order, next_to_start
 
-NO_DECISION = cast(Any, None)
+NO_CHECK = cast(Any, None)
 
 
 def task(number: int, needs: int | None = None, **reads: int) -> Task:
     """A step that reads files, each of so many bytes."""
-    return Task(number, NO_DECISION, needs, {Path(name): size for name, size in reads.items()})
+    return Task(number, NO_CHECK, needs, {Path(name): size for name, size in reads.items()})
 
 
 def test_with_one_slot_the_plan_is_followed_and_with_several_the_longest_way_goes_first() -> None:

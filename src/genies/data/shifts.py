@@ -52,11 +52,16 @@ def read_shifts(path: str | Path) -> list[Shift]:
     if not path.exists():
         raise InputError(_absent(path))
     value = read_json(path, "shift file")
+    return shifts_of(value, f"shift file {path}")
+
+
+def shifts_of(value: Any, where: str) -> list[Shift]:
+    """The shifts in a list of entries as a shift file holds them; `where` opens the messages."""
     if not isinstance(value, list):
-        raise InputError(f"shift file {path}: expected a list of shifts, got {_show(value)}")
+        raise InputError(f"{where}: expected a list of shifts, got {_show(value)}")
     if not value:
-        raise InputError(f"shift file {path} lists no shifts; expected at least one {{source, target}}")
-    return [_shift(entry, f"shift file {path}, entry {index}") for index, entry in enumerate(value)]
+        raise InputError(f"{where} lists no shifts; expected at least one {{source, target}}")
+    return [_shift(entry, f"{where}, entry {index}") for index, entry in enumerate(value)]
 
 
 OWN_LISTS = Path(__file__).resolve().parents[3] / "distribution_shifts"

@@ -11,12 +11,11 @@ from genies.command_line import Arguments
 from genies.errors import BAD_INPUT
 from genies.file_hashes import FileHashes
 from genies.files import read_text, write_text
-from genies.harness.attempts import Order, carry_out, order_from_json, order_to_json
+from genies.harness.execute import Order, Place, Settings, carry_out, order_from_json, order_to_json, result_to_json
 from genies.harness.schedule import Task
-from genies.harness.step import Place, Run
 
 
-def write_commands(path: Path, waiting: Sequence[Task], run: Run) -> None:
+def write_commands(path: Path, waiting: Sequence[Task], settings: Settings) -> None:
     """A line for each step that must run: {"id": 2, "needs": [1], "step": title, "argv": [...]}.
 
     A line may run as soon as those it needs have ended well; `argv` is run at the project root. The steps themselves
@@ -27,12 +26,12 @@ def write_commands(path: Path, waiting: Sequence[Task], run: Run) -> None:
     lines = []
     for task in waiting:
         order_file = folder / f"{task.number}.json"
-        write_text(order_file, order_to_json(Order(task.decision, run)) + "\n")
+        write_text(order_file, order_to_json(Order(task.check, settings)) + "\n")
         lines.append(
             {
                 "id": task.number,
                 "needs": [] if task.needs is None else [task.needs],
-                "step": task.decision.step.title,
+                "step": task.check.job.title,
                 "argv": [sys.executable, "api/run_step.py", "--order_file", str(order_file)],
             }
         )
@@ -47,6 +46,8 @@ class StepRequest(Arguments):
 
     order_file: Path
     """The step, as --emit_commands wrote it: a JSON file."""
+    result_file: Path | None = None
+    """Write how the step went to this file, as JSON, for a launcher."""
 
 
 def run_one(request: StepRequest, hashes_file: Path) -> int:
@@ -55,6 +56,8 @@ def run_one(request: StepRequest, hashes_file: Path) -> int:
     order = order_from_json(read_text(request.order_file, "--order_file"))
     result = carry_out(order, Place(hashes))
     hashes.save()
+    if request.result_file is not None:
+        write_text(request.result_file, result_to_json(result) + "\n")
     if result.failure is None:
         print(f"done: {result.title}")
         return 0

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
-from genies.harness.decide import Decision, TrainingDecision
+from genies.harness.decide import Check
 from genies.harness.store import Store
-from genies.harness.workload import Work, kept_activations, kind_of, rate, rate_key, step_work
+from genies.harness.workload import Work, job_work, kept_activations, rate, rate_key
 
 CHARACTERS_PER_TOKEN = 4
 """Roughly, of English text and usual tokenizers."""
 
 
-def describe(decisions: Sequence[Decision], failed_before: Collection[int], store: Store, slots: int) -> str:
+def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int) -> str:
     """A line for each training and each evaluation with what would become of it and why; counts; the work.
 
     failed_before: the positions of steps that failed in an earlier run with the same inputs, and will not be tried.
@@ -21,8 +21,8 @@ def describe(decisions: Sequence[Decision], failed_before: Collection[int], stor
     """
     lines: list[tuple[str, str, str, str]] = []
     counts: Counter[tuple[str, str]] = Counter()
-    for position, decision in enumerate(decisions):
-        for kind, action, title, why in _lines(decision):
+    for position, check in enumerate(checks):
+        for kind, action, title, why in _lines(check):
             if action == "run" and position in failed_before:
                 why = "failed in an earlier run; not tried again without --retry_failed"
             lines.append((str(position + 1), action, title, why))
@@ -32,23 +32,17 @@ def describe(decisions: Sequence[Decision], failed_before: Collection[int], stor
         "  ".join([*(cell.ljust(width) for cell, width in zip(line, widths, strict=False)), line[3]]).rstrip()
         for line in lines
     )
-    to_run = [each for position, each in enumerate(decisions) if each.run and position not in failed_before]
-    count = sum(decision.run for decision in decisions)
-    last = f"{len(decisions)} steps in the plan, {count} to run; nothing was written"
+    to_run = [each for position, each in enumerate(checks) if each.run and position not in failed_before]
+    last = f"{len(checks)} steps in the plan, {len(to_run)} to run; nothing was written"
     return "\n\n".join([body, _counted(counts), *([_work(to_run, store, slots)] if to_run else []), last])
 
 
-def _lines(decision: Decision) -> Iterator[tuple[str, str, str, str]]:
-    """Kind, action, title and reason of a training, or of each evaluation of a step."""
-    if isinstance(decision, TrainingDecision):
-        reused = "unverified" if decision.standing.unverified else "reuse"
-        action = "run" if decision.run else reused if decision.standing.usable else "not needed"
-        yield "train", action, decision.step.title, decision.why
-        return
-    for each in decision.targets:
-        action = "run" if each.run else "unverified" if each.standing.unverified else "reuse"
-        title = f"evaluate {decision.step.intervention}, {decision.step.model_name}, on "
-        yield "evaluate", action, title + each.target.distribution_dir.name, each.why
+def _lines(check: Check) -> Iterator[tuple[str, str, str, str]]:
+    """Role, action, title and reason of a training, or of each evaluation of a job."""
+    for name, output in check.outputs.items():
+        reused = "unverified" if output.standing.unverified else "reuse"
+        action = "run" if output.run else reused if output.standing.usable else "not needed"
+        yield check.job.role, action, check.job.only([name]).title, output.why
 
 
 def _counted(counts: Counter[tuple[str, str]]) -> str:
@@ -60,30 +54,30 @@ def _counted(counts: Counter[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _work(decisions: Sequence[Decision], store: Store, slots: int) -> str:
+def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
     lines = []
     for kind, verb in (("train", "train on"), ("evaluate", "evaluate")):
-        work = sum((step_work(each) for each in decisions if kind_of(each) == kind), Work())
+        work = sum((job_work(each) for each in checks if each.job.role == kind), Work())
         if work.examples:
             lines.append(
                 f"to {verb}: {work.examples:,} examples, {work.pairs:,} pairs, {work.characters:,} characters, "
                 f"about {work.characters // CHARACTERS_PER_TOKEN:,} tokens read once"
             )
-    texts, size = kept_activations(decisions)
+    texts, size = kept_activations(checks)
     if size:
         lines.append(
             f"activations, where an intervention keeps them: at most {_size(size)} for each way of asking, "
             f"{_size(size // texts)} a text; cache_gb in the kwargs bounds it"
         )
     seconds, known = 0.0, 0
-    rates = {key: rate(*key, store) for key in {rate_key(each) for each in decisions}}
-    for decision in decisions:
-        each = rates[rate_key(decision)]
+    rates = {key: rate(*key, store) for key in {rate_key(each) for each in checks}}
+    for check in checks:
+        each = rates[rate_key(check)]
         if each is not None:
-            seconds += each * step_work(decision).characters
+            seconds += each * job_work(check).characters
             known += 1
     if known:
-        of = "all of them" if known == len(decisions) else f"{known:,} of {len(decisions):,} steps"
+        of = "all of them" if known == len(checks) else f"{known:,} of {len(checks):,} steps"
         lines.append(
             f"time: about {_duration(seconds / slots)} for {of}, {slots} at once, by what the same interventions took "
             "with the same model before"

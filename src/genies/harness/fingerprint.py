@@ -1,6 +1,6 @@
 """What a step's result depends on, hashed: the key of everything that is reused.
 
-A step's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
+A job's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
 JSON. Parts are published with the results, so secrets among the arguments are masked. A part that cannot be known,
 because a folder is not there, is None: it matches anything, so that a table whose evaluations are all there needs
 neither the base model nor the data.
@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,18 +20,16 @@ import genies
 from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
 from genies.credentials import published
+from genies.declaration import FILE as DECLARATION
+from genies.declaration import Declaration, read_declaration
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.harness.code import determining
 from genies.harness.hardware import HALF, UNKNOWN, Hardware
+from genies.harness.job import Job, Role
 
 Parts = dict[str, Any]
 T = TypeVar("T")
-
-WITHOUT_EFFECT = frozenset({
-    "batch_tokens", "device", "device_map", "log_level", "no_cache", "cache_gb", "gradient_checkpointing", "save_steps",
-    "tensorboard", "hub_private",
-})  # fmt: skip
-"""Arguments that change speed, place or what is shown, never results (dtype does, and is part of the fingerprint)."""
 
 _MENTIONS_GENIES = re.compile(rb"\bgenies\b")
 """There are many ways to import; a mention that is none costs a computation, a missed one would give wrong figures."""
@@ -50,8 +48,15 @@ class Identities:
         self._hardware = hardware
         self._known: dict[tuple[str, Path], Any] = {}
 
-    def intervention(self, folder: Path) -> Parts:
-        return self._once("intervention", folder, intervention_identity)
+    def intervention(self, folder: Path, role: Role) -> Parts:
+        return self._once(role, folder, lambda hashes, folder: intervention_identity(hashes, folder, role))
+
+    def declaration(self, folder: Path) -> Declaration:
+        return self._once("declaration", folder, lambda _, folder: read_declaration(folder))
+
+    def ignored(self, folder: Path, parts: Parts) -> frozenset[str]:
+        """The arguments that have no effect on a result with these parts."""
+        return self.declaration(folder).ignored(in_16_bits=parts.get("dtype") in HALF)
 
     def distribution(self, folder: Path) -> str | None:
         return self._once("distribution", folder, distribution_identity)
@@ -65,65 +70,46 @@ class Identities:
         known: T = self._known[kind, folder]
         return known
 
-    def training_parts(
-        self, intervention_dir: Path, base_model_dir: Path, source_dir: Path, kwargs: Mapping[str, Any]
-    ) -> Parts:
-        """Everything that determines a tuned model."""
-        base_model = self.model(base_model_dir)
-        return {
-            **self._step_parts("train", intervention_dir, kwargs, base_model),
-            "base_model": base_model,
-            "distribution": self.distribution(source_dir),
-        }
+    def parts(self, job: Job, name: str, model: Parts | None = None) -> Parts:
+        """Everything that determines the output of a job for the distribution `name`.
 
-    def evaluation_parts(
-        self, intervention_dir: Path, model_dir: Path, model: Parts, distribution_dir: Path, kwargs: Mapping[str, Any]
-    ) -> Parts:
-        """Everything that determines an evaluation of the model in `model_dir`.
-
-        `model` is the parts of the training step that made it, or {"files": identity}.
+        model: for an evaluation, the parts of the training that made its model, or {"files": identity}.
         """
+        if model is None:
+            inputs: Parts = {"base_model": self.model(job.model_dir)}
+        else:
+            inputs = {"model": model, **self._base_parts(job, model)}
+        inputs["distribution"] = self.distribution(job.distributions[name])
+        code = self.intervention(job.intervention_dir, job.role)
+        # Without the model nothing could run here: what another machine made is not compared with this one.
+        dtype = None if base_model(inputs) is None else self._hardware.dtype(job.kwargs)
+        ignored = self.declaration(job.intervention_dir).ignored(in_16_bits=dtype in HALF)
+        kwargs = {name: each for name, each in sorted(job.kwargs.items()) if each is not None and name not in ignored}
         return {
-            **self._step_parts("evaluate", intervention_dir, kwargs, base_model({"model": model})),
-            "model": model,
-            **self._base_parts(model_dir, model, kwargs),
-            "distribution": self.distribution(distribution_dir),
+            "contract": CONTRACT_VERSION,
+            "kind": job.role,
+            **code,
+            **({"dtype": dtype} if code["numerics_version"] else {}),
+            "kwargs": published(kwargs),
+            **inputs,
         }
 
-    def _base_parts(self, model_dir: Path, model: Parts, kwargs: Mapping[str, Any]) -> Parts:
+    def _base_parts(self, job: Job, model: Parts) -> Parts:
         """The base model of an evaluation, where the arguments name one, or where the model is an adapter that no
-        training step records: one made elsewhere. All others are their own, or are told by their training step."""
-        given = kwargs.get("base_model_dir")
+        training records: one made elsewhere. All others are their own, or are named by their training."""
+        given = job.kwargs.get("base_model_dir")
         if isinstance(given, str):
             return {"base_model": self.model(self.root / given)}
-        if model.keys() != {"files"} or not (model_dir / CONFIG).is_file():
+        if model.keys() != {"files"} or not (job.model_dir / CONFIG).is_file():
             return {}
         try:
-            return {"base_model": self.model(find_base_model(model_dir, root=self.root))}
+            return {"base_model": self.model(find_base_model(job.model_dir, root=self.root))}
         except InputError:
             return {"base_model": None}
 
-    def _step_parts(self, kind: str, intervention_dir: Path, kwargs: Mapping[str, Any], model: str | None) -> Parts:
-        intervention = self.intervention(intervention_dir)
-        uses_library = bool(intervention["numerics_version"])
-        return {
-            "contract": CONTRACT_VERSION,
-            "kind": kind,
-            **intervention,
-            **(self._precision(kwargs, model is not None) if uses_library else {}),
-            "kwargs": published({name: value for name, value in sorted(kwargs.items()) if _has_effect(name, value)}),
-        }
 
-    def _precision(self, kwargs: Mapping[str, Any], can_run: bool) -> Parts:
-        """The number format, and in 16 bits the token budget as well. Without the model no step could run here: what
-        another machine made is then not compared with what this one would use."""
-        dtype = self._hardware.dtype(kwargs) if can_run else None
-        budget = {"batch_tokens": kwargs.get("batch_tokens") or "auto"} if dtype in HALF else {}
-        return {"dtype": dtype, **budget}
-
-
-LATER_PARTS = frozenset({"dtype", "batch_tokens"})
-"""Parts that older records lack, and that may be unknown before a step runs: compared only where both sides know."""
+_LATER = frozenset({"dtype", "code"})
+"""Parts that older records lack: compared only where both sides have them."""
 
 
 def base_model(parts: Parts) -> str | None:
@@ -133,17 +119,21 @@ def base_model(parts: Parts) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _has_effect(name: str, value: Any) -> bool:
-    return value is not None and name not in WITHOUT_EFFECT
-
-
 def fingerprint(parts: Parts) -> str:
-    """Hexadecimal sha256 of the parts' canonical JSON."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Hexadecimal sha256 of the canonical JSON of what determines the result."""
+    return hashlib.sha256(json.dumps(_determining(parts), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
+def _determining(parts: Parts) -> Parts:
+    """The parts without the hash of all files of the folder, where the hash of those that determine it is there."""
+    kept = {name: _determining(value) if name == "model" else value for name, value in parts.items()}
+    return {name: value for name, value in kept.items() if name != "intervention_files" or "code" not in parts}
+
+
+def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: str = "") -> list[str]:
     """The names of the parts that differ, `model.kwargs.seed` for one that lies deeper; None now matches anything.
+
+    ignored: arguments that are known to have no effect; older records may hold some.
 
     >>> differences({"kwargs": {"k": 2}, "model": {"a": 1}, "u": None}, {"kwargs": {}, "model": {"a": 3}, "u": "x"})
     ['kwargs.k', 'model.a']
@@ -152,20 +142,24 @@ def differences(now: Parts, then: Parts, inside: str = "") -> list[str]:
     for key in sorted({*now, *then}):
         here, there = now.get(key), then.get(key)
         if key == "kwargs":  # arguments: a None inside one is a value, not an unknown part
-            found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {})]
+            found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {}, ignored)]
         elif isinstance(here, dict) and isinstance(there, dict):
-            found += differences(here, there, f"{inside}{key}.")
-        elif here is not None and here != there and not (key in LATER_PARTS and there is None):
+            found += differences(here, there, ignored, f"{inside}{key}.")
+        elif (key in _LATER and there is None) or (
+            key == "intervention_files" and None not in (now.get("code"), then.get("code"))
+        ):
+            continue
+        elif here is not None and here != there:
             found.append(f"{inside}{key}")
     return found
 
 
-def _differing_arguments(here: Parts, there: Parts) -> list[str]:
+def _differing_arguments(here: Parts, there: Parts, ignored: Collection[str]) -> list[str]:
     # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line. Older records may hold secrets.
     here, there = published(here), published(there)
     return [
         name
-        for name in sorted({*here, *there} - WITHOUT_EFFECT)  # older records may hold some
+        for name in sorted({*here, *there} - {*ignored})
         if json.dumps(here.get(name), sort_keys=True) != json.dumps(there.get(name), sort_keys=True)
     ]
 
@@ -174,7 +168,7 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
     """The names of the parts that are None: what they stand for is not there to be compared."""
     found: list[str] = []
     for key, value in parts.items():
-        if key in LATER_PARTS:
+        if key in _LATER:
             continue
         if value is None:
             found.append(f"{inside}{key}")
@@ -183,15 +177,17 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
     return found
 
 
-def intervention_identity(hashes: FileHashes, folder: Path) -> Parts:
-    """Hash of an intervention's files; where one imports genies, also the version of the library's numerics."""
+def intervention_identity(hashes: FileHashes, folder: Path, role: Role) -> Parts:
+    """Hashes of an intervention's files, of all and of those that determine one of its scripts; where a .py file
+    mentions genies, also the version of the library's numerics."""
     if not folder.is_dir():
-        return {"intervention_files": None, "numerics_version": None}
-    paths = _files(folder)
+        return {"intervention_files": None, "code": None, "numerics_version": None}
+    paths = [path for path in _files(folder) if path != folder / DECLARATION]
     sources = (path for path in paths if path.suffix == ".py")
     uses_library = any(_MENTIONS_GENIES.search(path.read_bytes()) for path in sources)
     return {
         "intervention_files": _combined(hashes, folder, paths),
+        "code": _combined(hashes, folder, determining(folder, paths, role)),
         "numerics_version": genies.NUMERICS_VERSION if uses_library else 0,
     }
 

@@ -22,6 +22,8 @@ class Table:
 
     path: Path
     rows: list[Row]
+    combined: bool = False
+    """Whether it repeats the rows of the others."""
 
 
 def plan_tables(plan: Plan, output_path: Path) -> list[Table]:
@@ -37,15 +39,18 @@ def plan_tables(plan: Plan, output_path: Path) -> list[Table]:
         Table(Path(_filled(str(output_path), model, intervention)), rows)
         for (model, intervention), rows in groups.items()
     ]
-    if len({table.path for table in tables}) < len(tables):
+    # Variants that the plan leaves out keep their tables as they are.
+    paths = [table.path for table in tables]
+    paths += [Path(_filled(str(output_path), row.model, name)) for name in plan.faults for row in plan.rows[:1]]
+    if len({*paths}) < len(paths):
         raise InputError(
-            f"--output_path {output_path} names one file for {len(tables)} tables; "
+            f"--output_path {output_path} names one file for {len(paths)} tables; "
             "with several base models write {model} into it, with several interventions {intervention}"
         )
-    if len(tables) > 1:
+    if len(tables) > 1 and not plan.faults:
         name = _filled(output_path.name, "all", "all")
         fixed = next(parent for parent in output_path.parents if "{" not in str(parent))
-        tables.append(Table(fixed / f"combined-{name}", plan.rows))
+        tables.append(Table(fixed / f"combined-{name}", plan.rows, combined=True))
     return tables
 
 

@@ -1,76 +1,16 @@
-"""From a request to the steps it needs: deduplicated, in dependency order, and the same every time."""
+"""From a request to the jobs it needs: deduplicated, in dependency order, and the same every time."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from genies.data.shifts import Shift
 from genies.errors import InputError
+from genies.harness.job import Identity, Job, Kwargs
 from genies.harness.store import Store
-from genies.names import check_distinct
-
-Kwargs = Mapping[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingStep:
-    """One intervention tuned on one source."""
-
-    intervention_dir: Path
-    base_model_dir: Path
-    source_dir: Path
-    kwargs: Kwargs
-    model_name: str
-    """Name of the tuned model's folder: <base model>-<source>."""
-    model_dir: Path
-    """Where the tuned model lies when the step is done."""
-
-    @property
-    def intervention(self) -> str:
-        return self.intervention_dir.name
-
-    @property
-    def title(self) -> str:
-        return f"train {self.intervention}, {self.model_name}"
-
-
-@dataclass(frozen=True)
-class Target:
-    """One distribution of an evaluation step and the file that holds its evaluation."""
-
-    distribution_dir: Path
-    evaluation_file: Path
-    optional: bool = False
-    """Whether the table is complete without it: it is evaluated only beside others that must run."""
-
-
-@dataclass(frozen=True, eq=False)
-class EvaluationStep:
-    """One tuned model, or the untuned base model, evaluated on distributions in one process."""
-
-    intervention_dir: Path
-    model_name: str
-    model_dir: Path
-    training: TrainingStep | None
-    """The step that makes the model; None for a model that is already there."""
-    kwargs: Kwargs
-    targets: list[Target] = field(default_factory=list)
-
-    @property
-    def intervention(self) -> str:
-        return self.intervention_dir.name
-
-    @property
-    def title(self) -> str:
-        names = [target.distribution_dir.name for target in self.targets]
-        shown = names[0] if len(names) == 1 else f"{len(names)} distributions"
-        return f"evaluate {self.intervention}, {self.model_name}, on {shown}"
-
-
-Step = TrainingStep | EvaluationStep
+from genies.harness.study import BEST, Study, Variant, check_names
 
 
 @dataclass(frozen=True)
@@ -101,96 +41,69 @@ class Row:
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in dependency order (a model's training before its evaluation) and rows in request order."""
+    """Jobs in dependency order (a model's training before its evaluation) and rows in request order."""
 
-    steps: list[Step]
+    jobs: list[Job]
     rows: list[Row]
     baseline_intervention: str
     capability_intervention: str
     """The reference intervention, or BEST for the best of several."""
 
+    faults: dict[str, str] = field(default_factory=dict)
+    """What is wrong with variants of the request that the plan leaves out, by their names."""
+
     def distribution_folders(self) -> dict[str, Path]:
-        """The folder of every distribution that a step reads, by name."""
-        folders: dict[str, Path] = {}
-        for step in self.steps:
-            read = [step.source_dir] if isinstance(step, TrainingStep) else [t.distribution_dir for t in step.targets]
-            folders |= {folder.name: folder for folder in read}
-        return folders
-
-
-@dataclass(frozen=True)
-class Study:
-    """What is compared: every base model with every intervention and every seed, on the same shifts."""
-
-    base_model_dirs: Sequence[Path]
-    intervention_dirs: Sequence[Path]
-    baseline_dir: Path
-    capability_dirs: Sequence[Path]
-    """The reference interventions; with several, the best of them on a target_reference is the reference there."""
-    train_kwargs: Kwargs
-    eval_kwargs: Kwargs
-    capability_train_kwargs: Kwargs
-    seeds: Sequence[int | None] = (None,)
-    capability_seeded: bool = False
-    """Whether the reference is tuned with every seed too, instead of once for all."""
+        """The folder of every distribution that a job reads, by name."""
+        return {name: folder for job in self.jobs for name, folder in job.distributions.items()}
 
 
 def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study, store: Store) -> Plan:
     """The plan for the tables of `shifts`; `folders` maps every distribution name in them to its folder.
 
-    Raises InputError when two different folders of one name would write to the same place.
+    Raises InputError when two different results would be written to the same place.
     """
-    check_names(study.base_model_dirs)
-    check_names([*study.intervention_dirs, *study.capability_dirs, study.baseline_dir])
-    building = _Building(folders, study.eval_kwargs, store)
+    study, faults = study.checked()
+    check_names(study.base_model_dirs, [*study.variants, *study.references, study.baseline])
+    building = _Building(folders, store)
     rows = []
     for base_model in study.base_model_dirs:
-        for intervention in study.intervention_dirs:
+        for variant in study.variants:
             for seed in study.seeds:
                 for shift in shifts:
-                    baseline = building.untuned(base_model, study.baseline_dir, shift.target)
+                    baseline = building.untuned(base_model, study.baseline, shift.target)
                     source_id, generalization = (
-                        building.tuned(base_model, intervention, shift.source, study.train_kwargs, seed, target)
+                        building.tuned(base_model, variant, shift.source, seed, target)
                         for target in (shift.source, shift.target)
                     )
+                    on_reference, own_seed = shift.target_reference, seed if study.reference_seeded else None
                     capability = {
-                        reference.name: building.tuned(
-                            base_model,
-                            reference,
-                            shift.target_reference,
-                            study.capability_train_kwargs,
-                            seed if study.capability_seeded else None,
-                            shift.target_reference,
-                            _reference_suffix(study, reference),
+                        each.name: building.tuned(
+                            base_model, each, on_reference, own_seed, on_reference, _reference_suffix(study, each)
                         )
-                        for reference in study.capability_dirs
+                        for each in study.references
                     }
-                    optional = (
-                        store.evaluation_file(study.baseline_dir.name, base_model.name, name)
-                        for name in (shift.source, shift.target_reference)
+                    source, reference = (
+                        store.evaluation_file(study.baseline.name, base_model.name, name)
+                        for name in (shift.source, on_reference)
                     )
                     measured = (generalization, source_id, baseline)
-                    rows.append(Row(base_model.name, intervention.name, seed, shift, *measured, capability, *optional))
+                    row = Row(base_model.name, variant.name, seed, shift, *measured, capability, source, reference)
+                    rows.append(row)
     for base_model in study.base_model_dirs:  # after all others: what a row needs is no longer optional
         for shift in shifts:
             for name in (shift.source, shift.target_reference):
-                building.untuned(base_model, study.baseline_dir, name, optional=True)
-    reference_name = BEST if len(study.capability_dirs) > 1 else study.capability_dirs[0].name
-    return Plan(building.steps, rows, study.baseline_dir.name, reference_name)
+                building.untuned(base_model, study.baseline, name, optional=True)
+    reference_name = BEST if len(study.references) > 1 else study.references[0].name
+    return Plan(list(building.jobs.values()), rows, study.baseline.name, reference_name, faults)
 
 
-def _reference_suffix(study: Study, reference: Path) -> str:
+def _reference_suffix(study: Study, reference: Variant) -> str:
     """One intervention with two sets of arguments gives two models for one source: the reference gets its own name."""
-    shared = reference in study.intervention_dirs
-    return TARGET_TUNED if shared and study.capability_train_kwargs != study.train_kwargs else ""
-
-
-BEST = "best"
-"""As a reference intervention: the one of the study that is most accurate where it is tuned on the target_reference."""
+    return TARGET_TUNED if any(each.name == reference.name and each != reference for each in study.variants) else ""
 
 
 TARGET_TUNED = "-target_tuned"
-"""Ends the name of a reference model that is tuned with other arguments than the intervention of the same name."""
+"""Ends the name of a reference model that is tuned with other arguments than the variant of the same name."""
 
 
 def tuned_model_name(base_model: str, source: str, seed: int | None = None, suffix: str = "") -> str:
@@ -202,80 +115,77 @@ def tuned_model_name(base_model: str, source: str, seed: int | None = None, suff
     return f"{base_model}-{source}{suffix}" + ("" if seed is None else f"-seed{seed}")
 
 
-def check_names(folders: Sequence[Path]) -> None:
-    """InputError for two different folders of one name, which would write to the same place."""
-    check_distinct([folder.name for folder in folders], "the folders")
-    by_name: dict[str, Path] = {}
-    for folder in folders:
-        if by_name.setdefault(folder.name, folder) != folder:
-            raise InputError(
-                f"{by_name[folder.name]} and {folder} are two folders of one name, and the name says "
-                "where models and evaluations lie; rename one of them"
-            )
-
-
-def _two_of_one_name(intervention_dir: Path, name: str) -> InputError:
-    return InputError(
-        f"{intervention_dir.name}/{name} would name two different results of this request; "
-        "rename a base model or a distribution"
+def training_job(
+    variant: Variant, base_model: Path, source: str, source_dir: Path, model_dir: Path, seed: int | None = None
+) -> Job:
+    """Tune a variant on one source; `seed` is passed where it is not None."""
+    return Job(
+        Identity("train", variant.name, base_model.name, source, seed),
+        variant.dir,
+        base_model,
+        base_model,
+        {source: source_dir},
+        {source: model_dir},
+        _seeded(variant.train_kwargs, seed),
     )
+
+
+def evaluation_job(
+    variant: Variant,
+    base_model: Path,
+    source: str | None,
+    model_dir: Path,
+    seed: int | None = None,
+    needs: str | None = None,
+) -> Job:
+    """Evaluate one model, the untuned one where `source` is None, on targets that are added to it."""
+    identity = Identity("evaluate", variant.name, base_model.name, source, seed)
+    return Job(identity, variant.dir, model_dir, base_model, {}, {}, _seeded(variant.eval_kwargs, seed), needs)
+
+
+def _seeded(kwargs: Kwargs, seed: int | None) -> dict[str, object]:
+    return {**kwargs} if seed is None else {**kwargs, "seed": seed}
 
 
 class _Building:
     """A plan that grows: each model and each evaluation file once, in the order of first need."""
 
-    def __init__(self, folders: Mapping[str, Path], eval_kwargs: Kwargs, store: Store) -> None:
-        self.steps: list[Step] = []
-        self._evaluations: dict[tuple[str, str], EvaluationStep] = {}
-        self._placed: set[Path] = set()
+    def __init__(self, folders: Mapping[str, Path], store: Store) -> None:
+        self.jobs: dict[tuple[str, str, str], Job] = {}
+        """By role, variant and name of the model's folder."""
         self._folders = folders
-        self._eval_kwargs = eval_kwargs
         self._store = store
 
-    def untuned(self, base_model: Path, intervention_dir: Path, target: str, optional: bool = False) -> Path:
-        step = self._evaluations.get((intervention_dir.name, base_model.name))
-        if step is None:
-            step = EvaluationStep(intervention_dir, base_model.name, base_model, None, self._eval_kwargs)
-            self._add(step)
-        elif step.training is not None:
-            raise _two_of_one_name(intervention_dir, base_model.name)
-        return self._target(step, target, optional)
+    def untuned(self, base_model: Path, variant: Variant, target: str, optional: bool = False) -> Path:
+        """The evaluation file of the untuned model on a target."""
+        return self._evaluated(evaluation_job(variant, base_model, None, base_model), base_model.name, target, optional)
 
     def tuned(
-        self,
-        base_model: Path,
-        intervention_dir: Path,
-        source: str,
-        kwargs: Kwargs,
-        seed: int | None,
-        target: str,
-        suffix: str = "",
+        self, base_model: Path, variant: Variant, source: str, seed: int | None, target: str, suffix: str = ""
     ) -> Path:
+        """The evaluation file, on a target, of a model tuned on `source`."""
+        if not variant.tunes:  # the untuned model, which no seed changes
+            return self.untuned(base_model, variant, target)
         name = tuned_model_name(base_model.name, source, seed, suffix)
-        extra = {} if seed is None else {"seed": seed}
-        step = self._evaluations.get((intervention_dir.name, name))
-        if step is None:
-            model_dir = self._store.model_dir(intervention_dir.name, name)
-            training = TrainingStep(
-                intervention_dir, base_model, self._folders[source], {**kwargs, **extra}, name, model_dir
+        model_dir = self._store.model_dir(variant.name, name)
+        training = training_job(variant, base_model, source, self._folders[source], model_dir, seed)
+        self._only_one(("train", variant.name, name), training)
+        return self._evaluated(evaluation_job(variant, base_model, source, model_dir, seed, training.key), name, target)
+
+    def _evaluated(self, job: Job, name: str, target: str, optional: bool = False) -> Path:
+        place = ("evaluate", job.variant, name)
+        known = self._only_one(place, job)
+        file = self._store.evaluation_file(job.variant, name, target)
+        if target not in known.outputs:
+            self.jobs[place] = known.with_target(target, self._folders[target], file, optional)
+        return file
+
+    def _only_one(self, place: tuple[str, str, str], job: Job) -> Job:
+        """The job at a place, which is `job` if there was none; InputError when another one is there."""
+        known = self.jobs.setdefault(place, job)
+        if (known.identity, known.base_model_dir, known.kwargs) != (job.identity, job.base_model_dir, job.kwargs):
+            raise InputError(
+                f"{place[1]}/{place[2]} would name two different results of this request; "
+                "rename a base model, a distribution or a variant"
             )
-            self.steps.append(training)
-            step = EvaluationStep(intervention_dir, name, model_dir, training, {**self._eval_kwargs, **extra})
-            self._add(step)
-        else:
-            made = step.training
-            meant = (base_model, self._folders[source], {**kwargs, **extra})
-            if made is None or (made.base_model_dir, made.source_dir, made.kwargs) != meant:
-                raise _two_of_one_name(intervention_dir, name)
-        return self._target(step, target)
-
-    def _add(self, step: EvaluationStep) -> None:
-        self._evaluations[step.intervention, step.model_name] = step
-        self.steps.append(step)
-
-    def _target(self, step: EvaluationStep, target: str, optional: bool = False) -> Path:
-        path = self._store.evaluation_file(step.intervention, step.model_name, target)
-        if path not in self._placed:
-            self._placed.add(path)
-            step.targets.append(Target(self._folders[target], path, optional))
-        return path
+        return known

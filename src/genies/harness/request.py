@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from genies.command_line import Arguments
-from genies.contract import check_kwargs
-from genies.data.shifts import Shift, first_mention, folders, read_shifts, shifts_from_dirs
+from genies.data.shifts import Shift, first_mention, folders, read_shifts, shifts_from_dirs, shifts_of
 from genies.errors import InputError
 from genies.harness.decide import Policy
+from genies.harness.execute import Settings
 from genies.harness.folders import distribution_folder, intervention_folder, named_folder, normal
-from genies.harness.plan import BEST, EvaluationStep, Plan, Study, Target, TrainingStep, make_plan
-from genies.harness.store import Store
+from genies.harness.job import Identity, Job
+from genies.harness.plan import Plan, evaluation_job, make_plan, training_job, tuned_model_name
+from genies.harness.store import Store, identity_in, training_record
+from genies.harness.study import BEST, Study, StudyFile, Variant, VariantEntry, read_study_file, variant
 from genies.names import check_distinct
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
@@ -49,6 +54,11 @@ class Places(Arguments):
 
         return Store(root, place("models_dir"), place("results_dir"))
 
+    def settings(self, root: Path) -> Settings:
+        """How the jobs of this request are run."""
+        store = self.store(root)
+        return Settings(store, self.timeout, self.verbose, processes=self.processes_per_step, protect=self.protect)
+
     def distributions_folder(self, root: Path) -> Path:
         return normal((Path.cwd() if "distributions_dir" in self.model_fields_set else root) / self.distributions_dir)
 
@@ -65,14 +75,17 @@ class MetricsRequest(Places):
     computed from the same model, data, arguments and code is reused; run the same command again to go on after a stop.
     """
 
-    base_model_dir: Annotated[list[Path], Field(min_length=1)]
-    """Folder of the untuned base model; or several, as '["models/a", "models/b"]'."""
-    intervention_dir: Annotated[list[Path], Field(min_length=1)]
-    """Folder of the intervention: train.py and eval.py; or several."""
     output_path: Path
     """The CSV file to write; written again as steps end, so that a stopped run leaves a true partial table.
     With several models or interventions it holds {model} and {intervention}; combined-<file name> lies in the last
     folder of the path without braces. Tables and reports look below <results_dir>/generalization_metrics."""
+    base_model_dir: Annotated[list[Path], Field(default_factory=list)]
+    """Folder of the untuned base model; or several, as '["models/a", "models/b"]'."""
+    intervention_dir: Annotated[list[Path], Field(default_factory=list)]
+    """Folder of the intervention: train.py and eval.py; or several."""
+    study: Path | None = None
+    """Instead of base models, interventions, kwargs, seeds and shifts: a YAML file of a study, which may compare
+    several variants of one intervention, each with arguments of its own (docs/studies.md)."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
     """Train and evaluate with each of these seeds, as '[0, 1, 2]'; a row for each (default: no --seed is passed)."""
     seed_target_tuned: bool = False
@@ -89,9 +102,9 @@ class MetricsRequest(Places):
     baseline_intervention: Path = Path("src/interventions/zero_shot")
     """The intervention whose eval.py is run on the untuned base model."""
     train_kwargs: Kwargs
-    """Arguments for every train.py, as '{"seed": 1, "max_examples": 60}'."""
+    """Arguments for every train.py, as '{"seed": 1, "max_examples": 60}'; the reference gets those that it takes."""
     eval_kwargs: Kwargs
-    """Arguments for every eval.py, the baseline's and the reference's too."""
+    """Arguments for every eval.py; the baseline and the reference get those that they take."""
     target_tuned_train_kwargs: dict[str, Any] | None = None
     """Arguments for the reference's train.py instead of --train_kwargs."""
     retrain_models: bool = False
@@ -131,7 +144,21 @@ class MetricsRequest(Places):
         return [part.strip() for item in items for part in str(item).split(",") if part.strip()]
 
     @model_validator(mode="after")
+    def _study_given_one_way(self) -> MetricsRequest:
+        if self.study is not None:
+            given = [name for name in _OF_A_STUDY if name in self.model_fields_set]
+            if given:
+                raise ValueError(f"--{given[0]} does not go with --study {self.study}, which says that itself")
+            return self
+        for name in ("base_model_dir", "intervention_dir"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name} is required, or --study FILE")
+        return self
+
+    @model_validator(mode="after")
     def _shifts_given_one_way(self) -> MetricsRequest:
+        if self.study is not None:
+            return self
         by_dirs = self.source_dirs is not None or self.target_dirs is not None
         if by_dirs == (self.path_to_distribution_shift_pairs is not None):
             raise ValueError(
@@ -164,7 +191,14 @@ class MetricsRequest(Places):
         if not self.seeds:
             raise InputError("--seeds is empty; expected at least one seed, or leave it out")
 
+    @cached_property
+    def study_file(self) -> StudyFile | None:
+        return None if self.study is None else read_study_file(self.study)
+
     def shifts(self) -> list[Shift]:
+        if self.study_file is not None:
+            given = self.study_file.shifts
+            return read_shifts(given) if isinstance(given, Path) else shifts_of(given, f"--study {self.study}, shifts")
         if self.path_to_distribution_shift_pairs is not None:
             return read_shifts(self.path_to_distribution_shift_pairs)
         return shifts_from_dirs(self.source_dirs or [], self.target_dirs or [])
@@ -175,49 +209,107 @@ class MetricsRequest(Places):
         if found is None:
             return ""
         index, field = found
-        if self.path_to_distribution_shift_pairs is not None:
-            return f"shift file {self.path_to_distribution_shift_pairs}, entry {index}, field {field}"
-        return f"--{field}_dirs, item {index}"
+        if self.source_dirs is not None:
+            return f"--{field}_dirs, item {index}"
+        file = self.path_to_distribution_shift_pairs if self.study_file is None else self.study_file.shifts
+        where = f"shift file {file}" if isinstance(file, Path) else f"--study {self.study}, shifts"
+        return f"{where}, entry {index}, field {field}"
+
+    def compared(self, root: Path) -> Study:
+        """The study that the arguments or the study file describe."""
+        return self._of_file(self.study_file, root) if self.study_file is not None else self._of_arguments(root)
+
+    def _of_arguments(self, root: Path) -> Study:
+        tuned = self.target_tuned_train_kwargs
+        _check_no_upload(self.train_kwargs, tuned or {})
+        if self.seeds is not None:
+            self._check_seeds()
+
+        def made(path: Path, argument: str, train_kwargs: dict[str, Any]) -> Variant:
+            folder = intervention_folder(path, root, argument)
+            kwargs = "target_tuned_train_kwargs" if train_kwargs is tuned else "train_kwargs"
+            where = {"name": argument, "train_kwargs": kwargs, "eval_kwargs": "eval_kwargs"}
+            return variant(folder.name, folder, train_kwargs, self.eval_kwargs, where)
+
+        variants = [made(each, "intervention_dir", self.train_kwargs) for each in self.intervention_dir]
+        variants = list({each.dir: each for each in variants}.values())
+        own = self.train_kwargs if tuned is None else tuned
+        if self.best_reference:
+            references = [replace(each, train_kwargs=own) for each in variants]
+        else:
+            name = "target_tuned_capability_intervention"
+            references = [made(self.target_tuned_capability_intervention, name, own)]
+        # What was given for the variants reaches others as far as they take it.
+        shared = ["eval_kwargs"] if tuned is not None else ["train_kwargs", "eval_kwargs"]
+        references = [each if each in variants else each.with_known(*shared) for each in references]
+        baseline = made(self.baseline_intervention, "baseline_intervention", {})
+        return Study(
+            _base_models(self.base_model_dir, "base_model_dir"),
+            variants,
+            baseline.with_known("eval_kwargs"),
+            references,
+            [None] if self.seeds is None else list(dict.fromkeys(self.seeds)),
+            self.seed_target_tuned,
+        )
+
+    def _of_file(self, file: StudyFile, root: Path) -> Study:
+        def made(entry: VariantEntry, what: str) -> Variant:
+            folder = intervention_folder(entry.dir, root, f"study {self.study}, {what}")
+            _check_no_upload(entry.train_kwargs)
+            where = {name: f"study {self.study}, {what}, {name}" for name in ("name", "train_kwargs", "eval_kwargs")}
+            return variant(entry.name or folder.name, folder, entry.train_kwargs, entry.eval_kwargs, where)
+
+        variants = [made(each, f"variants.{index}") for index, each in enumerate(file.variants)]
+        twice = [name for name, count in Counter(each.name for each in variants).items() if count > 1]
+        if twice:
+            raise InputError(f"--study {self.study} has two variants of the name {twice[0]!r}; each needs its own")
+        named = [each for each in variants if Path(each.name) == file.reference.dir]
+        best = file.reference.dir == Path(BEST)
+        references = variants if best else named or [made(file.reference, "reference")]
+        return Study(
+            _base_models(file.base_models, f"study {self.study}, base_models"),
+            variants,
+            made(file.baseline, "baseline"),
+            references,
+            [None] if file.seeds is None else list(dict.fromkeys(file.seeds)),
+            file.seed_reference,
+        )
+
+    def settings(self, root: Path) -> Settings:
+        fresh = self.retrain_models or not self.use_cached_evaluations
+        return replace(super().settings(root), fresh=fresh)
+
+    def argument_of(self, variant: str) -> str:
+        """The argument that names a variant."""
+        if self.study is not None:
+            return "study"
+        for name in ("baseline_intervention", "target_tuned_capability_intervention"):
+            if normal(getattr(self, name)).name == variant:
+                return name
+        return "intervention_dir"
 
     @property
     def best_reference(self) -> bool:
         """Whether the reference is the best of the interventions."""
         return self.target_tuned_capability_intervention == Path(BEST)
 
-    def _reference_folder(self, root: Path) -> Path:
-        name = "target_tuned_capability_intervention"
-        return intervention_folder(self.target_tuned_capability_intervention, root, name)
-
     def policy(self) -> Policy:
         return Policy(self.retrain_models, self.use_cached_evaluations)
 
     def plan(self, root: Path) -> Plan:
         """The plan of this request; InputError for arguments no step could be given."""
-        capability_kwargs = (
-            self.train_kwargs if self.target_tuned_train_kwargs is None else self.target_tuned_train_kwargs
-        )
-        _check_no_upload(self.train_kwargs, capability_kwargs)
-        check_kwargs("train_kwargs", self.train_kwargs)
-        check_kwargs("eval_kwargs", self.eval_kwargs)
-        check_kwargs("target_tuned_train_kwargs", capability_kwargs)
-        if self.seeds is not None:
-            self._check_seeds()
-        shifts = self.shifts()
+        study, shifts = self.compared(root), self.shifts()
         given = [*(self.source_dirs or []), *(self.target_dirs or [])]
         by_name = folders(shifts, self.distributions_folder(root), given)
-        interventions = unique([intervention_folder(each, root, "intervention_dir") for each in self.intervention_dir])
-        study = Study(
-            unique([named_folder(each, "base_model_dir") for each in self.base_model_dir]),
-            interventions,
-            intervention_folder(self.baseline_intervention, root, "baseline_intervention"),
-            interventions if self.best_reference else [self._reference_folder(root)],
-            self.train_kwargs,
-            self.eval_kwargs,
-            capability_kwargs,
-            [None] if self.seeds is None else unique(self.seeds),
-            self.seed_target_tuned,
-        )
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
+
+
+_OF_A_STUDY = (
+    *("base_model_dir", "intervention_dir", "seeds", "seed_target_tuned", "path_to_distribution_shift_pairs"),
+    *("source_dirs", "target_dirs", "target_tuned_capability_intervention", "baseline_intervention"),
+    *("train_kwargs", "eval_kwargs", "target_tuned_train_kwargs"),
+)
+"""The arguments that a study file replaces."""
 
 
 class TrainRequest(Places):
@@ -239,15 +331,14 @@ class TrainRequest(Places):
     retrain: bool = False
     """Train again when the same model is there already."""
 
-    def step(self, root: Path) -> TrainingStep:
-        check_kwargs("train_kwargs", self.train_kwargs)
-        store = self.store(root)
+    def job(self, root: Path) -> Job:
         base_model = named_folder(self.model_dir, "model_dir")
-        intervention = intervention_folder(self.intervention_dir, root, "intervention_dir")
+        folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
         source = distribution_folder(self.train_distribution, self.distributions_folder(root))
-        name = f"{base_model.name}-{source.name}"
-        model_dir = store.model_dir(intervention.name, name)
-        return TrainingStep(intervention, base_model, source, self.train_kwargs, name, model_dir)
+        made = variant(folder.name, folder, self.train_kwargs, {}, _OWN_NAMES)
+        refuse(made.fault(seeded=False))
+        model_dir = self.store(root).model_dir(made.name, tuned_model_name(base_model.name, source.name))
+        return training_job(made, base_model, source.name, source, model_dir)
 
 
 class EvaluateRequest(Places):
@@ -269,24 +360,42 @@ class EvaluateRequest(Places):
     use_cached: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
 
-    def step(self, root: Path) -> EvaluationStep:
-        check_kwargs("eval_kwargs", self.eval_kwargs)
+    def job(self, root: Path) -> Job:
         store = self.store(root)
         model_dir = named_folder(self.model_dir, "model_dir")
-        intervention = intervention_folder(self.intervention_dir, root, "intervention_dir")
-        targets: dict[str, Target] = {}
+        folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
+        made = variant(folder.name, folder, {}, self.eval_kwargs, _OWN_NAMES)
+        refuse(made.fault(seeded=False))
+        job = evaluation_job(made, model_dir, None, model_dir)
+        job = replace(job, identity=identity_of_model(job.identity, model_dir))
         for each in self.distributions:
-            folder = distribution_folder(each, self.distributions_folder(root))
-            target = Target(folder, store.evaluation_file(intervention.name, model_dir.name, folder.name))
-            if targets.setdefault(folder.name, target) != target:
+            target = distribution_folder(each, self.distributions_folder(root))
+            if job.distributions.get(target.name, target) != target:
                 raise InputError(
-                    f"{targets[folder.name].distribution_dir} and {folder} are two folders of one name; "
+                    f"{job.distributions[target.name]} and {target} are two folders of one name; "
                     "results are kept by name, so rename one"
                 )
-        if not targets:
+            job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
+        if not job.distributions:
             raise InputError("--distributions is empty; expected at least one distribution")
-        check_distinct(targets, "the distributions")
-        return EvaluationStep(intervention, model_dir.name, model_dir, None, self.eval_kwargs, list(targets.values()))
+        check_distinct(job.distributions, "the distributions")
+        return job
+
+
+_OWN_NAMES = {"name": "intervention_dir", "train_kwargs": "train_kwargs", "eval_kwargs": "eval_kwargs"}
+
+
+def refuse(fault: str | None) -> None:
+    if fault is not None:
+        raise InputError(fault)
+
+
+def identity_of_model(own: Identity, model_dir: Path) -> Identity:
+    """The identity of an evaluation, with base model, source and seed as the record of the model's training says."""
+    trained = identity_in(training_record(model_dir) or {})
+    if trained is None:
+        return own
+    return replace(own, base_model=trained.base_model, source=trained.source, seed=trained.seed)
 
 
 def _check_no_upload(*given: dict[str, Any]) -> None:
@@ -298,9 +407,5 @@ def _check_no_upload(*given: dict[str, Any]) -> None:
         )
 
 
-T = TypeVar("T")
-
-
-def unique(items: Sequence[T]) -> list[T]:
-    """The items without repeats, in order of first mention."""
-    return list(dict.fromkeys(items))
+def _base_models(given: Sequence[Path], argument: str) -> list[Path]:
+    return list(dict.fromkeys(named_folder(each, argument) for each in given))

@@ -1,5 +1,5 @@
-"""Which step runs when: what it needs is done, the longest way to the end goes first, and steps that read the same
-text do not run side by side while there is other work: what the first keeps of it, the next one finds."""
+"""Which job runs when: what it needs is done, the longest way to the end goes first, and jobs that read the same text
+do not run side by side while there is other work: what the first one caches the next one finds."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from genies.harness.attempts import Order, order_to_json, remembered_failure, result_from_json
-from genies.harness.decide import Decision, TrainingDecision
+from genies.harness.decide import Check
+from genies.harness.execute import Order, Result, Settings, order_to_json, remembered_failure, result_from_json
+from genies.harness.job import Job
 from genies.harness.launchers import Launcher
-from genies.harness.step import Result, Run
 
 
 @dataclass(frozen=True)
 class Task:
-    """A step that must run, its place in the plan, and the task that must be done before it."""
+    """A job that must run, its place in the plan, and the task that must be done before it."""
 
     number: int
-    decision: Decision
+    check: Check
     needs: int | None
     reads: dict[Path, int]
     """The data files it reads, and their bytes: a guess at its work."""
@@ -29,27 +29,18 @@ class Task:
         return sum(self.reads.values())
 
 
-def tasks(decisions: Sequence[Decision]) -> list[Task]:
-    """The steps that must run, in plan order; an evaluation needs the training of its model, if that runs."""
-    found: list[Task] = []
-    trainings: dict[int, int] = {}
-    for number, decision in enumerate(decisions):
-        if not decision.run:
-            continue
-        needs = None
-        if isinstance(decision, TrainingDecision):
-            trainings[id(decision.step)] = number
-        elif decision.step.training is not None:
-            needs = trainings.get(id(decision.step.training))
-        found.append(Task(number, decision, needs, _reads(decision)))
-    return found
+def tasks(checks: Sequence[Check]) -> list[Task]:
+    """The jobs that must run, in plan order; an evaluation needs the training of its model, if that runs."""
+    numbers = {check.job.key: number for number, check in enumerate(checks) if check.run}
+    waiting = [check.reduced() for check in checks if check.run]
+    return [
+        Task(numbers[check.job.key], check, numbers.get(check.job.needs or ""), _reads(check.job)) for check in waiting
+    ]
 
 
-def _reads(decision: Decision) -> dict[Path, int]:
-    if isinstance(decision, TrainingDecision):
-        files = [decision.step.source_dir / "train.json"]
-    else:
-        files = [each.target.distribution_dir / "test.json" for each in decision.targets if each.run]
+def _reads(job: Job) -> dict[Path, int]:
+    split = "train.json" if job.role == "train" else "test.json"
+    files = [folder / split for folder in job.distributions.values()]
     return {file: file.stat().st_size for file in files if file.exists()}
 
 
@@ -82,11 +73,18 @@ def next_to_start(ready: Iterable[Task], running: Iterable[Task]) -> Task | None
     return None if least is None else least[1]
 
 
-def run_tasks(waiting: Sequence[Task], run: Run, launcher: Launcher, report: Callable[[Task, Result], None]) -> None:
+def run_tasks(
+    waiting: Sequence[Task],
+    settings: Settings,
+    launcher: Launcher,
+    report: Callable[[Task, Result], None],
+    say_running: Callable[[Sequence[str]], None] = lambda _: None,
+) -> None:
     """Run every task and `report` each as it ends; one that depends on a failed one fails without being started.
 
-    The launcher is closed at the end. When an exception (Ctrl-C) ends the run, what runs is ended, and what had
-    finished by then is reported before the exception is passed on.
+    `say_running` is told the titles of what runs whenever that changes. The launcher is closed at the end. When an
+    exception (Ctrl-C) ends the run, what runs is ended, and what had finished by then is reported before the exception
+    is passed on.
     """
     waiting = in_order(waiting, launcher.slots)
     open_numbers = {task.number for task in waiting}
@@ -110,12 +108,13 @@ def run_tasks(waiting: Sequence[Task], run: Run, launcher: Launcher, report: Cal
                 if task is None:
                     break
                 waiting.remove(task)
-                result = _not_to_be_started(task, run, failed)
+                result = _not_to_be_started(task, settings, failed)
                 if result is None:
-                    running[launcher.submit(order_to_json(Order(task.decision, run)))] = task
+                    running[launcher.submit(order_to_json(Order(task.check, settings)))] = task
                 else:
                     ended(task, result)
             if running:
+                say_running([task.check.job.title for task in running.values()][: launcher.slots])
                 for future in wait(running, return_when=FIRST_COMPLETED)[0]:
                     ended(running[future], result_from_json(future.result()))
                     del running[future]
@@ -127,8 +126,8 @@ def run_tasks(waiting: Sequence[Task], run: Run, launcher: Launcher, report: Cal
                 report(task, result_from_json(future.result()))
 
 
-def _not_to_be_started(task: Task, run: Run, failed: set[int]) -> Result | None:
-    title = task.decision.step.title
+def _not_to_be_started(task: Task, settings: Settings, failed: set[int]) -> Result | None:
+    title = task.check.job.title
     if task.needs in failed:
         return Result(title, failure=f"{title}: not run, its model was not trained")
-    return remembered_failure(Order(task.decision, run)) if run.skip_failed else None
+    return remembered_failure(Order(task.check, settings)) if settings.skip_failed else None

@@ -4,58 +4,50 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from genies.cache import cache_dir
 from genies.contract import read_evaluation
 from genies.errors import BAD_INPUT
 from genies.file_hashes import FileHashes
-from genies.harness.attempts import Order, carry_out
-from genies.harness.decide import (
-    Decision,
-    EvaluationDecision,
-    Policy,
-    check_inputs,
-    decide_evaluation,
-    decide_training,
-)
+from genies.harness.decide import Check, Policy, check_evaluation, check_training
+from genies.harness.execute import Order, Place, Result, carry_out
 from genies.harness.fingerprint import Identities
-from genies.harness.hardware import Hardware, all_hidden, this_machine
-from genies.harness.job import termination_as_interrupt
+from genies.harness.hardware import all_hidden, this_machine
+from genies.harness.inputs import check_inputs, check_locks
+from genies.harness.main_job import termination_as_interrupt
 from genies.harness.request import EvaluateRequest, Places, TrainRequest
-from genies.harness.results import check_locks
-from genies.harness.step import Place, Result, Run
 
 
 def train(request: TrainRequest, root: Path) -> int:
     """Train one model, unless the same one is there; the exit status."""
-    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    decision = decide_training(request.step(root), request.retrain, Identities(hashes, root, _hardware()))
-    result = _run(decision, request, root, hashes, request.retrain)
+    identities = _identities(root)
+    check = check_training(request.job(root), request.retrain, identities)
+    result = _run(check, request, root, identities.hashes, request.retrain)
     if result.failure is None:
-        state = "trained" if decision.run else "reused, unverified" if decision.standing.unverified else "reused"
-        print(f"{request.store(root).shown(decision.step.model_dir)} ({state})")
+        (folder,), (output,) = check.job.outputs.values(), check.outputs.values()
+        state = "trained" if check.run else "reused, unverified" if output.standing.unverified else "reused"
+        print(f"{request.store(root).shown(folder)} ({state})")
     return _status(result)
 
 
 def evaluate(request: EvaluateRequest, root: Path) -> int:
     """Evaluate one model and print its accuracies, and what was assumed about it; the exit status."""
-    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
+    identities = _identities(root)
     policy = Policy(use_cached_evaluations=request.use_cached)
-    (decision,) = decide_evaluation(request.step(root), policy, Identities(hashes, root, _hardware()))
-    assert isinstance(decision, EvaluationDecision)
-    result = _run(decision, request, root, hashes, not request.use_cached)
+    (check,) = check_evaluation(request.job(root), None, policy, identities)
+    result = _run(check, request, root, identities.hashes, not request.use_cached)
     store = request.store(root)
     rows: list[str] = []
     assumptions: list[str] = []
-    for each in decision.targets:
-        path = each.target.evaluation_file
-        if each.run and path not in result.done:
-            continue  # what lies there, if anything, is not what was asked for
+    for target, path in check.job.outputs.items():
+        if check.outputs[target].run and path not in result.done:
+            continue  # what is there, if anything, is not what was asked for
         evaluation, _ = read_evaluation(path)
         assumptions += evaluation.assumptions or []
         pairs = len(evaluation.eval_probabilities or []) or ""
-        name = each.target.distribution_dir.name.replace("|", "\\|")
+        name = target.replace("|", "\\|")
         rows.append(f"| {name} | {evaluation.eval_accuracy:.3f} | {pairs} | {store.shown(path)} |")
     if rows:
         print("\n".join(["| distribution | accuracy | pairs | evaluation |", "|---|---:|---:|---|", *rows]))
@@ -64,27 +56,21 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     return _status(result)
 
 
-def _hardware() -> Hardware:
-    return this_machine(hidden=all_hidden(os.environ))
+def _identities(root: Path) -> Identities:
+    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
+    return Identities(hashes, root, this_machine(hidden=all_hidden(os.environ)))
 
 
-def _run(decision: Decision, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
+def _run(check: Check, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
     store = request.store(root)
-    check_inputs([decision], store)
-    if not decision.run:
-        return Result(decision.step.title)
-    check_locks([decision], store)
+    check_inputs([check], store)
+    if not check.run:
+        return Result(check.job.title)
+    check_locks([check], store)
     try:
         with termination_as_interrupt():
-            run = Run(
-                store,
-                request.timeout,
-                request.verbose,
-                fresh,
-                processes=request.processes_per_step,
-                protect=request.protect,
-            )
-            return carry_out(Order(decision, run), Place(hashes))
+            settings = replace(request.settings(root), fresh=fresh)
+            return carry_out(Order(check.reduced(), settings), Place(hashes))
     finally:
         hashes.save()
 

@@ -1,4 +1,4 @@
-"""Where models and evaluations lie, and what may be reused of them.
+"""Where models and evaluations are kept, and what may be reused of them.
 
 <models_dir>/<intervention>/<base model>-<source>/                           a tuned model
 <results_dir>/evaluations/<intervention>/<base model>-<source>/<target>.json   its evaluation on a target
@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
 
 from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import read_json
 from genies.harness.fingerprint import TRAINING_RECORD, Parts, differences, model_content, unknown_parts
+from genies.harness.job import Identity, Job
 from genies.names import check_length, shortened
 
 _DIGITS = 16
-"""Of a fingerprint, in the name of a training step's staging folder."""
+"""Of a fingerprint, in the name of a training's staging folder."""
 
 State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
 
@@ -54,41 +58,43 @@ class Store:
     models_dir: Path
     results_dir: Path
 
-    def model_dir(self, intervention: str, model_name: str) -> Path:
+    def model_dir(self, variant: str, model_name: str) -> Path:
         """InputError where the name leaves no room for that of its staging folder."""
         check_length(model_name, 1 + _DIGITS, "the model, by the names of base model and source,")
-        return self.models_dir / intervention / model_name
+        return self.models_dir / variant / model_name
 
-    def evaluation_file(self, intervention: str, model_name: str, distribution: str) -> Path:
+    def evaluation_file(self, variant: str, model_name: str, distribution: str) -> Path:
         check_length(distribution, len(".json"), "an evaluation, by its distribution,")
-        return self.results_dir / "evaluations" / intervention / model_name / f"{distribution}.json"
+        return self.results_dir / "evaluations" / variant / model_name / f"{distribution}.json"
 
-    def training_staging(self, intervention: str, model_name: str, fingerprint: str) -> Path:
-        """Where a training step writes; the same for every attempt at the same result, so that it may resume.
+    def staging(self, job: Job, fingerprint: str) -> Path:
+        """Where a job writes. For a training it is the same for every attempt at the same result, so that it may
+        resume, and beside the model's place, so that the last move stays on one disk wherever links lead."""
+        if job.role == "train":
+            return self.models_dir / job.variant / ".staging" / f"{job.name}-{fingerprint[:_DIGITS]}" / job.name
+        return self.results_dir / ".staging" / job.variant / job.name
 
-        Beside the place it will take, so that the last move stays on one disk wherever links lead.
-        """
-        return self.models_dir / intervention / ".staging" / f"{model_name}-{fingerprint[:_DIGITS]}" / model_name
+    def lock_files(self, job: Job) -> list[Path]:
+        """The locks of a job, in the order of taking them: that of the model, which for a training is its output, and
+        for an evaluation that of the folder it writes to."""
+        output = next(iter(job.outputs.values()))
+        return [self._lock_file(each) for each in ([output] if job.role == "train" else [job.model_dir, output.parent])]
 
-    def evaluation_staging(self, intervention: str, model_name: str) -> Path:
-        return self.results_dir / ".staging" / intervention / model_name
-
-    def lock_file(self, result: Path) -> Path:
-        """The lock of the step that makes `result`; beside the results, so that every harness finds the same."""
+    def _lock_file(self, result: Path) -> Path:
         digest = hashlib.sha256(str(result).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         base = self.models_dir if result.is_relative_to(self.models_dir) else self.results_dir
         return base / ".locks" / f"{shortened(result.name, 80)}-{digest}.lock"
 
-    def state_file(self, kind: str, intervention: str, model_name: str) -> Path:
-        """Where the state of a step is kept: planned, running, done or failed."""
-        return self.results_dir / ".state" / intervention / model_name / f"{kind}.json"
+    def state_file(self, job: Job) -> Path:
+        """Where the state of a job is kept: planned, running, done or failed."""
+        return self.results_dir / ".state" / job.variant / job.name / f"{job.role}.json"
 
-    def new_log(self, intervention: str, model_name: str, kind: str) -> Path:
+    def new_log(self, job: Job) -> Path:
         """A log file no earlier attempt has used: train-1.log, train-2.log, ..."""
-        folder = self.results_dir / "logs" / intervention / model_name
+        folder = self.results_dir / "logs" / job.variant / job.name
         folder.mkdir(parents=True, exist_ok=True)
         number = 1
-        while (path := folder / f"{kind}-{number}.log").exists():
+        while (path := folder / f"{job.role}-{number}.log").exists():
             number += 1
         return path
 
@@ -98,8 +104,8 @@ class Store:
         return f"./{shown}" if shown.startswith("-") else shown  # never to be taken for an option
 
 
-def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes) -> Standing:
-    """What may be reused of a tuned model's folder for a training step with these parts."""
+def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes, ignored: Collection[str] = ()) -> Standing:
+    """What may be reused of a tuned model's folder for a training with these parts; `ignored` as for differences."""
     if not model_dir.is_dir() or not any(model_dir.iterdir()):
         return Standing("absent")
     record = training_record(model_dir)
@@ -107,7 +113,7 @@ def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes) -> Standin
         return Standing("foreign", f"{TRAINING_RECORD} is not in the folder: not trained by this harness")
     if record.get("content") != model_content(hashes, model_dir):
         return Standing("stale", "its files were changed after training")
-    return _compare(parts, record.get("parts"))
+    return _compare(parts, record.get("parts"), ignored)
 
 
 def training_record(model_dir: Path) -> dict[str, Any] | None:
@@ -117,6 +123,17 @@ def training_record(model_dir: Path) -> dict[str, Any] | None:
     except InputError:
         return None
     return record if isinstance(record, dict) else None
+
+
+def identity_in(record: Mapping[str, Any]) -> Identity | None:
+    """The identity in a training record or in the provenance of an evaluation; None where it is not recorded."""
+    try:
+        return _IDENTITIES.validate_python(record.get("identity"))
+    except ValidationError:
+        return None
+
+
+_IDENTITIES = TypeAdapter(Identity)
 
 
 def read_stored(path: Path) -> Evaluation | None:
@@ -130,8 +147,10 @@ def evaluation_content(value: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(figures, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def evaluation_standing(path: Path, parts: Parts, content: str | None) -> tuple[Standing, Evaluation | None]:
-    """What may be reused of an evaluation file for an evaluation with these parts, and what stands in it.
+def evaluation_standing(
+    path: Path, parts: Parts, content: str | None, ignored: Collection[str] = ()
+) -> tuple[Standing, Evaluation | None]:
+    """What may be reused of an evaluation file for an evaluation with these parts, and what it contains.
 
     `content` is the hash of the tuned model that lies in place now and was made by the training step meant
     (None where there is none): an evaluation of a model it has since replaced is stale.
@@ -147,17 +166,17 @@ def evaluation_standing(path: Path, parts: Parts, content: str | None) -> tuple[
         return Standing("foreign", "it carries no provenance: not made by this harness"), evaluation
     if provenance.get("content") not in (None, evaluation_content(value)):
         return Standing("unusable", "its figures were changed after they were measured"), None
-    standing = _compare(parts, provenance.get("parts"))
+    standing = _compare(parts, provenance.get("parts"), ignored)
     made_with = provenance.get("model_content")
     if standing.usable and content is not None and made_with != content:
         return Standing("stale", "the model was trained again since"), None
     return standing, evaluation
 
 
-def _compare(parts: Parts, recorded: object) -> Standing:
+def _compare(parts: Parts, recorded: object, ignored: Collection[str]) -> Standing:
     if not isinstance(recorded, dict):
         return Standing("stale", "its record does not say what it was made from")
-    differing = differences(parts, recorded)
+    differing = differences(parts, recorded, ignored)
     if differing:
         return Standing("stale", f"changed since: {', '.join(differing)}")
     unknown = unknown_parts(parts)

@@ -15,8 +15,9 @@ from genies.activation_size import activation_bytes
 from genies.data.distribution import Distribution, SplitName
 from genies.errors import InputError
 from genies.files import read_json
-from genies.harness.decide import Decision, TrainingDecision
+from genies.harness.decide import Check
 from genies.harness.fingerprint import TRAINING_RECORD, base_model
+from genies.harness.job import Role
 from genies.harness.store import Store, training_record
 
 
@@ -47,13 +48,15 @@ def split_work(folder: Path, split: SplitName, max_examples: int | None) -> Work
     )
 
 
-def step_work(decision: Decision) -> Work:
-    """The work of a step: the examples it trains on, or those of the evaluations that must run."""
-    limit = _limit(decision.step.kwargs)
-    if isinstance(decision, TrainingDecision):
-        return split_work(decision.step.source_dir, "train", limit)
-    folders = [each.target.distribution_dir for each in decision.targets if each.run]
-    return sum((split_work(folder, "test", limit) for folder in folders), Work())
+def job_work(check: Check) -> Work:
+    """The work of a job: the examples it trains on, or those of the evaluations that must run."""
+    job = check.job
+    split, limit = split_of(job.role), _limit(job.kwargs)
+    return sum((split_work(job.distributions[name], split, limit) for name in check.wanted), Work())
+
+
+def split_of(role: Role) -> SplitName:
+    return "train" if role == "train" else "test"
 
 
 def _limit(kwargs: Mapping[str, Any]) -> int | None:
@@ -61,27 +64,22 @@ def _limit(kwargs: Mapping[str, Any]) -> int | None:
     return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else None
 
 
-def kept_activations(decisions: Sequence[Decision]) -> tuple[int, int]:
-    """Texts that the steps read at most, and the bytes of their activations in the store of activations.
+def kept_activations(checks: Sequence[Check]) -> tuple[int, int]:
+    """Texts that the jobs read at most, and the bytes of their activations in the store of activations.
 
     An intervention that reads representations keeps them: of two responses of every example tuned on, of all responses
-    of every example tested on, each once. The bytes are those of float32, or of half precision where the step's `dtype`
+    of every example tested on, each once. The bytes are those of float32, or of half precision where the job's `dtype`
     says so; 0 where the model's config does not say how large it is.
     """
     texts: dict[tuple[Path, Path, str, int | None, int], int] = {}
-    for decision in decisions:
-        kwargs = decision.step.kwargs
-        limit, width = _limit(kwargs), 2 if kwargs.get("dtype") in ("bfloat16", "float16") else 4
-        if isinstance(decision, TrainingDecision):
-            source = decision.step.source_dir
-            work = split_work(source, "train", limit)
-            texts[decision.step.base_model_dir, source, "train", limit, width] = 2 * work.examples
-        else:
-            training = decision.step.training
-            base = training.base_model_dir if training else decision.step.model_dir
-            for folder in (each.target.distribution_dir for each in decision.targets if each.run):
-                work = split_work(folder, "test", limit)
-                texts[base, folder, "test", limit, width] = work.examples + work.pairs
+    for check in checks:
+        job = check.job
+        limit, width = _limit(job.kwargs), 2 if job.kwargs.get("dtype") in ("bfloat16", "float16") else 4
+        split = split_of(job.role)
+        for name in check.wanted:
+            work = split_work(job.distributions[name], split, limit)
+            count = 2 * work.examples if split == "train" else work.examples + work.pairs
+            texts[job.base_model_dir, job.distributions[name], split, limit, width] = count
     size = sum(count * _text_bytes(key[0], key[-1]) for key, count in texts.items())
     return sum(texts.values()), size
 
@@ -95,14 +93,9 @@ def _text_bytes(model: Path, value_bytes: int) -> int:
     return (activation_bytes(config, value_bytes) if isinstance(config, dict) else None) or 0
 
 
-def kind_of(decision: Decision) -> str:
-    return "train" if isinstance(decision, TrainingDecision) else "evaluate"
-
-
-def rate_key(decision: Decision) -> tuple[str, str, str | None]:
-    """What steps that cost alike have in common: kind, intervention, identity of the untuned model."""
-    parts = decision.parts if isinstance(decision, TrainingDecision) else decision.targets[0].parts
-    return kind_of(decision), decision.step.intervention, base_model(parts)
+def rate_key(check: Check) -> tuple[Role, str, str | None]:
+    """What jobs that cost alike have in common: role, variant, identity of the untuned model."""
+    return check.job.role, check.job.variant, base_model(check.parts)
 
 
 _FOLDERS = TypeAdapter(list[str])
@@ -129,10 +122,10 @@ class Recorded(BaseModel):
         return sum((split_work(root / folder, "test", limit) for folder in folders), Work())
 
 
-def rate(kind: str, intervention: str, model: str | None, store: Store) -> float | None:
-    """Seconds a character that the recorded steps of an intervention took with a base model; None without any."""
+def rate(role: Role, variant: str, model: str | None, store: Store) -> float | None:
+    """Seconds a character that the recorded jobs of a variant took with a base model; None without any."""
     processes: dict[tuple[str, ...], Recorded] = {}
-    for value in _records(kind, intervention, store):
+    for value in _records(role, variant, store):
         try:
             recorded = Recorded.model_validate(value)
         except ValidationError:
@@ -143,12 +136,12 @@ def rate(kind: str, intervention: str, model: str | None, store: Store) -> float
     return sum(each.seconds for each in processes.values()) / characters if characters else None
 
 
-def _records(kind: str, intervention: str, store: Store) -> Iterator[Any]:
-    if kind == "train":
-        for path in (store.models_dir / intervention).glob(f"*/{TRAINING_RECORD}"):
+def _records(role: Role, variant: str, store: Store) -> Iterator[Any]:
+    if role == "train":
+        for path in (store.models_dir / variant).glob(f"*/{TRAINING_RECORD}"):
             yield training_record(path.parent)
         return
-    for path in (store.results_dir / "evaluations" / intervention).glob("*/*.json"):
+    for path in (store.results_dir / "evaluations" / variant).glob("*/*.json"):
         try:
             value = read_json(path, "evaluation")
         except (InputError, OSError):

@@ -7,24 +7,25 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from genies.command_line import Arguments
+from genies.declaration import NO_EFFECT
 
 
 class ModelArguments(Arguments):
     """How the base model is run."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Annotated[Literal["auto", "cpu", "cuda"], NO_EFFECT] = "auto"
     """Where the model runs; auto is a GPU when there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; auto is float32 on a CPU and bfloat16 on a GPU that has it (float32 otherwise)."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
     """torch.set_float32_matmul_precision: lower is faster on some machines and moves float32 results a little."""
-    device_map: Literal["none", "auto"] = "none"
+    device_map: Annotated[Literal["none", "auto"], NO_EFFECT] = "none"
     """auto spreads a model that one GPU cannot hold over all there are; not for reward training."""
     quantization: Literal["none", "nf4"] = "none"
     """nf4 holds the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes. Not for whole
     reward models."""
-    no_cache: bool = False
+    no_cache: Annotated[bool, NO_EFFECT] = False
     """Read activations anew and keep none; the figures are the same."""
-    cache_gb: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10.0
+    cache_gb: Annotated[float, Field(gt=0, allow_inf_nan=False), NO_EFFECT] = 10.0
     """Disk space for kept activations, 10^9 bytes; the longest unused make room. They lie in .cache/genies, or where
     the environment's GENIES_CACHE says."""

@@ -13,7 +13,7 @@ from typing import Any
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.files import open_regular
-from genies.harness.plan import BEST
+from genies.harness.study import BEST
 from genies.names import check_name
 from genies.report.study import Reading
 from genies.spreadsheets import as_written

@@ -17,8 +17,10 @@ from genies.data.distribution import Distribution, Example
 from genies.data.evaluated import example_indices, prompt_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
-from genies.harness.plan import BEST, TARGET_TUNED, tuned_model_name
-from genies.harness.store import Store, read_stored
+from genies.harness.job import Identity
+from genies.harness.plan import TARGET_TUNED, tuned_model_name
+from genies.harness.store import Store, identity_in, read_stored
+from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import holes, limits, references, rules, sample, tuning
@@ -127,14 +129,18 @@ class _Files:
         names = {folder.name for folder in folders}
         sources = {shift.source for shift in shifts}
         for folder in folders:
-            name, seed = _without_seed(folder.name)
-            # A source may hold a dash: the base model is one that was evaluated untuned, else the shorter name.
-            base_models = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
-            base_model = min(base_models, key=lambda each: (each not in names, len(each)), default=None)
-            if base_model is None:
-                continue
-            targets = [shift.target for shift in shifts if name == tuned_model_name(base_model, shift.source)]
-            if any((folder / f"{target}.json").exists() for target in targets):
+            identity = _recorded_identity(folder)
+            if identity is not None:
+                base_model, seed = identity.base_model, identity.seed
+            else:  # a file of the 2023 release, or of a harness that recorded no identity
+                name, seed = _without_seed(folder.name)
+                # A source may hold a dash: the base model is one that was evaluated untuned, else the shorter name.
+                possible = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
+                base_model = min(possible, key=lambda each: (each not in names, len(each)), default="")
+            tested = (
+                shift.target for shift in shifts if folder.name == tuned_model_name(base_model, shift.source, seed)
+            )
+            if base_model and any((folder / f"{target}.json").exists() for target in tested):
                 found.add((base_model, folder.parent.name, seed))
         return sorted(found, key=lambda each: (each[0], each[1], -1 if each[2] is None else each[2]))
 
@@ -154,10 +160,18 @@ class _Files:
         )
         hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
         untuned = Path(line.baseline) / base_model
+
+        def tuned(target: str) -> Reading | None:
+            """What the intervention made; one that tunes nothing has the evaluation of the baseline."""
+            made = self.tuned(line.intervention, base_model, shift.source, seed, target)
+            if made is None and line.intervention == line.baseline:
+                return self._of(untuned, None, None, target, base_model)
+            return made
+
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
-            self.tuned(line.intervention, base_model, shift.source, seed, shift.target),
-            self.tuned(line.intervention, base_model, shift.source, seed, shift.source),
+            tuned(shift.target),
+            tuned(shift.source),
             self._of(untuned, None, None, shift.target, base_model),
             line.meant_capability(references),
             self._of(untuned, None, None, shift.source, base_model),
@@ -211,6 +225,17 @@ class _Files:
             return evaluation
         found = evaluation.eval_prompt_clusters or [clusters[index] for index in indices]
         return evaluation.model_copy(update={"eval_example_indices": indices, "eval_prompt_clusters": found})
+
+
+def _recorded_identity(folder: Path) -> Identity | None:
+    """The identity in the provenance of a folder's first evaluation; None where it is not recorded."""
+    for path in sorted(folder.glob("*.json"))[:1]:
+        try:
+            evaluation = read_stored(path)
+        except InputError:
+            return None
+        return identity_in((evaluation.provenance or {}) if evaluation else {})
+    return None
 
 
 def _without_seed(model_name: str) -> tuple[str, int | None]:

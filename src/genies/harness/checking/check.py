@@ -21,8 +21,8 @@ from genies.harness.checking.evaluating import judge_evaluation, paths_fail
 from genies.harness.checking.report import Verdict, failed, ok, skipped, to_text
 from genies.harness.checking.runs import Ran, Runs
 from genies.harness.checking.seeds import judge_seeds
-from genies.harness.decide import check_script
 from genies.harness.folders import intervention_folder, named_folder
+from genies.harness.inputs import check_script
 from genies.harness.store import Store
 
 CHECKS = (

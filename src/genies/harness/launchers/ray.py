@@ -23,11 +23,9 @@ from typing import Any
 
 from genies.errors import InputError
 from genies.files import write_text
-from genies.harness.attempts import ATTEMPTS, order_from_json, result_from_json, result_to_json, write_state
-from genies.harness.decide import TrainingDecision
+from genies.harness.execute import ATTEMPTS, Result, order_from_json, result_from_json, result_to_json, write_state
 from genies.harness.launchers.ray_node import run_on_node, unseen
 from genies.harness.process import GRACE_SECONDS
-from genies.harness.step import Result
 from genies.harness.store import Store
 
 _KNOCK_SECONDS = 10.0
@@ -91,8 +89,8 @@ class RayLauncher:
 
     def _run(self, order: str) -> str:
         """The step's result, after as many attempts as it is lost; InputError for what a person must mend."""
-        decision = order_from_json(order).decision
-        title, lost = decision.step.title, ""
+        job = order_from_json(order).job
+        title, lost = job.title, ""
         for attempt in range(1, ATTEMPTS + 1):
             if attempt > 1:
                 print(f"trying again, attempt {attempt} of {ATTEMPTS}: {title}: {lost}", file=sys.stderr)
@@ -104,9 +102,8 @@ class RayLauncher:
             if "refused" in answer:
                 raise InputError(f"{title}: {answer['refused']}")
             if "result" in answer:
-                trained = isinstance(decision, TrainingDecision) and result_from_json(answer["result"]).failure is None
-                if trained:
-                    self._await(decision.step.model_dir)
+                if job.role == "train" and result_from_json(answer["result"]).failure is None:
+                    self._await(*job.outputs.values())
                 return str(answer["result"])
             lost = answer["lost"]
         failure = f"{title}: was lost {ATTEMPTS} times with what ran it: {lost}"

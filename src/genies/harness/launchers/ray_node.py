@@ -19,9 +19,8 @@ from pathlib import Path
 from genies.cache import cache_dir
 from genies.errors import InputError, describe_os_error
 from genies.file_hashes import FileHashes
-from genies.harness.attempts import carry_out, order_from_json, result_to_json
+from genies.harness.execute import Place, carry_out, order_from_json, result_to_json
 from genies.harness.process import GRACE_SECONDS
-from genies.harness.step import Place
 
 _CANCEL_SECONDS = 0.2
 """How often a waiting worker looks up: Ray cancels by a flag that only running Python code notices."""
@@ -83,7 +82,7 @@ def main() -> None:
     """`python -m`: run the step that the first line of standard input orders, and end it when the rest is closed."""
     order = order_from_json(sys.stdin.buffer.readline().decode())
     threading.Thread(target=_leave_when_alone, daemon=True).start()
-    hashes = FileHashes(cache_dir(order.run.store.root) / "file_hashes.json")
+    hashes = FileHashes(cache_dir(order.settings.store.root) / "file_hashes.json")
     try:
         answer = {"result": result_to_json(carry_out(order, Place(hashes, cancel_fd=0)))}
     except InputError as error:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from genies.declaration import NO_EFFECT
 from genies.lm.arguments import ModelArguments
 from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainArguments
 
@@ -29,15 +30,15 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """A longer gradient is scaled down to this norm."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's weight decay."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, NO_EFFECT] = False
     """Compute activations again in the backward pass: less memory, a third more time, the same result."""
-    save_steps: Annotated[int, Field(ge=0)] = 20
+    save_steps: Annotated[int, Field(ge=0), NO_EFFECT] = 20
     """Steps between checkpoints, of which the last two are kept until training ends; 0 for none."""
-    tensorboard: bool = False
+    tensorboard: Annotated[bool, NO_EFFECT] = False
     """Write TensorBoard curves to output_dir/tensorboard (pip install -e .[tensorboard])."""
     push_to_hub: str | None = None
     """Upload the tuned model to this repository of the model hub, as owner/name (default: it stays here)."""
-    hub_private: bool = True
+    hub_private: Annotated[bool, NO_EFFECT] = True
     """Whether a repository that the upload creates is private."""
 
 

@@ -1,0 +1,147 @@
+"""What an intervention declares of itself in intervention.json: its arguments, and which of them change no result.
+
+The file is optional. It lets the harness know these things without importing the scripts, which takes seconds.
+
+    python -m genies.declaration src/interventions/mms
+
+writes the file from the argument models of a train.py and an eval.py that use `genies.contract.run`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from genies.errors import InputError
+from genies.files import read_json, write_text
+
+FILE = "intervention.json"
+
+
+@dataclass(frozen=True)
+class WithoutEffect:
+    """Marks, as `Annotated[int, NO_EFFECT]`, an argument that changes speed, place or what is shown, never results."""
+
+    in_16_bits: bool = True
+    """Whether that also holds where a model runs in 16 bits, in which sums depend on the order of adding."""
+
+
+NO_EFFECT = WithoutEffect()
+
+
+class Declaration(BaseModel):
+    """The content of intervention.json; every field may be left out."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    train_arguments: frozenset[str] | None = None
+    """The arguments that train.py takes beside those of the contract (default: not known before it runs)."""
+    eval_arguments: frozenset[str] | None = None
+    """The arguments that eval.py takes beside those of the contract (default: not known before it runs)."""
+    without_effect: frozenset[str] = frozenset()
+    """Arguments that change no result: they are ignored when results are compared."""
+    without_effect_in_32_bits: frozenset[str] = frozenset()
+    """Arguments that are ignored so unless the model runs in 16 bits."""
+    tunes: bool = True
+    """false: train.py changes nothing that eval.py reads, so that the untuned model is evaluated in its place."""
+
+    def arguments(self, script: str) -> frozenset[str] | None:
+        """The arguments of train.py or eval.py; None where they are not declared."""
+        return self.train_arguments if script == "train.py" else self.eval_arguments
+
+    def ignored(self, in_16_bits: bool) -> frozenset[str]:
+        """The arguments that have no effect on results."""
+        return self.without_effect if in_16_bits else self.without_effect | self.without_effect_in_32_bits
+
+
+def read_declaration(folder: Path) -> Declaration:
+    """The declaration of the intervention in `folder`, empty without a file; InputError for a bad one."""
+    path = folder / FILE
+    if not path.is_file():
+        return Declaration()
+    value = read_json(path, "declaration of an intervention")
+    try:
+        return Declaration.model_validate(value)
+    except ValidationError as error:
+        raise InputError(f"declaration of an intervention {path}: {faults_of(error, Declaration)}") from None
+
+
+def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first faults of a file that should hold a model, each with its field."""
+    known = ", ".join(model.model_fields)
+    said = []
+    for fault in error.errors()[:3]:
+        unknown = fault["type"] == "extra_forbidden"
+        message = f"unknown; known: {known}" if unknown and len(fault["loc"]) == 1 else fault["msg"]
+        said.append(f"{'.'.join(map(str, fault['loc']))}: {message}" if fault["loc"] else message)
+    return "; ".join(said)
+
+
+def declared_by(train: type[BaseModel], evaluate: type[BaseModel], contract: frozenset[str]) -> dict[str, Any]:
+    """The fields of a declaration that follow from the argument models of two scripts.
+
+    contract: the arguments that the harness passes itself.
+    """
+    always, in_32_bits = set[str](), set[str]()
+    for name, field in {**train.model_fields, **evaluate.model_fields}.items():
+        marks = [mark for mark in field.metadata if isinstance(mark, WithoutEffect)]
+        if marks:
+            (always if marks[0].in_16_bits else in_32_bits).add(name)
+    return {
+        "train_arguments": sorted(train.model_fields.keys() - contract),
+        "eval_arguments": sorted(evaluate.model_fields.keys() - contract),
+        "without_effect": sorted(always),
+        "without_effect_in_32_bits": sorted(in_32_bits),
+    }
+
+
+def declaration_of(folder: Path) -> Mapping[str, Any]:
+    """What intervention.json in `folder` should say, by its scripts, which are imported; `tunes` as it is there."""
+    from genies.contract import CONTRACT_NAMES
+
+    train, evaluate = (_argument_model(folder / script) for script in ("train.py", "eval.py"))
+    tunes = read_declaration(folder).tunes
+    return {**declared_by(train, evaluate, CONTRACT_NAMES), **({} if tunes else {"tunes": False})}
+
+
+def _argument_model(script: Path) -> type[BaseModel]:
+    """The argument model of the function that a script passes to `run`: the one named train or evaluate."""
+    if not script.is_file():
+        raise InputError(f"{script} does not exist; an intervention is a folder with train.py and eval.py")
+    spec = importlib.util.spec_from_file_location(f"declared_{script.parent.name}_{script.stem}", script)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(script.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(script.parent))
+    body = getattr(module, {"train.py": "train", "eval.py": "evaluate"}[script.name], None)
+    model = next(iter(get_type_hints(body).values()), None) if body is not None else None
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise InputError(f"{script} has no function train or evaluate whose one parameter is an argument model")
+    return model
+
+
+def main() -> None:
+    """Write intervention.json into each folder named on the command line."""
+    for name in sys.argv[1:]:
+        folder = Path(name)
+        text = json.dumps(declaration_of(folder), indent=2) + "\n"
+        write_text(folder / FILE, text)
+        print(folder / FILE)
+
+
+if __name__ == "__main__":
+    from genies import declaration  # this module by its name, whose marks the argument models hold
+    from genies.errors import run_command
+
+    run_command(declaration.main)

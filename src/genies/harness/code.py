@@ -1,0 +1,99 @@
+"""Which files of an intervention's folder determine what train.py makes, and which what eval.py measures.
+
+A script is determined by itself and by the .py files of the folder that it imports or names, followed in the source
+without running it. What only the other script imports is left out; other files count for both, and notes for neither,
+unless a script names them. Where imports cannot be followed, every file counts: a needless computation is better than
+a wrong result.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+from genies.declaration import FILE as DECLARATION
+from genies.harness.job import SCRIPTS, Role
+
+_NOTES = {".md", ".rst", ".txt"}
+_DYNAMIC_MODULES = {"importlib", "runpy", "imp", "pkgutil"}
+_DYNAMIC = _DYNAMIC_MODULES | {"__import__", "exec", "eval"}
+"""Names by which a script may import what its import statements do not say."""
+
+
+def determining(folder: Path, paths: Sequence[Path], role: Role) -> list[Path]:
+    """Those of `paths`, the files below `folder`, that determine the result of a script."""
+    modules = {path: _Module(folder, path) for path in paths if path.suffix == ".py"}
+    own = _reached(folder / SCRIPTS[role], modules)
+    left_out = set[Path]()
+    if own is not None:
+        (other,) = (folder / script for each, script in SCRIPTS.items() if each != role)
+        # Of the other script's imports nothing may be known; the script itself is its own.
+        left_out = (_reached(other, modules) or {other}) - own
+    texts = {text for module in modules.values() for text in module.texts}
+    notes = {path for path in paths if path.suffix.lower() in _NOTES}
+    left_out |= {path for path in notes if not any(path.name in text or path.suffix in text for text in texts)}
+    return [path for path in paths if path not in left_out and path != folder / DECLARATION]
+
+
+def _reached(script: Path, modules: dict[Path, _Module]) -> set[Path] | None:
+    """The script and the files of the folder that it imports, also through others; None where that cannot be told."""
+    found, waiting = set[Path](), [script]
+    while waiting:
+        path = waiting.pop()
+        module = modules.get(path)
+        if module is None or module.unclear:
+            return None
+        found.add(path)
+        waiting += [each for each in module.imported(modules) if each not in found]
+    return found
+
+
+class _Module:
+    """What the source of a .py file says without being run."""
+
+    def __init__(self, folder: Path, path: Path) -> None:
+        self._folder, self._path = folder, path
+        self._names: list[tuple[Path, str]] = []
+        self.texts: set[str] = set()
+        """Its string constants but for docstrings."""
+        self.unclear = path.is_symlink()  # Python would import from beside the file that the link leads to
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            self.unclear = True
+            return
+        documentation = set(map(id, _docstrings(tree)))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                self._names += [(folder, alias.name) for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                start = path.parents[min(node.level, len(path.parents)) - 1] if node.level else folder
+                module = f"{node.module}." if node.module else ""
+                self._names += [(start, f"{module}{alias.name}") for alias in node.names]
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+                self.texts.add(node.value)
+            elif isinstance(node, ast.Attribute) and node.attr == "path":
+                self.unclear |= isinstance(node.value, ast.Name) and node.value.id == "sys"
+            elif isinstance(node, ast.Name) and node.id in _DYNAMIC:
+                self.unclear = True
+        imported = {name.split(".")[0] for _, name in self._names}
+        self.unclear |= not imported.isdisjoint(_DYNAMIC_MODULES) or "sys.path" in (name for _, name in self._names)
+
+    def imported(self, known: Collection[Path]) -> set[Path]:
+        """The files of the folder among `known` that its import statements may read, packages' __init__.py included,
+        and those whose name stands in one of its texts: it may run them."""
+        found = {path for path in known if any(path.name in text for text in self.texts)}
+        for start, name in self._names:
+            place = start
+            for part in name.split("."):
+                found |= {place / f"{part}.py", (place := place / part) / "__init__.py"}
+        return found.intersection(known)
+
+
+def _docstrings(tree: ast.Module) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+            first = node.body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
+                yield first.value

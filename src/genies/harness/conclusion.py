@@ -1,0 +1,86 @@
+"""What a run says at its end: tables, counts, what the numbers cannot mean, and each failure once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genies.contract import Evaluation
+from genies.errors import BAD_INPUT
+from genies.harness.failures import Failures, counted
+from genies.harness.leaks import Leaks
+from genies.harness.outputs import Table
+from genies.harness.plan import Plan
+from genies.harness.request import MetricsRequest
+from genies.harness.store import Store
+from genies.harness.table import make_table, mixed_formats, not_learned, shifts_with_holes, to_markdown
+
+if TYPE_CHECKING:
+    from genies.harness.main_job import Progress
+
+_SHOWN = 5
+
+
+def conclude(
+    request: MetricsRequest, plan: Plan, progress: Progress, tables: Sequence[Table], store: Store, leaks: Leaks | None
+) -> int:
+    """Print the end of a run and return its exit status."""
+    for table in tables:
+        if table.combined:
+            continue
+        if len(tables) > 1:
+            print(f"{table.rows[0].intervention}, {table.rows[0].model}")
+        rows = make_table(table.rows, plan, progress.evaluations, leaks)
+        print(to_markdown(rows), end="\n\n")
+        if leaks is not None:
+            left_out = sum(row.leaked_pairs or 0 for row in rows)
+            print(f"{left_out} test pairs on targets are left out: their prompt is in the source's train split\n")
+    names = ", ".join(store.shown(table.path) for table in tables)
+    print(f"table: {names}   evaluations: {store.shown(store.results_dir / 'evaluations')}")
+    unverified = progress.unverified
+    done, ran = counted(len(progress.evaluations), "evaluation"), counted(progress.started, "step")
+    print(f"{done}, {ran} run, {len(unverified)} unverified")
+    for path in unverified[:_SHOWN]:
+        print(f"  unverified: {store.shown(Path(path))}")
+    if len(unverified) > _SHOWN:
+        print(f"  ... and {len(unverified) - _SHOWN} more")
+    for folder, count in progress.absent_base_models.items():
+        print(f"  base model folder {store.shown(folder)} is not there, so {count} of them cannot be compared with it")
+    for line in mixed_formats(_by_base_model(plan, progress.evaluations)):
+        print(f"  {line}")
+    made = make_table(plan.rows, plan, progress.evaluations, leaks)
+    if unlearned := not_learned(made):
+        print(unlearned)
+    reasons = [] if leaks is None else list(leaks.holes)
+    for reason in reasons:
+        print(f"hole: {reason}", file=sys.stderr)
+    failures = progress.failures
+    if not failures.results:
+        return 1 if reasons else 0
+    failed, with_holes = counted(len(failures.results), "step"), counted(len(shifts_with_holes(made)), "row")
+    print(f"\n{failed} failed, {with_holes} with holes:", file=sys.stderr)
+    for line in [*failures.lines(), *_reference_hint(request, plan, failures)]:
+        print(line, file=sys.stderr)
+    return BAD_INPUT if failures.bad_input else 1
+
+
+def _by_base_model(plan: Plan, evaluations: Mapping[Path, Evaluation]) -> Iterator[tuple[str, Evaluation]]:
+    """Each evaluation once, with the base model of the rows that it is about."""
+    models = {file: row.model for row in plan.rows for file in row.files}
+    return ((models[file], evaluation) for file, evaluation in evaluations.items() if file in models)
+
+
+def _reference_hint(request: MetricsRequest, plan: Plan, failures: Failures) -> Iterator[str]:
+    """What to do when the reference intervention was at odds with arguments meant for another one."""
+    reference = plan.capability_intervention
+    shared = request.best_reference or any(row.intervention == reference for row in plan.rows)
+    if shared or not request.train_kwargs or request.target_tuned_train_kwargs is not None:
+        return
+    refused = (each for each in failures.results if each.bad_input and each.started)
+    if any(each.title.startswith(f"train {reference}, ") for each in refused):
+        yield (
+            f"--train_kwargs reach the reference intervention, {reference}, too; "
+            "--target_tuned_train_kwargs gives it its own, as '{}' for none"
+        )

@@ -1,0 +1,221 @@
+"""The main job: plan, check, run what must run, keep the table true all along, and say how it went."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from tqdm import tqdm
+
+from genies.cache import cache_dir
+from genies.contract import Evaluation
+from genies.data.shifts import repeats
+from genies.errors import BAD_INPUT, INTERRUPTED
+from genies.file_hashes import FileHashes
+from genies.harness.commands import write_commands
+from genies.harness.conclusion import conclude
+from genies.harness.decide import Check, absent_base_model, decide
+from genies.harness.dry_run import describe
+from genies.harness.execute import Order, Result, available_cores, remembered_failure
+from genies.harness.failures import Failures
+from genies.harness.fingerprint import Identities
+from genies.harness.folders import normal
+from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
+from genies.harness.inputs import check_inputs, check_locks
+from genies.harness.launchers import Launcher
+from genies.harness.launchers.local import LocalLauncher
+from genies.harness.leaks import Leaks
+from genies.harness.outputs import check_tables, plan_tables, write_tables
+from genies.harness.plan import Plan
+from genies.harness.request import MetricsRequest
+from genies.harness.schedule import Task, run_tasks, tasks
+from genies.harness.store import Store
+
+
+def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
+    """Run the main job and return its exit status: 0, 1 when a step failed, 2 when one was given bad input."""
+    store, plan = request.store(root), request.plan(root)
+    for fault in plan.faults.values():
+        print(f"error: {fault}", file=sys.stderr)
+    if again := repeats(request.shifts()):
+        print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
+    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
+    checks = decide(plan.jobs, request.policy(), Identities(hashes, root, hardware(request)))
+    check_inputs(checks, store, request.named_by, "base_model_dir", request.argument_of)
+    tables = plan_tables(plan, normal(request.output_path))
+    settings = request.settings(root)
+    if request.dry_run:
+        orders = {number: Order(check, settings) for number, check in enumerate(checks) if check.run}
+        failed = {number for number, order in orders.items() if remembered_failure(order)}
+        print(describe(checks, set() if request.retry_failed else failed, store, len(request.gpus) or request.slots))
+        return 0
+    hashes.save()
+    waiting = tasks(checks)
+    if request.emit_commands is not None:
+        write_commands(normal(request.emit_commands), waiting, settings)
+        print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
+        return 0
+
+    check_tables(tables)
+    check_locks(checks, store)
+    progress = Progress.of(checks)
+    leaks = known_leaks(plan) if request.exclude_leaked else None
+    launcher = make_launcher(request, hashes, store)
+    cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
+    settings = replace(settings, threads=max(1, cores), skip_failed=not request.retry_failed)
+    write = partial(write_tables, tables, plan, progress.evaluations)
+    try:
+        with termination_as_interrupt(), _Bar(waiting) as bar:
+            keeping = _KeepingTables(write)
+
+            def ended(task: Task, result: Result) -> None:
+                progress.add(result)
+                bar.ended(result, new=result.failure is not None and progress.failures.add(result))
+                keeping.note(set(result.done))
+
+            run_tasks(waiting, settings, _Patient(launcher), ended, bar.running)
+    except KeyboardInterrupt:
+        write(leaks=leaks)
+        raise
+    finally:
+        hashes.save()
+    write(leaks=leaks)
+    status = conclude(request, plan, progress, tables, store, leaks)
+    return BAD_INPUT if plan.faults else status
+
+
+@dataclass
+class Progress:
+    """What is known so far: the evaluations that answer the request, and what failed."""
+
+    evaluations: dict[Path, Evaluation]
+    unverified: list[str]
+    absent_base_models: Counter[Path]
+    """How many of the unverified could not be compared with the base model, by the folder that is not there."""
+    failures: Failures = field(default_factory=Failures)
+    started: int = 0
+
+    @classmethod
+    def of(cls, checks: Sequence[Check]) -> Progress:
+        """What is there before anything runs."""
+        reused = [
+            (check, check.job.outputs[name], output)
+            for check in checks
+            for name, output in check.outputs.items()
+            if check.job.role == "evaluate" and not output.run
+        ]
+        return cls(
+            {path: output.evaluation for _, path, output in reused if output.evaluation is not None},
+            sorted(str(path) for _, path, output in reused if output.standing.unverified),
+            Counter(check.job.base_model_dir for check, _, output in reused if absent_base_model(check, output)),
+        )
+
+    def add(self, result: Result) -> None:
+        """Count what a job left."""
+        self.started += result.started
+        self.evaluations |= result.done
+
+
+class _KeepingTables:
+    """Writes the tables as evaluations come in, but leaves them alone for `_PAUSE` times as long as that took: large
+    ones must not hold up the jobs."""
+
+    _PAUSE = 20
+
+    def __init__(self, write: partial[None]) -> None:
+        self._write, self._new, self._next = write, set[Path](), 0.0
+
+    def note(self, done: set[Path]) -> None:
+        self._new |= done
+        begun = time.monotonic()
+        if self._new and begun >= self._next:
+            self._write(self._new)
+            self._new = set()
+            self._next = time.monotonic() + self._PAUSE * (time.monotonic() - begun)
+
+
+class _Bar(tqdm):  # type: ignore[type-arg]
+    """The progress bar: jobs done, the time that the others will take at that rate, and what runs now."""
+
+    monitor_interval = 0  # no thread that redraws a bar nobody moved: the system may refuse one more
+
+    def __init__(self, waiting: Sequence[Task]) -> None:
+        super().__init__(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True)
+
+    def running(self, titles: Sequence[str]) -> None:
+        self.set_postfix_str("; ".join(titles), refresh=True)
+
+    def ended(self, result: Result, new: bool) -> None:
+        if not result.cancelled or result.done:
+            self.update()
+        if new:
+            self.write(f"FAILED {result.failure}", file=sys.stderr)
+
+
+class _Patient:
+    """A launcher whose end is waited for, unless Ctrl-C comes again meanwhile."""
+
+    def __init__(self, launcher: Launcher) -> None:
+        self._launcher = launcher
+        self.slots = launcher.slots
+
+    def submit(self, order: str) -> Future[str]:
+        return self._launcher.submit(order)
+
+    def close(self, cancel: bool) -> None:
+        if cancel:
+            print("ending the running steps; Ctrl-C again does not wait for them", file=sys.stderr)
+        try:
+            self._launcher.close(cancel)
+        except KeyboardInterrupt:
+            os._exit(INTERRUPTED)  # the steps' supervisors see this process go, and end them
+
+
+def hardware(request: MetricsRequest) -> Hardware:
+    """What the steps of a request will run on: unknown for those that other machines run."""
+    if request.emit_commands is not None or request.gpus_per_step:
+        return UNKNOWN
+    return this_machine(hidden=request.launcher == "ray" or (not request.gpus and all_hidden(os.environ)))
+
+
+def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:
+    """The launcher that a request names."""
+    if request.launcher == "ray":
+        from genies.harness.launchers.ray import RayLauncher
+
+        return RayLauncher(request.ray_address, request.cpus_per_step, request.gpus_per_step, store)
+    return LocalLauncher(request.slots, request.gpus, hashes)
+
+
+def known_leaks(plan: Plan) -> Leaks:
+    """Which test examples leak in the plan's shifts, looked up before anything runs; InputError without the data."""
+    folders = plan.distribution_folders()
+    leaks = Leaks(lambda name: folders[name])
+    for shift in dict.fromkeys(row.shift for row in plan.rows):
+        leaks.leaked(shift.source, shift.target)
+        leaks.leaked(shift.source, shift.source)
+        leaks.leaked(shift.target_reference, shift.target_reference)
+    return leaks
+
+
+@contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: running steps are ended and the table is written."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,186 @@
+"""What is compared: base models, variants of interventions, seeds; from a study file, or from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from genies.command_line import read_yaml
+from genies.contract import check_kwargs
+from genies.declaration import faults_of, read_declaration
+from genies.errors import InputError
+from genies.harness.job import Kwargs
+from genies.names import check_distinct, check_name
+
+BEST = "best"
+"""As a reference: the variant of the study that is most accurate where it is tuned on the target_reference."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An intervention's folder with arguments of its own, under a name of its own."""
+
+    name: str
+    dir: Path
+    train_kwargs: Kwargs = field(default_factory=dict)
+    eval_kwargs: Kwargs = field(default_factory=dict)
+    tunes: bool = True
+    """Whether there is anything to train (see genies.declaration)."""
+
+    def unknown(self, seeded: bool = False) -> Iterator[tuple[str, str]]:
+        """(argument of the request, name) of each argument that the script declares not to take."""
+        declared = read_declaration(self.dir)
+        seed = {"seed": 0} if seeded else {}
+        for what, script, given in (
+            ("train_kwargs", "train.py", self.train_kwargs if self.tunes else {}),
+            ("eval_kwargs", "eval.py", self.eval_kwargs),
+        ):
+            known = declared.arguments(script)
+            if known is not None:
+                yield from ((what, name) for name in {**given, **(seed if self.tunes else {})} if name not in known)
+
+    def fault(self, seeded: bool) -> str | None:
+        """What is wrong with its arguments; None when nothing is known to be."""
+        for what, name in self.unknown(seeded):
+            script = "train.py" if what == "train_kwargs" else "eval.py"
+            known = ", ".join(sorted(read_declaration(self.dir).arguments(script) or ())) or "none"
+            argument = f"--{what}" if name != "seed" else "--seeds"
+            return f"{argument}: {script} of {self.name} takes no argument {name!r}; it takes: {known}"
+        return None
+
+    def with_known(self, *kinds: str) -> Variant:
+        """The variant without the arguments, of train_kwargs or eval_kwargs, that its scripts declare not to take."""
+        unknown = set(self.unknown())
+        known: dict[str, Any] = {
+            kind: {name: value for name, value in getattr(self, kind).items() if (kind, name) not in unknown}
+            for kind in kinds
+        }
+        return replace(self, **known)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every base model with every variant and every seed, on the same shifts."""
+
+    base_model_dirs: Sequence[Path]
+    variants: Sequence[Variant]
+    baseline: Variant
+    references: Sequence[Variant]
+    """With several, the best of them on a target_reference is the reference there."""
+    seeds: Sequence[int | None] = (None,)
+    reference_seeded: bool = False
+    """Whether the reference is tuned with every seed too, instead of once for all."""
+
+    def checked(self) -> tuple[Study, dict[str, str]]:
+        """The study without the variants whose arguments are at fault, and the fault of each, by its name.
+
+        Raises InputError when none is left, and when the baseline or the reference is at fault.
+        """
+        seeded = self.seeds != (None,) and list(self.seeds) != [None]
+        faults = {each.name: fault for each in self.variants if (fault := each.fault(seeded))}
+        left = [each for each in self.variants if each.name not in faults]
+        others = [self.baseline, *(each for each in self.references if each not in self.variants)]
+        for each in others:
+            if fault := each.fault(False):
+                raise InputError(fault)
+        if not left:
+            raise InputError("; ".join(faults.values()))
+        references = [each for each in self.references if each.name not in faults or each not in self.variants]
+        return replace(self, variants=left, references=references), faults
+
+
+def check_names(base_model_dirs: Sequence[Path], variants: Sequence[Variant]) -> None:
+    """InputError for two base models or two variants that would write to the same place."""
+    check_distinct([folder.name for folder in base_model_dirs], "the base models")
+    check_distinct([*dict.fromkeys(each.name for each in variants)], "the variants")
+    by_name: dict[str, Path] = {}
+    for folder in base_model_dirs:
+        if by_name.setdefault(folder.name, folder) != folder:
+            raise _one_name(by_name[folder.name], folder)
+    dirs: dict[str, Path] = {}
+    for each in variants:
+        if dirs.setdefault(each.name, each.dir) != each.dir:
+            raise _one_name(dirs[each.name], each.dir)
+        beside = each.dir.with_name(each.name)
+        if each.name != each.dir.name and (beside / "eval.py").is_file():
+            raise InputError(
+                f"variant {each.name!r} of {each.dir} has the name of another intervention, {beside}, and would "
+                "write to the same place; choose another name"
+            )
+
+
+def _one_name(first: Path, second: Path) -> InputError:
+    return InputError(
+        f"{first} and {second} are two folders of one name, and the name says where models and evaluations are "
+        "kept; rename one of them"
+    )
+
+
+class VariantEntry(BaseModel):
+    """A variant in a study file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    dir: Path
+    """Folder of the intervention, or its name below src/interventions."""
+    name: str = ""
+    """Under which its models and evaluations are kept (default: the folder's name)."""
+    train_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
+    eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
+
+    @classmethod
+    def named(cls, folder: str) -> VariantEntry:
+        return cls.model_validate({"dir": folder})
+
+
+class StudyFile(BaseModel):
+    """The content of a study file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    base_models: Annotated[list[Path], Field(min_length=1)]
+    """Folders of untuned base models."""
+    variants: Annotated[list[VariantEntry], Field(min_length=1)]
+    """What is compared; an entry may be the folder of an intervention alone."""
+    shifts: Path | list[Any]
+    """A file of shifts, or a list of entries as such a file holds."""
+    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
+    baseline: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/zero_shot"))
+    """Evaluated on the untuned model."""
+    reference: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/lora_fine_tune"))
+    """Tuned and tested on target_reference: an intervention, the name of a variant, or `best` of them."""
+    seed_reference: bool = False
+    """Train the reference with each seed as well."""
+
+
+def read_study_file(path: Path) -> StudyFile:
+    """The study in a YAML file; InputError that names the file and the fields at fault."""
+    value = read_yaml(path, "--study", "base_models, variants and shifts")
+    entries = value.get("variants")
+    if isinstance(entries, list):
+        value["variants"] = [_entry(each) for each in entries]
+    for name in ("baseline", "reference"):
+        if name in value:
+            value[name] = _entry(value[name])
+    try:
+        return StudyFile.model_validate(value)
+    except ValidationError as error:
+        raise InputError(f"--study {path}: {faults_of(error, StudyFile)}") from None
+
+
+def _entry(value: object) -> object:
+    return {"dir": value} if isinstance(value, str) else value
+
+
+def variant(name: str, folder: Path, train_kwargs: Kwargs, eval_kwargs: Kwargs, where: Mapping[str, str]) -> Variant:
+    """A variant whose name and arguments are sound; `where` names the arguments of the request in messages."""
+    check_name(name, f"--{where['name']}", "a variant")
+    if name == BEST:
+        raise InputError(f"--{where['name']}: {BEST!r} cannot be the name of a variant; it means the best of them")
+    check_kwargs(where["train_kwargs"], train_kwargs)
+    check_kwargs(where["eval_kwargs"], eval_kwargs)
+    return Variant(name, folder, train_kwargs, eval_kwargs, read_declaration(folder).tunes)
