@@ -195,7 +195,8 @@ def arguments_of(script: Path) -> type[Arguments]:
 
 def functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, value in vars(module).items():
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and name in ("main", "train", "evaluate"):
+        own = inspect.isfunction(value) and value.__module__.startswith((module.__name__, "genies.commands."))
+        if own and name in ("main", "train", "evaluate"):
             yield name, value
 
 

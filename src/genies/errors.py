@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 
+from genies.spelling import spelled
 from genies.terminal import Screen
 
 BAD_INPUT = 2
@@ -82,7 +83,7 @@ def run_command(command: Callable[[], int | None]) -> None:
         status = command() or 0
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {spelled(str(error))}", file=sys.stderr)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print(INTERRUPTED_MESSAGE, file=sys.stderr)

@@ -22,6 +22,7 @@ from genies.harness.plan import Plan, evaluation_job, make_plan, training_job, t
 from genies.harness.store import Store, identity_in, training_record
 from genies.harness.study import BEST, Study, StudyFile, Variant, VariantEntry, read_study_file, variant
 from genies.names import check_distinct
+from genies.shipped import SHIPPED
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -60,7 +61,13 @@ class Places(Arguments):
         return Settings(store, self.timeout, self.verbose, processes=self.processes_per_step, protect=self.protect)
 
     def distributions_folder(self, root: Path) -> Path:
+        """The folder of the distributions that are given by name."""
         return normal((Path.cwd() if "distributions_dir" in self.model_fields_set else root) / self.distributions_dir)
+
+    @property
+    def spare_distributions(self) -> Path | None:
+        """Where else names are looked for when no folder was named: among the project's own distributions."""
+        return None if "distributions_dir" in self.model_fields_set else SHIPPED / "distributions"
 
 
 class MetricsRequest(Places):
@@ -300,7 +307,7 @@ class MetricsRequest(Places):
         """The plan of this request; InputError for arguments no step could be given."""
         study, shifts = self.compared(root), self.shifts()
         given = [*(self.source_dirs or []), *(self.target_dirs or [])]
-        by_name = folders(shifts, self.distributions_folder(root), given)
+        by_name = folders(shifts, self.distributions_folder(root), given, self.spare_distributions)
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
 
 
@@ -334,7 +341,7 @@ class TrainRequest(Places):
     def job(self, root: Path) -> Job:
         base_model = named_folder(self.model_dir, "model_dir")
         folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
-        source = distribution_folder(self.train_distribution, self.distributions_folder(root))
+        source = distribution_folder(self.train_distribution, self.distributions_folder(root), self.spare_distributions)
         made = variant(folder.name, folder, self.train_kwargs, {}, _OWN_NAMES)
         refuse(made.fault(seeded=False))
         model_dir = self.store(root).model_dir(made.name, tuned_model_name(base_model.name, source.name))
@@ -369,7 +376,7 @@ class EvaluateRequest(Places):
         job = evaluation_job(made, model_dir, None, model_dir)
         job = replace(job, identity=identity_of_model(job.identity, model_dir))
         for each in self.distributions:
-            target = distribution_folder(each, self.distributions_folder(root))
+            target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
             if job.distributions.get(target.name, target) != target:
                 raise InputError(
                     f"{job.distributions[target.name]} and {target} are two folders of one name; "

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -55,6 +55,8 @@ class CheckRequest(Arguments):
     The first argument may be the folder of the intervention instead of --intervention_dir. The exit status is 0 when
     all is well, 1 when a check failed; then the logs are kept and each failure says what to change.
     """
+
+    positional: ClassVar[str | None] = "intervention_dir"
 
     intervention_dir: Path
     """Folder of the intervention: train.py and eval.py."""

@@ -1,0 +1,12 @@
+"""Evaluate one tuned model, or an untuned one, on distributions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genies.harness.request import EvaluateRequest
+from genies.harness.single import evaluate
+
+
+def main(request: EvaluateRequest, root: Path) -> int:
+    return evaluate(request, root)

@@ -1,0 +1,12 @@
+"""Train one intervention on one source distribution."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genies.harness.request import TrainRequest
+from genies.harness.single import train
+
+
+def main(request: TrainRequest, root: Path) -> int:
+    return train(request, root)
