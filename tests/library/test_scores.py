@@ -197,9 +197,9 @@ def test_messages_name_arguments_and_not_flags(tmp_path, folder):
     if not torch.cuda.is_available():
         with pytest.raises(InputError, match=r"^device cuda: .*use device cpu or auto$"):
             genies.load_model(folder, device="cuda")
-    with pytest.raises(InputError, match="^unknown argument slotz; did you mean slots"):
+    with pytest.raises(InputError, match=r"^unknown argument slotz; did you mean slots"):
         genies.run_study(folder, "mms", tmp_path / "shifts.json", slotz=3)
-    with pytest.raises(InputError, match="^base_model_dir is required, or study FILE"):
+    with pytest.raises(InputError, match=r"^base_model_dir is required, or study FILE"):
         genies.run_study()
 
 
