@@ -14,7 +14,7 @@ from tests.harness.project import ROOT
 IMPORTED = """
 import json, logging, os, signal, sys
 def state():
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("TORCH", "GOMP"))}
+    ours = [item for item in os.environ.items() if not item[0].startswith(("TORCH", "GOMP"))]
     return [ours, str(signal.getsignal(signal.SIGINT)), os.getcwd(),
             [str(each) for each in logging.getLogger().handlers]]
 before = state()
