@@ -33,7 +33,6 @@ setup(
     version="1.0.0.dev0",
     description="Measures how preference models generalize across distribution shifts.",
     license="MIT",
-    python_requires=">=3.11",
     package_dir={"": "src"},
     packages=find_packages("src", include=["genies", "genies.*"]),
     package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
@@ -69,6 +68,7 @@ setup(
         "test": [
             *DOCS,
             "hypothesis>=6.120",
+            "markdown-it-py>=3.0",
             "mypy>=1.17",
             "playwright>=1.50",
             "pytest>=8.0",

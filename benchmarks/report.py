@@ -24,7 +24,7 @@ from genies.command_line import run
 from genies.data.shifts import read_shifts
 
 sys.path.insert(0, str(ROOT))
-from tests.report.seeded_results import SeededStudy
+from tests.support.seeded_results import SeededStudy
 
 
 class ReportArguments(FindingsArguments):

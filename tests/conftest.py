@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,46 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.harness.project import Project
+from tests.support.project import Project
+
+# A shell starts background jobs with SIGINT ignored, and their children inherit that: the tests of Ctrl-C would hang.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # How long an example takes depends on the machine, not on the code.
 hypothesis.settings.register_profile("genies", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("genies")
+
+# Which tests `bash tests/run.sh --quick` leaves out: those that run commands of the project, a browser or large data.
+# Single tests have the marker `slow`, `simulation` or `real_model` where they are defined.
+NOT_QUICK = ("process", "browser", "simulation", "real_model", "slow")
+MARKERS_OF_FIXTURES = {
+    "project": "process",
+    "cluster": "process",
+    "chromium": "browser",
+    "made": "slow",
+    "official_distributions": "slow",
+}
+MARKERS_OF_PLACES = {
+    "benchmarks/": "process",
+    "end_to_end/": "process",
+    "harness/test_faults.py": "process",
+    "harness/test_ray.py": "process",
+    "methods/test_training_resume.py": "process",
+    "test_locks.py": "process",
+    "test_without_the_package.py": "process",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        place = item.path.relative_to(here).as_posix()
+        names = {MARKERS_OF_FIXTURES[fixture] for fixture in fixtures if fixture in MARKERS_OF_FIXTURES}
+        names |= {marker for start, marker in MARKERS_OF_PLACES.items() if place.startswith(start)}
+        for name in sorted(names):
+            item.add_marker(name)
 
 
 @pytest.fixture
@@ -36,13 +72,13 @@ def own_cache(
 
 @pytest.fixture(scope="session")
 def tiny_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """A function from (family, tokenizer style) to a model folder, made once a session: see tests/tiny_models.py."""
+    """A function from (family, tokenizer style) to a model folder, once a session (tests/support/tiny_models.py)."""
     made: dict[tuple[str, str], Path] = {}
 
     def folder(family: str = "llama", tokenizer: str = "byte_level") -> Path:
         if (family, tokenizer) not in made:
             # Imported here, so that tests of commands without a model need no torch.
-            from tests.tiny_models import write_tiny_model
+            from tests.support.tiny_models import write_tiny_model
 
             made[family, tokenizer] = write_tiny_model(
                 tmp_path_factory.mktemp("tiny") / f"{family}-{tokenizer}", family, tokenizer

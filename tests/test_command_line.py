@@ -457,6 +457,11 @@ def test_a_closed_standard_error_is_no_fault_and_no_file_takes_its_place(tmp_pat
     assert program(tmp_path, "--way", "streams", tail="<&- >&- 2>&-").returncode == 0
 
 
+def python_path(folder: Path) -> str:
+    """PYTHONPATH with a folder before all others."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
 COMMANDS = [*sorted((ROOT / "api").glob("[!i]*.py")), ROOT / "api" / "import_distribution.py", *ROOT.glob("download_*")]
 
 
@@ -466,14 +471,14 @@ def test_ctrl_c_while_a_command_loads_its_libraries_ends_it_with_one_line(tmp_pa
     (tmp_path / "pydantic").mkdir()
     for name in ("pydantic", "yaml"):
         (tmp_path / f"{name}.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGINT)")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    environment = {**os.environ, "PYTHONPATH": python_path(tmp_path)}
     ended = subprocess.run([sys.executable, command], env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (130, f"{INTERRUPTED_MESSAGE}\n")
 
 
 def test_a_program_that_imports_a_command_keeps_its_own_answer_to_ctrl_c() -> None:
     code = "import signal; before = signal.getsignal(2); import installed; assert signal.getsignal(2) is before"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "api")}
+    environment = {**os.environ, "PYTHONPATH": python_path(ROOT / "api")}
     subprocess.run([sys.executable, "-c", code], env=environment, check=True)
 
 

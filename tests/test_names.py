@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from genies.data.shifts import Shift, folders
 from genies.errors import InputError
 from genies.names import MAX_NAME_BYTES, check_distinct, check_length, check_name, shortened
-from tests.harness.project import Project
+from tests.support.project import Project
 
 
 def test_a_bad_name_is_told_with_what_it_was_to_name() -> None:

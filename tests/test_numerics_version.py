@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import genies
-from tests.interventions.scripts import evaluate, planted_examples, train, write_distribution
+from tests.support.scripts import evaluate, planted_examples, train, write_distribution
 
 STORED = json.loads((Path(__file__).parent / "numerics.json").read_text())
 

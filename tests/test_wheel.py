@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="the folders of an environment have other names")
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 COMMANDS = sorted(
     str(path.relative_to(ROOT))

@@ -19,8 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genies import command_line
-from genies.command_line import Arguments
-from genies.declaration import WithoutEffect
+from genies.command_line import Arguments, WithoutEffect
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
 

@@ -13,27 +13,17 @@ import importlib.util
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from genies.command_line import WithoutEffect
+from genies.contract import CONTRACT_NAMES
 from genies.errors import InputError
 from genies.files import read_json, write_text
 
 FILE = "intervention.json"
-
-
-@dataclass(frozen=True)
-class WithoutEffect:
-    """Marks, as `Annotated[int, NO_EFFECT]`, an argument that changes speed, place or what is shown, never results."""
-
-    in_16_bits: bool = True
-    """Whether that also holds where a model runs in 16 bits, in which sums depend on the order of adding."""
-
-
-NO_EFFECT = WithoutEffect()
 
 
 class Declaration(BaseModel):
@@ -84,19 +74,16 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
     return "; ".join(said)
 
 
-def declared_by(train: type[BaseModel], evaluate: type[BaseModel], contract: frozenset[str]) -> dict[str, Any]:
-    """The fields of a declaration that follow from the argument models of two scripts.
-
-    contract: the arguments that the harness passes itself.
-    """
+def declared_by(train: type[BaseModel], evaluate: type[BaseModel]) -> dict[str, Any]:
+    """The fields of a declaration that follow from the argument models of two scripts."""
     always, in_32_bits = set[str](), set[str]()
     for name, field in {**train.model_fields, **evaluate.model_fields}.items():
         marks = [mark for mark in field.metadata if isinstance(mark, WithoutEffect)]
         if marks:
             (always if marks[0].in_16_bits else in_32_bits).add(name)
     return {
-        "train_arguments": sorted(train.model_fields.keys() - contract),
-        "eval_arguments": sorted(evaluate.model_fields.keys() - contract),
+        "train_arguments": sorted(train.model_fields.keys() - CONTRACT_NAMES),
+        "eval_arguments": sorted(evaluate.model_fields.keys() - CONTRACT_NAMES),
         "without_effect": sorted(always),
         "without_effect_in_32_bits": sorted(in_32_bits),
     }
@@ -104,11 +91,9 @@ def declared_by(train: type[BaseModel], evaluate: type[BaseModel], contract: fro
 
 def declaration_of(folder: Path) -> Mapping[str, Any]:
     """What intervention.json in `folder` should say, by its scripts, which are imported; `tunes` as it is there."""
-    from genies.contract import CONTRACT_NAMES
-
     train, evaluate = (_argument_model(folder / script) for script in ("train.py", "eval.py"))
     tunes = read_declaration(folder).tunes
-    return {**declared_by(train, evaluate, CONTRACT_NAMES), **({} if tunes else {"tunes": False})}
+    return {**declared_by(train, evaluate), **({} if tunes else {"tunes": False})}
 
 
 def _argument_model(script: Path) -> type[BaseModel]:
@@ -141,7 +126,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from genies import declaration  # this module by its name, whose marks the argument models hold
     from genies.errors import run_command
 
-    run_command(declaration.main)
+    run_command(main)

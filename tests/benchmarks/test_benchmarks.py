@@ -18,8 +18,8 @@ import torch
 
 from genies.command_line import parse, validate
 from genies.errors import InputError
-from tests.harness.project import ROOT
-from tests.interventions.scripts import load_script, planted_examples, write_distribution
+from tests.support.project import ROOT
+from tests.support.scripts import load_script, planted_examples, write_distribution
 
 FOLDER = ROOT / "benchmarks"
 

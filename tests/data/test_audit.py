@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from genies.data.audit import leaked_test_examples
 from genies.data.audit.finding import MEANINGS, Audit, Finding, Rule
-from genies.data.audit.markdown import table, to_markdown
+from genies.data.audit.markdown import to_markdown
 from genies.data.audit.requests import contradicts
 from genies.data.audit.suite import audit
 from genies.data.distribution import Example
 from genies.data.shifts import Shift
 from genies.errors import InputError
+from tests.support.commands import run_command
 
 PROJECT = Path(__file__).resolve().parents[2]
 COMMAND = PROJECT / "api" / "check_distributions.py"
@@ -356,18 +357,8 @@ def test_every_rule_says_what_it_counts() -> None:
     assert list(MEANINGS) == list(Rule)
 
 
-def test_a_markdown_table_is_aligned() -> None:
-    assert table(["a", "n"], [["long", "1"], ["b", "22"]], right=(1,)) == [
-        "| a    |  n |",
-        "| ---- | -: |",
-        "| long |  1 |",
-        "| b    | 22 |",
-    ]
-
-
 def check(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(COMMAND), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return run_command(COMMAND, arguments, cwd=cwd)
 
 
 def test_the_command_prints_markdown_writes_json_and_repeats_itself_to_the_byte(tmp_path: Path) -> None:

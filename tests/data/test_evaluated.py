@@ -2,7 +2,7 @@
 
 from genies.contract import Evaluation
 from genies.data.distribution import Example
-from genies.data.evaluated import cluster_labels, clusters_from_data, without_examples
+from genies.data.evaluated import cluster_labels, clusters_from_data, joined_clusters, without_examples
 from genies.metrics import log_loss, rms_calibration_error
 
 TEST = [Example(index, prompt, ("a", "b", "c"), 0) for index, prompt in enumerate(["p", "q", "p", "Q", "q "])]
@@ -39,3 +39,24 @@ def test_what_is_left_of_an_evaluation_keeps_its_clusters_and_has_its_own_metric
     assert rest.eval_log_loss == log_loss([0.9, 0.4, 0.7])
     assert rest.eval_rms_calibration_error == rms_calibration_error([0.9, 0.4, 0.7])
     assert rest.eval_rms_calibration_formula == "confidence"
+
+
+def evaluated(indices: list[int], clusters: list[int] | None = None) -> Evaluation:
+    return Evaluation(
+        eval_accuracy=1.0,
+        eval_probabilities=[0.9] * len(indices),
+        eval_example_indices=indices,
+        eval_prompt_clusters=clusters,
+    )
+
+
+def test_a_prompt_has_one_number_in_all_evaluations_on_a_target() -> None:
+    # Examples 0, 1 and 3 have one prompt; the first evaluation left out 0, the third is an old one.
+    parts = [evaluated([1, 1, 2, 3], [1, 1, 2, 1]), evaluated([4, 1, 0], [4, 0, 0]), evaluated([3, 0, 9])]
+    expected = [[0, 0, 2, 0], [4, 0, 0], [0, 0, 9]]
+    assert [each.eval_prompt_clusters for each in joined_clusters(parts)] == expected
+    assert [each.eval_prompt_clusters for each in joined_clusters(parts[::-1])] == expected[::-1]
+    bare = Evaluation(eval_accuracy=1.0)
+    assert joined_clusters([parts[1], bare]) == [parts[1], bare]
+    # Old ones alone say nothing of prompts.
+    assert joined_clusters([parts[2], parts[2]]) == [parts[2], parts[2]]

@@ -13,7 +13,7 @@ import pytest
 
 from genies.contract import Evaluation
 from genies.data.audit.finding import Rule
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 pytest.importorskip("mkdocs", reason="the site needs pip install -e .[docs]")
 

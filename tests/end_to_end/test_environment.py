@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 STAND_IN = '#!/bin/sh\n[ "$3" = --version ] || echo "$@" >>"$(dirname "$0")/../asked"\n'
 

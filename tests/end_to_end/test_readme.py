@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 STARTER = ROOT / "models" / "SmolLM2-135M-Instruct"
 README = ROOT / "README.md"
@@ -29,7 +29,8 @@ ELSEWHERE = {
     "bash examples/ray_local.sh": "tests/harness/test_ray.py",
     "bash examples/slurm/submit.sh": "tests/harness/test_ray.py",
     "pip install -e .": "tests/end_to_end/test_environment.py",
-    "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_training_results.py",
+    "python -m genies.declaration": "tests/interventions/test_declarations.py",
+    "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
     "python download_data.py": "tests/test_download_data.py",
     "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": "tests/test_download_model.py",
 }
@@ -38,6 +39,8 @@ ELSEWHERE = {
 AS_THEY_STAND = [
     "python api/check_distributions.py distributions",
     "python api/check_intervention.py path/to/mine",
+    "python api/compute_generalization_metrics.py --study examples/configs/study.yaml --output_path "
+    "'results/generalization_metrics/{model}/{intervention}/study.csv' --dry_run",
     "python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine",
     "python api/import_distribution.py --help",
     "python api/report.py --distributions distributions --output samples",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.project import ROOT, Project
+from tests.support.project import ROOT, Project
 
 MODEL = ROOT / "models" / "SmolLM2-135M-Instruct"
 

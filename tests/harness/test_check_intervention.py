@@ -20,8 +20,9 @@ from genies.harness.checking.check import CHECKS, CheckRequest, check_interventi
 from genies.harness.checking.made_project import EVALUATED, make_project
 from genies.harness.checking.tiny_model import write_tiny_model
 from genies.harness.locks import locked
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, LITERAL_EVAL, LITERAL_TRAIN, ROOT
-from tests.interventions.scripts import planted_examples, write_distribution
+from tests.support.commands import run_command
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, LITERAL_EVAL, LITERAL_TRAIN, ROOT
+from tests.support.scripts import planted_examples, write_distribution
 
 TEMPLATE = ROOT / "examples" / "new_intervention"
 
@@ -427,15 +428,7 @@ def test_a_folder_without_a_script_is_named(bench: Bench) -> None:
 
 
 def command(*items: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "api" / "check_intervention.py"), *items],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run_command("api/check_intervention.py", items, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
 @pytest.mark.parametrize("name", ["random", "zero_shot", "mms"])

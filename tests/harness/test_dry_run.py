@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.harness.project import ARGPARSE_EVAL, Project
+from tests.support.project import ARGPARSE_EVAL, Project
 
 
 def counts(said: str, kind: str) -> list[int]:

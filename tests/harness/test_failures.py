@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 
 def one_message(done: subprocess.CompletedProcess[str]) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 from tests.harness.test_failures import one_message, wait_for_no
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 # Runs the main job in a process of its own for each line, [seconds until SIGKILL or null, command-line items], and
 # answers with its wait status and its seconds: without the start of an interpreter, so that a kill hits the run itself.

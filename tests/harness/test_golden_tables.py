@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ROOT, Project
+from tests.support.project import ROOT, Project
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 TABLES = SHARED / "golden" / "tables"

@@ -16,7 +16,7 @@ from genies.harness.main_job import hardware as of_request
 from genies.harness.plan import training_job
 from genies.harness.request import MetricsRequest
 from genies.harness.study import Variant
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
 
 AMPERE, TURING = Hardware(True, "bfloat16"), Hardware(True, "float32")
 

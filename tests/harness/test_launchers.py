@@ -14,11 +14,11 @@ import pytest
 
 from genies.file_hashes import FileHashes
 from genies.harness.decide import Policy, decide
-from genies.harness.execute import Result, Settings
 from genies.harness.fingerprint import Identities
+from genies.harness.order import Result, Settings
 from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
-from tests.harness.project import ARGPARSE_EVAL, ROOT, Project
+from tests.support.project import ARGPARSE_EVAL, ROOT, Project
 
 KUBECTL = f"""#!{sys.executable}
 import json, os, pathlib, subprocess, sys

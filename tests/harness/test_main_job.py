@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, LITERAL_EVAL, LITERAL_TRAIN, Project
+from tests.support.project import ARGPARSE_EVAL, LITERAL_EVAL, LITERAL_TRAIN, Project
 
 DOCUMENTED_COLUMNS = [
     *("source", "target", "target_reference", "generalization_accuracy", "baseline_accuracy"),

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from genies.harness.supervise import KEPT_BYTES
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 from tests.harness.test_failures import running
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 # Runs a command and says on its last line how many KiB of memory the largest of its processes had.
 MEASURE = """

@@ -11,7 +11,7 @@ from genies.contract import argument_items
 from genies.credentials import published, published_items
 from genies.harness.fingerprint import differences
 from genies.harness.provenance import command, git_state
-from tests.harness.project import Project
+from tests.support.project import Project
 
 
 def test_credentials_are_taken_out_of_urls() -> None:

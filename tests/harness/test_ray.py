@@ -24,8 +24,8 @@ import pytest
 
 from genies.harness.launchers.ray import places
 from genies.harness.launchers.ray_node import unseen
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 from tests.harness.test_failures import one_message
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install -e .[ray]")
 
@@ -134,7 +134,10 @@ def test_a_node_that_does_not_see_the_folders_is_named_before_anything_runs(proj
     descriptor = os.open(project.folder / "models", os.O_RDONLY)
     only_here = f"/proc/self/fd/{descriptor}"  # a folder of the harness's process alone
     arguments = project.arguments(launcher="ray", ray_address=cluster.address, gpus_per_step=1, models_dir=only_here)
-    done = project.command("compute_generalization_metrics.py", arguments, pass_fds=[descriptor])
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "api/compute_generalization_metrics.py"), *arguments],
+        cwd=ROOT, env=project.environment(), pass_fds=[descriptor], capture_output=True, text=True, check=False,
+    )  # fmt: skip
     os.close(descriptor)
     message = one_message(done)
     assert "2 of 2 nodes" in message

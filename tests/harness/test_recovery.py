@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.project import ARGPARSE_EVAL, Project
 from tests.harness.test_failures import start, wait_for_no
+from tests.support.project import ARGPARSE_EVAL, Project
 
 
 def hanging(project: Project, mark: str, last: str) -> Path:
@@ -81,3 +81,17 @@ def test_nothing_is_kept_where_evaluations_are_not_to_be_reused(project: Project
     done = project.metrics(intervention_dir=theirs, use_cached_evaluations=False)
     assert done.returncode == 0, done.stderr
     assert (project.folder / "asked").read_text() == asked + "long,mixed\n"
+
+
+def test_nothing_is_kept_of_a_step_whose_input_changed_while_it_ran(project: Project) -> None:
+    file = project.folder / "distributions" / "mixed" / "test.json"
+    before = file.read_text()
+    meddle = f"p = pathlib.Path({str(file)!r})\nif not p.with_name('once').exists(): p.write_text('[]')\n"
+    meddle = "import pathlib\n" + meddle + "p.with_name('once').touch()\n"
+    theirs = project.intervention("meddling", (project.length / "train.py").read_text(), ARGPARSE_EVAL + meddle)
+    project.shifts([("long", "mixed")])
+    assert project.metrics(intervention_dir=theirs, protect=False).returncode == 1
+    file.write_text(before)
+    logs = project.logs()
+    assert project.metrics(intervention_dir=theirs, protect=False).returncode == 0
+    assert len([log for log in set(project.logs()) - set(logs) if "meddling" in log.parts]) == 1

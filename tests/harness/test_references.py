@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from genies.contract import Evaluation
-from genies.harness.table import TableRow, mixed_formats, not_learned
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
+from genies.data.shifts import Shift
+from genies.harness.table import TableRow, mixed_formats, not_learned, table_row
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
 
 SHORTER_TRAIN = ARGPARSE_TRAIN.replace("default=1", "default=-1")
 """Tuned to the opposite of what the training examples show."""
@@ -130,6 +131,34 @@ def test_nothing_is_said_of_what_is_not_known_nor_of_the_baseline_itself(missing
     lost = row(source_ID_accuracy=0.5, baseline_source_accuracy=0.6)
     assert not_learned([replace(lost, **{missing: None})]) is None
     assert not_learned([replace(lost, intervention="zero_shot")]) is None
+
+
+def test_a_scorer_that_gives_every_pair_one_half_is_not_said_to_have_gained_nothing() -> None:
+    half = Evaluation(eval_accuracy=0.5, eval_probabilities=[0.5] * 4)
+    # As accurate as a coin, but it does prefer one of the responses.
+    unsure = Evaluation(eval_accuracy=0.5, eval_probabilities=[0.55, 0.45, 0.55, 0.45])
+
+    def found(evaluation: Evaluation) -> str | None:
+        return not_learned(
+            [
+                table_row(
+                    Shift("math", "code"),
+                    base_model="pythia",
+                    intervention="coin",
+                    seed=None,
+                    baseline_intervention="zero_shot",
+                    capability_intervention="lora",
+                    generalization=evaluation,
+                    source_id=evaluation,
+                    baseline=None,
+                    capability=None,
+                    baseline_source=Evaluation(eval_accuracy=0.6),
+                )
+            ]
+        )
+
+    assert found(half) is None
+    assert "coin on math 0.500 against 0.600" in (found(unsure) or "")
 
 
 def test_evaluations_in_different_number_formats_are_counted_by_base_model() -> None:

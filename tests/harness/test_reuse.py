@@ -10,7 +10,7 @@ import pytest
 from genies.harness.job import Job
 from genies.harness.plan import evaluation_job, training_job
 from genies.harness.study import Variant
-from tests.harness.project import ARGPARSE_TRAIN, Project
+from tests.support.project import ARGPARSE_TRAIN, Project
 
 
 @pytest.fixture

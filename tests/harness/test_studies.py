@@ -13,8 +13,8 @@ from genies.file_hashes import FileHashes
 from genies.harness.hardware import gpu_is_there
 from genies.harness.launchers import local
 from genies.harness.launchers.local import LocalLauncher
-from tests.harness.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 from tests.harness.test_failures import one_message
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 SEEDED_TRAIN = ARGPARSE_TRAIN.replace('"--sign"', '"--seed", type=int)\nparser.add_argument("--sign"').replace(
     '"sign": args.sign', '"seed": args.seed, "sign": args.sign'

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.harness.project import Project
+from genies.harness.study import read_study_file
 from tests.harness.test_failures import one_message
+from tests.support.project import ROOT, Project
 
 
 def study(project: Project, **changes: Any) -> Path:
@@ -61,6 +62,22 @@ def test_two_variants_of_one_folder_have_models_evaluations_and_tables_of_their_
     assert project.logs() == logs
 
 
+def test_a_name_on_the_command_line_keeps_what_is_there(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    for name, sign, accuracy in (("one", 1, "0.75"), ("other", -1, "0.25")):
+        arguments = {"train_kwargs": {"sign": sign}, "target_tuned_train_kwargs": {}, "variant_name": name}
+        assert project.metrics(**arguments).returncode == 0
+        assert project.table()[0]["generalization_accuracy"] == accuracy
+    assert {"one", "other", "length"} <= {path.name for path in (project.folder / "models").iterdir()}
+    logs = project.logs()
+    arguments = {"train_kwargs": {"sign": 1}, "target_tuned_train_kwargs": {}, "variant_name": "one"}
+    assert project.metrics(**arguments).returncode == 0
+    assert project.logs() == logs
+    both = [str(project.length), str(project.always_longer)]
+    assert "--study FILE" in one_message(project.metrics(intervention_dir=both, variant_name="one"))
+    assert "path separator" in one_message(project.metrics(variant_name="a/b"))
+
+
 def test_a_result_says_what_it_is(project: Project) -> None:
     path = study(project, seeds=[3], variants=[{"name": "mine", "dir": str(project.length)}], reference="mine")
     for script in ("train.py", "eval.py"):
@@ -104,6 +121,11 @@ def test_a_variant_may_evaluate_in_another_way(project: Project) -> None:
         ({"shifts": [["long"]]}, ["shifts, entry 0"]),
         ({"shifts": [["long", "mixd"]]}, ["shifts, entry 0, field target", "mixed"]),
         ({"seeds": [-1]}, ["seeds.0"]),
+        ({"seeds": []}, ["seeds: "]),
+        (
+            {"seeds": [0], "variants": [{"dir": "mms", "train_kwargs": {"seed": 1}}], "reference": "mms"},
+            ["name a seed"],
+        ),
     ],
 )
 def test_a_fault_of_a_study_file_is_one_message(project: Project, changes: dict[str, Any], words: list[str]) -> None:
@@ -170,10 +192,43 @@ def test_arguments_for_the_interventions_reach_baseline_and_reference_as_far_as_
     assert done.returncode == 0, done.stderr
     (row,) = project.table()
     assert (row["generalization_accuracy"], row["target_tuned_capability"]) == ("0.25", "0.75")
+    for words in (
+        "reference, the reference, takes no argument 'sign'",
+        "always_longer, the baseline, takes no argument",
+    ):
+        assert words in done.stderr
     refused = project.metrics(
         target_tuned_capability_intervention=reference, target_tuned_train_kwargs={"sign": 1}, **arguments
     )
     assert "train.py of reference takes no argument 'sign'" in one_message(refused)  # this was meant for it alone
+
+
+def test_a_reference_that_is_also_an_intervention_at_fault_runs_with_what_it_takes(project: Project) -> None:
+    declare(project.length, train_arguments=[])
+    other = project.intervention("other", *((project.length / f).read_text() for f in ("train.py", "eval.py")))
+    project.shifts([("long", "mixed")])
+    project.output = project.folder / "out" / "other.csv"
+    done = project.metrics(
+        intervention_dir=[str(project.length), str(other)],
+        train_kwargs={"sign": -1},
+        output_path=project.folder / "out" / "{intervention}.csv",
+    )
+    assert done.returncode == 2
+    assert "train.py of length takes no argument 'sign'" in done.stderr
+    (row,) = project.table()
+    assert (row["generalization_accuracy"], row["target_tuned_capability"]) == ("0.25", "0.75")
+    assert not (project.folder / "out" / "length.csv").exists()
+
+
+def test_a_reference_of_a_study_file_that_is_at_fault_stops_the_study(project: Project) -> None:
+    declare(project.length, train_arguments=["sign"])
+    right = {"name": "longer", "dir": str(project.length), "train_kwargs": {"sign": 1}}
+    wrong = {"name": "shorter", "dir": str(project.length), "train_kwargs": {"sing": -1}}
+    message = one_message(run(project, study(project, variants=[right, wrong], reference="shorter")))
+    assert "shorter takes no argument 'sing'" in message
+    done = run(project, study(project, variants=[right, wrong], reference="best"))  # of those that run
+    assert done.returncode == 2
+    assert table(project, "longer")[0]["target_tuned_capability_intervention"] == "longer"
 
 
 def test_seeds_for_an_intervention_that_takes_none_are_its_fault(project: Project) -> None:
@@ -197,3 +252,17 @@ def test_an_intervention_that_tunes_nothing_has_one_evaluation_with_the_baseline
     for row in project.table():
         assert row["generalization_accuracy"] == row["baseline_accuracy"] == "0.75"
         assert row["source_ID_accuracy"] == row["baseline_source_accuracy"]
+    provenance = json.loads(project.evaluation("always_longer", "base", "mixed").read_text())["provenance"]
+    assert provenance["tunes"] is False
+
+
+def test_the_documented_study_is_the_one_in_the_examples() -> None:
+    example = (ROOT / "examples" / "configs" / "study.yaml").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")
+    assert f"```yaml\n{example.split(chr(10), 1)[1]}```" in text
+    read = read_study_file(ROOT / "examples" / "configs" / "study.yaml")
+    assert [(each.name, str(each.dir)) for each in read.variants] == [
+        ("", "mms"),
+        ("mms_32", "mms"),
+        ("mms_short", "mms"),
+    ]

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from genies.errors import InputError
+from genies.file_hashes import FileHashes
+from genies.harness import fingerprint
+from genies.harness.fingerprint import intervention_identity
 from genies.harness.locks import check_lock_folder
-from tests.harness.project import ROOT, Project
+from tests.support.project import ROOT, Project
 
 
 def replaced_by_a_pipe(path: Path) -> None:
@@ -78,6 +81,30 @@ def test_a_device_as_the_place_of_a_table_is_refused_and_left_alone(project) -> 
     assert project.logs() == []
 
 
+@pytest.mark.parametrize("target", ["/", ".."])
+def test_a_link_to_a_folder_above_is_refused_and_not_read_to_its_end(project, target) -> None:
+    (project.length / "all").symlink_to(target)
+    ended = project.metrics()
+    assert (ended.returncode, ended.stderr.count("\n")) == (2, 1)
+    assert f"{project.length / 'all'} is a link to" in ended.stderr
+
+
+def test_a_folder_of_too_many_files_is_refused_and_a_link_to_shared_code_is_followed(
+    tmp_path, project, monkeypatch
+) -> None:
+    shared = tmp_path / "shared code"
+    shared.mkdir()
+    (shared / "common.py").write_text("1")
+    (project.length / "common").symlink_to(shared)
+    (project.length / "itself").symlink_to(project.length)
+    before = intervention_identity(FileHashes(None), project.length, "train")
+    (shared / "common.py").write_text("2")
+    assert intervention_identity(FileHashes(None), project.length, "train") != before
+    monkeypatch.setattr(fingerprint, "MOST_FILES", 2)
+    with pytest.raises(InputError, match="holds more than 2 files"):
+        intervention_identity(FileHashes(None), project.length, "train")
+
+
 # Locks
 
 
@@ -131,7 +158,7 @@ def test_a_lock_folder_that_may_not_be_written_to_is_told_with_the_argument_that
         try:
             check_lock_folder(folder, argument)
         except InputError as error:
-            return f"{folder}/.locks cannot be written to" in str(error) and f"--{argument}" in str(error)
+            return f"{folder}/.locks cannot be written to" in str(error) and f"with --{argument}" in str(error)
         return False
 
     child = os.fork()

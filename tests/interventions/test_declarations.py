@@ -11,8 +11,9 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel
 
+from genies.command_line import NO_EFFECT, WithoutEffect
 from genies.contract import CONTRACT_NAMES, TrainArguments
-from genies.declaration import FILE, NO_EFFECT, WithoutEffect, declaration_of, declared_by, read_declaration
+from genies.declaration import FILE, declaration_of, declared_by, read_declaration
 
 FOLDERS = sorted(
     path.parent for path in (Path(__file__).resolve().parents[2] / "src" / "interventions").glob("*/eval.py")
@@ -49,7 +50,7 @@ class Evaluate(BaseModel):
 
 
 def test_a_declaration_follows_from_the_argument_models() -> None:
-    assert declared_by(Train, Evaluate, CONTRACT_NAMES) == {
+    assert declared_by(Train, Evaluate) == {
         "train_arguments": ["rate", "threads"],
         "eval_arguments": ["budget"],
         "without_effect": ["threads"],

@@ -10,9 +10,9 @@ from genies.contract import evaluation_items
 from genies.data.distribution import Distribution, pairs
 from genies.errors import InputError
 from genies.lm.text import encode
-from tests.interventions.scripts import INTERVENTIONS, evaluate, planted_examples, train, write_distribution
-from tests.lm.plain import plain_log_probability
-from tests.tiny_models import FAMILIES
+from tests.support.plain import plain_log_probability
+from tests.support.scripts import INTERVENTIONS, evaluate, planted_examples, train, write_distribution
+from tests.support.tiny_models import FAMILIES
 
 
 @pytest.fixture

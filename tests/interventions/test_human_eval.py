@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from genies.contract import evaluation_items, read_evaluation
-from tests.interventions.scripts import INTERVENTIONS, planted_examples, write_distribution
+from tests.support.scripts import INTERVENTIONS, planted_examples, write_distribution
 
 Person = Callable[[str], str]
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from genies.errors import InputError
-from tests.interventions.scripts import evaluate, planted_examples, train, write_distribution
-from tests.tiny_models import FAMILIES
+from tests.support.scripts import evaluate, planted_examples, train, write_distribution
+from tests.support.tiny_models import FAMILIES
 
 
 @pytest.fixture

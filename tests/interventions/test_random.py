@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.interventions.scripts import INTERVENTIONS, evaluate, planted_examples, train, write_distribution
+from tests.support.scripts import INTERVENTIONS, evaluate, planted_examples, train, write_distribution
 
 
 def test_every_pair_gets_one_half(tmp_path):

@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 
 from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
-from tests.interventions.scripts import evaluate, planted_examples, train, write_distribution
-from tests.lm.plain import plain_network
-from tests.tiny_models import FAMILIES, make_tokenizer
+from tests.support.plain import plain_network
+from tests.support.scripts import evaluate, planted_examples, train, write_distribution
+from tests.support.tiny_models import FAMILIES, make_tokenizer
 
 DIRECTIONS = ("lat_stim_1", "lat_stim_2", "cra")
 ALL = ("mms", *DIRECTIONS, "ccs")

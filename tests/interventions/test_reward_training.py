@@ -15,8 +15,8 @@ from safetensors.torch import load_file
 from genies.command_line import parse
 from genies.errors import InputError
 from genies.methods.training import record, tuning
-from tests.reward_examples import evaluate, read_log, script, train, train_items, write_distribution
-from tests.tiny_models import FAMILIES
+from tests.support.reward_examples import evaluate, read_log, script, train, train_items, write_distribution
+from tests.support.tiny_models import FAMILIES
 
 RATES = {"lora_fine_tune": 0.02, "prompt_tuning": 0.05, "full_fine_tune": 0.005, "log_prob_classify": 0.02}
 QUICK: dict[str, Any] = {"num_train_steps": 3, "per_device_train_batch_size": 4}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genies.data.distribution import Distribution
-from tests.interventions.scripts import planted_examples, train, write_distribution
+from tests.support.scripts import planted_examples, train, write_distribution
 
 PROJECT = Path(__file__).parents[2]
 SIZES = {"num_train_steps": 2, "per_device_train_batch_size": 4, "save_steps": 0}

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from genies.data.distribution import Distribution
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 
 @pytest.fixture

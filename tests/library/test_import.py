@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import genies
-from tests.harness.project import ROOT
+from tests.support.project import ROOT
 
 # torch itself sets variables of its own.
 IMPORTED = """

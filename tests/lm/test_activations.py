@@ -7,9 +7,9 @@ from genies.lm import activations
 from genies.lm.activations import last_token_activations
 from genies.lm.sites import Site, all_sites
 from genies.lm.text import encode
-from tests.lm.plain import plain_hidden_states, plain_network
 from tests.lm.test_scoring import TEXTS
-from tests.tiny_models import FAMILIES
+from tests.support.plain import plain_hidden_states, plain_network
+from tests.support.tiny_models import FAMILIES
 
 PROJECTIONS = {
     "llama": lambda network, block: network.model.layers[block].self_attn.o_proj,

@@ -6,7 +6,7 @@ from genies.lm.packing import pack
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import encode
 from tests.lm.test_scoring import TEXTS
-from tests.tiny_models import FAMILIES
+from tests.support.tiny_models import FAMILIES
 
 SEQUENCES = [[*range(3, 13), *branch] for branch in ([20, 21, 22], [20, 21, 30, 31, 32], [40], [41, 42, 43, 44])]
 

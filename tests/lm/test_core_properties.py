@@ -23,11 +23,11 @@ from genies.lm.scoring import response_log_probabilities
 from genies.lm.sites import Site, all_sites
 from genies.lm.text import TokenSequence, encode
 from genies.methods.templates import YES_NO
-from tests.lm.plain import plain_hidden_states, plain_log_probability
 from tests.lm.test_activations import plain_heads
 from tests.lm.test_model import FOREIGN
 from tests.lm.test_scoring import TEXTS, as_response, random_trees
-from tests.tiny_models import FAMILIES, TOKENIZERS, make_tokenizer
+from tests.support.plain import plain_hidden_states, plain_log_probability
+from tests.support.tiny_models import FAMILIES, TOKENIZERS, make_tokenizer
 
 few = partial(settings, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 

@@ -1,7 +1,7 @@
 """Families of models against plain forward passes of transformers: scores, activations and the first loss.
 
-Each stands for a kind (tests/families.py). Lengths are on both sides of the limits from which some families compute
-otherwise: sliding windows, sparse attention, chunks, rotary frequencies.
+Each represents a kind (tests/support/families.py). Lengths are on both sides of the limits from which some families
+compute otherwise: sliding windows, sparse attention, chunks, rotary frequencies.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from genies.methods.training.loop import make_accelerator
 from genies.methods.training.pairs import TrainingPair
 from genies.methods.training.reward_model import add_head
 from genies.methods.training.tuning import reward_trainee
-from tests.families import FAMILIES, plain_family, write_family
+from tests.support.families import FAMILIES, plain_family, write_family
 
 
 @pytest.fixture(scope="module")

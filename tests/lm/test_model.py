@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import re
@@ -7,16 +8,26 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, Gemma2Config, GPTJConfig, T5Config, T5ForConditionalGeneration
+from transformers import (
+    AttentionInterface,
+    AutoModelForCausalLM,
+    AutoModelForMaskedLM,
+    BertConfig,
+    Gemma2Config,
+    Gemma2PreTrainedModel,
+    GPTJConfig,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from genies.errors import InputError
 from genies.lm.arguments import ModelArguments
 from genies.lm.model import load_model
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import encode
-from tests.lm.plain import plain_log_probability
 from tests.lm.test_scoring import TEXTS
-from tests.tiny_models import make_tokenizer
+from tests.support.plain import plain_log_probability
+from tests.support.tiny_models import make_tokenizer
 
 
 @pytest.fixture
@@ -176,6 +187,49 @@ def test_a_model_that_cannot_take_rows_falls_back_with_one_warning_and_scores_th
     totals, _ = response_log_probabilities(model, sequences, batch_tokens=100)
     expected = [plain_log_probability(tmp_path, each.ids, each.response) for each in sequences]
     assert totals == pytest.approx(expected, abs=1e-4)
+
+
+def test_soft_capping_is_kept_where_a_version_of_transformers_drops_it(tmp_path, monkeypatch):
+    """As transformers 5.0 did: Gemma 2 ran with scaled_dot_product_attention, which left the cap out."""
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(FOREIGN["gemma2"]).save_pretrained(tmp_path)
+    make_tokenizer("byte_level").save_pretrained(tmp_path)
+    dropped = AttentionInterface._global_mapping["sdpa"]
+
+    def dropping(*args, softcap=None, **kwargs):
+        return dropped(*args, **kwargs)
+
+    monkeypatch.setitem(AttentionInterface._global_mapping, "sdpa", dropping)
+    monkeypatch.setattr(Gemma2PreTrainedModel, "_supports_sdpa", True)
+    model = load_model(tmp_path)
+    sequences = encode(model.tokenizer, TEXTS)
+    expected = [plain_log_probability(tmp_path, each.ids, each.response) for each in sequences]
+    assert response_log_probabilities(model, sequences)[0] == pytest.approx(expected, abs=1e-4)
+    ids = torch.tensor([sequences[0].ids])
+    uncapped = AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="sdpa")
+    assert float((uncapped(ids).logits - model.network(ids).logits).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("cap", [None, 30.0])
+def test_a_cap_on_logits_is_found_where_those_of_the_model_are_small(cap, dtype, tmp_path):
+    config = copy.deepcopy(FOREIGN["gemma2"])
+    config.final_logit_softcapping, config.initializer_range = cap, 0.02
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path)
+    make_tokenizer("byte_level").save_pretrained(tmp_path)
+    model = load_model(tmp_path, ModelArguments(dtype=dtype))
+    assert float(model.network(torch.tensor([[5, 6, 7]])).logits.abs().max()) < 3
+    assert model.plain_head == (cap is None)
+
+
+def test_a_model_whose_tokens_see_later_ones_is_no_decoder(tmp_path):
+    config = BertConfig(
+        vocab_size=400, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=48
+    )
+    AutoModelForMaskedLM.from_config(config).save_pretrained(tmp_path)
+    make_tokenizer("byte_level").save_pretrained(tmp_path)
+    assert "its tokens see later ones" in message(tmp_path)
 
 
 def test_the_arguments_cost_no_torch():

@@ -15,8 +15,8 @@ from genies.lm.scoring import response_log_probabilities
 from genies.lm.shared_prefix import response_log_probabilities as after_shared_prefix
 from genies.lm.sites import all_sites
 from genies.lm.text import TokenSequence
-from tests.lm.plain import plain_hidden_states, plain_log_probability
-from tests.tiny_models import make_tokenizer
+from tests.support.plain import plain_hidden_states, plain_log_probability
+from tests.support.tiny_models import make_tokenizer
 
 SIZES = {
     "hidden_size": 32,

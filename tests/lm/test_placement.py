@@ -17,7 +17,7 @@ from genies.lm.placement import check_placement, check_quantization, input_devic
 from genies.lm.sites import Site
 from genies.lm.text import encode
 from tests.lm.test_scoring import TEXTS
-from tests.tiny_models import FAMILIES
+from tests.support.tiny_models import FAMILIES
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 

@@ -12,8 +12,8 @@ from genies.lm.capability import Capability, check_network
 from genies.lm.model import load_model
 from genies.lm.scoring import blockwise_log_probabilities, response_log_probabilities
 from genies.lm.text import TokenSequence, encode
-from tests.lm.plain import plain_log_probability
-from tests.tiny_models import FAMILIES
+from tests.support.plain import plain_log_probability
+from tests.support.tiny_models import FAMILIES
 
 TEXTS = [
     (prompt, response)

@@ -8,8 +8,8 @@ from genies.lm import attention, scoring, shared_prefix
 from genies.lm.packing import Run, pack
 from genies.lm.shared_prefix import after, response_log_probabilities
 from genies.lm.text import encode
-from tests.lm.plain import plain_log_probability
-from tests.tiny_models import FAMILIES
+from tests.support.plain import plain_log_probability
+from tests.support.tiny_models import FAMILIES
 
 BEGINNING = "### Instruction: Which city is the capital of France? ### Response: Paris.\n\n"
 TEXTS = [

@@ -6,7 +6,7 @@ from transformers import PreTrainedTokenizerFast
 
 from genies.errors import InputError
 from genies.lm.text import TokenSequence, encode
-from tests.tiny_models import TOKENIZERS, make_tokenizer
+from tests.support.tiny_models import TOKENIZERS, make_tokenizer
 
 TEXTS = [
     ("### Instruction: Add. ### Response:", " The sum is 42."),

@@ -3,7 +3,7 @@ import pytest
 from genies.data.distribution import Distribution, Example
 from genies.errors import InputError
 from genies.methods.asking import Answers, parse_ranking, preference, printable
-from tests.interventions.scripts import planted_examples, write_distribution
+from tests.support.scripts import planted_examples, write_distribution
 
 
 @pytest.mark.parametrize(

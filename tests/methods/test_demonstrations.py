@@ -7,7 +7,7 @@ from genies.errors import InputError
 from genies.lm.text import encode
 from genies.methods.demonstrations import Demonstration, Demonstrations, demonstrate, draw_demonstrations, prompt_after
 from genies.methods.responses import encode_pairs
-from tests.tiny_models import make_tokenizer
+from tests.support.tiny_models import make_tokenizer
 
 EXAMPLES = [Example(index, f"Q{index}?", ("no", f" yes {index}"), 1) for index in range(20)]
 

@@ -34,6 +34,15 @@ def test_margins_of_responses_are_those_of_scikit_learn_with_its_defaults(pairs,
     np.testing.assert_allclose(response_margins(train, held_back), expected, atol=1e-4)
 
 
+def test_columns_filled_up_with_zeros_change_no_margin():
+    draw = np.random.default_rng(0)
+    train, held_back = draw.normal(loc=0.4, size=(40, 6)), draw.normal(loc=0.4, size=(20, 6))
+    filled, held_back_filled = (np.pad(each, ((0, 0), (0, 6))) for each in (train, held_back))
+    np.testing.assert_allclose(probe_margins(filled, held_back_filled), probe_margins(train, held_back), atol=1e-9)
+    both, both_filled = (np.stack([each, -each]) for each in (train, filled))
+    np.testing.assert_allclose(response_margins(both_filled, both_filled), response_margins(both, both), atol=1e-9)
+
+
 def test_responses_far_apart_give_finite_margins():
     train = np.stack([np.full((3, 2), 1e8), np.full((3, 2), -1e8)])
     assert (response_margins(train, train) > 0).all()

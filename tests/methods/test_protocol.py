@@ -12,7 +12,7 @@ from genies.command_line import parse
 from genies.contract import evaluation_items, train_items
 from genies.errors import InputError
 from genies.methods.protocol import RELEASE_2023
-from tests.interventions.scripts import (
+from tests.support.scripts import (
     INTERVENTIONS,
     evaluate,
     load_script,

@@ -21,8 +21,8 @@ from genies.methods.training.evaluation import load_reward_model
 from genies.methods.training.reward_model import RewardModel, rewards
 from genies.methods.training.reward_record import RECORD
 from tests.methods.test_training_results import arguments_for
-from tests.reward_examples import evaluate, train, write_distribution
-from tests.tiny_models import make_tokenizer
+from tests.support.reward_examples import evaluate, train, write_distribution
+from tests.support.tiny_models import make_tokenizer
 
 TEXTS = [
     ("the best", " answer"),

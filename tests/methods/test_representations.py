@@ -15,7 +15,7 @@ from genies.lm.text import encode
 from genies.methods.reading import Reading
 from genies.methods.representations import ReadPairs, between_copies, read_pairs
 from genies.methods.templates import PLAIN, QUESTIONS, STIMULI, STIMULUS, YES_NO
-from tests.lm.plain import plain_hidden_states
+from tests.support.plain import plain_hidden_states
 
 PAIRS = [
     Pair(0, "Q: Which city?\nA:", " Paris", " water"),

@@ -4,7 +4,7 @@ import pytest
 from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.methods.responses import EachOnce, encode_pairs
-from tests.tiny_models import make_tokenizer
+from tests.support.tiny_models import make_tokenizer
 
 TOKENIZER = make_tokenizer("byte_level")
 

@@ -20,8 +20,8 @@ from genies.methods.training.pairs import TrainingData, read_training_data
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import RewardModel, add_head
 from genies.methods.training.tuning import reward_trainee
-from tests.reward_examples import plain_reward, write_distribution
-from tests.tiny_models import FAMILIES
+from tests.support.reward_examples import plain_reward, write_distribution
+from tests.support.tiny_models import FAMILIES
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from genies.methods.training import loop
-from tests.reward_examples import ROOT, read_log, train, train_items, write_distribution
+from tests.support.reward_examples import ROOT, read_log, train, train_items, write_distribution
 
 LORA = ROOT / "src" / "interventions" / "lora_fine_tune" / "train.py"
 OPTIONS: dict[str, Any] = {

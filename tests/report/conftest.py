@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.report.made_report import MadeReport, make_report
+from tests.support.made_report import MadeReport, make_report
 
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeReport:
-    """A report from seeded results; see made_report.py."""
+    """A report from seeded results; see tests/support/made_report.py."""
     return make_report(tmp_path_factory.mktemp("made_report"))
 
 

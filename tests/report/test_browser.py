@@ -20,9 +20,9 @@ from genies.report.shift_page import shift_page_name
 from genies.report.summary import summarize
 from genies.report.writing import Content, write_report
 from tests.report.conftest import Tab
-from tests.report.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
-from tests.report.seeded_results import SeededStudy
-from tests.report.written_results import WrittenResults
+from tests.support.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
+from tests.support.seeded_results import SeededStudy
+from tests.support.written_results import WrittenResults
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -221,7 +221,9 @@ def test_comparison_shows_what_the_files_say_for_any_two_interventions(tab: Tab,
         page.locator("#first").select_option(index=options.index(first))
         page.locator("#second").select_option(index=options.index(second))
         row = page.locator("#rows tr", has_text="starter_sums → starter_everyday")
-        ours, theirs = (made.evaluation(name, "starter_sums", "starter_everyday") for name in (first, second))
+        sources = (None if name == "zero_shot" else "starter_sums" for name in (first, second))
+        names = zip((first, second), sources, strict=True)
+        ours, theirs = (made.evaluation(name, source, "starter_everyday") for name, source in names)
         difference = ours["eval_accuracy"] - theirs["eval_accuracy"]
         assert row.locator("td").nth(1).text_content().startswith(f"{difference:+.3f}".replace("-", "−"))
         right = [np.sign(np.array(each["eval_probabilities"]) - 0.5) for each in (ours, theirs)]

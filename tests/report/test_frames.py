@@ -14,8 +14,8 @@ from genies.errors import InputError
 from genies.harness.table import COLUMNS
 from genies.metrics.intervals import wilson_interval
 from genies.report.frames import read_results
-from tests.harness.project import ROOT
-from tests.report.written_results import WrittenResults
+from tests.support.project import ROOT
+from tests.support.written_results import WrittenResults
 
 SHIFTS = [Shift("a", "b"), Shift("a", "c", "b")]
 

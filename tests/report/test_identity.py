@@ -50,3 +50,19 @@ def test_an_intervention_that_tunes_nothing_has_the_evaluations_of_the_baseline(
     (read,) = read_study(tmp_path).shifts
     assert (read.row.generalization_accuracy, read.row.source_ID_accuracy) == (0.6, 0.7)
     assert read.row.baseline_source_accuracy == 0.7
+    evaluation(tmp_path, "zero_shot/a-x/t.json", 0.5)  # a tuned model: what is missing of another is a hole
+    assert read_study(tmp_path).shifts[0].row.generalization_accuracy is None
+
+
+def test_a_variant_that_tunes_nothing_is_known_by_its_provenance(tmp_path: Path) -> None:
+    untuned = {"variant": "two_shots", "base_model": "a", "source": None, "seed": None}
+    evaluation(tmp_path, "two_shots/a/t.json", 0.6, **untuned)
+    columns = "source,target,target_reference,baseline_intervention,target_tuned_capability_intervention"
+    table = tmp_path / "generalization_metrics" / "a" / "two_shots" / "table.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text(f"{columns}\nc,t,t,zero_shot,lora_fine_tune\n")
+    assert read_study(tmp_path).shifts[0].row.generalization_accuracy is None
+    path = tmp_path / "evaluations" / "two_shots" / "a" / "t.json"
+    value = json.loads(path.read_text())
+    path.write_text(json.dumps({**value, "provenance": {**value["provenance"], "tunes": False}}))
+    assert read_study(tmp_path).shifts[0].row.generalization_accuracy == 0.6

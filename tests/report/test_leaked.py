@@ -15,8 +15,8 @@ from genies.harness.leaks import Leaks
 from genies.metrics import accuracy, rms_calibration_error
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study
-from tests.harness.project import LITERAL_EVAL, LITERAL_TRAIN, Project
-from tests.report.written_results import WrittenResults
+from tests.support.project import LITERAL_EVAL, LITERAL_TRAIN, Project
+from tests.support.written_results import WrittenResults
 
 
 def example(prompt: str, longer_is_best: bool = True) -> dict[str, Any]:

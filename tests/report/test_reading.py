@@ -11,8 +11,8 @@ from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import summarize
-from tests.harness.project import ROOT, Project
-from tests.report.written_results import WrittenResults
+from tests.support.project import ROOT, Project
+from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 TABLES = SHARED / "golden" / "tables"
@@ -207,8 +207,9 @@ def test_a_table_with_the_documented_columns_alone_is_known_by_its_place(results
 
 
 def test_what_a_reader_must_know_is_noted(results: WrittenResults) -> None:
-    results.evaluation("mms", "base-a", "b", [0.9] * 4, dtype="float32")
-    results.evaluation("mms", "base-a", "c", [0.9] * 4, dtype="bfloat16")
+    assumed = ["the reward is the mean of two outputs"]
+    results.evaluation("mms", "base-a", "b", [0.9] * 4, dtype="float32", assumptions=assumed)
+    results.evaluation("mms", "base-a", "c", [0.9] * 4, dtype="bfloat16", assumptions=assumed)
     results.evaluation("zero_shot", "base", "b", [0.5], eval_probabilities=None, eval_example_indices=None)
     results.evaluation("zero_shot", "base", "c", [0.5, 0.6], eval_example_indices=None, provenance=None)
     results.table("mms", [AB, AC])
@@ -217,6 +218,7 @@ def test_what_a_reader_must_know_is_noted(results: WrittenResults) -> None:
     assert "1 of 6 evaluations hold no probabilities" in notes
     assert "1 of 6 evaluations do not say which pairs belong to one example" in notes
     assert "1 of 6 evaluations carry no provenance: unverified" in notes
+    assert notes.count("mms, base: assumed of the model: the reward is the mean of two outputs") == 1
 
 
 def test_a_base_model_and_a_source_may_hold_dashes(tmp_path: Path) -> None:

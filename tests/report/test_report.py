@@ -18,8 +18,9 @@ from genies.report.placing import MARKER, new_report
 from genies.report.published import published_for
 from genies.report.shift_page import shift_page_name
 from genies.report.writing import Content, write_report
-from tests.harness.project import Project
-from tests.report.made_report import INTERVENTIONS, ROOT, SHIFTS, MadeReport
+from tests.support.commands import run_command
+from tests.support.made_report import INTERVENTIONS, ROOT, SHIFTS, MadeReport
+from tests.support.project import Project
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -27,8 +28,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def report(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "api" / "report.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    return run_command("api/report.py", arguments)
 
 
 def test_command_makes_the_same_bytes_twice_and_replaces_its_own_report(made: MadeReport, tmp_path: Path) -> None:

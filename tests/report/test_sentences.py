@@ -16,7 +16,7 @@ from genies.report.shift_page import margin_counts, shift_page_name
 from genies.report.summary import summarize
 from genies.report.tables import to_markdown
 from genies.report.writing import Content, write_report
-from tests.report.written_results import WrittenResults
+from tests.support.written_results import WrittenResults
 
 SHIFTS = [Shift("a", "b"), Shift("a", "c")]
 

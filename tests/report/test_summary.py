@@ -16,8 +16,8 @@ from genies.metrics.intervals import wilson_interval
 from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import MeanSummary, Summary, summarize
-from tests.harness.project import ROOT
-from tests.report.written_results import WrittenResults
+from tests.support.project import ROOT
+from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 GOLDEN = SHARED / "golden"
@@ -98,7 +98,7 @@ def test_the_best_and_what_is_not_significantly_different_from_it_are_marked(res
     assert standings("generalization_accuracy") == ["best", "not different", "different"]
     assert standings("differential_elicitation") == ["best", "not different", "different"]
     assert standings("brier_score") == ["best", "not different", "different"]  # lower is better
-    assert standings("source_ID_accuracy") == ["best", "not different", "not different"]
+    assert sorted(standings("source_ID_accuracy")) == ["best", "not different", "not different"]  # equal on all
     assert standings("baseline_accuracy") == ["not compared"] * 3
     assert standings("RMS_calibration_error") == ["not compared"] * 3  # a constant 1/2 gets 0
 

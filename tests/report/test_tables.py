@@ -6,19 +6,19 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from genies.data.shifts import Shift, read_shifts, unique_pairs
 from genies.harness.table import COLUMNS
-from genies.report.markup import Cell, TextTable, latex_table, latex_text, markdown_table, markdown_text
+from genies.markdown import escaped
+from genies.report.markup import Cell, TextTable, latex_table, latex_text, markdown_table
 from genies.report.reading import read_study
 from genies.report.summary import Summary, summarize
 from genies.report.tables import to_csv, to_json, to_latex, to_markdown
-from tests.harness.project import ROOT
-from tests.report.written_results import WrittenResults
+from tests.support.commands import ROOT, run_command
+from tests.support.written_results import WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 TABLES = SHARED / "golden" / "tables"
@@ -45,8 +45,7 @@ def summary(results: WrittenResults) -> Summary:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "api" / "tables.py"), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return run_command("api/tables.py", arguments)
 
 
 def cells(line: str) -> list[str]:
@@ -90,9 +89,10 @@ def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_no
     assert few.startswith(
         "- the interval of a mean over fewer than 5 sources (untuned model: test sets) is about these"
     )
-    assert brackets.startswith("- in brackets: 95 % intervals (Wilson; bootstrap over prompts")
+    assert brackets.startswith("- in brackets: 95 % intervals (bootstrap over prompts of these shifts; Wilson; ")
     assert without == (
-        "- without brackets: no interval, since this metric has intervals for means over several sources only"
+        "- without brackets: no interval, since there are fewer than 5 sources (for the untuned "
+        "model: test sets), and no probabilities; this metric has intervals for means over several sources only"
     )
     assert bold.startswith("- bold in a column of metrics: the best intervention of its base model, or not sig")
     assert paired.startswith("- paired differences: the baseline is the untuned model")
@@ -222,7 +222,7 @@ def test_the_published_evaluations_give_the_published_table_as_csv() -> None:
 
 
 def test_markup_shows_text_as_it_is() -> None:
-    assert markdown_text("a\n| <b> `c` [d](e) *f* \\") == "a \\| \\<b> \\`c\\` \\[d\\](e) \\*f\\* \\\\"
+    assert escaped("a\n| <b> `c` [d](e) *f* \\") == "a \\| \\<b> \\`c\\` \\[d\\](e) \\*f\\* \\\\"
     assert latex_text("~^\\{}") == r"\textasciitilde{}\textasciicircum{}\textbackslash{}\{\}"
     table = TextTable("x & y", ["name", "n"], [[Cell("a"), Cell("1", "[0, 2]", True)], [Cell("b"), Cell("")]], 1)
     assert markdown_table(table).splitlines()[2] == "| a    | **1** [0, 2] |"

@@ -20,7 +20,7 @@ from genies.report.shift_page import shift_page_name
 from genies.report.summary import Summary, summarize
 from genies.report.verdicts import direction
 from genies.report.writing import Content, write_report
-from tests.report.written_results import WrittenResults
+from tests.support.written_results import WrittenResults
 
 MAIN = "generalization_accuracy"
 SHIFTS = [Shift(f"s{number}", f"t{number}") for number in range(6)]
@@ -128,7 +128,7 @@ def test_one_intervention_without_probabilities_takes_no_mark_from_the_others(tm
     for line in after.shifts:
         if line.intervention == "ccs_2":
             assert after.verdict(line).mark(MAIN).standing == "unknown"
-            assert direction(after.verdict(line).against_baseline) == ""
+            assert direction(after.verdict(line).against_baseline) == "untested"
     marked = [mark.starred for mean in after.groups[0].means for mark in mean.verdict.marks.values()]
     assert any(marked)
 
@@ -155,6 +155,102 @@ def test_only_common_examples_are_compared_and_the_others_are_counted(tmp_path: 
     (found,) = [each for each in PairedDifferences(summary).against(summary.groups[0], "ccs") if each.first == "mms"]
     assert found.mean is not None
     assert found.mean.left_out == 5
+
+
+def test_an_older_evaluation_is_paired_with_one_that_stores_its_prompts(tmp_path: Path) -> None:
+    # Two examples a prompt, which only the evaluation of mms says.
+    clusters = [number // 2 * 2 for number in range(OF)]
+    values = []
+    for old in (False, True):
+        results = written(tmp_path / str(old))
+        for name, model, right in (("mms", "base-s0", 38), ("zero_shot", "base", 20), ("zero_shot", "base-s0", 20)):
+            p = [0.9] * right + [0.2] * (OF - right)
+            results.evaluation(name, model, "t0", p, eval_prompt_clusters=None if old and name != "mms" else clusters)
+        summary = summary_of(results)
+        (line,) = [each for each in summary.shifts if (each.intervention, each.shift.target) == ("mms", "t0")]
+        (mean,) = [each for each in summary.groups[0].means if each.intervention == "mms"]
+        values.append((summary.verdict(line).against_baseline, mean.verdict.against_baseline))
+    assert values[0] == values[1]
+    assert values[0][0] is not None
+    assert values[0][0].value == pytest.approx(18 / OF)
+    assert values[0][0].n_clusters == OF // 2
+
+
+def test_a_prompt_is_paired_where_one_side_left_out_its_first_example(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    clusters = [0, 1, 0, 1, *range(4, OF)]
+    p = [0.9] * 38 + [0.2] * 2
+    kept = list(range(1, OF))  # so that the prompt of examples 0 and 2 is number 2 here
+    labels = [2 if each == 2 else clusters[each] for each in kept]
+    results.evaluation("mms", "base-s0", "t0", [p[each] for each in kept], kept, eval_prompt_clusters=labels)
+    untuned = [0.9] * UNTUNED[0] + [0.2] * (OF - UNTUNED[0])
+    results.evaluation("zero_shot", "base", "t0", untuned, eval_prompt_clusters=clusters)
+    summary = summary_of(results)
+    (line,) = [each for each in summary.shifts if (each.intervention, each.shift.target) == ("mms", "t0")]
+    difference = summary.verdict(line).against_baseline
+    assert difference is not None
+    assert difference.value == pytest.approx(18 / 39)
+    assert (difference.left_out, difference.n_clusters) == (1, 38)
+
+
+def test_pages_show_the_difference_that_is_tested(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    # On the first 20 examples, where the untuned model is always right, mms is right in 6; of all, it seems better.
+    results.evaluation("mms", "base-s0", "t0", [0.9] * 12 + [0.2] * 8, list(range(20)))
+    results.evaluation("zero_shot", "base", "t0", [0.9] * 20 + [0.2] * 20)
+    summary = summary_of(results)
+    (line,) = [each for each in summary.shifts if (each.intervention, each.shift.target) == ("mms", "t0")]
+    difference = summary.verdict(line).against_baseline
+    assert difference is not None
+    assert difference.value == pytest.approx(-8 / 20)
+    write_report(tmp_path / "report", Content(results.folder))
+    index = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    details = json.loads(re.findall(r'id="heat-details">(.*?)</script>', index)[0])
+    (box,) = [each for each in details if each[0] == "mms: s0 → t0"]
+    assert any("\u22120.400 against the baseline" in each and "without 20 examples" in each for each in box), box
+    page = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
+    (row,) = re.findall(r'<tr id="row-\d"><th scope="row" data-value="mms">.*?</tr>', page, re.DOTALL)
+    assert "\u22120.400" in html.unescape(row)
+
+
+def test_the_best_is_not_one_that_was_tested_on_easier_examples(tmp_path: Path) -> None:
+    results = written(tmp_path)
+    # cra is right in the first 30 of 40 examples; mms was tested on those only, and is right in 24 of them.
+    results.evaluation("cra", "base-s0", "t0", [0.9] * 30 + [0.2] * 10)
+    results.evaluation("mms", "base-s0", "t0", [0.9] * 24 + [0.2] * 6, list(range(30)))
+    results.evaluation("ccs", "base-s0", "t0", [0.9] * 8 + [0.2] * 32)
+    summary = summary_of(results)
+    marks = {
+        line.intervention: summary.verdict(line).mark(MAIN) for line in summary.shifts if line.shift.target == "t0"
+    }
+    accuracies = {line.intervention: line.estimate(MAIN).value for line in summary.shifts if line.shift.target == "t0"}
+    assert accuracies["mms"] > accuracies["cra"]
+    assert marks["cra"].standing == "best"
+    assert marks["mms"].difference is not None
+    assert marks["mms"].difference.value == pytest.approx(-6 / 30)
+
+
+def test_one_that_is_always_right_is_the_best(tmp_path: Path) -> None:
+    summary = summary_of(written(tmp_path, {"mms": (OF,) * 6, "cra": (0,) * 6, "ccs": (0,) * 6}))
+    marks = {mean.intervention: mean.verdict.mark(MAIN) for mean in summary.groups[0].means}
+    assert {name: mark.standing for name, mark in marks.items() if name != "zero_shot"} == {
+        "mms": "best",
+        "cra": "different",
+        "ccs": "different",
+    }
+
+
+def test_seeds_are_paired_in_whatever_order_tables_list_them(tmp_path: Path) -> None:
+    found = []
+    for place, order in enumerate([(0, 1, 2), (2, 0, 1)]):
+        results = WrittenResults(tmp_path / str(place) / "results")
+        for name, right in (("mms", (30, 20, 36)), ("cra", (28, 18, 35))):
+            for shift in SHIFTS[:2]:
+                for seed, count in enumerate(right):
+                    results.shift(name, shift, (count, 36, 20, 38), OF, seed)
+            results.table(name, SHIFTS[:2], order if name == "cra" else (0, 1, 2))
+        found.append([mean.verdict for mean in summary_of(results).groups[0].means])
+    assert found[0] == found[1]
 
 
 def test_pages_tables_and_comparisons_read_one_answer(tmp_path: Path) -> None:

@@ -30,13 +30,13 @@ def report(request: MetricsRequest, report_dir: Path, root: Path) -> None:
     """The report of the shifts asked for and of everything in the results folder about them; holes are shown."""
     from genies.report.writing import Content, write_report
 
-    distributions = request.distributions_folder(root)
+    distributions, plan = request.distributions_folder(root), request.plan(root)
     content = Content(
         request.store(root).results_dir,
         distributions if distributions.is_dir() else None,
         request.shifts(),
-        request.baseline_intervention.name,
-        request.target_tuned_capability_intervention.name,
+        plan.baseline_intervention,
+        plan.capability_intervention,
         without_leaked=request.exclude_leaked,
     )
     written = write_report(report_dir, content)

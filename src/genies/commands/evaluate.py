@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genies.harness.request import EvaluateRequest
-from genies.harness.single import evaluate
+from genies.harness.single import EvaluateRequest, evaluate
 
 
 def main(request: EvaluateRequest, root: Path) -> int:

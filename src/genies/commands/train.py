@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genies.harness.request import TrainRequest
-from genies.harness.single import train
+from genies.harness.single import TrainRequest, train
 
 
 def main(request: TrainRequest, root: Path) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
+import numpy as np
+
 from genies.contract import Evaluation
 from genies.data.distribution import Example, pairs
 from genies.metrics import accuracy, average_probability, brier_score, log_loss, rms_calibration_error, ties
@@ -74,6 +76,45 @@ def prompt_clusters(pairs: Iterable[tuple[int, Hashable]]) -> list[int]:
     for index, prompt in listed:
         first[prompt] = min(first.get(prompt, index), index)
     return [first[prompt] for _, prompt in listed]
+
+
+def joined_clusters(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    """Evaluations on one test split, with one numbering of its prompts.
+
+    An evaluation numbers a prompt by the first of its examples that it was tested on, which another may have left out,
+    and an older one does not store prompts. Examples that have one prompt in any of the evaluations have one prompt in
+    all of them: its number is the smallest index. An evaluation without eval_example_indices stays as it is.
+    """
+    known = {
+        (tuple(each.eval_example_indices), tuple(each.eval_prompt_clusters))
+        for each in evaluations
+        if each.eval_probabilities and each.eval_example_indices and each.eval_prompt_clusters
+    }
+    if not known:
+        return list(evaluations)
+    examples = np.unique(np.concatenate([each.eval_example_indices or [] for each in evaluations]).astype(np.int64))
+    joined = [
+        (np.searchsorted(examples, indices), np.unique(np.array(clusters), return_inverse=True)[1])
+        for indices, clusters in known
+    ]
+    prompts = np.arange(examples.size)
+    before = np.zeros(0, dtype=prompts.dtype)
+    while not np.array_equal(prompts, before):
+        before = prompts.copy()
+        for rows, clusters in joined:
+            smallest = np.full(clusters.max() + 1, examples.size)
+            np.minimum.at(smallest, clusters, prompts[rows])
+            prompts[rows] = smallest[clusters]
+
+    def numbered(evaluation: Evaluation) -> Evaluation:
+        if not evaluation.eval_probabilities or not evaluation.eval_example_indices:
+            return evaluation
+        clusters = examples[prompts[np.searchsorted(examples, evaluation.eval_example_indices)]].tolist()
+        if clusters == evaluation.eval_prompt_clusters:
+            return evaluation
+        return evaluation.model_copy(update={"eval_prompt_clusters": clusters})
+
+    return [numbered(each) for each in evaluations]
 
 
 def clusters_from_data(evaluation: Evaluation, test: Sequence[Example]) -> list[int] | None:

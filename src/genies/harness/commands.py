@@ -11,7 +11,8 @@ from genies.command_line import Arguments
 from genies.errors import BAD_INPUT
 from genies.file_hashes import FileHashes
 from genies.files import read_text, write_text
-from genies.harness.execute import Order, Place, Settings, carry_out, order_from_json, order_to_json, result_to_json
+from genies.harness.execute import carry_out
+from genies.harness.order import Order, Place, Settings, order_from_json, order_to_json, result_to_json
 from genies.harness.schedule import Task
 
 

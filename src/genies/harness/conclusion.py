@@ -1,26 +1,58 @@
-"""What a run says at its end: tables, counts, what the numbers cannot mean, and each failure once."""
+"""What a run knows so far, and what it says at its end: tables, counts, what the numbers cannot mean, failures."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genies.contract import Evaluation
 from genies.errors import BAD_INPUT
+from genies.harness.decide import Check, absent_base_model
 from genies.harness.failures import Failures, counted
 from genies.harness.leaks import Leaks
+from genies.harness.order import Result
 from genies.harness.outputs import Table
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
 from genies.harness.store import Store
 from genies.harness.table import TableRow, make_table, mixed_formats, not_learned, shifts_with_holes, to_markdown
 
-if TYPE_CHECKING:
-    from genies.harness.main_job import Progress
-
 _SHOWN = 5
+
+
+@dataclass
+class Progress:
+    """What is known so far: the evaluations that answer the request, and what failed."""
+
+    evaluations: dict[Path, Evaluation]
+    unverified: list[str]
+    absent_base_models: Counter[Path]
+    """How many of the unverified could not be compared with the base model, by the folder that is not there."""
+    failures: Failures = field(default_factory=Failures)
+    started: int = 0
+
+    @classmethod
+    def of(cls, checks: Sequence[Check]) -> Progress:
+        """What is there before anything runs."""
+        reused = [
+            (check, check.job.outputs[name], output)
+            for check in checks
+            for name, output in check.outputs.items()
+            if check.job.role == "evaluate" and not output.run
+        ]
+        return cls(
+            {path: output.evaluation for _, path, output in reused if output.evaluation is not None},
+            sorted(str(path) for _, path, output in reused if output.standing.unverified),
+            Counter(check.job.base_model_dir for check, _, output in reused if absent_base_model(check, output)),
+        )
+
+    def add(self, result: Result) -> None:
+        """Count what a job left."""
+        self.started += result.started
+        self.evaluations |= result.done
 
 
 def conclude(

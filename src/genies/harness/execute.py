@@ -1,7 +1,4 @@
-"""The life of a job, once it is its turn: lock, look again, recover, run, validate, promote, record.
-
-An order is JSON, so that a thread, a cluster's worker and a line of a batch script all take the same.
-"""
+"""The life of a job, once it is its turn: lock, look again, recover, run, validate, promote, record."""
 
 from __future__ import annotations
 
@@ -12,15 +9,11 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
-
-from pydantic import TypeAdapter
 
 from genies.contract import Evaluation
 from genies.errors import BAD_INPUT, InputError, describe_os_error
@@ -31,6 +24,7 @@ from genies.harness.failures import OUT_OF_DISK, OUT_OF_MEMORY, absent_model, ou
 from genies.harness.fingerprint import fingerprint, model_content
 from genies.harness.job import Job
 from genies.harness.locks import Cancelled, locked
+from genies.harness.order import Order, Place, Result, Settings
 from genies.harness.process import Supervisor, last_lines
 from genies.harness.promote import (
     Origin,
@@ -52,110 +46,11 @@ _FIRST_SMALLER_BUDGET = 256
 LEAST_BATCH_TOKENS = 64
 """A job that lacks memory is tried again with a smaller token budget, but not below this."""
 
+_NO_ROOM = 1 << 14
+"""With fewer bytes left on the disk of a failed script's log, the script may not even have been able to say why."""
+
 TOGETHER = "genies.methods.training.processes"
 """The module that starts a script in several processes; run by name, for the harness imports nothing that trains."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How jobs are run."""
-
-    store: Store
-    timeout: float | None = None
-    """Seconds a job may take."""
-    verbose: bool = False
-    """Show the output of the scripts as it comes."""
-    fresh: bool = False
-    """Never take over what another run finished meanwhile: the user asked for nothing to be reused."""
-    skip_failed: bool = False
-    """Do not try again what failed with the same inputs before."""
-    protect: bool = True
-    """Close to a job, where the system allows it, what it is given and what others have made."""
-    threads: int | None = None
-    """Processor threads for a job (default: all cores)."""
-    processes: int = 1
-    """Processes that train one model together, for a train.py that is written for it."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a job runs: what differs from one slot to the next."""
-
-    hashes: FileHashes
-    cancel_fd: int | None = None
-    """Becomes readable when the job is to be ended."""
-    slots: SimpleQueue[str | None] | None = None
-    """The free slots of this machine, each with the one GPU that its jobs see, as CUDA_VISIBLE_DEVICES names it, or
-    None for all of them. A job takes one only while its process runs (default: it need not wait for any)."""
-
-    @contextmanager
-    def slot(self) -> Iterator[str | None]:
-        """Wait for a slot and keep it: everything before and after belongs outside."""
-        gpu = None if self.slots is None else self.slots.get()
-        try:
-            yield gpu
-        finally:
-            if self.slots is not None:
-                self.slots.put(gpu)
-
-
-@dataclass(frozen=True)
-class Result:
-    """How a job went."""
-
-    title: str
-    seconds: float = 0.0
-    failure: str | None = None
-    """What went wrong, where to look and what the log says last; None when all is well."""
-    bad_input: bool = False
-    """The job was given something it cannot work with, as its exit status 2 or an absent base model says."""
-    infrastructure: bool = False
-    """It failed for a reason outside of it, as a signal or a lack of memory: another attempt may succeed."""
-    outdated: bool = False
-    """What it was planned from has changed meanwhile: it takes a new plan, not another attempt."""
-    out_of_memory: bool = False
-    cancelled: bool = False
-    started: bool = False
-    """A process was started for it."""
-    done: dict[Path, Evaluation] = field(default_factory=dict)
-    """The evaluations that this job answers with, by their files."""
-
-
-@dataclass(frozen=True)
-class Order:
-    """One job to run, what must be made of it, and how."""
-
-    check: Check
-    settings: Settings
-
-    @property
-    def job(self) -> Job:
-        return self.check.job
-
-
-_ORDERS = TypeAdapter(Order)
-_RESULTS = TypeAdapter(Result)
-
-
-def order_to_json(order: Order) -> str:
-    """The order as one line of JSON."""
-    return _ORDERS.dump_json(order).decode()
-
-
-def order_from_json(text: str) -> Order:
-    """The order in a text that order_to_json made; InputError for any other."""
-    try:
-        return _ORDERS.validate_json(text)
-    except ValueError as error:
-        raise InputError(f"that is not a step that --emit_commands wrote: {str(error)[:200]}") from None
-
-
-def result_to_json(result: Result) -> str:
-    return _RESULTS.dump_json(result).decode()
-
-
-def result_from_json(text: str) -> Result:
-    return _RESULTS.validate_json(text)
 
 
 def carry_out(order: Order, place: Place) -> Result:
@@ -263,6 +158,7 @@ def _judge(
     result = Result(job.title, outcome.seconds, started=True)
     log = f"\n  log: {store.shown(ran.log)}"
     if changed := changed_since_planned(check, hashes, store.root):
+        forget_start(staging)
         why = outdated(changed, job.script.name)
         return replace(result, failure=f"{job.title}: {why}{log}", outdated=True)
     failure: str | None = None
@@ -299,7 +195,8 @@ def _failed(result: Result, job: Job, ran: Origin, store: Store) -> Result:
     said = "".join(f"\n  | {line}" for line in lines)
     out_of_memory = outcome.returncode == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in lines)
     out_of_disk = any(OUT_OF_DISK.search(line) for line in lines)
-    if out_of_disk and shutil.disk_usage(ran.log.parent).free < 1 << 20:
+    free = shutil.disk_usage(ran.log.parent).free
+    if free < _NO_ROOM or (out_of_disk and free < 1 << 20):
         raise OSError(errno.ENOSPC, "the disk is full", str(ran.log))
     by_itself = not (outcome.timed_out or outcome.cancelled)
     from_outside = outcome.returncode < 0 or outcome.error is not None or out_of_memory or out_of_disk

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genies.errors import InputError
-
-if TYPE_CHECKING:
-    from genies.harness.execute import Result
+from genies.harness.order import Result
 
 OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory", re.IGNORECASE)
 OUT_OF_DISK = re.compile(r"No space left on device|Disk quota exceeded|File too large")

@@ -45,6 +45,8 @@ class Job:
     kwargs: dict[str, Any]
     needs: str | None = None
     """The key of the training that makes the model; None for a model that no job of the plan makes."""
+    tunes: bool = True
+    """Whether a model of its variant is tuned; an evaluation of one that is not stands for the tuned model too."""
     optional: frozenset[str] = frozenset()
     """Targets without which the table is complete: they are evaluated only beside others."""
 

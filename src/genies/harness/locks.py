@@ -59,10 +59,10 @@ def check_lock_folder(folder: Path, argument: str) -> None:
         writable = os.access(locks, os.W_OK | os.X_OK)
     except FileExistsError:
         raise InputError(f"{locks} is no folder; delete it, or name another folder with --{argument}") from None
-    except OSError:
+    except PermissionError:
         writable = False
     if not writable:
         raise InputError(
-            f"{locks} cannot be written to, and a step takes its lock there; name another folder with --{argument}, or "
-            "have its owner change the permissions"
+            f"{locks} cannot be written to (permissions, or a read-only file system), and a step takes its lock there; "
+            f"name a folder that can be written to with --{argument}"
         )

@@ -7,26 +7,24 @@ import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
 from genies.cache import cache_dir
-from genies.contract import Evaluation
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED, InputError
 from genies.file_hashes import FileHashes
 from genies.harness.commands import write_commands
-from genies.harness.conclusion import conclude, doubts
-from genies.harness.decide import Check, absent_base_model, decide
+from genies.harness.conclusion import Progress, conclude, doubts
+from genies.harness.decide import Check, decide
 from genies.harness.dry_run import describe
-from genies.harness.execute import Order, Result, available_cores, remembered_failure
+from genies.harness.execute import available_cores, remembered_failure
 from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
@@ -35,6 +33,7 @@ from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
+from genies.harness.order import Order, Result
 from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
@@ -46,8 +45,8 @@ from genies.harness.table import TableRow, make_table
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     """Run the main job and return its exit status: 0, 1 when a step failed, 2 when one was given bad input."""
     store, plan = request.store(root), request.plan(root)
-    for fault in plan.faults.values():
-        print(f"error: {fault}", file=sys.stderr)
+    for line in [*(f"error: {fault}" for fault in plan.faults.values()), *plan.notes]:
+        print(line, file=sys.stderr)
     if again := repeats(request.shifts()):
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     hashes = FileHashes(cache_dir(root) / "file_hashes.json")
@@ -59,13 +58,13 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         orders = {number: Order(check, settings) for number, check in enumerate(checks) if check.run}
         failed = {number for number, order in orders.items() if remembered_failure(order)}
         print(describe(checks, set() if request.retry_failed else failed, store, len(request.gpus) or request.slots))
-        return 0
+        return BAD_INPUT if plan.faults else 0
     hashes.save()
     waiting = tasks(checks)
     if request.emit_commands is not None:
         write_commands(normal(request.emit_commands), waiting, settings)
         print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
-        return 0
+        return BAD_INPUT if plan.faults else 0
 
     leaks = known_leaks(plan) if request.exclude_leaked else None
     progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks)
@@ -90,7 +89,9 @@ def measure(request: MetricsRequest, root: Path, write_table: bool) -> Measured:
     leaks = known_leaks(plan) if request.exclude_leaked else None
     progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, quiet=True)
     rows = make_table(plan.rows, plan, progress.evaluations, leaks)
-    return Measured(rows, [*doubts(plan, progress, rows), *(leaks.holes if leaks else [])], progress.failures)
+    return Measured(
+        rows, [*plan.notes, *doubts(plan, progress, rows), *(leaks.holes if leaks else [])], progress.failures
+    )
 
 
 @dataclass(frozen=True)
@@ -143,38 +144,6 @@ def carry_out_plan(
         hashes.save()
     write(leaks=leaks)
     return progress
-
-
-@dataclass
-class Progress:
-    """What is known so far: the evaluations that answer the request, and what failed."""
-
-    evaluations: dict[Path, Evaluation]
-    unverified: list[str]
-    absent_base_models: Counter[Path]
-    """How many of the unverified could not be compared with the base model, by the folder that is not there."""
-    failures: Failures = field(default_factory=Failures)
-    started: int = 0
-
-    @classmethod
-    def of(cls, checks: Sequence[Check]) -> Progress:
-        """What is there before anything runs."""
-        reused = [
-            (check, check.job.outputs[name], output)
-            for check in checks
-            for name, output in check.outputs.items()
-            if check.job.role == "evaluate" and not output.run
-        ]
-        return cls(
-            {path: output.evaluation for _, path, output in reused if output.evaluation is not None},
-            sorted(str(path) for _, path, output in reused if output.standing.unverified),
-            Counter(check.job.base_model_dir for check, _, output in reused if absent_base_model(check, output)),
-        )
-
-    def add(self, result: Result) -> None:
-        """Count what a job left."""
-        self.started += result.started
-        self.evaluations |= result.done
 
 
 class _KeepingTables:

@@ -51,6 +51,7 @@ class Plan:
 
     faults: dict[str, str] = field(default_factory=dict)
     """What is wrong with variants of the request that the plan leaves out, by their names."""
+    notes: Sequence[str] = ()
 
     def distribution_folders(self) -> dict[str, Path]:
         """The folder of every distribution that a job reads, by name."""
@@ -94,7 +95,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
             for name in (shift.source, shift.target_reference):
                 building.untuned(base_model, study.baseline, name, optional=True)
     reference_name = BEST if len(study.references) > 1 else study.references[0].name
-    return Plan(list(building.jobs.values()), rows, study.baseline.name, reference_name, faults)
+    return Plan(list(building.jobs.values()), rows, study.baseline.name, reference_name, faults, study.notes)
 
 
 def _reference_suffix(study: Study, reference: Variant) -> str:
@@ -140,7 +141,8 @@ def evaluation_job(
 ) -> Job:
     """Evaluate one model, the untuned one where `source` is None, on targets that are added to it."""
     identity = Identity("evaluate", variant.name, base_model.name, source, seed)
-    return Job(identity, variant.dir, model_dir, base_model, {}, {}, _seeded(variant.eval_kwargs, seed), needs)
+    kwargs = _seeded(variant.eval_kwargs, seed)
+    return Job(identity, variant.dir, model_dir, base_model, {}, {}, kwargs, needs, variant.tunes)
 
 
 def _seeded(kwargs: Kwargs, seed: int | None) -> dict[str, object]:

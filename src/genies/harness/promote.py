@@ -132,6 +132,7 @@ def promote_evaluation(check: Check, name: str, output: Path, origin: Origin, co
         "model_content": content,
         "content": evaluation_content(value),
         **origin.provenance(),
+        **({} if check.job.tunes else {"tunes": False}),
         "device": value.get("device"),
     }
     write_json(check.job.outputs[name], {**value, "provenance": provenance})
@@ -207,7 +208,7 @@ class _Started(BaseModel):
 
 
 def forget_start(staging: Path) -> None:
-    """What is valid is in place: nothing is left to recover."""
+    """Leave nothing to recover: this process judges what the script left, and moves what is valid into place."""
     (staging / _STARTED).unlink(missing_ok=True)
 
 

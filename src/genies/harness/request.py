@@ -15,13 +15,11 @@ from genies.command_line import Arguments
 from genies.data.shifts import Shift, first_mention, folders, read_shifts, shifts_from_dirs, shifts_of
 from genies.errors import InputError
 from genies.harness.decide import Policy
-from genies.harness.execute import Settings
-from genies.harness.folders import distribution_folder, intervention_folder, named_folder, normal
-from genies.harness.job import Identity, Job
-from genies.harness.plan import Plan, evaluation_job, make_plan, training_job, tuned_model_name
-from genies.harness.store import Store, identity_in, training_record
+from genies.harness.folders import intervention_folder, named_folder, normal
+from genies.harness.order import Settings
+from genies.harness.plan import Plan, make_plan
+from genies.harness.store import Store
 from genies.harness.study import BEST, Study, StudyFile, Variant, VariantEntry, read_study_file, variant
-from genies.names import check_distinct
 from genies.shipped import SHIPPED
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
@@ -90,6 +88,9 @@ class MetricsRequest(Places):
     """Folder of the untuned base model; or several, as '["models/a", "models/b"]'."""
     intervention_dir: Annotated[list[Path], Field(default_factory=list)]
     """Folder of the intervention: train.py and eval.py; or several."""
+    variant_name: str | None = None
+    """Keep models, evaluations and tables of the intervention under this name instead of its folder's, so that runs
+    with other arguments do not replace them. With several interventions, use --study."""
     study: Path | None = None
     """Instead of base models, interventions, kwargs, seeds and shifts: a YAML file of a study, which may compare
     several variants of one intervention, each with arguments of its own (docs/studies.md)."""
@@ -160,6 +161,8 @@ class MetricsRequest(Places):
         for name in ("base_model_dir", "intervention_dir"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is required, or --study FILE")
+        if self.variant_name is not None and len(self.intervention_dir) > 1:
+            raise ValueError("--variant_name goes with one intervention; --study FILE gives several names")
         return self
 
     @model_validator(mode="after")
@@ -232,13 +235,15 @@ class MetricsRequest(Places):
         if self.seeds is not None:
             self._check_seeds()
 
-        def made(path: Path, argument: str, train_kwargs: dict[str, Any]) -> Variant:
+        def made(path: Path, argument: str, train_kwargs: dict[str, Any], name: str | None = None) -> Variant:
             folder = intervention_folder(path, root, argument)
             kwargs = "target_tuned_train_kwargs" if train_kwargs is tuned else "train_kwargs"
-            where = {"name": argument, "train_kwargs": kwargs, "eval_kwargs": "eval_kwargs"}
-            return variant(folder.name, folder, train_kwargs, self.eval_kwargs, where)
+            where = {"name": "variant_name", "train_kwargs": kwargs, "eval_kwargs": "eval_kwargs"}
+            return variant(folder.name if name is None else name, folder, train_kwargs, self.eval_kwargs, where)
 
-        variants = [made(each, "intervention_dir", self.train_kwargs) for each in self.intervention_dir]
+        variants = [
+            made(each, "intervention_dir", self.train_kwargs, self.variant_name) for each in self.intervention_dir
+        ]
         variants = list({each.dir: each for each in variants}.values())
         own = self.train_kwargs if tuned is None else tuned
         if self.best_reference:
@@ -248,8 +253,16 @@ class MetricsRequest(Places):
             references = [made(self.target_tuned_capability_intervention, name, own)]
         # What was given for the variants reaches others as far as they take it.
         shared = ["eval_kwargs"] if tuned is not None else ["train_kwargs", "eval_kwargs"]
-        references = [each if each in variants else each.with_known(*shared) for each in references]
         baseline = made(self.baseline_intervention, "baseline_intervention", {})
+        others = [each for each in references if each not in variants or (len(references) == 1 and each.fault(False))]
+        notes = [
+            f"--{kind}: {each.name}, the {role}, takes no argument {name!r} and runs without it"
+            for role, given, kinds in (("baseline", [baseline], ["eval_kwargs"]), ("reference", others, shared))
+            for each in given
+            for kind, name in each.unknown()
+            if kind in kinds
+        ]
+        references = [each.with_known(*shared) if each in others else each for each in references]
         return Study(
             _base_models(self.base_model_dir, "base_model_dir"),
             variants,
@@ -257,6 +270,7 @@ class MetricsRequest(Places):
             references,
             [None] if self.seeds is None else list(dict.fromkeys(self.seeds)),
             self.seed_target_tuned,
+            notes,
         )
 
     def _of_file(self, file: StudyFile, root: Path) -> Study:
@@ -312,97 +326,18 @@ class MetricsRequest(Places):
 
 
 _OF_A_STUDY = (
-    *("base_model_dir", "intervention_dir", "seeds", "seed_target_tuned", "path_to_distribution_shift_pairs"),
+    *(
+        "base_model_dir",
+        "intervention_dir",
+        "variant_name",
+        "seeds",
+        "seed_target_tuned",
+        "path_to_distribution_shift_pairs",
+    ),
     *("source_dirs", "target_dirs", "target_tuned_capability_intervention", "baseline_intervention"),
     *("train_kwargs", "eval_kwargs", "target_tuned_train_kwargs"),
 )
 """The arguments that a study file replaces."""
-
-
-class TrainRequest(Places):
-    """Train one intervention on one source: a single training step under the harness's care.
-
-    Example:
-      python api/train.py --model_dir models/SmolLM2-135M-Instruct --intervention_dir src/interventions/mms
-        --train_distribution alpaca_mmlu
-    """
-
-    model_dir: Path
-    """Folder of the untuned base model."""
-    intervention_dir: Path
-    """Folder of the intervention: its train.py is run."""
-    train_distribution: str
-    """The source, a folder or the name of a distribution."""
-    train_kwargs: Kwargs
-    """Arguments for train.py, as '{"seed": 1, "max_examples": 60}'."""
-    retrain: bool = False
-    """Train again when the same model is there already."""
-
-    def job(self, root: Path) -> Job:
-        base_model = named_folder(self.model_dir, "model_dir")
-        folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
-        source = distribution_folder(self.train_distribution, self.distributions_folder(root), self.spare_distributions)
-        made = variant(folder.name, folder, self.train_kwargs, {}, _OWN_NAMES)
-        refuse(made.fault(seeded=False))
-        model_dir = self.store(root).model_dir(made.name, tuned_model_name(base_model.name, source.name))
-        return training_job(made, base_model, source.name, source, model_dir)
-
-
-class EvaluateRequest(Places):
-    """Evaluate one tuned model, or an untuned one, on distributions: a single evaluation step.
-
-    Example:
-      python api/evaluate.py --model_dir models/mms/SmolLM2-135M-Instruct-alpaca_mmlu
-        --intervention_dir src/interventions/mms --distributions '["alpaca_mmlu", "truthful_qa"]'
-    """
-
-    model_dir: Path
-    """Folder of the tuned model, or of an untuned one."""
-    intervention_dir: Path
-    """Folder of the intervention: its eval.py is run."""
-    distributions: list[str]
-    """Folders or names of distributions."""
-    eval_kwargs: Kwargs
-    """Arguments for eval.py, as '{"max_examples": 60}'."""
-    use_cached: bool = True
-    """Reuse evaluations made from the same model, data, arguments and code."""
-
-    def job(self, root: Path) -> Job:
-        store = self.store(root)
-        model_dir = named_folder(self.model_dir, "model_dir")
-        folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
-        made = variant(folder.name, folder, {}, self.eval_kwargs, _OWN_NAMES)
-        refuse(made.fault(seeded=False))
-        job = evaluation_job(made, model_dir, None, model_dir)
-        job = replace(job, identity=identity_of_model(job.identity, model_dir))
-        for each in self.distributions:
-            target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
-            if job.distributions.get(target.name, target) != target:
-                raise InputError(
-                    f"{job.distributions[target.name]} and {target} are two folders of one name; "
-                    "results are kept by name, so rename one"
-                )
-            job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
-        if not job.distributions:
-            raise InputError("--distributions is empty; expected at least one distribution")
-        check_distinct(job.distributions, "the distributions")
-        return job
-
-
-_OWN_NAMES = {"name": "intervention_dir", "train_kwargs": "train_kwargs", "eval_kwargs": "eval_kwargs"}
-
-
-def refuse(fault: str | None) -> None:
-    if fault is not None:
-        raise InputError(fault)
-
-
-def identity_of_model(own: Identity, model_dir: Path) -> Identity:
-    """The identity of an evaluation, with base model, source and seed as the record of the model's training says."""
-    trained = identity_in(training_record(model_dir) or {})
-    if trained is None:
-        return own
-    return replace(own, base_model=trained.base_model, source=trained.source, seed=trained.seed)
 
 
 def _check_no_upload(*given: dict[str, Any]) -> None:

@@ -9,15 +9,108 @@ from pathlib import Path
 
 from genies.cache import cache_dir
 from genies.contract import read_evaluation
-from genies.errors import BAD_INPUT
+from genies.errors import BAD_INPUT, InputError
 from genies.file_hashes import FileHashes
 from genies.harness.decide import Check, Policy, check_evaluation, check_training
-from genies.harness.execute import Order, Place, Result, carry_out
+from genies.harness.execute import carry_out
 from genies.harness.fingerprint import Identities
+from genies.harness.folders import distribution_folder, intervention_folder, named_folder
 from genies.harness.hardware import all_hidden, this_machine
 from genies.harness.inputs import check_inputs, check_locks
+from genies.harness.job import Identity, Job
 from genies.harness.main_job import termination_as_interrupt
-from genies.harness.request import EvaluateRequest, Places, TrainRequest
+from genies.harness.order import Order, Place, Result
+from genies.harness.plan import evaluation_job, training_job, tuned_model_name
+from genies.harness.request import Kwargs, Places
+from genies.harness.store import identity_in, training_record
+from genies.harness.study import variant
+from genies.names import check_distinct
+
+
+class TrainRequest(Places):
+    """Train one intervention on one source: a single training step under the harness's care.
+
+    Example:
+      python api/train.py --model_dir models/SmolLM2-135M-Instruct --intervention_dir src/interventions/mms
+        --train_distribution alpaca_mmlu
+    """
+
+    model_dir: Path
+    """Folder of the untuned base model."""
+    intervention_dir: Path
+    """Folder of the intervention: its train.py is run."""
+    train_distribution: str
+    """The source, a folder or the name of a distribution."""
+    train_kwargs: Kwargs
+    """Arguments for train.py, as '{"seed": 1, "max_examples": 60}'."""
+    retrain: bool = False
+    """Train again when the same model is there already."""
+
+    def job(self, root: Path) -> Job:
+        base_model = named_folder(self.model_dir, "model_dir")
+        folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
+        source = distribution_folder(self.train_distribution, self.distributions_folder(root), self.spare_distributions)
+        made = variant(folder.name, folder, self.train_kwargs, {}, _OWN_NAMES)
+        refuse(made.fault(seeded=False))
+        model_dir = self.store(root).model_dir(made.name, tuned_model_name(base_model.name, source.name))
+        return training_job(made, base_model, source.name, source, model_dir)
+
+
+class EvaluateRequest(Places):
+    """Evaluate one tuned model, or an untuned one, on distributions: a single evaluation step.
+
+    Example:
+      python api/evaluate.py --model_dir models/mms/SmolLM2-135M-Instruct-alpaca_mmlu
+        --intervention_dir src/interventions/mms --distributions '["alpaca_mmlu", "truthful_qa"]'
+    """
+
+    model_dir: Path
+    """Folder of the tuned model, or of an untuned one."""
+    intervention_dir: Path
+    """Folder of the intervention: its eval.py is run."""
+    distributions: list[str]
+    """Folders or names of distributions."""
+    eval_kwargs: Kwargs
+    """Arguments for eval.py, as '{"max_examples": 60}'."""
+    use_cached: bool = True
+    """Reuse evaluations made from the same model, data, arguments and code."""
+
+    def job(self, root: Path) -> Job:
+        store = self.store(root)
+        model_dir = named_folder(self.model_dir, "model_dir")
+        folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
+        made = variant(folder.name, folder, {}, self.eval_kwargs, _OWN_NAMES)
+        refuse(made.fault(seeded=False))
+        job = evaluation_job(made, model_dir, None, model_dir)
+        job = replace(job, identity=identity_of_model(job.identity, model_dir))
+        for each in self.distributions:
+            target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
+            if job.distributions.get(target.name, target) != target:
+                raise InputError(
+                    f"{job.distributions[target.name]} and {target} are two folders of one name; "
+                    "results are kept by name, so rename one"
+                )
+            job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
+        if not job.distributions:
+            raise InputError("--distributions is empty; expected at least one distribution")
+        check_distinct(job.distributions, "the distributions")
+        return job
+
+
+_OWN_NAMES = {"name": "intervention_dir", "train_kwargs": "train_kwargs", "eval_kwargs": "eval_kwargs"}
+
+
+def refuse(fault: str | None) -> None:
+    if fault is not None:
+        raise InputError(fault)
+
+
+def identity_of_model(own: Identity, model_dir: Path) -> Identity:
+    """The identity of an evaluation, with base model, source and seed as the record of the model's training says."""
+    trained = identity_in(training_record(model_dir) or {})
+    if trained is None:
+        return own
+    return replace(own, base_model=trained.base_model, source=trained.source, seed=trained.seed)
 
 
 def train(request: TrainRequest, root: Path) -> int:

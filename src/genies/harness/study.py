@@ -45,6 +45,9 @@ class Variant:
 
     def fault(self, seeded: bool) -> str | None:
         """What is wrong with its arguments; None when nothing is known to be."""
+        for what, kwargs in (("train_kwargs", self.train_kwargs), ("eval_kwargs", self.eval_kwargs)):
+            if seeded and "seed" in kwargs:
+                return f"{what} of {self.name} name a seed and so do the seeds of the study; give it in one place"
         for what, name in self.unknown(seeded):
             script = "train.py" if what == "train_kwargs" else "eval.py"
             known = ", ".join(sorted(read_declaration(self.dir).arguments(script) or ())) or "none"
@@ -74,22 +77,25 @@ class Study:
     seeds: Sequence[int | None] = (None,)
     reference_seeded: bool = False
     """Whether the reference is tuned with every seed too, instead of once for all."""
+    notes: Sequence[str] = ()
+    """What a person should know: arguments that a baseline or a reference does not take and runs without."""
 
     def checked(self) -> tuple[Study, dict[str, str]]:
         """The study without the variants whose arguments are at fault, and the fault of each, by its name.
 
-        Raises InputError when none is left, and when the baseline or the reference is at fault.
+        Raises InputError when none is left, and when the baseline or the reference is at fault; of several references
+        those at fault are left out.
         """
-        seeded = self.seeds != (None,) and list(self.seeds) != [None]
+        seeded = any(seed is not None for seed in self.seeds)
         faults = {each.name: fault for each in self.variants if (fault := each.fault(seeded))}
         left = [each for each in self.variants if each.name not in faults]
-        others = [self.baseline, *(each for each in self.references if each not in self.variants)]
-        for each in others:
-            if fault := each.fault(False):
-                raise InputError(fault)
         if not left:
             raise InputError("; ".join(faults.values()))
-        references = [each for each in self.references if each.name not in faults or each not in self.variants]
+        wrong = {each.name: each.fault(seeded and self.reference_seeded) for each in self.references}
+        references = [each for each in self.references if wrong[each.name] is None]
+        for fault in (self.baseline.fault(False), None if references else wrong[self.references[0].name]):
+            if fault is not None:
+                raise InputError(fault)
         return replace(self, variants=left, references=references), faults
 
 
@@ -123,7 +129,7 @@ def _one_name(first: Path, second: Path) -> InputError:
 class VariantEntry(BaseModel):
     """A variant in a study file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
     dir: Path
     """Folder of the intervention, or its name below src/interventions."""
@@ -140,7 +146,7 @@ class VariantEntry(BaseModel):
 class StudyFile(BaseModel):
     """The content of a study file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
 
     base_models: Annotated[list[Path], Field(min_length=1)]
     """Folders of untuned base models."""
@@ -148,7 +154,7 @@ class StudyFile(BaseModel):
     """What is compared; an entry may be the folder of an intervention alone."""
     shifts: Path | list[Any]
     """A file of shifts, or a list of entries as such a file holds."""
-    seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] | None = None
     baseline: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/zero_shot"))
     """Evaluated on the untuned model."""
     reference: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/lora_fine_tune"))

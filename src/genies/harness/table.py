@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from genies import spreadsheets
+from genies import markdown, spreadsheets
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.harness.leaks import Leaks, Remainder
@@ -207,9 +207,7 @@ def to_markdown(rows: Sequence[TableRow]) -> str:
         complete = [row for row in unique if row not in shifts_with_holes(unique)]
         means = (_mean([getattr(row, each) for row in complete]) for each in _SHOWN.values())
         lines.append([_mean_name(complete, len(rows)), *map(_number, means)])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_line(line, widths) for line in [lines[0], rule, *lines[1:]])
+    return "\n".join(markdown.table(lines[0], lines[1:], numbers=range(1, len(lines[0]))))
 
 
 def _mean_name(rows: Sequence[TableRow], listed: int) -> str:
@@ -233,16 +231,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _shift_name(row: TableRow) -> str:
     reference = "" if row.target_reference == row.target else f" (ref. {row.target_reference})"
     seed = "" if row.seed is None else f", seed {row.seed}"
-    return f"{row.source} > {row.target}{reference}{seed}".replace("|", "\\|")
+    return markdown.escaped(f"{row.source} > {row.target}{reference}{seed}")
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *numbers = zip(cells, widths, strict=True)
-    return "| " + " | ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in numbers)]) + " |"
 
 
 def shifts_with_holes(rows: Sequence[TableRow]) -> list[TableRow]:
@@ -256,13 +249,13 @@ def not_learned(rows: Sequence[TableRow]) -> str | None:
 
     These are the tuned models that are not more accurate than the untuned model on their own source, and the
     references that are not more accurate than the baseline on their target_reference. The baseline itself, as an
-    intervention, is left out.
+    intervention, and one that gives every pair 1/2, as random does, are left out.
     """
     sources: dict[tuple[object, ...], _Comparison] = {}
     references: dict[tuple[object, ...], _Comparison] = {}
     for row in rows:
         seed = "" if row.seed is None else f", seed {row.seed}"
-        if row.intervention != row.baseline_intervention:
+        if row.intervention != row.baseline_intervention and not _prefers_nothing(row):
             name = f"{row.intervention} on {row.source}{seed}"
             found = _compared(name, row.source_ID_accuracy, row.baseline_source_accuracy)
             if found:
@@ -279,6 +272,12 @@ def not_learned(rows: Sequence[TableRow]) -> str | None:
     ]
     said = " and ".join(part for part in parts if part)
     return f"{said}: differential elicitation means little there" if said else None
+
+
+def _prefers_nothing(row: TableRow) -> bool:
+    """Whether every pair got 1/2: only then are right answers and confidence both exactly 1/2 in all bins."""
+    half = row.generalization_accuracy == row.source_ID_accuracy == 0.5
+    return half and row.RMS_calibration_formula == FORMULA and row.RMS_calibration_error == 0
 
 
 @dataclass(frozen=True)

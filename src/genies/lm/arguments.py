@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genies.command_line import Arguments
-from genies.declaration import NO_EFFECT
+from genies.command_line import NO_EFFECT, Arguments
 
 
 class ModelArguments(Arguments):

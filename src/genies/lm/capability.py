@@ -196,8 +196,11 @@ def _no_memory(folder: str) -> InputError:
 
 
 def apply_head(head: Any, hidden: Tensor) -> Tensor:
-    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding, on its device."""
-    return torch.nn.functional.linear(hidden.to(head.weight.device), head.weight, getattr(head, "bias", None))
+    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding, on its device.
+
+    They are computed in its number format: Mamba gives hidden states in float32 whatever that is.
+    """
+    return torch.nn.functional.linear(hidden.to(head.weight), head.weight, getattr(head, "bias", None))
 
 
 def _close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> bool:

@@ -55,7 +55,7 @@ def _token_log_probabilities(model: LanguageModel, batch: Batch, places: Tensor,
         hidden = hidden_states(model, batch)
         head = model.network.get_output_embeddings()
         device = head.weight.device  # of a model that is spread over devices, the last block lies elsewhere
-        chosen = hidden[unique.to(hidden.device)].to(device)
+        chosen = hidden[unique.to(hidden.device)].to(head.weight)  # Mamba's are in float32 whatever the weights are in
         return blockwise_log_probabilities(
             chosen, head.weight, getattr(head, "bias", None), which.to(device), targets.to(device)
         )

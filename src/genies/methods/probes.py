@@ -17,9 +17,11 @@ def probe_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Array
     Newton's method: logistic regression with every pair in both orders, for which no intercept is needed. A positive
     margin says that the probe takes the best response for the best.
     """
-    scale = np.sqrt(np.mean(np.square(train)))
-    if scale == 0:
+    filled = train.any(axis=0)  # heads narrower than others are filled up with zeros, which have no part in the scale
+    if not filled.any():
         return np.zeros(len(held_back))
+    train, held_back = train[:, filled], held_back[:, filled]
+    scale = np.sqrt(np.mean(np.square(train)))
     train, held_back = train / scale, held_back / scale
     train, held_back = _in_span(train, held_back)
     weights = _minimize(train, np.full(train.shape[1], penalty))

@@ -1,75 +1,14 @@
-"""Whether one intervention is better than another: paired, on the same test examples or the same shifts."""
+"""Exact tests of paired differences, and the correction for several tests."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from genies.errors import InputError
-from genies.metrics.intervals import Interval, percentile_interval
-from genies.metrics.probabilities import Floats
-from genies.metrics.resampling import ExampleSums, on_same_examples, resample_weights, resampled_means
-
 _MOST_ENUMERATED = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """The first of two interventions minus the second, on one shift."""
-
-    difference: float
-    """Of their accuracies over pairs, on the examples both were tested on."""
-    interval: Interval | None
-    """None for fewer than two examples."""
-    p_value: float
-    """Two-sided, of the hypothesis that either could have given either's answers to an example."""
-    test: str
-    first_only: int
-    """Examples in which the first got more of the pairs right."""
-    second_only: int
-    examples: int
-
-
-def compare(first: ExampleSums, second: ExampleSums, resamples: int = 2_000, seed: int = 0) -> Comparison | None:
-    """Two interventions on one target, paired by example; None where they have no example in common.
-
-    Each argument holds the scores of pairs added up by example. The interval holds expanded percentiles of the
-    difference over resampled examples, drawn together for both. The p-value is McNemar's exact one where every example
-    has one pair and there are no ties, else that of the sign-flip test, which is the same for such data.
-    """
-    shared = np.intersect1d(first.examples, second.examples)
-    if shared.size == 0:
-        return None
-    first, second = (_only(each, shared) for each in (first, second))
-    if not np.array_equal(first.pairs, second.pairs):
-        raise InputError("expected two evaluations of the same pairs; their examples have different numbers of pairs")
-    differences = first.sums - second.sums
-    interval = None
-    if shared.size > 1:
-        weights = resample_weights(shared.size, resamples, seed)
-        drawn = resampled_means(first, weights) - resampled_means(second, weights)
-        interval = percentile_interval(drawn, shared.size, "bootstrap over examples")
-    only = int(np.count_nonzero(differences > 0)), int(np.count_nonzero(differences < 0))
-    whole = first.one_pair_each and bool(np.all(np.abs(differences) != 0.5))
-    p_value = mcnemar_p_value(*only) if whole else sign_flip_p_value(differences)
-    test = "McNemar, exact" if whole else "sign-flip, exact"
-    return Comparison(first.mean - second.mean, interval, p_value, test, *only, int(shared.size))
-
-
-def _only(part: ExampleSums, examples: npt.NDArray[np.int64]) -> ExampleSums:
-    kept = np.isin(part.examples, examples)
-    return ExampleSums(part.examples[kept], part.sums[kept], part.pairs[kept])
-
-
-def resampled_difference(first: ExampleSums, second: ExampleSums, resamples: int, seed: int = 0) -> Floats:
-    """Difference of the two means over pairs in each resample of their examples, shape (resamples,)."""
-    first, second = on_same_examples([first, second])
-    weights = resample_weights(first.sums.size, resamples, seed)
-    return resampled_means(first, weights) - resampled_means(second, weights)
 
 
 def mcnemar_p_value(first_only: int, second_only: int) -> float:
@@ -143,32 +82,3 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[position]))
         adjusted[position] = largest
     return adjusted
-
-
-def tied(p_values: Sequence[float], level: float = 0.95) -> list[bool]:
-    """Whether each of several, compared with the best of them, cannot be told from it: Holm's p-value >= 1 - level."""
-    return [bool(each >= 1 - level) for each in holm(p_values)]
-
-
-def p_values_against_best(values: npt.ArrayLike, best: int, weights: npt.ArrayLike | None = None) -> list[float]:
-    """p-values of the sign-flip test over shifts, for each intervention but the best one against it.
-
-    values: a figure for each intervention and shift, shape (interventions, shifts); weights: of the shifts. With S
-    shifts none is below 2^(1 - S). That the best was chosen by the same figures is not corrected for, which
-    errs on the side of too few ties.
-
-    >>> p_values_against_best([[0.9, 0.8, 0.9, 0.7, 0.8, 0.9, 0.8], [0.5, 0.4, 0.6, 0.5, 0.5, 0.4, 0.7]], 0)
-    [0.015625]
-    """
-    table = np.asarray(values, dtype=np.float64)
-    share = np.ones(table.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
-    return [sign_flip_p_value((table[best] - row) * share) for number, row in enumerate(table) if number != best]
-
-
-def bootstrap_p_value(drawn: Floats) -> float:
-    """Two-sided p-value of a difference from its resamples: twice the smaller share on either side of zero.
-
-    2 min(#(drawn <= 0) + 1, #(drawn >= 0) + 1) / (resamples + 1), at most 1 (Davison and Hinkley 1997, section 4.4).
-    """
-    below, above = np.count_nonzero(drawn <= 0) + 1, np.count_nonzero(drawn >= 0) + 1
-    return float(min(1.0, 2 * min(below, above) / (drawn.size + 1)))

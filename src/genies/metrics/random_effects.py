@@ -58,7 +58,7 @@ def fit_random_effects(
     tr(P G_k P G_l) s_l = y' P G_k P y over and over, with no variance below 0.
 
     statsmodels' MixedLM gives the same variances (a test compares them), but has no degrees of freedom, takes crossed
-    groupings only as one group with variance components, and is some 100 times slower.
+    groupings only as one group with variance components, and takes some 20 times as long (115 ms for 15 values).
     """
     labels = tuple(each.astype(np.int64).tobytes() for each in groupings)
     covariances, design, fewest = _layout(values.size, labels, None if fixed is None else fixed.tobytes())

@@ -39,11 +39,6 @@ class ClusterSums:
     """How many pairs each cluster has, shape (clusters,)."""
 
     @property
-    def examples(self) -> npt.NDArray[np.int64]:
-        """The labels, where they are examples."""
-        return self.clusters
-
-    @property
     def mean(self) -> float:
         """The mean over pairs."""
         return float(np.sum(self.sums) / np.sum(self.pairs))
@@ -79,11 +74,6 @@ def on_same_clusters(parts: Sequence[ClusterSums]) -> list[ClusterSums]:
     """Sums over the union of their clusters, in one order, so that one draw of clusters serves them all."""
     clusters = np.unique(np.concatenate([each.clusters for each in parts]))
     return [each.over(clusters) for each in parts]
-
-
-ExampleSums = ClusterSums
-sums_by_example = sums_by_cluster
-on_same_examples = on_same_clusters
 
 
 @lru_cache(maxsize=32)

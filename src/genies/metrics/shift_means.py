@@ -20,6 +20,11 @@ FEWEST_SOURCES = 5
 Average = Literal["shifts", "sources"]
 """What counts alike in a mean: every shift by its weight, or every source."""
 
+ROUNDING = 1e-12
+"""Values of a metric that differ by less are equal."""
+
+NO_VARIATION = "all prompts score alike"
+
 About = Literal["other sources", "other test sets", "these shifts"]
 """What the interval of a mean allows for: more of the same kind, or other test prompts and seeds only."""
 
@@ -57,7 +62,8 @@ class MeanEstimate:
     value: float
     interval: Interval | None
     p_value: float | None
-    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0."""
+    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0. None for
+    a metric that cannot be negative."""
     about: About
     n_sources: int
     """How many distributions the measured models were tuned on; of untuned models, how many test sets there are."""
@@ -97,14 +103,15 @@ def estimate_mean(
     With FEWEST_SOURCES sources or more the interval is about other sources, and about other test sets where shifts
     share them: shifts that share a source share a tuned model, those that share a test set share its examples, so
     neither are independent. The variance of the mean is that of random effects of sources and test sets
-    (fit_random_effects), the quantile Student's; fewer than FEWEST_SOURCES shared test sets are taken as they are. For
-    an untuned model the test sets take the place of the sources. Seeds add what they have in common beyond the
-    sources' own, and the variance is at least that of other prompts. A bootstrap of sources and test sets (Owen and
-    Eckles 2012) holds the truth in 84 % of samples with the 8 sources of GENIES, of which one has 8 of 15 shifts; this
-    interval in 94 to 97 % (benchmarks/coverage.py).
+    (fit_random_effects), or that of the sources' means alone where it is larger, and at least that of other prompts;
+    seeds add what they have in common beyond the sources' own. The quantile is Student's. Fewer than FEWEST_SOURCES
+    shared test sets are taken as they are. For an untuned model the test sets take the place of the sources.
+    A bootstrap of sources and test sets (Owen and Eckles 2012) holds the truth less often in the layout of GENIES, of
+    whose 15 shifts 8 share one source, and nearly always where test sets are shared: benchmarks/coverage.py.
 
     With fewer sources the interval is about these shifts: a bootstrap over seeds and over prompts, those of a test set
     drawn once for all its shifts, with expanded percentiles. The p-value is the level at which the interval ends at 0.
+    There is no interval where all prompts score alike: their resamples are all the same, whatever the sample is.
     """
     shares = _shares(figures, average)
     value = float(shares @ [each.mean for each in figures])
@@ -127,8 +134,11 @@ def estimate_mean(
     )
     if n_sources < FEWEST_SOURCES:
         return _about_these(estimate, cells, weights, level, seed)
-    return _about_others(replace(estimate, about="other sources" if tuned else "other test sets"), cells, weights,
-                         sources, targets, level)  # fmt: skip
+    others = _about_others(replace(estimate, about="other sources" if tuned else "other test sets"), cells, weights,
+                           sources, targets, level)  # fmt: skip
+    if others.interval is None and all(each.drawn is not None for each in cells):
+        return replace(_about_these(estimate, cells, weights, level, seed), reason=others.reason)
+    return others
 
 
 def _about_others(
@@ -143,14 +153,17 @@ def _about_others(
     shared = int(targets.max()) + 1 < len(cells)
     few = shared and int(targets.max()) + 1 < FEWEST_SOURCES
     fit = fit_random_effects(values, [sources] if few else [sources, targets], targets if few else None)
-    parts = [fit.variance_of_mean(weights), *_of_seeds(cells, weights, sources)]
+    variance, degrees = fit.variance_of_mean(weights)
+    around = values - np.bincount(targets, values)[targets] / np.bincount(targets)[targets] if few else values
+    variance = max(variance, _of_source_means(around, weights, sources))
+    parts = [(variance, degrees), *_of_seeds(cells, weights, sources)]
     variance = sum(part for part, _ in parts)
     if variance > 0:
         degrees = variance**2 / sum(part**2 / freedom for part, freedom in parts if part)
     rows = _drawn_rows(cells)
     if rows is not None and (of_prompts := float(np.var(weights @ rows))) > variance:
         variance, degrees = of_prompts, max(degrees if variance > 0 else 0.0, estimate.n_sources - 1.0)
-    if variance <= 0:
+    if variance <= ROUNDING**2:
         return replace(estimate, reason="the values of all shifts are the same")
     error = math.sqrt(variance)
     half = t_quantile(level, degrees) * error
@@ -159,7 +172,19 @@ def _about_others(
     if shared and estimate.about == "other sources":
         method += " for these test sets" if few else " and test sets"
     interval = Interval(max(low, estimate.value - half), min(high, estimate.value + half), method)
-    return replace(estimate, interval=interval, p_value=t_tails(abs(estimate.value) / error, degrees))
+    p_value = t_tails(abs(estimate.value) / error, degrees) if _is_signed(cells) else None
+    return replace(estimate, interval=interval, p_value=p_value)
+
+
+def _of_source_means(values: Floats, weights: Floats, sources: npt.NDArray[np.intp]) -> float:
+    """The variance of the mean by how far each source is from the others, without a model of its shifts.
+
+    It is the larger where the source that counts most is unlike the others, as alpaca_mmlu may be in GENIES.
+    """
+    shares = np.bincount(sources, weights)
+    means = np.bincount(sources, values) / np.bincount(sources)
+    count = shares.size
+    return float(np.sum((shares * (means - means.mean())) ** 2) * count / (count - 1))
 
 
 def _of_seeds(
@@ -197,12 +222,22 @@ def _about_these(
     rows = _drawn_rows(cells, chosen, resamples)
     assert rows is not None
     drawn = weights @ rows
+    drawn[np.abs(drawn) < ROUNDING] = 0.0
     over = " and ".join(name for name, there in (("seeds", several_seeds), ("prompts", all(known))) if there)
     method = f"bootstrap over {over}" + (" of these shifts" if estimate.n_shifts > 1 else "")
     n = max(estimate.n_clusters, max(seeds))
-    p_value = percentile_p_value(drawn, n)
+    p_value = percentile_p_value(drawn, n) if _is_signed(cells) else None
+    if np.ptp(drawn) < ROUNDING:
+        return replace(estimate, p_value=p_value, reason=NO_VARIATION)
     interval = percentile_interval(drawn, n, method, level)
-    return replace(estimate, interval=agreeing(interval, p_value, level), p_value=p_value, reason=few)
+    if p_value is not None:
+        interval = agreeing(interval, p_value, level)
+    return replace(estimate, interval=interval, p_value=p_value, reason=few)
+
+
+def _is_signed(figures: Sequence[ShiftFigure]) -> bool:
+    """Whether the metric can be below 0; only then is "the mean is 0" a hypothesis to test."""
+    return figures[0].bounds[0] < 0
 
 
 def _drawn_rows(
@@ -239,14 +274,15 @@ def _shares(figures: Sequence[ShiftFigure], average: Average) -> Floats:
 def _cells(figures: Sequence[ShiftFigure], shares: Floats) -> list[ShiftFigure]:
     """One figure for each model and test set, its weight the share of all that are about them, names filled in.
 
-    A source that nine shifts start from has one accuracy on itself, not nine.
+    A source that nine shifts start from has one accuracy on itself, not nine. The order does not depend on that of the
+    shifts, so that resamples do not either.
     """
     together: dict[tuple[str, str], list[ShiftFigure]] = {}
     for number, (each, share) in enumerate(zip(figures, shares, strict=True)):
         model = (each.source or f"\0{number}") if each.model is None else each.model
         named = replace(each, weight=float(share), model=model, target=each.target or f"\0{number}")
         together.setdefault((model, named.target), []).append(named)
-    return [_joined(each) for each in together.values()]
+    return [_joined(together[key]) for key in sorted(together)]
 
 
 def _joined(figures: Sequence[ShiftFigure]) -> ShiftFigure:

@@ -17,6 +17,9 @@ from genies.metrics.shift_means import About, Average, ShiftFigure, estimate_mea
 
 SIGNIFICANCE_LEVEL = 0.05
 
+OF_THESE_SHIFTS = "bootstrap over prompts of these shifts"
+"""The test of a mean difference that is the same in every resample."""
+
 _MOST_ENUMERATED = 11
 _SUBSETS = 1_999
 
@@ -27,7 +30,8 @@ class Difference:
 
     value: float
     interval: Interval | None
-    """95 %. It leaves out 0 exactly where p_value, not adjusted for being one of several, is below 0.05."""
+    """95 %. It leaves out 0 exactly where p_value, not adjusted for being one of several, is below 0.05. None without a
+    test, and where the difference is the same on all prompts."""
     p_value: float | None
     """Two-sided, of the hypothesis that there is no difference; None where that cannot be tested."""
     test: str
@@ -95,7 +99,7 @@ def difference_over_shifts(figures: Sequence[ShiftFigure], average: Average = "s
         mean.value,
         mean.interval,
         mean.p_value,
-        mean.interval.method if mean.interval else "",
+        mean.interval.method if mean.interval else "" if mean.p_value is None else OF_THESE_SHIFTS,
         mean.about,
         mean.n_sources,
         mean.n_shifts,

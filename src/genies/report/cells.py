@@ -62,7 +62,10 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Accuracy above the baseline's."""
+        """Accuracy above the baseline's: the difference that is tested where one is, on the examples of both."""
+        tested = self.verdict.against_baseline
+        if tested is not None and tested.n_clusters:
+            return tested.value
         return None if self.accuracy is None or self.baseline is None else self.accuracy - self.baseline
 
     @property

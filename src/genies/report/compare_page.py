@@ -116,7 +116,7 @@ def _row(found: tuple[float, Difference | None] | None) -> Any:
         return 0
     value, difference = found
     if difference is None or difference.adjusted_p_value is None:
-        return [round(value, 5), None, None, ""]
+        return [*_ends(value, difference), direction(difference)]
     return [
         *_ends(value, difference),
         direction(difference),
@@ -127,8 +127,10 @@ def _row(found: tuple[float, Difference | None] | None) -> Any:
     ]
 
 
-def _ends(value: float, difference: Difference) -> list[float | None]:
-    ends = [] if difference.interval is None else [difference.interval.low, difference.interval.high]
+def _ends(value: float, difference: Difference | None) -> list[float | None]:
+    ends = (
+        [] if difference is None or difference.interval is None else [difference.interval.low, difference.interval.high]
+    )
     return [round(value, 5), *(round(end, 5) for end in ends)] if ends else [round(value, 5), None, None]
 
 

@@ -90,6 +90,8 @@ def figure(
     gap = next((part for part in parts if part.value is None), None)
     if gap is not None:
         return MetricFigure(Estimate(None, None, gap.missing))
+    if all(part is parts[0] for part in parts):
+        parts = parts[:1]  # one evaluation for all seeds, as of the untuned model, is no sample of seeds
     drawn = [part.drawn for part in parts if part.drawn is not None]
     target, model = _measured(metric, seeds[0])
     found = ShiftFigure(
@@ -105,6 +107,8 @@ def figure(
     if len(parts) == 1:
         return MetricFigure(Estimate(found.mean, parts[0].interval, parts[0].missing), found)
     interval = estimate_mean([found]).interval if metric.with_interval else None
+    if interval is None and np.ptp(found.estimates) == 0:
+        interval = parts[0].interval  # neither seeds nor prompts vary
     missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
     return MetricFigure(Estimate(found.mean, interval, missing), found)
 

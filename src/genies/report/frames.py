@@ -22,7 +22,7 @@ from genies.report.reading import read_study
 from genies.report.study import Reading, ShiftReading
 from genies.report.summary import summarize
 
-_WHOLE = ("seed", "pairs", "ties", "sources", "left_out_examples", LEAKED)
+_WHOLE = ("seed", "pairs", "ties", "shifts", "sources", "left_out_examples", LEAKED)
 """Columns of whole numbers of which some are missing."""
 
 _TEXT = ("source", "target", "target_reference", "label", "category", "dtype", "device", "test")

@@ -18,9 +18,9 @@ STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
 def heat_class(difference: float | None, direction: str) -> str:
     """u1 to u5 for significantly above, d1 to d5 for below, h0 for not significant, plain where that is not known.
 
-    direction: up, down, level or empty, as genies.report.verdicts.direction gives it; the depth is the size.
+    direction: up, down, level or untested, as genies.report.verdicts.direction gives it; the depth is the size.
     """
-    if difference is None or not direction:
+    if difference is None or direction == "untested":
         return "plain"
     if direction == "level":
         return "h0"
@@ -83,7 +83,8 @@ def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[s
     else:
         lines.append(f"no interval: {cell.summary.estimate('generalization_accuracy').missing}")
     if cell.baseline is not None:
-        lines.append(f"{signed(cell.difference)} against the baseline, {three(cell.baseline)}{_verdict(cell)}")
+        where = _left_out(cell)
+        lines.append(f"{signed(cell.difference)} against the baseline, {three(cell.baseline)}{where}{_verdict(cell)}")
     elicitation = cell.summary.estimate("differential_elicitation")
     if elicitation.value is not None:
         lines.append(f"differential elicitation {signed(elicitation.value)}")
@@ -97,6 +98,13 @@ def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[s
     lines.append(", ".join(counts))
     lines += list(dict.fromkeys(short_facts(reading) for reading in cell.evaluated))[:3]
     return [title, three(cell.accuracy), *lines]
+
+
+def _left_out(cell: Cell) -> str:
+    """How many test examples the difference is not about."""
+    difference = cell.verdict.against_baseline
+    left_out = difference.left_out if difference else 0
+    return f" (difference without {left_out:,} examples that only one was tested on)" if left_out else ""
 
 
 def _verdict(cell: Cell) -> str:

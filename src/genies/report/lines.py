@@ -73,6 +73,8 @@ def shift_summaries(
     for each in shifts:
         together.setdefault((each.base_model, each.intervention, each.shift), []).append(each)
     known: Known = {}
+    for seeds in together.values():  # tables may list them in different orders
+        seeds.sort(key=lambda each: -1 if each.seed is None else each.seed)
     return [_summary(seeds, metrics, known, counted_once) for seeds in together.values()]
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
+
+from genies import markdown
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,6 @@ class TextTable:
     names: int
 
 
-_MARKDOWN = re.compile(r"([\\`*|<\[\]])")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -37,15 +36,6 @@ _LATEX = {
     ">": r"\textgreater{}",
     **{each: f"\\{each}" for each in "&%$#_{}"},
 }
-
-
-def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is, in a cell too.
-
-    >>> print(markdown_text("a|b <c> *d*"))
-    a\\|b \\<c> \\*d\\*
-    """
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
 def latex_text(text: str) -> str:
@@ -59,24 +49,13 @@ def latex_text(text: str) -> str:
 
 def markdown_table(table: TextTable) -> str:
     """A Markdown table with padded columns: names to the left, numbers to the right."""
-    lines = [list(map(markdown_text, table.header))]
-    lines += [[_markdown_cell(cell) for cell in row] for row in table.rows]
-    widths = [max(3, *(len(line[column]) for line in lines)) for column in range(len(table.header))]
-    rule = ["-" * width if column < table.names else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
-    return "\n".join(
-        "| " + " | ".join(_padded(line, widths, table.names)) + " |" for line in [lines[0], rule, *lines[1:]]
-    )
-
-
-def _padded(line: Sequence[str], widths: Sequence[int], names: int) -> list[str]:
-    return [
-        cell.ljust(width) if column < names else cell.rjust(width)
-        for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-    ]
+    rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
+    numbers = range(table.names, len(table.header))
+    return "\n".join(markdown.table([*map(markdown.escaped, table.header)], rows, numbers))
 
 
 def _markdown_cell(cell: Cell) -> str:
-    text = markdown_text(cell.text)
+    text = markdown.escaped(cell.text)
     text = f"**{text}**" if cell.strong else text
     return f"{text} {cell.interval}" if cell.interval else text
 

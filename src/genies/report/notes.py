@@ -96,6 +96,15 @@ def rules(readings: Sequence[Reading]) -> list[str]:
     ]
 
 
+def assumptions(readings: Sequence[Reading]) -> list[str]:
+    """A line for each thing that evaluations assumed about their models."""
+    models: dict[str, dict[str, None]] = {}
+    for each in readings:
+        for said in each.evaluation.assumptions or ():
+            models.setdefault(said, {})[f"{each.intervention}, {each.base_model}"] = None
+    return [f"{'; '.join(names)}: assumed of the model: {said}" for said, names in models.items()]
+
+
 def limits(readings: Sequence[Reading]) -> list[str]:
     """Mixed number formats, and evaluations without probabilities, examples or provenance."""
     notes = []

@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
-from genies.data.evaluated import cluster_labels, without_examples
-from genies.metrics.pairs import scores
+from genies.data.evaluated import without_examples
 from genies.metrics.probabilities import Floats
-from genies.metrics.resampling import ClusterSums, sums_by_cluster
+from genies.metrics.resampling import ClusterSums
 from genies.metrics.shift_means import ShiftFigure
 from genies.metrics.verdict import Difference, difference_on_shift
+from genies.report.example_scores import ExampleScores
 from genies.report.figures import BASELINE, MAIN, Metric, figure
 from genies.report.lines import ExampleSets, ShiftSummary
 from genies.report.study import Reading, ShiftReading
-
-
-@dataclass(frozen=True, eq=False)
-class _Scores:
-    """The scores of one evaluation's pairs added up by test example, and the prompt cluster of each example."""
-
-    sums: ClusterSums
-    clusters: npt.NDArray[np.int64]
-
-    @property
-    def examples(self) -> set[tuple[int, float]]:
-        """Every example with its number of pairs."""
-        return set(zip(self.sums.clusters.tolist(), self.sums.pairs.tolist(), strict=True))
-
-    def over(self, examples: npt.NDArray[np.int64]) -> _Scores:
-        kept = np.isin(self.sums.clusters, examples)
-        sums = ClusterSums(self.sums.clusters[kept], self.sums.sums[kept], self.sums.pairs[kept])
-        return _Scores(sums, self.clusters[kept])
 
 
 def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | None]) -> Difference | None:
@@ -43,7 +24,9 @@ def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | 
     Only the examples that all evaluations have take part, the others are counted in `left_out`. None where an
     evaluation does not list its pairs by example, and where no example is common to all.
     """
-    sides = [[_scores(reading) for reading in readings] for readings in (first, second)]
+    sides = [
+        [None if reading is None else reading.example_scores for reading in readings] for readings in (first, second)
+    ]
     known = [each for side in sides for each in side if each is not None]
     if not all(sides) or len(known) < sum(map(len, sides)):
         return None
@@ -56,17 +39,7 @@ def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | 
     return replace(difference_on_shift(one, two), left_out=left_out)
 
 
-def _scores(reading: Reading | None) -> _Scores | None:
-    evaluation = None if reading is None else reading.evaluation
-    if evaluation is None or not evaluation.eval_probabilities or evaluation.eval_example_indices is None:
-        return None
-    sums = sums_by_cluster(scores(evaluation.eval_probabilities), evaluation.eval_example_indices)
-    labels = np.asarray(cluster_labels(evaluation))
-    _, first = np.unique(np.asarray(evaluation.eval_example_indices), return_index=True)
-    return _Scores(sums, labels[first])
-
-
-def _seed_mean(parts: Sequence[_Scores]) -> ClusterSums:
+def _seed_mean(parts: Sequence[ExampleScores]) -> ClusterSums:
     """Scores by prompt, mean over seeds that have the same examples."""
     mean = np.mean([each.sums.sums for each in parts], axis=0)
     clusters, places = np.unique(parts[0].clusters, return_inverse=True)
@@ -109,11 +82,15 @@ def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tup
 
 
 def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFigure:
-    """The difference of two figures on the same draws of examples: seed by seed, or between means over seeds."""
-    same_seeds = same_seeds and first.estimates.size == second.estimates.size
+    """The difference of two figures on the same draws of prompts.
+
+    Seed by seed where both have the same; one that has a single seed is set against every seed of the other; else the
+    means over seeds are compared.
+    """
+    seed_by_seed = same_seeds or 1 in (first.estimates.size, second.estimates.size)
 
     def part(values: Floats) -> Floats:
-        return values if same_seeds else values.mean(axis=0, keepdims=True)
+        return values if seed_by_seed else values.mean(axis=0, keepdims=True)
 
     drawn = None
     if first.drawn is not None and second.drawn is not None:

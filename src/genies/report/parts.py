@@ -33,17 +33,17 @@ from genies.metrics.resampling import (
     sums_by_cluster,
     too_few_clusters,
 )
+from genies.metrics.shift_means import NO_VARIATION
 from genies.report.study import Reading, ShiftReading
 
 RESAMPLES = 2_000
 
-CALIBRATED_DRAWS = 50
+CALIBRATED_DRAWS = 30
 """Simulations of a calibrated scorer for each evaluation: enough for its mean to two decimals."""
 
 NO_EVALUATION = "there is no evaluation"
 NO_PROBABILITIES = "the evaluation holds no probabilities"
 NO_EXAMPLES = "the evaluation does not say which pairs belong to one example"
-NO_VARIATION = "all prompts score alike"
 OVER_SOURCES_ONLY = "this metric has intervals for means over several sources only"
 
 

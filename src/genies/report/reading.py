@@ -7,6 +7,7 @@ Figures always come from the evaluations as they are now. What is damaged is nam
 
 from __future__ import annotations
 
+import glob
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from genies.contract import Evaluation
 from genies.data.distribution import Distribution, Example
-from genies.data.evaluated import example_indices, prompt_clusters
+from genies.data.evaluated import example_indices, joined_clusters, prompt_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
 from genies.harness.job import Identity
@@ -23,7 +24,7 @@ from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
 from genies.report.listing import Listed, read_tables, with_told_capability
-from genies.report.notes import holes, limits, references, rules, sample, tuning
+from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -62,6 +63,9 @@ def read_study(
                 f"{len(shifts)} shifts and tested on its target; expected "
                 "evaluations/<intervention>/<base model>-<source>/<target>.json"
             )
+    for each in listed:
+        files.shift_reading(each)
+    files.join_clusters()
     read = [files.shift_reading(each) for each in listed]
     notes += files.damaged
     study = Study(list(files.readings()), read, notes)
@@ -72,6 +76,7 @@ def read_study(
         *tuning(read),
         *limits(study.readings),
         *rules(study.readings),
+        *assumptions(study.readings),
     ]
     return replace(study, notes=[*notes, *found])
 
@@ -89,6 +94,19 @@ class _Files:
 
     def readings(self) -> Iterable[Reading]:
         return (reading for reading in self._read.values() if reading is not None)
+
+    def join_clusters(self) -> None:
+        """Give a prompt one number in all evaluations on a target that have been read, so that they can be paired."""
+        of_target: dict[str, list[Path]] = {}
+        for path, reading in self._read.items():
+            if reading is not None:
+                of_target.setdefault(reading.target, []).append(path)
+        for paths in of_target.values():
+            readings = [reading for path in paths if (reading := self._read[path]) is not None]
+            joined = joined_clusters([each.evaluation for each in readings])
+            for path, reading, evaluation in zip(paths, readings, joined, strict=True):
+                if evaluation is not reading.evaluation:
+                    self._read[path] = replace(reading, evaluation=evaluation)
 
     def listed(self, shifts: Sequence[Shift], baseline: str, capability: str) -> list[Listed]:
         """A line for every base model, intervention, seed and shift that has an evaluation for one of the shifts."""
@@ -162,11 +180,9 @@ class _Files:
         untuned = Path(line.baseline) / base_model
 
         def tuned(target: str) -> Reading | None:
-            """What the intervention made; one that tunes nothing has the evaluation of the baseline."""
+            """What the intervention made; one that tunes nothing has an evaluation of the untuned model."""
             made = self.tuned(line.intervention, base_model, shift.source, seed, target)
-            if made is None and line.intervention == line.baseline:
-                return self._of(untuned, None, None, target, base_model)
-            return made
+            return made or self._of_one_that_tunes_nothing(line, target)
 
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
@@ -177,6 +193,17 @@ class _Files:
             self._of(untuned, None, None, shift.source, base_model),
             self._of(untuned, None, None, shift.target_reference, base_model),
         )
+
+    def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
+        """The evaluation of the untuned model, where it stands for the intervention's own: its provenance says so, or,
+        in older files, the intervention is the baseline and no tuned model of it was evaluated."""
+        place = Path(line.intervention) / line.base_model
+        reading = self._of(place, None, None, target, line.base_model)
+        if reading is None or (reading.provenance or {}).get("tunes") is False:
+            return reading
+        folder = self._store.results_dir / "evaluations" / line.intervention
+        tuned = any(folder.glob(f"{glob.escape(line.base_model)}-*"))
+        return reading if line.intervention == line.baseline and not tuned else None
 
     def tuned(
         self, intervention: str, base_model: str, source: str, seed: int | None, target: str, suffix: str = ""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.harness.table import TableRow, table_row
+from genies.report.example_scores import ExampleScores, example_scores
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,11 @@ class Reading:
     evaluation: Evaluation
     target_tuned: bool = False
     """Whether the model was tuned with the reference's own arguments (a folder that ends in -target_tuned)."""
+
+    @cached_property
+    def example_scores(self) -> ExampleScores | None:
+        """The scores of the pairs by test example; None where the evaluation does not list them so."""
+        return example_scores(self.evaluation)
 
     @property
     def provenance(self) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from genies.data.shifts import Shift
 from genies.metrics.shift_means import Average
-from genies.report.figures import METRICS, PUBLISHED_CALIBRATION, Estimate, Metric, mean_of
+from genies.report.figures import BASELINE, CAPABILITY, METRICS, PUBLISHED_CALIBRATION, Estimate, Metric, mean_of
 from genies.report.lines import ShiftSummary, shift_summaries
 from genies.report.study import Study
 from genies.report.verdicts import CellKey, Verdict, cell_key, decide_cells, decide_means
@@ -101,34 +101,60 @@ def _group(
     chosen = lines_by_intervention(lines, members)
     complete = [[line for line in each if line.complete] for each in chosen.values()]
     verdicts = decide_means(complete, metrics, len(members))
+    known: Known = {}
     means = [
-        _mean(key, each, len(members), metrics, verdict)
+        _mean(key, each, len(members), metrics, verdict, known)
         for key, each, verdict in zip(chosen, complete, verdicts, strict=True)
     ]
     return Group(kind, name, members, means)
 
 
 def _mean(
-    key: tuple[str, str], lines: Sequence[ShiftSummary], of: int, metrics: Sequence[Metric], verdict: Verdict
+    key: tuple[str, str],
+    lines: Sequence[ShiftSummary],
+    of: int,
+    metrics: Sequence[Metric],
+    verdict: Verdict,
+    known: Known,
 ) -> MeanSummary:
     ties = [line.ties for line in lines]
+    estimates = {metric.name: _estimate(lines, metric, known) for metric in metrics}
+    sources = len({line.shift.source for line in lines})
+    # With one source, or one shift for each, both means are the same.
+    alike = sources == 1 or (sources == len(lines) and len({line.weight for line in lines}) == 1)
+    by_source = estimates if alike else {metric.name: _estimate(lines, metric, known, "sources") for metric in metrics}
     seeds = [len(line.readings) for line in lines] or [0]
     return MeanSummary(
         base_model=key[0],
         intervention=key[1],
         shifts=len(lines),
         of=of,
-        sources=len({line.shift.source for line in lines}),
+        sources=sources,
         seeds=(min(seeds), max(seeds)),
         ties=sum(each for each in ties if each is not None) if None not in ties else None,
-        estimates={metric.name: _estimate(lines, metric) for metric in metrics},
-        by_source={metric.name: _estimate(lines, metric, "sources") for metric in metrics},
+        estimates=estimates,
+        by_source=by_source,
         verdict=verdict,
     )
 
 
-def _estimate(lines: Sequence[ShiftSummary], metric: Metric, average: Average = "shifts") -> Estimate:
+Known = dict[tuple[object, ...], Estimate]
+"""Means of the references, which several interventions share, by what they are computed from."""
+
+
+def _estimate(lines: Sequence[ShiftSummary], metric: Metric, known: Known, average: Average = "shifts") -> Estimate:
     """The mean over shifts or over sources, with its interval."""
+    if metric not in (BASELINE, CAPABILITY):
+        return _computed(lines, metric, average)
+    readings = [each.baseline if metric == BASELINE else each.capability for line in lines for each in line.readings]
+    weights = [(line.shift, line.weight, len(line.readings)) for line in lines]
+    key = metric.name, average, *weights, *(None if each is None else id(each.evaluation) for each in readings)
+    if key not in known:
+        known[key] = _computed(lines, metric, average)
+    return known[key]
+
+
+def _computed(lines: Sequence[ShiftSummary], metric: Metric, average: Average) -> Estimate:
     gap = _gap(lines, metric)
     if gap is not None:
         return gap

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from genies import markdown
 from genies.metrics.shift_means import FEWEST_SOURCES
 from genies.metrics.verdict import Difference
 from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.exports import Which, to_csv, to_json
 from genies.report.figures import ELICITATION, MAIN, Estimate
-from genies.report.markup import Cell, TextTable, latex_table, markdown_table, markdown_text
+from genies.report.markup import Cell, TextTable, latex_table, markdown_table
 from genies.report.pages import seeds as seeds_text
 from genies.report.summary import Group, MeanSummary, Summary
 from genies.report.verdicts import tests_of
@@ -57,7 +58,7 @@ class Tables:
     def markdown(self) -> str:
         """Tables in Markdown, bold for the best and what is not significantly different from it, and the notes."""
         parts = [f"**{table.caption}**\n\n{markdown_table(table)}" for table in self.tables()]
-        notes = "\n".join(f"- {markdown_text(note)}" for note in self.footnotes())
+        notes = "\n".join(f"- {markdown.escaped(note)}" for note in self.footnotes())
         return "\n\n".join([*parts, notes]) + "\n"
 
     def latex(self) -> str:

@@ -66,15 +66,15 @@ class Verdict:
 
     @property
     def direction(self) -> str:
-        """Class of a dot: up, down, level (not significantly different from the baseline), empty where unknown."""
+        """Class of a dot: up, down, level (not significantly different from the baseline) or untested."""
         return "level" if self.is_baseline else direction(self.against_baseline)
 
 
 def direction(difference: Difference | None) -> str:
-    """up for significantly above, down for below, level for not significant, empty where that is not known."""
+    """up for significantly above, down for below, level for not significant, untested where that is not known."""
     if difference is None:
-        return ""
-    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "")
+        return "untested"
+    return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "untested")
 
 
 def tests_of(differences: Iterable[Difference | None]) -> list[str]:
@@ -186,7 +186,7 @@ def over_shifts(figures: Iterable[tuple[ShiftFigure | None, int]]) -> Difference
     if not known or len(known) < len(found):
         return None
     difference = replace(difference_over_shifts(known), left_out=sum(left_out for _, left_out in found))
-    if difference.p_value is None and not any(np.any(each.estimates) for each in known):
+    if difference.interval is None and not any(np.any(each.estimates) for each in known):
         return replace(difference, p_value=1.0, test=IDENTICAL, reason="")
     return difference
 
@@ -217,11 +217,32 @@ def _contest(
         best = max(rest, key=lambda place: sign * rest[place])
         if constant_half is not None and sign * rest[best] <= sign * constant_half:
             return _Contest(None, {})
-        found = {place: compare(place, best) for place in rest if place != best}
+        best, found = _settled(rest, best, "lower" if metric.lower_is_better else "higher", compare)
         if any(each is not None and each.verdict != "unknown" for each in found.values()):
             return _Contest(best, {**differences, **found})
         del rest[best]
     return _Contest(None, {} if len(values) < 2 else differences)
+
+
+def _settled(
+    places: Iterable[int], best: int, better: str, compare: Callable[[int, int], Difference | None]
+) -> tuple[int, dict[int, Difference | None]]:
+    """The best and the others against it: one that is significantly better than the best takes its place.
+
+    That happens where the best was tested on fewer examples, which others find easy as well.
+    """
+    tried: set[int] = set()
+    while True:
+        tried.add(best)
+        found = {place: compare(place, best) for place in places if place != best}
+        above = {
+            place: abs(each.value)
+            for place, each in found.items()
+            if each is not None and each.verdict == better and place not in tried
+        }
+        if not above:
+            return best, found
+        best = max(above, key=lambda place: above[place])
 
 
 def _constant_half(metric: Metric, row: Sequence[ShiftSummary]) -> float | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from genies.data.audit.finding import INFORMATION, MEANINGS, Audit, Content, Finding, Rule
+from genies.markdown import escaped, table
 
 STRIKING = 0.75
 """From this share of pairs on, a baseline's figure is marked."""
@@ -29,7 +28,7 @@ def to_markdown(audit: Audit) -> str:
     ]
     if audit.shifts_left_out:
         shown = ", ".join(audit.shifts_left_out[:5]) + (", ..." if len(audit.shifts_left_out) > 5 else "")
-        lines += ["", f"{len(audit.shifts_left_out)} shifts not checked, a distribution is missing: {_cell(shown)}"]
+        lines += ["", f"{len(audit.shifts_left_out)} shifts not checked, a distribution is missing: {escaped(shown)}"]
     by_rule = {rule: [each for each in audit.findings if each.rule == rule] for rule in Rule if rule not in _BASELINES}
     found = {rule: findings for rule, findings in by_rule.items() if findings}
     if found:
@@ -41,7 +40,7 @@ def to_markdown(audit: Audit) -> str:
         lines += ["", f"### {rule}", "", f"{MEANINGS[rule][:1].upper()}{MEANINGS[rule][1:]}.", ""]
         lines += _details(findings, sizes)
         if rule == Rule.SCHEMA:
-            lines += ["", *(f"- {_cell(fault)}" for fault in audit.faults[:MAX_FAULTS])]
+            lines += ["", *(f"- {escaped(fault)}" for fault in audit.faults[:MAX_FAULTS])]
             if len(audit.faults) > MAX_FAULTS:
                 lines.append(f"- and {len(audit.faults) - MAX_FAULTS:,} more")
     if audit.contents:
@@ -59,15 +58,15 @@ def _summary(found: dict[Rule, list[Finding]]) -> list[str]:
         ]
         for rule, findings in found.items()
     ]
-    return table(["rule", "findings", "count", "level"], rows, right=(1, 2))
+    return table(["rule", "findings", "count", "level"], rows, numbers=(1, 2))
 
 
 def _details(findings: list[Finding], sizes: dict[str, tuple[int, int]]) -> list[str]:
     with_other = any(each.other for each in findings)
     rows = [
         [
-            _cell(each.distribution),
-            *([_cell(each.other or "")] if with_other else []),
+            escaped(each.distribution),
+            *([escaped(each.other or "")] if with_other else []),
             each.split,
             f"{each.count:,}",
             f"{each.of:,}",
@@ -76,7 +75,7 @@ def _details(findings: list[Finding], sizes: dict[str, tuple[int, int]]) -> list
         for each in sorted(findings, key=lambda each: -each.count)
     ]
     header = ["distribution", *(["other"] if with_other else []), "split", "count", "of", "examples"]
-    return table(header, rows, right=(3, 4) if with_other else (2, 3))
+    return table(header, rows, numbers=(3, 4) if with_other else (2, 3))
 
 
 def _examples(finding: Finding, sizes: dict[str, tuple[int, int]]) -> str:
@@ -92,7 +91,7 @@ def _sizes(audit: Audit) -> list[str]:
     figures = {(each.distribution, each.rule): each for each in audit.findings if each.rule in _BASELINES}
     rows = [
         [
-            _cell(content.name),
+            escaped(content.name),
             f"{len(content.train):,}",
             f"{len(content.test):,}",
             _responses(content),
@@ -105,7 +104,7 @@ def _sizes(audit: Audit) -> list[str]:
         "Pair accuracy on test of a classifier that was fitted on train and sees only the lengths, or only the words, "
         f"of the responses; chance is 0.5, {STRIKING} and more is marked.",
         "",
-        *table(header, rows, right=(1, 2, 3, 4, 5)),
+        *table(header, rows, numbers=(1, 2, 3, 4, 5)),
     ]
 
 
@@ -118,23 +117,3 @@ def _accuracy(finding: Finding | None) -> str:
         return ""
     accuracy = finding.count / finding.of
     return f"**{accuracy:.3f}**" if accuracy >= STRIKING else f"{accuracy:.3f}"
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """The lines of a Markdown table, padded so that it reads well as plain text; `right` columns are numbers."""
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        )
-        return f"| {' | '.join(padded)} |"
-
-    rule = ("-" * (width - 1) + ":" if column in right else "-" * width for column, width in enumerate(widths))
-    return [line(header), f"| {' | '.join(rule)} |", *(line(row) for row in rows)]
-
-
-def _cell(text: str) -> str:
-    """A name or a message as one line that breaks no table."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text).replace("|", "\\|")

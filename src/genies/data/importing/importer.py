@@ -108,7 +108,7 @@ def import_distribution(
     return imported
 
 
-GROWTH, ALWAYS_ALLOWED = 100, 256 << 20
+GROWTH, ALWAYS_ALLOWED = 100, 64 << 20
 """How many times as large as the data the examples may be, and the bytes they may have in any case. Text takes 3 to 10
 times as much room unpacked; a few kilobytes of a hostile file, terabytes."""
 

@@ -73,9 +73,9 @@ def difference_between_runs(first: Evaluation, second: Evaluation) -> str | None
     return None
 
 
-def _same(here: float | None, there: float | None) -> bool:
-    if here is None or there is None:
-        return here is there
+def _same(here: object, there: object) -> bool:
+    if not isinstance(here, int | float) or not isinstance(there, int | float):
+        return here == there
     return math.isclose(here, there, rel_tol=SAME_RUN_TOLERANCE, abs_tol=SAME_RUN_TOLERANCE)
 
 

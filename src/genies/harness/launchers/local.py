@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 
 from genies.file_hashes import FileHashes
-from genies.harness.execute import Place, carry_out, order_from_json, result_to_json
+from genies.harness.execute import carry_out
 from genies.harness.gpus import shown_gpus
 from genies.harness.hardware import gpu_is_there
+from genies.harness.order import Place, order_from_json, result_to_json
 
 
 class LocalLauncher:

@@ -19,7 +19,8 @@ from pathlib import Path
 from genies.cache import cache_dir
 from genies.errors import InputError, describe_os_error
 from genies.file_hashes import FileHashes
-from genies.harness.execute import Place, carry_out, order_from_json, result_to_json
+from genies.harness.execute import carry_out
+from genies.harness.order import Place, order_from_json, result_to_json
 from genies.harness.process import GRACE_SECONDS
 
 _CANCEL_SECONDS = 0.2

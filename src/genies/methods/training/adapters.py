@@ -91,12 +91,20 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
     from peft import PromptTuningConfig
 
     _check_room(model.language_model, count)
-    torch.manual_seed(stable_number(f"adapter {seed}"))
     network, task = network_to_adapt(model.classifier)
+    sizes = network.config.get_text_config()
+    if getattr(sizes, "hidden_size_per_layer_input", None):
+        raise InputError(
+            f"the model in {base} embeds token ids anew in every block ({type(network).__name__}), where virtual "
+            "tokens have no embedding; use lora_fine_tune"
+        )
+    torch.manual_seed(stable_number(f"adapter {seed}"))
     config = PromptTuningConfig(
         task_type=task,
         num_virtual_tokens=count,
         prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
+        # PEFT asks for it and makes no use of it here: a state-space model has none.
+        num_attention_heads=getattr(sizes, "num_attention_heads", None) or 1,
         base_model_name_or_path=str(base),
     )
     tuned = _wrap(network, config, base)
@@ -108,6 +116,7 @@ def _wrap(network: Any, config: Any, base: Path) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a name that is to go
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys")  # PEFT's own, of experts
         warnings.filterwarnings("ignore", message="fan_in_fan_out")  # how GPT-2 keeps its weights, which PEFT sees
         tuned = get_peft_model(network, config)
     # What is written down: the base model by the name it goes by here, and lists that come out alike every time.

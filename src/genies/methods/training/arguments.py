@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from genies.declaration import NO_EFFECT
+from genies.command_line import NO_EFFECT
 from genies.lm.arguments import ModelArguments
 from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainArguments
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from genies.data.distribution import Distribution
 from genies.files import read_json, sha256_of_file, write_text
 from genies.lm.model_folder import RECORD
+from genies.markdown import table
 from genies.methods.training.arguments import TrainingArguments
 from genies.methods.training.decoder_head import RECORD as HEAD_RECORD
 from genies.methods.training.decoder_head import WEIGHTS, head_record
@@ -91,7 +92,9 @@ def write_card(
         *_table(figures),
         "",
         "## Use",
-        "The text is prompt and response, tokenized together, with the end-of-text token appended.",
+        "The text is prompt and response, tokenized together, with the end-of-text token appended unless the text ends "
+        "in it.",
+        *([] if kind == "log_prob" else ["The reward is read at the last token."]),
         "",
         "```python",
         *_usage(kind, base, padding, dtype, head_record(output_dir)),
@@ -131,7 +134,7 @@ def _plain(name: str) -> str:
 
 
 def _table(values: Mapping[str, Any]) -> list[str]:
-    return ["", "| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in values.items())]
+    return ["", *table(["", ""], [[name, str(value)] for name, value in values.items()])]
 
 
 def _usage(kind: Kind, base: str, padding: int, dtype: str, own_head: Mapping[str, Any] | None) -> list[str]:

@@ -96,7 +96,7 @@ def _decoder_name(language_model: Any) -> str:
     """The name of the module whose output has the last hidden states."""
     decoder = find_decoder(language_model)
     names = (name for name, module in language_model.named_modules() if module is decoder)
-    return next(names).replace("base_model.model.", "", 1)
+    return str(next(names)).replace("base_model.model.", "", 1)
 
 
 def has_head(folder: Path) -> bool:

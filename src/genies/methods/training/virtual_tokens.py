@@ -26,8 +26,8 @@ class VirtualTokens(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Stands for an embedding's weights where their shape is asked for; holds no values."""
-        return torch.empty(self.first_id + len(self.virtual), self.virtual.shape[1], device="meta")
+        """Stands for an embedding's weights where their shape or device is asked for; holds one value."""
+        return self.virtual.new_zeros(()).expand(self.first_id + len(self.virtual), self.virtual.shape[1])
 
     def forward(self, ids: Tensor) -> Tensor:
         is_virtual = ids >= self.first_id

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
 
-from tests.tiny_models import CONTEXT_LENGTH, make_tokenizer
+from tests.support.tiny_models import CONTEXT_LENGTH, make_tokenizer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from genies.data.shifts import Shift
 from genies.report.writing import Content, write_report
-from tests.report.seeded_results import SeededStudy
+from tests.support.seeded_results import SeededStudy
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,12 +10,13 @@ import csv
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.commands import ROOT, run_command
+
+__all__ = ["ARGPARSE_EVAL", "ARGPARSE_TRAIN", "LITERAL_EVAL", "LITERAL_TRAIN", "ROOT", "Project"]
 
 ARGPARSE_TRAIN = """
 import argparse, json, pathlib
@@ -167,17 +168,8 @@ class Project:
     def environment(self) -> dict[str, str]:
         return {**os.environ, "GENIES_CACHE": str(self.folder / "cache")}
 
-    def command(self, script: str, arguments: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, str(ROOT / "api" / script), *arguments],
-            cwd=ROOT,
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-            **options,
-        )
+    def command(self, script: str, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        return run_command(Path("api") / script, arguments, env=self.environment())
 
     def metrics(self, **changes: Any) -> subprocess.CompletedProcess[str]:
         return self.command("compute_generalization_metrics.py", self.arguments(**changes))

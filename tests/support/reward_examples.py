@@ -14,7 +14,7 @@ import torch
 
 from genies.command_line import parse
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 _TOPICS = ["rivers", "the number 42", "Paris", "warm water", "a true answer", "größere Äpfel", "the sun", "cafés"]
 
@@ -98,3 +98,8 @@ def plain_reward(network: Any, ids: Sequence[int]) -> torch.Tensor:
     """The reward by transformers' (or PEFT's) own forward pass of one sequence."""
     reward: torch.Tensor = network(input_ids=torch.tensor([list(ids)])).logits[0, 0]
     return reward
+
+
+def code_on_the_card(folder: Path) -> str:
+    """The Python code in a tuned model's card."""
+    return (folder / "README.md").read_text(encoding="utf-8").partition("```python\n")[2].partition("\n```")[0]

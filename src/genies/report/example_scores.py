@@ -1,0 +1,41 @@
+"""The scores of one evaluation by test example, for comparing evaluations on the examples that they share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from genies.contract import Evaluation
+from genies.data.evaluated import cluster_labels
+from genies.metrics.pairs import scores
+from genies.metrics.resampling import ClusterSums, sums_by_cluster
+
+
+@dataclass(frozen=True, eq=False)
+class ExampleScores:
+    """The scores of one evaluation's pairs added up by test example, and the prompt cluster of each example."""
+
+    sums: ClusterSums
+    clusters: npt.NDArray[np.int64]
+
+    @property
+    def examples(self) -> set[tuple[int, float]]:
+        """Every example with its number of pairs."""
+        return set(zip(self.sums.clusters.tolist(), self.sums.pairs.tolist(), strict=True))
+
+    def over(self, examples: npt.NDArray[np.int64]) -> ExampleScores:
+        kept = np.isin(self.sums.clusters, examples)
+        sums = ClusterSums(self.sums.clusters[kept], self.sums.sums[kept], self.sums.pairs[kept])
+        return ExampleScores(sums, self.clusters[kept])
+
+
+def example_scores(evaluation: Evaluation) -> ExampleScores | None:
+    """The scores of an evaluation; None where it does not list its pairs by example."""
+    if not evaluation.eval_probabilities or evaluation.eval_example_indices is None:
+        return None
+    sums = sums_by_cluster(scores(evaluation.eval_probabilities), evaluation.eval_example_indices)
+    labels = np.asarray(cluster_labels(evaluation))
+    _, first = np.unique(np.asarray(evaluation.eval_example_indices), return_index=True)
+    return ExampleScores(sums, labels[first])

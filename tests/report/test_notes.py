@@ -1,0 +1,113 @@
+"""What the notes say of a study: older rules, seeds, prompts, GENIES, and runs that gained nothing from tuning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import genies
+from genies.data.shifts import Shift, read_shifts
+from genies.metrics.intervals import wilson_interval
+from genies.report import notes as module
+from genies.report.reading import read_study
+from genies.report.summary import Summary, summarize
+from tests.support.project import ROOT
+from tests.support.written_results import MADE_HERE, WrittenResults
+
+SHIFT = Shift("a", "b")
+P = [0.9] * 30 + [0.2] * 10
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> WrittenResults:
+    written = WrittenResults(tmp_path / "results")
+    written.shift("mms", SHIFT, (30, 36, 20, 38))
+    written.table("mms", [SHIFT])
+    return written
+
+
+def notes(results: WrittenResults, words: str, distributions: Path | None = None) -> list[str]:
+    return [note for note in read_study(results.folder, distributions_dir=distributions).notes if words in note]
+
+
+def test_evaluations_of_an_older_numerics_version_are_counted(
+    results: WrittenResults, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for version in (1, 0, genies.NUMERICS_VERSION + 1):  # 0 stands for an intervention that does not use the library
+        monkeypatch.setattr(module, "NUMERICS_VERSION", genies.NUMERICS_VERSION + 1)
+        results.evaluation("mms", "base-a", "b", P, provenance={**MADE_HERE, "parts": {"numerics_version": version}})
+        found = notes(results, "older rules")
+        assert len(found) == (version == 1)
+        if found:
+            now = genies.NUMERICS_VERSION + 1
+            assert found[0].startswith(f"1 of 4 evaluations were made by older rules (numerics version 1; now {now})")
+
+
+def test_an_intervention_with_one_seed_beside_others_is_named(results: WrittenResults) -> None:
+    assert notes(results, "one seed") == []
+    for seed in range(3):
+        results.shift("cra", SHIFT, (30 + seed, 36, 20, 38), seed=seed)
+    results.table("cra", [SHIFT], seeds=range(3))
+    (note,) = notes(results, "one seed")
+    assert note.startswith("base: mms has one seed and others up to 3")
+
+
+def test_what_genies_is_a_sample_of_is_said_of_its_fifteen_shifts_only(tmp_path: Path) -> None:
+    shifts = read_shifts(ROOT / "distribution_shifts" / "GENIES.json")
+    written = WrittenResults(tmp_path / "results")
+    for shift in shifts:
+        written.shift("mms", shift, (30, 36, 20, 38))
+    for listed, count in ((shifts, 1), (shifts[:14], 0)):
+        written.table("mms", listed)
+        assert len(notes(written, "not a random sample of shifts")) == count
+
+
+def test_a_run_that_gained_nothing_from_tuning_is_named_where_that_is_known(results: WrittenResults) -> None:
+    assert notes(results, "differential elicitation means little") == []
+    results.evaluation("zero_shot", "base", "a", [0.9] * 37 + [0.2] * 3)
+    (note,) = notes(results, "differential elicitation means little")
+    assert "mms on a 0.900 against 0.925" in note
+
+
+def summary(results: WrittenResults, distributions: Path | None) -> Summary:
+    return summarize(read_study(results.folder, distributions_dir=distributions))
+
+
+def test_test_examples_with_one_prompt_are_one_where_the_data_or_the_evaluation_says_so(
+    results: WrittenResults, tmp_path: Path
+) -> None:
+    responses = {"yes": 1.0, "no": 0.0}
+    prompts = [f"prompt {number // 2}" for number in range(40)]  # every prompt twice
+    (tmp_path / "distributions" / "b").mkdir(parents=True)
+    for split in ("train", "test"):
+        examples = json.dumps([{"prompt": prompt, "responses": responses} for prompt in prompts])
+        (tmp_path / "distributions" / "b" / f"{split}.json").write_text(examples)
+
+    def found(distributions: Path | None) -> tuple[int, str]:
+        (line,) = summary(results, distributions).shifts
+        interval = line.estimate("generalization_accuracy").interval
+        assert interval is not None
+        assert line.shift_figure("generalization_accuracy") is not None
+        return line.shift_figure("generalization_accuracy").clusters, interval.method
+
+    assert found(None) == (40, wilson_interval(30, 40).method)
+    assert found(tmp_path / "distributions") == (20, "bootstrap over prompts")
+    clusters = [number - number % 2 for number in range(40)]
+    results.evaluation("mms", "base-a", "b", P, eval_prompt_clusters=clusters)
+    assert found(None) == (20, "bootstrap over prompts")
+    assert len(notes(results, "have the same prompt")) == 1  # the other three evaluations do not say
+
+
+def test_with_fewer_than_five_prompts_there_is_no_interval_and_no_test(results: WrittenResults) -> None:
+    for name, model in (("mms", "base-a"), ("zero_shot", "base")):
+        results.evaluation(name, model, "b", P, eval_prompt_clusters=[number // 10 for number in range(40)])
+    found = summary(results, None)
+    (line,) = found.shifts
+    estimate = line.estimate("generalization_accuracy")
+    assert estimate.interval is None
+    assert estimate.missing == "the test examples have 4 different prompts; an interval needs at least 5"
+    difference = found.verdict(line).against_baseline
+    assert difference is not None
+    assert (difference.verdict, difference.p_value) == ("unknown", None)
