@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -89,9 +89,8 @@ def measure(request: MetricsRequest, root: Path, write_table: bool) -> Measured:
     leaks = known_leaks(plan) if request.exclude_leaked else None
     progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, quiet=True)
     rows = make_table(plan.rows, plan, progress.evaluations, leaks)
-    return Measured(
-        rows, [*plan.notes, *doubts(plan, progress, rows), *(leaks.holes if leaks else [])], progress.failures
-    )
+    said = [*plan.notes, *doubts(plan, progress, rows), *(leaks.holes if leaks else [])]
+    return Measured(rows, said, progress.failures)
 
 
 @dataclass(frozen=True)
