@@ -95,7 +95,7 @@ def test_many_threads_may_write_one_file_and_leave_the_umask_alone(tmp_path) -> 
     before = os.umask(0o027)
     try:
         threads = [
-            threading.Thread(target=lambda content=content: [write_bytes(path, content) for _ in range(15)])
+            threading.Thread(target=lambda content=content: [write_bytes(path, content) for _ in range(15)])  # type: ignore[func-returns-value]
             for content in contents
         ]
         for thread in threads:

@@ -45,8 +45,8 @@ def test_labels_set_the_sign_and_nothing_else():
     np.testing.assert_allclose(turned.weights, -probe.weights, atol=1e-4)
     assert turned.loss == pytest.approx(probe.loss, abs=1e-6)
     half = np.arange(best.shape[1]) < 15
-    mixed = [np.where(half[None, :, None], one, other) for one, other in ((worse, best), (best, worse))]
-    found = fit_consistency_probe(*mixed, Site(0))
+    first, second = (np.where(half[None, :, None], one, other) for one, other in ((worse, best), (best, worse)))
+    found = fit_consistency_probe(first, second, Site(0))
     np.testing.assert_allclose(found.weights, probe.weights, atol=1e-4)
     assert found.train_accuracy == pytest.approx(45 / 60, abs=0.05)
 

@@ -161,7 +161,7 @@ def publish(base: Path, folder: Path, name: str, outputs: int = 1) -> Any:
     config = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     tuned = get_peft_model(network, config)
     config.base_model_name_or_path = name
-    tuned.save_pretrained(folder)
+    tuned.save_pretrained(str(folder))
     return tuned
 
 

@@ -40,6 +40,7 @@ from genies.metrics import (
     rms_calibration_error_weighted,
     ties,
 )
+from tests.support.present import present
 
 SHARED = Path(os.environ.get("GENIES_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 GOLDEN = SHARED / "golden"
@@ -249,10 +250,10 @@ def test_the_reliability_bins_are_those_of_the_calibration_error(values) -> None
     assert len(bins) == 10
     assert sum(each.count for each in bins) == len(values)
     filled = [each for each in bins if each.count]
-    squares = [each.count * (each.accuracy - each.mean_confidence) ** 2 for each in filled]
+    squares = [each.count * (present(each.accuracy) - present(each.mean_confidence)) ** 2 for each in filled]
     assert math.sqrt(sum(squares) / len(values)) == pytest.approx(rms_calibration_error(values), abs=1e-9)
     assert all(each.mean_confidence is None for each in bins if not each.count)
-    assert all(each.low - 1e-12 <= each.mean_confidence <= each.high + 1e-12 for each in filled)
+    assert all(each.low - 1e-12 <= present(each.mean_confidence) <= each.high + 1e-12 for each in filled)
 
 
 @given(probabilities)

@@ -19,6 +19,7 @@ from genies.metrics.resampling import (
     sums_by_cluster,
     too_few_clusters,
 )
+from tests.support.present import present
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
@@ -124,7 +125,7 @@ def test_resampled_calibration_errors_are_those_of_the_resampled_pairs() -> None
     p, indices = draw.random(60), np.repeat(range(20), 3)
     estimate, drawn = resampled_calibration_errors(p, indices, 10, 40, 0)
     assert estimate == pytest.approx(rms_calibration_error(p), abs=1e-12)
-    for weights, error in zip(resample_weights(20, 40, 0), drawn, strict=True):
+    for weights, error in zip(resample_weights(20, 40, 0), present(drawn), strict=True):
         pairs = np.repeat(np.arange(60), np.repeat(weights.astype(int), 3))
         assert error == pytest.approx(rms_calibration_error(p[pairs]), abs=1e-12)
 

@@ -3,6 +3,7 @@
 import csv
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_what_the_main_job_wrote_is_read_back_with_the_figures_of_its_table(proj
     )
     assert done.returncode == 0, done.stderr
     study = read_study(project.folder / "results", distributions_dir=project.folder / "distributions")
-    found = {}
+    found: dict[str, Any] = {}
     for path in (project.folder / "results" / "generalization_metrics").glob("[!c]*.csv"):
         with open(path, newline="") as file:
             found |= {(row["intervention"], row["source"], row["target"]): row for row in csv.DictReader(file)}

@@ -223,9 +223,7 @@ def test_the_best_is_not_one_that_was_tested_on_easier_examples(tmp_path: Path) 
     marks = {
         line.intervention: summary.verdict(line).mark(MAIN) for line in summary.shifts if line.shift.target == "t0"
     }
-    accuracies = {
-        line.intervention: line.estimate(MAIN).value for line in summary.shifts if line.shift.target == "t0"
-    }
+    accuracies = {line.intervention: line.estimate(MAIN).value for line in summary.shifts if line.shift.target == "t0"}
     assert accuracies["mms"] > accuracies["cra"]
     assert marks["cra"].standing == "best"
     assert marks["mms"].difference is not None
