@@ -295,3 +295,16 @@ def test_the_order_of_shifts_changes_no_interval(sources: int) -> None:
     assert one.interval is not None
     assert (other.interval.low, other.interval.high) == pytest.approx((one.interval.low, one.interval.high), abs=1e-12)
     assert other.p_value == pytest.approx(one.p_value, abs=1e-12)
+
+
+def test_the_interval_of_a_metric_that_cannot_be_negative_is_not_drawn_to_zero() -> None:
+    """Three seeds allow no p-value below 0.05, which says nothing about the interval of an AUROC."""
+    values = np.array([0.77, 0.80, 0.76])
+    signed = estimate_mean([ShiftFigure(values, None)])
+    assert signed.interval is not None
+    assert signed.p_value is not None
+    assert signed.interval.low == 0
+    estimate = estimate_mean([ShiftFigure(values, None, bounds=(0.0, 1.0))])
+    assert estimate.p_value is None
+    assert estimate.interval is not None
+    assert (estimate.interval.low, estimate.interval.high) == pytest.approx((0.76, 0.80))

@@ -62,7 +62,8 @@ class MeanEstimate:
     value: float
     interval: Interval | None
     p_value: float | None
-    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0."""
+    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0. None for
+    a metric that cannot be negative."""
     about: About
     n_sources: int
     """How many distributions the measured models were tuned on; of untuned models, how many test sets there are."""
@@ -171,7 +172,8 @@ def _about_others(
     if shared and estimate.about == "other sources":
         method += " for these test sets" if few else " and test sets"
     interval = Interval(max(low, estimate.value - half), min(high, estimate.value + half), method)
-    return replace(estimate, interval=interval, p_value=t_tails(abs(estimate.value) / error, degrees))
+    p_value = t_tails(abs(estimate.value) / error, degrees) if _is_signed(cells) else None
+    return replace(estimate, interval=interval, p_value=p_value)
 
 
 def _of_source_means(values: Floats, weights: Floats, sources: npt.NDArray[np.intp]) -> float:
@@ -224,11 +226,18 @@ def _about_these(
     over = " and ".join(name for name, there in (("seeds", several_seeds), ("prompts", all(known))) if there)
     method = f"bootstrap over {over}" + (" of these shifts" if estimate.n_shifts > 1 else "")
     n = max(estimate.n_clusters, max(seeds))
-    p_value = percentile_p_value(drawn, n)
+    p_value = percentile_p_value(drawn, n) if _is_signed(cells) else None
     if np.ptp(drawn) < ROUNDING:
         return replace(estimate, p_value=p_value, reason=NO_VARIATION)
     interval = percentile_interval(drawn, n, method, level)
-    return replace(estimate, interval=agreeing(interval, p_value, level), p_value=p_value, reason=few)
+    if p_value is not None:
+        interval = agreeing(interval, p_value, level)
+    return replace(estimate, interval=interval, p_value=p_value, reason=few)
+
+
+def _is_signed(figures: Sequence[ShiftFigure]) -> bool:
+    """Whether the metric can be below 0; only then is "the mean is 0" a hypothesis to test."""
+    return figures[0].bounds[0] < 0
 
 
 def _drawn_rows(
