@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest  # type: ignore[import-untyped]
+from scipy.stats import binomtest
 
 from genies.data.shifts import Shift
 from genies.report.comparing import THE_BASELINE, PairedDifferences
