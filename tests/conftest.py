@@ -29,6 +29,7 @@ NOT_QUICK = {"process", "browser", "simulation", "real_model", "slow"}
 MARKERS_OF_FIXTURES = {
     "project": "process",
     "cluster": "process",
+    "bench": "process",
     "chromium": "browser",
     "made": "slow",
     "official_distributions": "slow",
@@ -39,6 +40,8 @@ MARKERS_OF_PLACES = {
     "harness/test_faults.py": "process",
     "harness/test_ray.py": "process",
     "methods/test_training_resume.py": "process",
+    "test_download_data.py": "process",
+    "test_download_model.py": "process",
     "test_locks.py": "process",
     "test_without_the_package.py": "process",
 }

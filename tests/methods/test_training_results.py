@@ -352,6 +352,7 @@ def test_what_names_folders_of_this_machine_stays_here(tmp_path: Path, monkeypat
     assert sorted(seen) == ["README.md", "training_log.jsonl"]
 
 
+@pytest.mark.process
 def test_nothing_is_uploaded_unless_asked_for_and_a_failure_keeps_the_model(
     tiny_model_dir: Callable[..., Path],
     source: Path,
