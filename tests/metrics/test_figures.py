@@ -362,8 +362,10 @@ def test_figures_equal_those_of_the_release(row) -> None:
     p = golden_probabilities(row)
     assert len(p) == int(row["n"])
     assert accuracy_published(p) == figure(row, "acc_ge")
-    assert accuracy(p) == pytest.approx((figure(row, "acc_ge") + figure(row, "acc_gt")) / 2, abs=1e-12)
-    assert ties(p) == round((figure(row, "acc_ge") - figure(row, "acc_gt")) * len(p))
+    assert accuracy(p) == pytest.approx(
+        (present(figure(row, "acc_ge")) + present(figure(row, "acc_gt"))) / 2, abs=1e-12
+    )
+    assert ties(p) == round((present(figure(row, "acc_ge")) - present(figure(row, "acc_gt"))) * len(p))
     assert brier_score(p) == pytest.approx(figure(row, "brier_f64"), abs=1e-12)
     assert average_probability(p) == pytest.approx(figure(row, "avg_f64"), abs=1e-12)
     assert rms_calibration_error_published(p) == pytest.approx(figure(row, "rms_original_formula"), abs=1e-12)
@@ -403,7 +405,7 @@ def test_the_weighted_formula_of_both_presentations_is_close_to_the_drawn_one_fo
     squares = []
     for _ in range(100):
         labels = draw.integers(0, 2, p.size).astype(float)
-        squares.append(calibration_error(np.where(labels == 1, p, 1 - p), labels) ** 2)
+        squares.append(present(calibration_error(np.where(labels == 1, p, 1 - p), labels)) ** 2)
     # A drawn sample's error is at least as large on average (Jensen); its spread is that of n pairs in five bins.
     assert math.sqrt(np.mean(squares)) == pytest.approx(rms_calibration_error_weighted(p), abs=1.5 / math.sqrt(p.size))
 
