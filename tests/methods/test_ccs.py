@@ -73,9 +73,9 @@ def test_restarts_at_once_are_those_of_separate_runs_and_the_lowest_loss_wins():
         with torch.no_grad():
             p, q = (torch.sigmoid(layer(side)[:, 0]) for side in (yes, no))
             runs.append((float(torch.mean((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2)), layer.weight[0].numpy()))
-    loss, weights = min(runs, key=lambda run: run[0])
+    lowest, weights = min(runs, key=lambda run: run[0])
     found = fit_consistency_probe(best, worse, Site(0), 3, 50, 0.01, 0.05, seed=7)
-    assert found.loss == pytest.approx(loss, abs=1e-5)
+    assert found.loss == pytest.approx(lowest, abs=1e-5)
     assert np.abs(found.weights) == pytest.approx(np.abs(weights), abs=1e-4)
 
 

@@ -333,7 +333,7 @@ def test_a_repository_that_cannot_be_is_told_before_a_model_is_loaded(name: str,
 
 def test_what_names_folders_of_this_machine_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils._paths import filter_repo_objects
 
     from genies.harness.fingerprint import TRAINING_RECORD
 
