@@ -23,12 +23,13 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 hypothesis.settings.register_profile("genies", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("genies")
 
-# Which tests `bash tests/run.sh --quick` leaves out: those that run commands of the project, a browser or large data.
-# Single tests have the marker `slow`, `simulation` or `real_model` where they are defined.
-NOT_QUICK = ("process", "browser", "simulation", "real_model", "slow")
+# Tests with one of these markers are left out by --quick. Single tests have their marker where they are defined; all
+# tests of a place or with a fixture get it here.
+NOT_QUICK = {"process", "browser", "simulation", "real_model", "slow"}
 MARKERS_OF_FIXTURES = {
     "project": "process",
     "cluster": "process",
+    "bench": "process",
     "chromium": "browser",
     "made": "slow",
     "official_distributions": "slow",
@@ -39,12 +40,18 @@ MARKERS_OF_PLACES = {
     "harness/test_faults.py": "process",
     "harness/test_ray.py": "process",
     "methods/test_training_resume.py": "process",
+    "test_download_data.py": "process",
+    "test_download_model.py": "process",
     "test_locks.py": "process",
     "test_without_the_package.py": "process",
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help=f"leave out tests marked {', '.join(sorted(NOT_QUICK))}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -53,6 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         names |= {marker for start, marker in MARKERS_OF_PLACES.items() if place.startswith(start)}
         for name in sorted(names):
             item.add_marker(name)
+    if config.getoption("quick"):
+        left_out = [item for item in items if any(mark.name in NOT_QUICK for mark in item.iter_markers())]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture

@@ -92,12 +92,14 @@ def test_permissions_follow_the_umask_of_the_moment(tmp_path, mask) -> None:
 
 def test_many_threads_may_write_one_file_and_leave_the_umask_alone(tmp_path) -> None:
     path, contents = tmp_path / "file", [bytes([65 + number]) * 50_000 for number in range(4)]
+
+    def write_often(content: bytes) -> None:
+        for _ in range(15):
+            write_bytes(path, content)
+
     before = os.umask(0o027)
     try:
-        threads = [
-            threading.Thread(target=lambda content=content: [write_bytes(path, content) for _ in range(15)])
-            for content in contents
-        ]
+        threads = [threading.Thread(target=write_often, args=[content]) for content in contents]
         for thread in threads:
             thread.start()
         while any(thread.is_alive() for thread in threads):

@@ -54,8 +54,8 @@ both_ways = pytest.mark.parametrize("refused", [False, True], ids=["flock", "ref
 def holding(path: Path, refused: bool) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock until its standard input is closed."""
     code = (REFUSE if refused else "") + HOLD
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code, path], text=True, **pipes) as process:
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         try:

@@ -179,7 +179,12 @@ def test_the_machine_multiplies_every_weight_of_the_blocks_once(load, tiny_model
 
 def test_variants_take_turns(load):
     turns: list[str] = []
-    variants = {"one": lambda: turns.append("one") or 1, "two": lambda: turns.append("two") or 2}
+
+    def variant(name: str, result: int) -> int:
+        turns.append(name)
+        return result
+
+    variants = {"one": lambda: variant("one", 1), "two": lambda: variant("two", 2)}
     seconds, results = load("measuring").alternate(variants, 2)
     assert turns == ["one", "two"] * 3
     assert results == {"one": 1, "two": 2}

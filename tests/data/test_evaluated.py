@@ -1,5 +1,7 @@
 """Which pairs of an evaluation belong together, by what it stores and by the data."""
 
+from typing import Any
+
 from genies.contract import Evaluation
 from genies.data.distribution import Example
 from genies.data.evaluated import cluster_labels, clusters_from_data, joined_clusters, without_examples
@@ -17,7 +19,7 @@ def test_clusters_of_an_old_evaluation_come_from_the_prompts_of_the_test_split()
 
 
 def test_stored_clusters_come_before_examples_and_without_either_there_are_none() -> None:
-    p = {"eval_accuracy": 1.0, "eval_probabilities": [0.9, 0.8]}
+    p: dict[str, Any] = {"eval_accuracy": 1.0, "eval_probabilities": [0.9, 0.8]}
     assert cluster_labels(Evaluation(**p, eval_example_indices=[1, 2], eval_prompt_clusters=[1, 1])) == [1, 1]
     assert cluster_labels(Evaluation(**p, eval_example_indices=[1, 2])) == [1, 2]
     assert cluster_labels(Evaluation(**p)) is None

@@ -218,7 +218,7 @@ def test_a_documented_example_runs_as_it_stands(name: str, copy: Path, monkeypat
 
 
 def test_a_sweep_runs_every_intervention_and_ends_with_the_means(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = {"MODEL": "models/pythia-410m", "SHIFTS": "starter_three", "INTERVENTIONS": "random few_shot mms"}
+    small = {"MODEL": "models/pythia-410m", "SHIFTS": "starter_three", "INTERVENTIONS": "random mms"}
     small |= {"TRAIN_EXAMPLES": "8", "TEST_EXAMPLES": "3", "STEPS": "1", "SEEDS": "[0, 1]", "ARGUMENTS": "--slots 2"}
     for key, value in small.items():
         monkeypatch.setenv(key, value)

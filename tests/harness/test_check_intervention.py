@@ -460,7 +460,8 @@ def test_the_made_model_is_the_same_each_time_and_transformers_finds_every_weigh
     from transformers import AutoTokenizer
     from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-    model, loading = AutoModelForCausalLM.from_pretrained(first, output_loading_info=True)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(first, output_loading_info=True)
+    model, loading = loaded
     assert not any(loading.values())
     tokenizer = AutoTokenizer.from_pretrained(first)
     ids = tokenizer("Zürich, 東京?\n", return_tensors="pt")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import pytest
 
@@ -62,7 +62,7 @@ if not mark.exists():
 @dataclass(frozen=True)
 class Cluster:
     address: str
-    commands: TextIO
+    commands: IO[str]
 
     def lose(self, node: int) -> None:
         self.commands.write(f"{node}\n")

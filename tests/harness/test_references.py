@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -129,7 +130,8 @@ def test_a_reference_that_does_not_beat_the_baseline_is_named_once_for_all_rows(
 @pytest.mark.parametrize("missing", ["source_ID_accuracy", "baseline_source_accuracy"])
 def test_nothing_is_said_of_what_is_not_known_nor_of_the_baseline_itself(missing: str) -> None:
     lost = row(source_ID_accuracy=0.5, baseline_source_accuracy=0.6)
-    assert not_learned([replace(lost, **{missing: None})]) is None
+    unknown: dict[str, Any] = {missing: None}
+    assert not_learned([replace(lost, **unknown)]) is None
     assert not_learned([replace(lost, intervention="zero_shot")]) is None
 
 

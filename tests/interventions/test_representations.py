@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -134,7 +135,7 @@ def test_a_tuned_model_that_is_not_whole_is_a_message(intervention, source, tmp_
 @pytest.mark.parametrize("intervention", ["mms", "ccs"])
 def test_evaluation_reads_where_training_did_and_says_so(intervention, read_at, source, tmp_path, tiny_model_dir):
     tuned = train(intervention, tiny_model_dir("llama"), source, tmp_path / "tuned", read_at=read_at)
-    read = []
+    read: list[Any] = []
     call = ActivationReader.__call__
 
     def watch(reader, sequences, sites, also):

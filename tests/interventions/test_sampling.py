@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from genies.data.distribution import Distribution
+from tests.support.present import present
 from tests.support.scripts import planted_examples, train, write_distribution
 
 PROJECT = Path(__file__).parents[2]
@@ -40,8 +41,8 @@ def test_drawn_examples_are_what_a_method_is_tuned_on(name, source, tmp_path, ti
 
 def test_the_template_draws_as_the_library_does(source, monkeypatch):
     spec = importlib.util.spec_from_file_location("template_train", PROJECT / "examples/new_intervention/train.py")
-    template = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(template)
+    template = importlib.util.module_from_spec(present(spec))
+    present(present(spec).loader).exec_module(template)
     everything = json.loads((source / "train.json").read_text())
     for given in (["--max_examples", "7", "--sample", "seeded", "--seed", "5"], ["--max_examples", "7"], []):
         monkeypatch.setattr(

@@ -227,6 +227,7 @@ print(f"{found.astype('float64').sum():.6f}")
 """
 
 
+@pytest.mark.process
 def test_two_processes_at_once_read_and_make_room_without_harm(tiny_model_dir, reader):
     """The limit holds a tenth of what they keep: each deletes what the other is about to read."""
     command = [sys.executable, "-c", _TOGETHER, str(tiny_model_dir("llama"))]

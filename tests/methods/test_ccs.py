@@ -45,8 +45,8 @@ def test_labels_set_the_sign_and_nothing_else():
     np.testing.assert_allclose(turned.weights, -probe.weights, atol=1e-4)
     assert turned.loss == pytest.approx(probe.loss, abs=1e-6)
     half = np.arange(best.shape[1]) < 15
-    mixed = [np.where(half[None, :, None], one, other) for one, other in ((worse, best), (best, worse))]
-    found = fit_consistency_probe(*mixed, Site(0))
+    first, second = (np.where(half[None, :, None], one, other) for one, other in ((worse, best), (best, worse)))
+    found = fit_consistency_probe(first, second, Site(0))
     np.testing.assert_allclose(found.weights, probe.weights, atol=1e-4)
     assert found.train_accuracy == pytest.approx(45 / 60, abs=0.05)
 
@@ -73,9 +73,9 @@ def test_restarts_at_once_are_those_of_separate_runs_and_the_lowest_loss_wins():
         with torch.no_grad():
             p, q = (torch.sigmoid(layer(side)[:, 0]) for side in (yes, no))
             runs.append((float(torch.mean((p - (1 - q)) ** 2 + torch.minimum(p, q) ** 2)), layer.weight[0].numpy()))
-    loss, weights = min(runs, key=lambda run: run[0])
+    lowest, weights = min(runs, key=lambda run: run[0])
     found = fit_consistency_probe(best, worse, Site(0), 3, 50, 0.01, 0.05, seed=7)
-    assert found.loss == pytest.approx(loss, abs=1e-5)
+    assert found.loss == pytest.approx(lowest, abs=1e-5)
     assert np.abs(found.weights) == pytest.approx(np.abs(weights), abs=1e-4)
 
 

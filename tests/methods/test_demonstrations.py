@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 
@@ -13,9 +14,8 @@ EXAMPLES = [Example(index, f"Q{index}?", ("no", f" yes {index}"), 1) for index i
 
 
 def draw(tmp_path, **changes):
-    return draw_demonstrations(
-        tmp_path, **{"examples": EXAMPLES, "num_shots": 4, "resample": False, "seed": 0} | changes
-    )
+    values: dict[str, Any] = {"examples": EXAMPLES, "num_shots": 4, "resample": False, "seed": 0}
+    return draw_demonstrations(tmp_path, **(values | changes))
 
 
 def test_prompt_after_puts_blank_lines_between():

@@ -252,7 +252,7 @@ def more_tokens(tmp_path: Path, base: Path, **options: Any) -> tuple[Any, Any]:
     for name, parameter in tuned.named_parameters():
         if "trainable_tokens_delta" in name:
             torch.nn.init.normal_(parameter)
-    tuned.save_pretrained(tmp_path)
+    tuned.save_pretrained(str(tmp_path))
     tokenizer.save_pretrained(tmp_path)
     return tuned, tokenizer
 

@@ -1,6 +1,7 @@
 """Activations of pairs under templates, against transformers' own hidden states of the same texts."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ def test_what_one_reads_at_one_end_of_two_copies_another_finds_at_the_other(tmp_
 def test_each_response_is_there_once_however_many_pairs_it_is_in():
     pairs = [Pair(0, "p", "a", "b"), Pair(0, "p", "a", "c"), Pair(1, "p", "a", "b")]
     best, worse = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in ([1, 1, 4], [2, 3, 5]))
-    found = ReadPairs(pairs, best, worse, [])
+    found = ReadPairs(pairs, best, worse, ())
     assert sorted(found.responses()[0, :, 0, 0]) == [1, 2, 3, 4, 5]
 
 
@@ -149,12 +150,13 @@ def test_how_texts_are_read_is_recorded_and_damage_is_a_message(tmp_path):
     reading = Reading(QUESTIONS["release_2023"], "end_of_text")
     reading.save(tmp_path)
     assert Reading.load(tmp_path) == reading
-    for damage in (
+    damages: tuple[dict[str, Any], ...] = (
         {"read_at": "first"},
         {"templates": []},
         {"templates": [{"ahead": "x"}]},
         {"templates": [{"after": 3}]},
-    ):
+    )
+    for damage in damages:
         (tmp_path / "reading.json").write_text(
             json.dumps({"read_at": "end_of_text", "templates": [{"after": "x"}]} | damage)
         )

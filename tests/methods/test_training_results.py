@@ -161,7 +161,7 @@ def publish(base: Path, folder: Path, name: str, outputs: int = 1) -> Any:
     config = LoraConfig(task_type="SEQ_CLS", r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
     tuned = get_peft_model(network, config)
     config.base_model_name_or_path = name
-    tuned.save_pretrained(folder)
+    tuned.save_pretrained(str(folder))
     return tuned
 
 
@@ -333,7 +333,7 @@ def test_a_repository_that_cannot_be_is_told_before_a_model_is_loaded(name: str,
 
 def test_what_names_folders_of_this_machine_stays_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub.utils._paths import filter_repo_objects
 
     from genies.harness.fingerprint import TRAINING_RECORD
 
@@ -352,6 +352,7 @@ def test_what_names_folders_of_this_machine_stays_here(tmp_path: Path, monkeypat
     assert sorted(seen) == ["README.md", "training_log.jsonl"]
 
 
+@pytest.mark.process
 def test_nothing_is_uploaded_unless_asked_for_and_a_failure_keeps_the_model(
     tiny_model_dir: Callable[..., Path],
     source: Path,

@@ -44,5 +44,5 @@ def test_holm_agrees_with_statsmodels() -> None:
     draw = np.random.default_rng(0)
     for count in range(1, 21):
         p_values = (draw.random(count) ** 3).round(3)  # small ones and ties among them
-        assert holm(p_values) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
+        assert holm(p_values.tolist()) == pytest.approx(list(multipletests(p_values, method="holm")[1]), abs=1e-12)
     assert holm([]) == []

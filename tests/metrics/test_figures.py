@@ -40,6 +40,7 @@ from genies.metrics import (
     rms_calibration_error_weighted,
     ties,
 )
+from tests.support.present import present
 
 SHARED = Path(os.environ.get("GENIES_SHARED") or Path(__file__).resolve().parents[3] / "shared")
 GOLDEN = SHARED / "golden"
@@ -249,10 +250,10 @@ def test_the_reliability_bins_are_those_of_the_calibration_error(values) -> None
     assert len(bins) == 10
     assert sum(each.count for each in bins) == len(values)
     filled = [each for each in bins if each.count]
-    squares = [each.count * (each.accuracy - each.mean_confidence) ** 2 for each in filled]
+    squares = [each.count * (present(each.accuracy) - present(each.mean_confidence)) ** 2 for each in filled]
     assert math.sqrt(sum(squares) / len(values)) == pytest.approx(rms_calibration_error(values), abs=1e-9)
     assert all(each.mean_confidence is None for each in bins if not each.count)
-    assert all(each.low - 1e-12 <= each.mean_confidence <= each.high + 1e-12 for each in filled)
+    assert all(each.low - 1e-12 <= present(each.mean_confidence) <= each.high + 1e-12 for each in filled)
 
 
 @given(probabilities)
@@ -361,8 +362,10 @@ def test_figures_equal_those_of_the_release(row) -> None:
     p = golden_probabilities(row)
     assert len(p) == int(row["n"])
     assert accuracy_published(p) == figure(row, "acc_ge")
-    assert accuracy(p) == pytest.approx((figure(row, "acc_ge") + figure(row, "acc_gt")) / 2, abs=1e-12)
-    assert ties(p) == round((figure(row, "acc_ge") - figure(row, "acc_gt")) * len(p))
+    assert accuracy(p) == pytest.approx(
+        (present(figure(row, "acc_ge")) + present(figure(row, "acc_gt"))) / 2, abs=1e-12
+    )
+    assert ties(p) == round((present(figure(row, "acc_ge")) - present(figure(row, "acc_gt"))) * len(p))
     assert brier_score(p) == pytest.approx(figure(row, "brier_f64"), abs=1e-12)
     assert average_probability(p) == pytest.approx(figure(row, "avg_f64"), abs=1e-12)
     assert rms_calibration_error_published(p) == pytest.approx(figure(row, "rms_original_formula"), abs=1e-12)
@@ -402,7 +405,7 @@ def test_the_weighted_formula_of_both_presentations_is_close_to_the_drawn_one_fo
     squares = []
     for _ in range(100):
         labels = draw.integers(0, 2, p.size).astype(float)
-        squares.append(calibration_error(np.where(labels == 1, p, 1 - p), labels) ** 2)
+        squares.append(present(calibration_error(np.where(labels == 1, p, 1 - p), labels)) ** 2)
     # A drawn sample's error is at least as large on average (Jensen); its spread is that of n pairs in five bins.
     assert math.sqrt(np.mean(squares)) == pytest.approx(rms_calibration_error_weighted(p), abs=1.5 / math.sqrt(p.size))
 

@@ -19,6 +19,7 @@ from genies.metrics.resampling import (
     sums_by_cluster,
     too_few_clusters,
 )
+from tests.support.present import present
 
 
 @given(st.integers(1, 500), st.floats(0, 1), st.sampled_from([0.5, 0.9, 0.95, 0.99]))
@@ -44,9 +45,9 @@ def test_one_pair_an_example_gives_wilson_whatever_the_numbers_of_the_examples()
 
 def test_all_right_is_not_certainty() -> None:
     interval = accuracy_interval([0.9] * 150, np.repeat(range(50), 3))
-    assert interval.high == 1.0
-    assert interval.low == pytest.approx(proportion_confint(50, 50, method="wilson")[0], abs=1e-12)
-    assert accuracy_interval([0.1] * 150, np.repeat(range(50), 3)).low == 0.0
+    assert present(interval).high == 1.0
+    assert present(interval).low == pytest.approx(proportion_confint(50, 50, method="wilson")[0], abs=1e-12)
+    assert present(accuracy_interval([0.1] * 150, np.repeat(range(50), 3))).low == 0.0
 
 
 @pytest.mark.parametrize("interval", [accuracy_interval, calibration_interval, mean_interval])
@@ -64,15 +65,17 @@ def test_rows_that_share_prompts_are_fewer_than_they_look() -> None:
     p = np.where(np.isin(np.arange(60) % 29, range(20)), 0.9, 0.1)
     alone = wilson_interval(float((p > 0.5).sum()), 60)
     found = accuracy_interval(p, prompts)
-    assert found.method == "bootstrap over prompts"
-    assert found.high - found.low == pytest.approx((alone.high - alone.low) * (60 / 29) ** 0.5, rel=0.15)
+    assert present(found).method == "bootstrap over prompts"
+    assert present(found).high - present(found).low == pytest.approx(
+        (alone.high - alone.low) * (60 / 29) ** 0.5, rel=0.15
+    )
 
 
 def test_pairs_that_belong_together_make_the_interval_wider() -> None:
     p = np.repeat([0.9] * 60 + [0.1] * 40, 3)
     together = accuracy_interval(p, np.repeat(range(100), 3))
     apart = accuracy_interval(p, range(300))
-    assert (together.high - together.low) == pytest.approx((apart.high - apart.low) * 3**0.5, rel=0.1)
+    assert (present(together).high - present(together).low) == pytest.approx((apart.high - apart.low) * 3**0.5, rel=0.1)
 
 
 def test_the_bootstrap_interval_agrees_with_scipys() -> None:
@@ -81,7 +84,7 @@ def test_the_bootstrap_interval_agrees_with_scipys() -> None:
     p = np.concatenate([[0.9] * right + [0.1] * (3 - right) for right in sums])
     ours = accuracy_interval(p, np.repeat(range(200), 3))
     theirs = stats.bootstrap((sums / 3,), np.mean, n_resamples=20_000, method="BCa", rng=1).confidence_interval
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
+    assert (present(ours).low, present(ours).high) == pytest.approx((theirs.low, theirs.high), abs=0.006)
 
 
 def test_two_ways_of_drawing_examples_give_one_distribution() -> None:
@@ -99,7 +102,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_one_nearly_the_same()
     indices = np.repeat(range(80), 3)
     assert accuracy_interval(p, indices) == accuracy_interval(p, indices)
     other = accuracy_interval(p, indices, seed=1)
-    assert other.low == pytest.approx(accuracy_interval(p, indices).low, abs=0.01)
+    assert present(other).low == pytest.approx(accuracy_interval(p, indices).low, abs=0.01)
 
 
 def test_the_order_of_the_pairs_does_not_matter() -> None:
@@ -108,14 +111,14 @@ def test_the_order_of_the_pairs_does_not_matter() -> None:
     order = draw.permutation(90)
     assert accuracy_interval(p, indices) == accuracy_interval(p[order], indices[order])
     same = calibration_interval(p, indices), calibration_interval(p[order], indices[order])
-    assert same[0].low == pytest.approx(same[1].low, abs=1e-12)
+    assert present(same[0]).low == pytest.approx(same[1].low, abs=1e-12)
 
 
 def test_the_mean_of_any_value_has_an_interval_that_students_agrees_with() -> None:
     values = np.random.default_rng(0).normal(0.4, 0.1, size=200)
     interval = mean_interval(values, range(200))
     expected = stats.t.interval(0.95, 199, loc=values.mean(), scale=stats.sem(values))
-    assert (interval.low, interval.high) == pytest.approx(expected, abs=0.002)
+    assert (present(interval).low, present(interval).high) == pytest.approx(expected, abs=0.002)
     assert mean_interval(np.full(5, 0.4), range(5)) is None
 
 
@@ -124,7 +127,7 @@ def test_resampled_calibration_errors_are_those_of_the_resampled_pairs() -> None
     p, indices = draw.random(60), np.repeat(range(20), 3)
     estimate, drawn = resampled_calibration_errors(p, indices, 10, 40, 0)
     assert estimate == pytest.approx(rms_calibration_error(p), abs=1e-12)
-    for weights, error in zip(resample_weights(20, 40, 0), drawn, strict=True):
+    for weights, error in zip(resample_weights(20, 40, 0), present(drawn), strict=True):
         pairs = np.repeat(np.arange(60), np.repeat(weights.astype(int), 3))
         assert error == pytest.approx(rms_calibration_error(p[pairs]), abs=1e-12)
 
@@ -156,7 +159,7 @@ def accuracy_coverage(examples: int, mean: float, pairs: int, trials: int) -> fl
         chances = np.full(examples, mean) if pairs == 1 else draw.beta(1.5 * mean, 1.5 * (1 - mean), size=examples)
         p = np.where(draw.random(examples * pairs) < np.repeat(chances, pairs), 0.75, 0.25)
         interval = accuracy_interval(p, indices, resamples=2_000)
-        held += interval.low <= mean <= interval.high
+        held += present(interval).low <= mean <= present(interval).high
     return held / trials
 
 
@@ -195,7 +198,7 @@ def calibration_coverage(prompts: int, spread: float, sharpness: float, trials: 
     held = 0
     for _ in range(trials):
         interval = calibration_interval(sample(prompts), np.repeat(range(prompts), pairs))
-        held += interval.low <= truth <= interval.high
+        held += present(interval).low <= truth <= present(interval).high
     return held / trials
 
 
@@ -219,8 +222,8 @@ def test_a_calibration_interval_starts_at_nothing_for_a_calibrated_scorer_and_ho
     sure = draw.uniform(0.5, 1, size=100)
     p = np.where(draw.random(100) < sure, sure, 1 - sure)
     interval = calibration_interval(p, range(100))
-    assert interval.low == 0
-    assert rms_calibration_error(p) <= interval.high < 0.2
+    assert present(interval).low == 0
+    assert rms_calibration_error(p) <= present(interval).high < 0.2
 
 
 @pytest.mark.parametrize("p", [0.9, 1.0, 0.0])
@@ -228,7 +231,7 @@ def test_answers_that_never_vary_are_no_certainty_about_calibration(p) -> None:
     """60 of 60 alike: Wilson's interval for the accuracy is 0.06 wide, and this one at least a quarter of it."""
     interval = calibration_interval([p] * 60, range(60))
     accuracy_of_all = wilson_interval(60, 60)
-    assert interval.high - interval.low >= (accuracy_of_all.high - accuracy_of_all.low) / 4
+    assert present(interval).high - present(interval).low >= (accuracy_of_all.high - accuracy_of_all.low) / 4
 
 
 def test_accuracy_needs_the_example_of_every_pair() -> None:

@@ -11,6 +11,7 @@ from genies.metrics.elicitation import resampled_elicitation
 from genies.metrics.intervals import percentile_interval
 from genies.metrics.resampling import ClusterSums
 from genies.metrics.shift_means import ShiftFigure, estimate_mean, mean_over_shifts, mean_over_sources
+from tests.support.present import present
 
 
 def answers(right: np.ndarray) -> ClusterSums:
@@ -29,8 +30,8 @@ def test_elicitation_varies_as_the_delta_method_says(on_target) -> None:
     covariance = np.cov([g, b, c]) / n
     if not on_target:
         covariance[2, :2] = covariance[:2, 2] = 0
-    assert drawn.std() == pytest.approx(math.sqrt(gradient @ covariance @ gradient), rel=0.05)
-    assert drawn.mean() == pytest.approx((means[0] - means[1]) / means[2], abs=0.003)
+    assert present(drawn).std() == pytest.approx(math.sqrt(gradient @ covariance @ gradient), rel=0.05)
+    assert present(drawn).mean() == pytest.approx((means[0] - means[1]) / means[2], abs=0.003)
 
 
 def test_a_capability_that_may_be_nothing_has_no_elicitation() -> None:
@@ -45,8 +46,9 @@ def test_elicitation_intervals_hold_the_truth_as_often_as_they_say() -> None:
     for _ in range(400):
         skill = draw.random((100, 1))
         right = skill + draw.normal(0, 0.3, (100, 3)) > [0.4, 0.6, 0.2]
-        drawn = resampled_elicitation(*map(answers, right.T), True, resamples=1_000)
-        interval = percentile_interval(drawn, 100, "")
+        generalization, baseline, capability = map(answers, right.T)
+        drawn = resampled_elicitation(generalization, baseline, capability, True, resamples=1_000)
+        interval = percentile_interval(present(drawn), 100, "")
         held += interval.low <= TRUE_ELICITATION <= interval.high
     assert 0.92 <= held / 400 <= 0.98
 
@@ -86,8 +88,11 @@ def test_means_hold_those_of_other_sources_and_test_sets_as_often_as_they_say(la
     for _ in range(150):
         figures = figures_of(layout, drawn_values(layout, effects, draw))
         found = [estimate_mean(figures), estimate_mean(figures, "sources")]
-        assert all((each.p_value < 0.05) == (not each.interval.low <= 0 <= each.interval.high) for each in found)
-        held += [each.p_value >= 0.05 for each in found]
+        assert all(
+            (present(each.p_value) < 0.05) == (not present(each.interval).low <= 0 <= present(each.interval).high)
+            for each in found
+        )
+        held += [present(each.p_value) >= 0.05 for each in found]
     assert np.all(held / 150 >= 0.9)
 
 
@@ -99,21 +104,21 @@ def test_the_shifts_of_one_source_are_no_more_evidence_than_one() -> None:
     others = [figure(value, f"s{number}") for number, value in enumerate(values[1:], 1)]
     often = estimate_mean([*shared, *others], "sources")
     assert (often.n_sources, often.n_shifts) == (7, 14)
-    width = once.interval.high - once.interval.low
-    assert often.interval.high - often.interval.low == pytest.approx(width, rel=0.05)
+    width = present(once.interval).high - present(once.interval).low
+    assert present(often.interval).high - present(often.interval).low == pytest.approx(width, rel=0.05)
     # The mean over shifts leans on that one source, and is less sure for it.
     leaning = estimate_mean([*shared, *others])
     assert leaning.effective_sources == pytest.approx(196 / (64 + 6))
-    assert leaning.interval.high - leaning.interval.low > 1.3 * width
+    assert present(leaning.interval).high - present(leaning.interval).low > 1.3 * width
 
 
 def test_one_shift_a_source_gives_students_interval() -> None:
     values = np.random.default_rng(1).normal(0.1, 0.2, size=9)
     found = estimate_mean([figure(value, f"s{number}", f"t{number}") for number, value in enumerate(values)])
     expected = stats.t.interval(0.95, 8, loc=values.mean(), scale=stats.sem(values))
-    assert (found.interval.low, found.interval.high) == pytest.approx(expected, abs=1e-9)
+    assert (present(found.interval).low, present(found.interval).high) == pytest.approx(expected, abs=1e-9)
     assert found.p_value == pytest.approx(stats.ttest_1samp(values, 0).pvalue, abs=1e-9)
-    assert found.interval.method == "Student's t over sources"
+    assert present(found.interval).method == "Student's t over sources"
     assert found.about == "other sources"
 
 
@@ -124,7 +129,7 @@ def test_the_balanced_mean_of_sources_gives_students_interval_of_their_means() -
     found = estimate_mean([figure(value, f"s{number // 2}", f"t{number}") for number, value in enumerate(values)])
     means = values.reshape(8, 2).mean(axis=1)
     expected = stats.t.interval(0.95, 7, loc=means.mean(), scale=stats.sem(means))
-    assert (found.interval.low, found.interval.high) == pytest.approx(expected, rel=0.02)
+    assert (present(found.interval).low, present(found.interval).high) == pytest.approx(expected, rel=0.02)
 
 
 def test_shared_test_sets_make_the_interval_wider() -> None:
@@ -134,9 +139,11 @@ def test_shared_test_sets_make_the_interval_wider() -> None:
     shared = [figure(value, f"s{number // 6}", f"t{number % 6}") for number, value in enumerate(values)]
     own = [figure(value, f"s{number // 6}", f"t{number}") for number, value in enumerate(values)]
     wide, narrow = estimate_mean(shared).interval, estimate_mean(own).interval
-    assert wide.method == "Student's t over sources and test sets"
-    assert wide.high - wide.low == pytest.approx(2 * stats.t.ppf(0.975, 5) * of_target.std(ddof=1) / 6**0.5, rel=0.1)
-    assert narrow.high - narrow.low < 0.5 * (wide.high - wide.low)
+    assert present(wide).method == "Student's t over sources and test sets"
+    assert present(wide).high - present(wide).low == pytest.approx(
+        2 * stats.t.ppf(0.975, 5) * of_target.std(ddof=1) / 6**0.5, rel=0.1
+    )
+    assert present(narrow).high - present(narrow).low < 0.5 * (wide.high - wide.low)
 
 
 def test_few_shared_test_sets_are_taken_as_they_are() -> None:
@@ -144,30 +151,34 @@ def test_few_shared_test_sets_are_taken_as_they_are() -> None:
     source = draw.normal(0, 0.05, 8)
     values = source.repeat(2) + np.tile([0.2, 0.8], 8) + draw.normal(0, 0.001, 16)
     found = estimate_mean([figure(value, f"s{number // 2}", f"t{number % 2}") for number, value in enumerate(values)])
-    assert found.interval.method == "Student's t over sources for these test sets"
+    assert present(found.interval).method == "Student's t over sources for these test sets"
     expected = stats.t.interval(0.95, 7, loc=0.5 + source.mean(), scale=stats.sem(source))
-    assert (found.interval.low, found.interval.high) == pytest.approx(expected, abs=0.002)
+    assert (present(found.interval).low, present(found.interval).high) == pytest.approx(expected, abs=0.002)
 
 
 def test_an_untuned_model_has_no_source_and_what_many_shifts_repeat_counts_once() -> None:
     values = [0.2, 0.4, 0.5, 0.6, 0.9]
     alone = estimate_mean([figure(value, target=f"t{number}", model="") for number, value in enumerate(values)])
-    assert alone.interval.method == "Student's t over test sets"
+    assert present(alone.interval).method == "Student's t over test sets"
     assert alone.about == "other test sets"
     twice = [figure(value, f"s{n}", f"t{n % 5}", model="") for n, value in enumerate([*values, *values])]
     again = estimate_mean(twice)
-    assert (again.interval.low, again.interval.high) == pytest.approx((alone.interval.low, alone.interval.high))
+    assert (present(again.interval).low, present(again.interval).high) == pytest.approx(
+        (alone.interval.low, alone.interval.high)
+    )
     assert (again.n_shifts, again.n_sources) == (10, 5)
     # The accuracy of a source on itself, listed by each of its shifts.
     of_sources = [figure(value, f"s{n // 2}", f"s{n // 2}") for n, value in enumerate(np.repeat(values, 2))]
     itself = estimate_mean(of_sources)
-    assert (itself.interval.low, itself.interval.high) == pytest.approx((alone.interval.low, alone.interval.high))
+    assert (present(itself.interval).low, present(itself.interval).high) == pytest.approx(
+        (alone.interval.low, alone.interval.high)
+    )
 
 
 def test_an_interval_is_cut_to_the_range_of_the_metric() -> None:
     values = [0.2, 1.0, 1.0, 1.0, 1.0]
     figures = [figure(value, f"s{n}", f"t{n}", bounds=(0, 1)) for n, value in enumerate(values)]
-    assert estimate_mean(figures).interval.high == 1
+    assert present(estimate_mean(figures).interval).high == 1
 
 
 def test_few_sources_are_not_drawn_and_the_interval_is_about_these_shifts() -> None:
@@ -176,12 +187,12 @@ def test_few_sources_are_not_drawn_and_the_interval_is_about_these_shifts() -> N
     truths = np.array([0.3, 0.6, 0.9])
     for _ in range(300):
         found = estimate_mean([drawn_figure(truth, 100, draw, f"t{truth}") for truth in truths])
-        held += found.interval.low <= truths.mean() <= found.interval.high
-        widths.append(found.interval.high - found.interval.low)
+        held += present(found.interval).low <= truths.mean() <= present(found.interval).high
+        widths.append(present(found.interval).high - present(found.interval).low)
     assert 0.91 <= held / 300 <= 0.985
     error = math.sqrt(np.sum(truths * (1 - truths)) / 100) / 3
     assert np.mean(widths) == pytest.approx(2 * 1.96 * error, rel=0.15)
-    assert found.interval.method == "bootstrap over prompts of these shifts"
+    assert present(found.interval).method == "bootstrap over prompts of these shifts"
     assert found.about == "these shifts"
     assert found.reason == "an interval about other sources needs 5 sources, and there is 1"
 
@@ -192,7 +203,7 @@ def test_a_p_value_about_these_shifts_agrees_with_its_interval(value) -> None:
     for _ in range(100):
         drawn = draw.normal(value, 0.05, size=(1, 400))
         found = estimate_mean([ShiftFigure(np.array([value]), drawn, 60)])
-        assert (found.p_value < 0.05) == (not found.interval.low <= 0 <= found.interval.high)
+        assert (present(found.p_value) < 0.05) == (not present(found.interval).low <= 0 <= present(found.interval).high)
     z = abs(value) / 0.05
     assert found.p_value == pytest.approx(2 * stats.t.sf(z * (59 / 60) ** 0.5, 59), abs=0.04)
 
@@ -201,10 +212,10 @@ def test_test_sets_that_share_their_draws_do_not_move_hand_in_hand_but_shifts_of
     """The same resamples on three shifts: the mean must vary by a root of three less than each."""
     one = np.random.default_rng(8).normal(0.5, 0.1, size=(1, 2_000))
     apart = estimate_mean([ShiftFigure(np.array([0.5]), one, 1_000, target=t, source="s") for t in "abc"]).interval
-    assert apart.high - apart.low == pytest.approx(2 * 1.96 * 0.1 / math.sqrt(3), rel=0.1)
+    assert present(apart).high - present(apart).low == pytest.approx(2 * 1.96 * 0.1 / math.sqrt(3), rel=0.1)
     together = [ShiftFigure(np.array([0.5]), one, 1_000, target="t", source=s) for s in "abc"]
     interval = estimate_mean(together).interval
-    assert interval.high - interval.low == pytest.approx(2 * 1.96 * 0.1, rel=0.1)
+    assert present(interval).high - present(interval).low == pytest.approx(2 * 1.96 * 0.1, rel=0.1)
 
 
 def test_seeds_widen_the_interval_about_these_shifts_when_they_differ() -> None:
@@ -213,9 +224,9 @@ def test_seeds_widen_the_interval_about_these_shifts_when_they_differ() -> None:
     apart = ShiftFigure(np.array([0.4, 0.5, 0.6]), drawn + np.array([[0.4], [0.5], [0.6]]), 100)
     assert estimate_mean([alike]).interval is None
     interval = estimate_mean([apart]).interval
-    assert interval.low < 0.45
-    assert interval.high > 0.55
-    assert interval.method == "bootstrap over seeds and prompts"
+    assert present(interval).low < 0.45
+    assert present(interval).high > 0.55
+    assert present(interval).method == "bootstrap over seeds and prompts"
 
 
 def test_what_seeds_have_in_common_widens_the_interval_about_other_sources() -> None:
@@ -226,7 +237,7 @@ def test_what_seeds_have_in_common_widens_the_interval_about_other_sources() -> 
     def width(estimates: np.ndarray) -> float:
         figures = [ShiftFigure(row, None, source=f"s{n}", target=f"t{n}") for n, row in enumerate(estimates)]
         interval = estimate_mean(figures).interval
-        return interval.high - interval.low
+        return present(interval).high - present(interval).low
 
     assert width(sources + common) > 3 * width(sources + 0 * common)
     own = np.stack([draw.permutation(common[0]) for _ in range(8)])  # in the differences between sources already
@@ -241,7 +252,9 @@ def test_sources_that_agree_are_no_surer_than_their_prompts() -> None:
         for n in range(5)
     ]
     interval = estimate_mean(figures).interval
-    assert interval.high - interval.low == pytest.approx(2 * stats.t.ppf(0.975, 4) * 0.05 / 5**0.5, rel=0.1)
+    assert present(interval).high - present(interval).low == pytest.approx(
+        2 * stats.t.ppf(0.975, 4) * 0.05 / 5**0.5, rel=0.1
+    )
     bare = estimate_mean([figure(0.9, f"s{n}") for n in range(5)])
     assert bare.interval is None
     assert bare.reason == "the values of all shifts are the same"
@@ -273,7 +286,7 @@ def test_a_mean_of_shifts_without_any_variation_has_a_test_but_no_interval(sourc
     assert found.interval is None
     assert found.reason
     # The bootstrap cannot give less than one in its number of resamples.
-    assert found.p_value == 1.0 if value == 0 else 0 < found.p_value < 0.01
+    assert found.p_value == 1.0 if value == 0 else 0 < present(found.p_value) < 0.01
 
 
 def test_differences_that_cancel_out_are_no_difference() -> None:
@@ -293,7 +306,9 @@ def test_the_order_of_shifts_changes_no_interval(sources: int) -> None:
         figures.append(ShiftFigure(np.array([value]), drawn, 40, 1.0, f"t{number}", f"s{number}"))
     one, other = estimate_mean(figures), estimate_mean(figures[::-1])
     assert one.interval is not None
-    assert (other.interval.low, other.interval.high) == pytest.approx((one.interval.low, one.interval.high), abs=1e-12)
+    assert (present(other.interval).low, present(other.interval).high) == pytest.approx(
+        (one.interval.low, one.interval.high), abs=1e-12
+    )
     assert other.p_value == pytest.approx(one.p_value, abs=1e-12)
 
 

@@ -43,13 +43,17 @@ class Tab:
         self.page.on("console", lambda said: self._note(said.type, said.text))
         self.page.on("pageerror", lambda error: self._note("error", str(error)))
         self.page.on("requestfailed", lambda request: self._note("error", f"cannot load {request.url}"))
-        self.page.on("dialog", lambda dialog: (self._note("error", f"dialog {dialog.message}"), dialog.dismiss()))
+        self.page.on("dialog", self._dismiss)
         # A page of ours that asks for anything else than its own files is a fault.
         self.page.on("request", lambda request: self._foreign(request.url))
 
     def _note(self, kind: str, text: str) -> None:
         if kind in ("error", "warning"):
             self.faults.append(text)
+
+    def _dismiss(self, dialog: Any) -> None:
+        self._note("error", f"dialog {dialog.message}")
+        dialog.dismiss()
 
     def _foreign(self, url: str) -> None:
         if not url.startswith((self.folder.as_uri(), "data:")):

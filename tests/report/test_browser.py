@@ -21,6 +21,7 @@ from genies.report.summary import summarize
 from genies.report.writing import Content, write_report
 from tests.report.conftest import Tab
 from tests.support.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
+from tests.support.present import present
 from tests.support.seeded_results import SeededStudy
 from tests.support.written_results import WrittenResults
 
@@ -245,12 +246,12 @@ def test_the_comparison_says_what_the_tables_say_of_two_interventions(tab: Tab, 
             "higher": "gets significantly more pairs right than",
             "lower": "gets significantly fewer pairs right than",
             "not significant": "is not significantly different from",
-        }[pair.mean.verdict]
+        }[present(pair.mean).verdict]
         assert f"On average {first} {words} {second}: " in verdict
-        assert f"{pair.mean.value:+.3f}".replace("-", "−") in verdict
+        assert f"{present(pair.mean).value:+.3f}".replace("-", "−") in verdict
         better = sum(found is not None and found.verdict == "higher" for _, found in pair.shifts.values())
         assert f"significantly better on {better} of {len(pair.shifts)} shifts" in verdict
-        said.append(pair.mean.verdict)
+        said.append(present(pair.mean).verdict)
     assert len(set(said)) > 1
 
 

@@ -15,6 +15,7 @@ from genies.harness.leaks import Leaks
 from genies.metrics import accuracy, rms_calibration_error
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study
+from tests.support.present import present
 from tests.support.project import LITERAL_EVAL, LITERAL_TRAIN, Project
 from tests.support.written_results import WrittenResults
 
@@ -119,13 +120,13 @@ def test_what_is_left_has_the_figures_of_its_pairs_and_says_what_was_left_out(fo
     )
     rest = leaks.remainder(given, "source", "target", "mine")
     assert rest.left_out == 2
-    assert rest.evaluation.eval_probabilities == [0.9, 0.5]
-    assert rest.evaluation.eval_example_indices == [0, 2]
-    assert rest.evaluation.eval_accuracy == accuracy([0.9, 0.5]) == 0.75
-    assert rest.evaluation.eval_rms_calibration_error == rms_calibration_error([0.9, 0.5])
-    assert rest.evaluation.eval_ties == 1
-    assert rest.evaluation.dtype == "float32"
-    assert rest.evaluation.provenance == {
+    assert present(rest.evaluation).eval_probabilities == [0.9, 0.5]
+    assert present(rest.evaluation).eval_example_indices == [0, 2]
+    assert present(rest.evaluation).eval_accuracy == accuracy([0.9, 0.5]) == 0.75
+    assert present(rest.evaluation).eval_rms_calibration_error == rms_calibration_error([0.9, 0.5])
+    assert present(rest.evaluation).eval_ties == 1
+    assert present(rest.evaluation).dtype == "float32"
+    assert present(rest.evaluation).provenance == {
         "fingerprint": "f",
         "excluded": {"rule": "prompt in the train split of source", "examples": [1], "pairs": 2},
     }
@@ -136,10 +137,10 @@ def test_what_is_left_has_the_figures_of_its_pairs_and_says_what_was_left_out(fo
 def test_an_evaluation_without_indices_is_matched_by_the_order_of_the_contract(folder: Path) -> None:
     leaks = Leaks(folder.joinpath)
     rest = leaks.remainder(evaluation(eval_probabilities=[0.9, 0.2, 0.3, 0.5]), "source", "target", "mine")
-    assert rest.evaluation.eval_probabilities == [0.9, 0.5]
+    assert present(rest.evaluation).eval_probabilities == [0.9, 0.5]
     first = {"parts": {"kwargs": {"max_examples": 2}}}
     short = evaluation(eval_probabilities=[0.9, 0.2, 0.3], provenance=first)
-    assert leaks.remainder(short, "source", "target", "mine").evaluation.eval_probabilities == [0.9]
+    assert present(leaks.remainder(short, "source", "target", "mine").evaluation).eval_probabilities == [0.9]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from genies.metrics.intervals import wilson_interval
 from genies.report import notes as module
 from genies.report.reading import read_study
 from genies.report.summary import Summary, summarize
+from tests.support.present import present
 from tests.support.project import ROOT
 from tests.support.written_results import MADE_HERE, WrittenResults
 
@@ -90,7 +91,7 @@ def test_test_examples_with_one_prompt_are_one_where_the_data_or_the_evaluation_
         interval = line.estimate("generalization_accuracy").interval
         assert interval is not None
         assert line.shift_figure("generalization_accuracy") is not None
-        return line.shift_figure("generalization_accuracy").clusters, interval.method
+        return present(line.shift_figure("generalization_accuracy")).clusters, interval.method
 
     assert found(None) == (40, wilson_interval(30, 40).method)
     assert found(tmp_path / "distributions") == (20, "bootstrap over prompts")

@@ -11,6 +11,7 @@ from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import summarize
+from tests.support.present import present
 from tests.support.project import ROOT, Project
 from tests.support.written_results import WrittenResults
 
@@ -35,7 +36,7 @@ def test_what_the_main_job_wrote_is_read_back_with_the_figures_of_its_table(proj
     )
     assert done.returncode == 0, done.stderr
     study = read_study(project.folder / "results", distributions_dir=project.folder / "distributions")
-    found = {}
+    found: dict[tuple[str, ...], dict[str, str]] = {}
     for path in (project.folder / "results" / "generalization_metrics").glob("[!c]*.csv"):
         with open(path, newline="") as file:
             found |= {(row["intervention"], row["source"], row["target"]): row for row in csv.DictReader(file)}
@@ -44,10 +45,10 @@ def test_what_the_main_job_wrote_is_read_back_with_the_figures_of_its_table(proj
         row = found[shift.intervention, shift.shift.source, shift.shift.target]
         for name in ("generalization_accuracy", "source_ID_accuracy", "baseline_accuracy", "target_tuned_capability"):
             assert float(row[name]) == getattr(shift.row, name)
-        assert shift.generalization.verified
-        assert shift.generalization.evaluation.eval_example_indices == [0, 1, 2, 3]
+        assert present(shift.generalization).verified
+        assert present(shift.generalization).evaluation.eval_example_indices == [0, 1, 2, 3]
     # The reference was tuned with other arguments than the intervention of the same name, in a folder of its own.
-    assert all(each.capability.target_tuned for each in study.shifts)
+    assert all(present(each.capability).target_tuned for each in study.shifts)
     # The project's one intervention gets all right on one source, as the untuned model does, and the rest by luck.
     assert [note for note in study.notes if "differential elicitation means little" not in note] == []
     assert len({reading.path for reading in study.readings}) == len(study.readings)
@@ -57,11 +58,11 @@ def test_each_shift_knows_its_four_evaluations(results: WrittenResults) -> None:
     results.table("mms", [AB, AC])
     first, second = read_study(results.folder).shifts
     assert (first.shift, second.shift) == (AB, AC)
-    assert second.generalization.path.parts[-3:] == ("mms", "base-a", "c.json")
-    assert second.source_id.path.parts[-3:] == ("mms", "base-a", "a.json")
-    assert second.baseline.path.parts[-3:] == ("zero_shot", "base", "c.json")
-    assert second.capability.path.parts[-3:] == ("lora_fine_tune", "base-b", "b.json")
-    assert (second.baseline.source, second.generalization.source) == (None, "a")
+    assert present(second.generalization).path.parts[-3:] == ("mms", "base-a", "c.json")
+    assert present(second.source_id).path.parts[-3:] == ("mms", "base-a", "a.json")
+    assert present(second.baseline).path.parts[-3:] == ("zero_shot", "base", "c.json")
+    assert present(second.capability).path.parts[-3:] == ("lora_fine_tune", "base-b", "b.json")
+    assert (present(second.baseline).source, second.generalization.source) == (None, "a")
     assert first.row.differential_elicitation == pytest.approx((30 / 40 - 20 / 40) / (32 / 40))
 
 
@@ -119,7 +120,7 @@ def test_several_seeds_are_told_apart(results: WrittenResults) -> None:
     results.table("mms", [AB], seeds=[0, 1])
     shifts = read_study(results.folder).shifts
     assert [(each.seed, each.row.generalization_accuracy) for each in shifts] == [(0, 31 / 40), (1, 29 / 40)]
-    assert [each.generalization.seed for each in shifts] == [0, 1]
+    assert [present(each.generalization).seed for each in shifts] == [0, 1]
     assert shifts[0].baseline is shifts[1].baseline
     assert {each.seed for each in read_study(results.folder, [AB]).shifts} == {None, 0, 1}
 
@@ -127,24 +128,24 @@ def test_several_seeds_are_told_apart(results: WrittenResults) -> None:
 def test_of_two_reference_evaluations_the_one_the_table_was_made_from_is_meant(results: WrittenResults) -> None:
     results.evaluation("lora_fine_tune", "base-b-target_tuned", "b", [0.9] * 39 + [0.1])
     path = results.table("mms", [AB])
-    assert read_study(results.folder).shifts[0].capability.target_tuned
+    assert present(read_study(results.folder).shifts[0].capability).target_tuned
     header, line = path.read_text().splitlines()
     fields = dict(zip(header.split(","), line.split(","), strict=True)) | {"target_tuned_capability": str(32 / 40)}
     path.write_text(f"{header}\n{','.join(fields.values())}\n")
-    assert not read_study(results.folder).shifts[0].capability.target_tuned
+    assert not present(read_study(results.folder).shifts[0].capability).target_tuned
 
 
 def test_a_list_of_shifts_takes_the_reference_that_the_table_was_made_from(results: WrittenResults) -> None:
     results.shift("mms", AB, (31, 36, 20, 32), seed=0)
     results.evaluation("lora_fine_tune", "base-b-seed0", "b", [0.9] * 38 + [0.1] * 2)
     (alone,) = (each for each in read_study(results.folder, [AB]).shifts if each.seed == 0)
-    assert alone.capability.seed == 0  # nothing says otherwise
+    assert present(alone.capability).seed == 0  # nothing says otherwise
     path = results.table("mms", [AB], seeds=[0])
     header, line = path.read_text().splitlines()
     fields = dict(zip(header.split(","), line.split(","), strict=True)) | {"target_tuned_capability": str(32 / 40)}
     path.write_text(f"{header}\n{','.join(fields.values())}\n")
     (told,) = (each for each in read_study(results.folder, [AB]).shifts if each.seed == 0)
-    assert (told.capability.seed, told.row.target_tuned_capability) == (None, 32 / 40)
+    assert (present(told.capability).seed, told.row.target_tuned_capability) == (None, 32 / 40)
 
 
 def test_a_damaged_evaluation_is_named_once_and_left_out(results: WrittenResults) -> None:
@@ -203,7 +204,7 @@ def test_a_table_with_the_documented_columns_alone_is_known_by_its_place(results
     documented = header.split(",")[:11]
     path.write_text(",".join(documented) + "\n" + ",".join(line.split(",")[:11]) + "\n")
     (shift,) = read_study(results.folder).shifts
-    assert (shift.intervention, shift.base_model, shift.generalization.base_model) == ("mms", "base", "base")
+    assert (shift.intervention, shift.base_model, present(shift.generalization).base_model) == ("mms", "base", "base")
 
 
 def test_what_a_reader_must_know_is_noted(results: WrittenResults) -> None:

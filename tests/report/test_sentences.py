@@ -103,8 +103,8 @@ def test_an_intervention_without_a_seed_is_none_of_the_seeds(tmp_path: Path) -> 
             results.shift("mms", shift, (34 + seed, 36, 30, 38), seed=seed)
     results.table("mms", SHIFTS, seeds=range(3))
     assert "<span>3 seeds</span>" in page(results)
-    shift = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
-    assert "Means over the seeds of each (up to 3)." in shift
+    text = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
+    assert "Means over the seeds of each (up to 3)." in text
 
 
 def test_interventions_with_different_references_are_shown_with_the_figure_of_each(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from genies.metrics.intervals import wilson_interval
 from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.reading import read_study
 from genies.report.summary import MeanSummary, Summary, summarize
+from tests.support.present import present
 from tests.support.project import ROOT
 from tests.support.written_results import WrittenResults
 
@@ -57,7 +58,7 @@ def test_means_are_those_of_the_shifts_figures(results: WrittenResults) -> None:
     assert (mean.shifts, mean.of, mean.ties) == (10, 10, 0)
     for metric in (metric for metric in summary.metrics if metric.with_interval):
         estimate = mean.estimates[metric.name]
-        assert estimate.interval.low <= estimate.value <= estimate.interval.high
+        assert present(estimate.interval).low <= present(estimate.value) <= present(estimate.interval).high
 
 
 def test_a_shift_has_the_interval_of_its_examples(results: WrittenResults) -> None:
@@ -86,7 +87,7 @@ def test_labels_and_categories_are_groups_of_their_own(results: WrittenResults) 
     ]
     probing = mean_of(summary, "good", 2).estimates["generalization_accuracy"]
     assert probing.value == pytest.approx(np.mean([(28 + number) / 40 for number in range(6, 10)]))
-    assert probing.interval.method.endswith("of these shifts")
+    assert present(probing.interval).method.endswith("of these shifts")
 
 
 def test_the_best_and_what_is_not_significantly_different_from_it_are_marked(results: WrittenResults) -> None:
@@ -126,7 +127,7 @@ def test_on_one_shift_the_examples_tell_interventions_apart(results: WrittenResu
     assert mcnemar_p_value(8, 0) < 0.05
     marks = {line.intervention: summary.verdict(line).mark("generalization_accuracy") for line in summary.shifts}
     assert {name: mark.standing for name, mark in marks.items()} == {"bad": "different", "good": "best"}
-    assert marks["bad"].difference.p_value == mcnemar_p_value(8, 0)
+    assert present(marks["bad"].difference).p_value == mcnemar_p_value(8, 0)
     assert standing(summary, "bad") == "different"
 
 
@@ -151,9 +152,9 @@ def test_several_seeds_are_averaged_and_take_part_in_the_interval(tmp_path: Path
     estimate = line.estimate("generalization_accuracy")
     assert line.seeds == [0, 1, 2]
     assert estimate.value == pytest.approx(28 / 40)
-    assert estimate.interval.method == "bootstrap over seeds and prompts"
+    assert present(estimate.interval).method == "bootstrap over seeds and prompts"
     alone = wilson_interval(28, 40)
-    assert estimate.interval.high - estimate.interval.low > alone.high - alone.low
+    assert present(estimate.interval).high - present(estimate.interval).low > alone.high - alone.low
 
 
 def test_evaluations_without_probabilities_say_what_is_missing(results: WrittenResults) -> None:
@@ -167,7 +168,7 @@ def test_evaluations_without_probabilities_say_what_is_missing(results: WrittenR
     mean = mean_of(summary, "bad")
     assert mean.shifts == 10
     assert mean.estimates["RMS_calibration_error"].missing.startswith("s0 > t0")
-    assert mean.estimates["generalization_accuracy"].interval.method == "Student's t over sources"
+    assert present(mean.estimates["generalization_accuracy"].interval).method == "Student's t over sources"
     assert mean.ties is None
 
 
@@ -181,28 +182,27 @@ def test_two_summaries_of_one_study_are_the_same(results: WrittenResults) -> Non
 
 def test_two_interventions_are_compared_shift_by_shift(results: WrittenResults) -> None:
     found = compared(summarize(read_study(results.folder)), "good", "bad")
-    assert found.mean.value == pytest.approx(8 / 40)
-    assert found.mean.verdict == "higher"
-    assert found.mean.interval.low > 0
+    assert present(found.mean).value == pytest.approx(8 / 40)
+    assert present(found.mean).verdict == "higher"
+    assert present(present(found.mean).interval).low > 0
     assert len(found.shifts) == 10
     for value, difference in found.shifts.values():
-        assert value == difference.value == pytest.approx(8 / 40)
-        assert (difference.first_only, difference.second_only) == (8, 0)
-        assert difference.p_value == mcnemar_p_value(8, 0)
+        assert value == present(difference).value == pytest.approx(8 / 40)
+        assert (present(difference).first_only, present(difference).second_only) == (8, 0)
+        assert present(difference).p_value == mcnemar_p_value(8, 0)
 
 
 def test_the_second_minus_the_first_is_the_first_minus_the_second_turned_round(results: WrittenResults) -> None:
     summary = summarize(read_study(results.folder))
     for first, second in combinations(("good", "equal", "bad"), 2):
         found, back = compared(summary, first, second), compared(summary, second, first)
-        assert back.mean.value == -found.mean.value
-        assert (back.mean.interval.low, back.mean.interval.high) == (
-            -found.mean.interval.high,
-            -found.mean.interval.low,
-        )
-        assert back.mean.adjusted_p_value == found.mean.adjusted_p_value
-        for shift, (value, difference) in found.shifts.items():
-            other = back.shifts[shift][1]
+        mean, turned = present(found.mean), present(back.mean)
+        interval = present(mean.interval)
+        assert turned.value == -mean.value
+        assert (present(turned.interval).low, present(turned.interval).high) == (-interval.high, -interval.low)
+        assert turned.adjusted_p_value == mean.adjusted_p_value
+        for shift, (value, given) in found.shifts.items():
+            difference, other = present(given), present(back.shifts[shift][1])
             assert (other.value, other.first_only, other.second_only) == (
                 -value,
                 difference.second_only,

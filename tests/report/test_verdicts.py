@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest  # type: ignore[import-untyped]
+from scipy.stats import binomtest
 
 from genies.data.shifts import Shift
 from genies.report.comparing import THE_BASELINE, PairedDifferences
@@ -20,6 +20,7 @@ from genies.report.shift_page import shift_page_name
 from genies.report.summary import Summary, summarize
 from genies.report.verdicts import direction
 from genies.report.writing import Content, write_report
+from tests.support.present import present
 from tests.support.written_results import WrittenResults
 
 MAIN = "generalization_accuracy"
@@ -223,7 +224,9 @@ def test_the_best_is_not_one_that_was_tested_on_easier_examples(tmp_path: Path) 
     marks = {
         line.intervention: summary.verdict(line).mark(MAIN) for line in summary.shifts if line.shift.target == "t0"
     }
-    accuracies = {line.intervention: line.estimate(MAIN).value for line in summary.shifts if line.shift.target == "t0"}
+    accuracies = {
+        line.intervention: present(line.estimate(MAIN).value) for line in summary.shifts if line.shift.target == "t0"
+    }
     assert accuracies["mms"] > accuracies["cra"]
     assert marks["cra"].standing == "best"
     assert marks["mms"].difference is not None
@@ -281,7 +284,8 @@ def test_pages_tables_and_comparisons_read_one_answer(tmp_path: Path) -> None:
         track = {"u": "up", "d": "down", "h": "level"}[sign]
         assert f'<svg class="track {track}"' in row
         assert ("★" in row) == summary.verdict(line).mark(MAIN).starred
-        shown = "p < 0.001" if difference.adjusted_p_value < 0.001 else f"p = {difference.adjusted_p_value:.3f}"
+        p_value = present(difference.adjusted_p_value)
+        shown = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
         assert shown in html.unescape(row)
         names = model["names"]
         pair = model["pairs"][names.index(line.intervention)][names.index("zero_shot")]

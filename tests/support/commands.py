@@ -94,9 +94,9 @@ def serve(number: int) -> None:
     for place, file in enumerate(files[1:], start=1):
         os.dup2(file, place)
         os.close(file)
-    with open(files[0], encoding="utf-8") as file:
-        file.seek(0)
-        _run(json.load(file))
+    with open(files[0], encoding="utf-8") as request:
+        request.seek(0)
+        _run(json.load(request))
 
 
 def _run(request: dict[str, Any]) -> None:

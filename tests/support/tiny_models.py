@@ -85,11 +85,11 @@ def make_network(family: str, vocab_size: int, seed: int = 0) -> Any:
     if family == "llama":
         config: Any = LlamaConfig(**sizes, **common, num_key_value_heads=2, tie_word_embeddings=True)
     elif family == "gpt_neox":
-        config = GPTNeoXConfig(**sizes, **common, rotary_pct=0.5)
+        config = GPTNeoXConfig(**sizes, **common | {"rotary_pct": 0.5})
     elif family == "gpt2":
         config = GPT2Config(n_embd=32, n_layer=2, n_head=4, n_inner=48, n_positions=CONTEXT_LENGTH, **common)
     elif family == "qwen2":
-        config = Qwen2Config(**sizes, **common, num_key_value_heads=2, head_dim=16)
+        config = Qwen2Config(**sizes, **common | {"num_key_value_heads": 2, "head_dim": 16})
     else:
         config = MistralConfig(**sizes, **common, num_key_value_heads=2, sliding_window=SLIDING_WINDOW)
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()

@@ -30,7 +30,7 @@ def calibration_interval(
     A bootstrap does not do: a bin with one pair has the same gap in every resample, so that 13 % of the intervals of a
     calibrated scorer with 60 pairs and confidences near 1 left out 0. benchmarks/coverage.py has the coverage.
     """
-    from scipy.special import chndtr, chndtrinc  # type: ignore[import-untyped]  # takes long to load
+    from scipy.special import chndtr, chndtrinc  # takes long to load
 
     pairs, gaps, assumed = _by_cluster_and_bin(probabilities, clusters, n_bins)
     count = pairs.shape[0]

@@ -179,7 +179,7 @@ def _normal_quantile(level: float) -> float:
 
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
     """The quantile of Student's t that `level` of the distribution lies within, on both sides."""
-    from scipy.special import stdtrit  # type: ignore[import-untyped]  # takes longer to load than a short command to run
+    from scipy.special import stdtrit  # takes longer to load than a short command to run
 
     return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
 

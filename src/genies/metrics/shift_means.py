@@ -62,8 +62,8 @@ class MeanEstimate:
     value: float
     interval: Interval | None
     p_value: float | None
-    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0. None for
-    a metric that cannot be negative."""
+    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0. None
+    for a metric that cannot be negative."""
     about: About
     n_sources: int
     """How many distributions the measured models were tuned on; of untuned models, how many test sets there are."""
