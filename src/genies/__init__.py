@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0.dev0"
 
-NUMERICS_VERSION = 1
+NUMERICS_VERSION = 2
 """Raised whenever results of our interventions may change: it is part of every fingerprint of theirs."""
 
 __all__ = [
