@@ -162,6 +162,20 @@ def test_directions_of_another_width_than_the_activations_are_a_message():
         directions.probabilities(best[:, :3, :-1], worse[:, :3, :-1])
 
 
+def test_a_difference_that_is_nothing_but_rounding_is_a_tie():
+    # As where a sliding window hides the responses from the last token: passes in other batches differ by 5e-7.
+    draw = np.random.default_rng(0)
+    best, vectors = draw.normal(size=(20, 3, 16)).astype(np.float32), draw.normal(size=(3, 16)).astype(np.float32)
+    noise = draw.normal(size=best.shape)
+    assert mean_cosines(best, best * (1 + 5e-7 * noise), vectors) == pytest.approx(np.zeros(20))
+    small = (best * (1 + 1e-4 * noise)).astype(np.float32)
+    difference = best.astype(np.float64) - small
+    lengths = np.linalg.norm(difference, axis=-1) * np.linalg.norm(vectors, axis=-1)
+    expected = (np.sum(difference * vectors, axis=-1) / lengths).mean(axis=1)
+    assert mean_cosines(best, small, vectors) == pytest.approx(expected)
+    assert np.abs(expected).max() > 0.1
+
+
 def test_an_activation_that_is_no_number_is_no_tie():
     best, worse, vectors = np.ones((2, 1, 3)), np.zeros((2, 1, 3)), np.ones((1, 3), np.float32)
     best[1, 0, 0] = np.nan

@@ -21,6 +21,9 @@ from genies.methods.probes import fit_slope, probe_margins, response_margins
 
 _TENSORS, _RECORD = "directions.safetensors", "directions.json"
 
+_ROUNDING = 5e-6
+"""Of two activations, the share of their size by which forward passes in float32 may differ (2e-7 to 1e-6 measured)."""
+
 
 @dataclass(frozen=True)
 class Directions:
@@ -100,13 +103,19 @@ def check_width(activations: NDArray[Any], vectors: NDArray[Any]) -> None:
 
 
 def mean_cosines(best: NDArray[Any], worse: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """Mean over sites of cos(best - worse, direction), [pairs]; a difference or a direction of length 0 gives 0."""
+    """Mean over sites of cos(best - worse, direction), [pairs].
+
+    A direction of length 0 gives 0, and so does a difference that is nothing but rounding: its direction is arbitrary.
+    """
     difference = np.asarray(best, dtype=np.float64) - worse
     check_width(difference, vectors)
     directions = np.asarray(vectors, dtype=np.float64)
     dots = np.einsum("psw,sw->ps", difference, directions)
-    lengths = np.linalg.norm(difference, axis=-1) * np.linalg.norm(directions, axis=-1)
-    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=lengths != 0).mean(axis=1))
+    size = np.linalg.norm(difference, axis=-1)
+    largest = np.maximum(*(np.linalg.norm(np.asarray(each, dtype=np.float64), axis=-1) for each in (best, worse)))
+    lengths = size * np.linalg.norm(directions, axis=-1)
+    known = (lengths != 0) & ~(size <= _ROUNDING * largest)  # what is no number stays none
+    return np.asarray(np.divide(dots, lengths, out=np.zeros_like(dots), where=known).mean(axis=1))
 
 
 def fit_directions(
