@@ -1,6 +1,30 @@
-"""Installs the genies library; the commands in api/ and the interventions run from the checkout."""
+"""Installs the genies library, the command `genies`, and copies of the project's own files (see genies.shipped)."""
+
+import shutil
+from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).resolve().parent
+SHIPPED = ["src/interventions/*/*.py", "src/interventions/*/*.json", "distribution_shifts/**/*.json"]
+SHIPPED += [f"distributions/starter_*/{name}.json" for name in ("train", "test", "metadata")]
+
+
+class BuildWithProjectFiles(build_py):
+    """Copies what is outside the package into genies/project, under the names that it has in a checkout."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return
+        project = Path(self.build_lib, "genies", "project")
+        shutil.rmtree(project, ignore_errors=True)  # what an earlier build left
+        for path in sorted(path for pattern in SHIPPED for path in ROOT.glob(pattern)):
+            target = project / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target)
+
 
 DOCS = ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"]
 
@@ -12,6 +36,8 @@ setup(
     package_dir={"": "src"},
     packages=find_packages("src", include=["genies", "genies.*"]),
     package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
+    cmdclass={"build_py": BuildWithProjectFiles},
+    entry_points={"console_scripts": ["genies = genies.commands.console:main"]},
     install_requires=[
         "accelerate>=1.10",
         "gguf>=0.17",

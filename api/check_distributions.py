@@ -4,85 +4,12 @@ python api/check_distributions.py distributions
 python api/check_distributions.py distributions --shifts distribution_shifts/GENIES.json --json audit.json
 """
 
-from __future__ import annotations
-
-import sys
 from pathlib import Path
 
 import installed  # noqa: F401
 
-from genies.command_line import Arguments, run
-from genies.data.audit.markdown import to_markdown
-from genies.data.audit.suite import audit
-from genies.data.shifts import Shift, read_shifts
-from genies.errors import InputError
-from genies.files import write_json
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-class CheckDistributionsArguments(Arguments):
-    """Audit distributions: schema, sizes, duplicates, leaks, contradictory labels, constants, trivial baselines.
-
-    Example:
-      python api/check_distributions.py distributions --json audit.json
-
-    The first argument may be the folder of distributions (or one distribution) instead of --distributions_dir.
-    Findings are printed as Markdown and are no errors: the exit status is 0 when the audit could be made.
-    """
-
-    distributions_dir: Path = Path("distributions")
-    """Folder of the distributions, or one distribution."""
-    shifts: list[Path] | None = None
-    """Shift files: a target's test prompts are looked for in its source's train split.
-    By default the files in distribution_shifts/, as far as their distributions are there."""
-    json_path: Path | None = None
-    """File to write the findings to as JSON; --json is short for it."""
-
-
-def main(args: CheckDistributionsArguments) -> int:
-    if args.json_path is not None and args.json_path.is_dir():
-        raise InputError(f"--json {args.json_path} is a folder; expected the name of a file to write")
-    folder = args.distributions_dir if "distributions_dir" in args.model_fields_set else ROOT / args.distributions_dir
-    result = audit(folder, shifts_of(args.shifts, folder), progress=True)
-    if args.json_path is not None:
-        write_json(args.json_path, result.to_json())
-    print(to_markdown(result), end="")
-    return 0
-
-
-def shifts_of(files: list[Path] | None, folder: Path) -> list[Shift]:
-    """The shifts in the files a person named, or those in the project's files whose distributions are in `folder`."""
-    named = sorted((ROOT / "distribution_shifts").glob("*.json")) if files is None else files
-    shifts = [shift for file in named for shift in read_shifts(file)]
-    present = [shift for shift in shifts if (folder / shift.source).is_dir() and (folder / shift.target).is_dir()]
-    if files is None:
-        return present
-    if not present:
-        raise InputError(f"--shifts: {folder} holds the distributions of no shift in {', '.join(map(str, files))}")
-    return shifts
-
-
-def as_flags(items: list[str]) -> list[str]:
-    """Command-line items with the one that stands alone turned into --distributions_dir, and --json spelled out."""
-    result: list[str] = []
-    waiting = list(items)
-    while waiting:
-        item = waiting.pop(0)
-        if item == "--json" or item.startswith("--json="):
-            item = "--json_path" + item.removeprefix("--json")
-        if item.startswith("-"):
-            result.append(item)
-            if "=" not in item and item not in ("-h", "--help"):
-                result += waiting[:1]
-                del waiting[:1]
-        elif any(each.startswith("--distributions_dir") for each in result):
-            result.append(item)
-        else:
-            result += ["--distributions_dir", item]
-    return result
-
+from genies.command_line import run
+from genies.commands.check_distributions import main
 
 if __name__ == "__main__":
-    sys.argv[1:] = as_flags(sys.argv[1:])
-    run(main)
+    run(main, Path(__file__).resolve().parents[1])

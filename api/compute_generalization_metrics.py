@@ -1,52 +1,11 @@
 """Measure how an intervention generalizes across distribution shifts: the main job of GENIES."""
 
-import sys
 from pathlib import Path
 
 import installed  # noqa: F401
 
 from genies.command_line import run
-from genies.errors import BAD_INPUT, InputError
-from genies.harness.main_job import compute_generalization_metrics
-from genies.harness.request import MetricsRequest
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-def main(request: MetricsRequest) -> int:
-    if request.report_dir is None or request.dry_run or request.emit_commands is not None:
-        return compute_generalization_metrics(request, ROOT)
-    # Imported here: a run without a report starts without templates.
-    from genies.report.placing import check_place
-
-    check_place(request.report_dir)  # now, not after hours
-    status = compute_generalization_metrics(request, ROOT)
-    try:
-        report(request, request.report_dir)
-    except InputError as error:
-        print(f"error: no report: {error}", file=sys.stderr)
-        return status or BAD_INPUT
-    return status
-
-
-def report(request: MetricsRequest, report_dir: Path) -> None:
-    """The report of the shifts asked for and of everything in the results folder about them; holes are shown."""
-    from genies.report.writing import Content, write_report
-
-    distributions, plan = request.distributions_folder(ROOT), request.plan(ROOT)
-    content = Content(
-        request.store(ROOT).results_dir,
-        distributions if distributions.is_dir() else None,
-        request.shifts(),
-        plan.baseline_intervention,
-        plan.capability_intervention,
-        without_leaked=request.exclude_leaked,
-    )
-    written = write_report(report_dir, content)
-    for note in written.notes:
-        print(f"report: {note}", file=sys.stderr)
-    print(f"report: {written.entry}")
-
+from genies.commands.compute_generalization_metrics import main
 
 if __name__ == "__main__":
-    run(main)
+    run(main, Path(__file__).resolve().parents[1])

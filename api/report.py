@@ -4,75 +4,12 @@ python api/report.py --results results --output report
 python api/report.py --distributions distributions --output samples
 """
 
-from __future__ import annotations
-
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
 
 import installed  # noqa: F401
-from pydantic import Field
 
-from genies.command_line import Arguments, run
-from genies.data.shifts import read_shifts
-from genies.report.writing import Content, write_report
-
-ROOT = Path(__file__).resolve().parents[1]
-
-
-class ReportArguments(Arguments):
-    """Make a report: summary, heat map, a page a shift, comparison of interventions, and a sample browser.
-
-    Example:
-      python api/report.py --results results --output report
-
-    The report is a folder of files that opens from disk (report/index.html) and may be copied anywhere. With
-    --distributions and without --results it shows the samples of distributions only.
-    """
-
-    results: Path | None = None
-    """Folder of the evaluations and tables (default: results, unless only --distributions is given)."""
-    output: Path = Path("report")
-    """Folder of the report; one that is there is replaced, when it is a report."""
-    distributions: Path | None = None
-    """Folder of the distributions whose samples are shown (default: distributions, where it is there)."""
-    shifts: Path | None = None
-    """A file of shifts to report on (default: those in the tables of the results folder)."""
-    baseline: str = "zero_shot"
-    """With --shifts: the intervention whose evaluation of the untuned model is the baseline."""
-    reference: str = "lora_fine_tune"
-    """With --shifts: the intervention behind the target-tuned capability."""
-    published_weights: bool = False
-    """Let a mean count a shift as often as it is listed, as the release does with its 69 rows."""
-    exclude_leaked: bool = False
-    """Leave out test examples whose prompt was tuned on."""
-    splits: Annotated[list[Literal["train", "test"]], Field(min_length=1, default=["test"])]
-    """Which splits the sample browser shows, as '["train", "test"]'."""
-
-
-def main(args: ReportArguments) -> int:
-    results = args.results
-    if results is None and args.distributions is None:
-        results = ROOT / "results"
-    distributions = args.distributions
-    if distributions is None and (ROOT / "distributions").is_dir():
-        distributions = ROOT / "distributions"
-    content = Content(
-        results,
-        distributions,
-        None if args.shifts is None else read_shifts(args.shifts),
-        args.baseline,
-        args.reference,
-        "published" if args.published_weights else "unique",
-        args.exclude_leaked,
-        tuple(dict.fromkeys(args.splits)),
-    )
-    written = write_report(args.output, content)
-    for note in written.notes:
-        print(f"note: {note}", file=sys.stderr)
-    print(f"report: {written.entry}   {written.pages} pages, samples of {written.distributions} distributions")
-    return 0
-
+from genies.command_line import run
+from genies.commands.report import main
 
 if __name__ == "__main__":
-    run(main)
+    run(main, Path(__file__).resolve().parents[1])

@@ -65,7 +65,8 @@ def commands_page() -> str:
         "# Commands",
         "Run every command at the project root. This page is generated from the same field descriptions as `--help`. "
         "Every argument is `--name value`; lists and objects are JSON; a boolean argument may also be given without "
-        "a value. `--config FILE` reads any of a command's arguments from a YAML file; the command line overrides it.",
+        "a value. `--config FILE` reads any of a command's arguments from a YAML file; the command line overrides it. "
+        "The console script `genies` runs the same commands [without a checkout](../library.md#without-a-checkout).",
     ]
     for script in command_scripts():
         model = arguments_of(script)
@@ -195,7 +196,8 @@ def arguments_of(script: Path) -> type[Arguments]:
 
 def functions(module: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
     for name, value in vars(module).items():
-        if inspect.isfunction(value) and value.__module__ == module.__name__ and name in ("main", "train", "evaluate"):
+        own = inspect.isfunction(value) and value.__module__.startswith((module.__name__, "genies.commands."))
+        if own and name in ("main", "train", "evaluate"):
             yield name, value
 
 

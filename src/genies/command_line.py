@@ -21,7 +21,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Concatenate, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -29,9 +29,11 @@ from pydantic.fields import FieldInfo
 
 from genies.errors import InputError, run_command
 from genies.files import object_without_repeats, read_text
+from genies.spelling import spelled, started_as_genies
 
 A = TypeVar("A", bound="Arguments")
 M = TypeVar("M", bound=BaseModel)
+P = ParamSpec("P")
 
 
 class Arguments(BaseModel):
@@ -46,6 +48,11 @@ class Arguments(BaseModel):
         defer_build=True,
     )
 
+    positional: ClassVar[str | None] = None
+    """The argument that a value without a name stands for."""
+    aliases: ClassVar[dict[str, str]] = {}
+    """Other names of arguments."""
+
 
 @dataclass(frozen=True)
 class WithoutEffect:
@@ -58,10 +65,13 @@ class WithoutEffect:
 NO_EFFECT = WithoutEffect()
 
 
-def run(body: Callable[[A], int | None]) -> None:
-    """Run `body` with arguments read from the command line; its one parameter's annotation is the model."""
+def run(body: Callable[Concatenate[A, P], int | None], *others: P.args, **named: P.kwargs) -> None:
+    """Run `body` with arguments read from the command line; the annotation of its first parameter is the model.
+
+    What else is given is passed on to `body`.
+    """
     model = next(iter(get_type_hints(body).values()))
-    run_command(lambda: body(parse(model, sys.argv[1:])))
+    run_command(lambda: body(parse(model, sys.argv[1:]), *others, **named))
 
 
 def parse(model: type[A], argv: Sequence[str]) -> A:
@@ -147,7 +157,7 @@ def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
     return known[id(node)]
 
 
-def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
+def _read(model: type[Arguments], argv: Sequence[str]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     items, before = list(argv), ""
     while items:
@@ -155,9 +165,12 @@ def _read(model: type[BaseModel], argv: Sequence[str]) -> dict[str, Any]:
         if item in ("-h", "--help"):
             print(help_text(model), end="")
             sys.exit(0)
+        if not item.startswith("-") and model.positional not in (None, *values):
+            item, items = f"--{model.positional}", [item, *items]
         if not item.startswith("--"):
             raise InputError(f"unexpected argument {item!r}; {_meant(before, values.get(before), item)}")
         name, equals, text = item[2:].partition("=")
+        name = model.aliases.get(name, name)
         if name == "config":
             if "config" in values:
                 raise InputError("--config stands twice; put all arguments into one file")
@@ -284,10 +297,10 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
 def help_text(model: type[BaseModel]) -> str:
     """The `--help` page: the model's docstring, then every argument with its default and its field doc."""
     parser = argparse.ArgumentParser(
-        description=inspect.cleandoc(model.__doc__ or ""),
+        description=spelled(inspect.cleandoc(model.__doc__ or "")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         add_help=False,
-        usage=f"python {sys.argv[0]} --name value ...".replace("%", "%%") if sys.argv[0] else None,
+        usage=f"{_started_as()} --name value ...".replace("%", "%%") if sys.argv[0] else None,
     )
     required = parser.add_argument_group("required")
     optional = parser.add_argument_group("optional")
@@ -297,10 +310,14 @@ def help_text(model: type[BaseModel]) -> str:
         default = None if field.is_required() else field.get_default(call_default_factory=True)
         if default is not None and "(default: " not in described:
             described += f" (default: {default})"
-        group.add_argument(f"--{name}", metavar=_metavar(field), help=described.replace("%", "%%"))
+        group.add_argument(f"--{name}", metavar=_metavar(field), help=spelled(described).replace("%", "%%"))
     optional.add_argument("--config", metavar="FILE", help="a YAML file of these names; the command line wins over it")
     optional.add_argument("--help", action="store_true", help="show this page")
     return parser.format_help()
+
+
+def _started_as() -> str:
+    return sys.argv[0] if started_as_genies() else f"python {sys.argv[0]}"
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genies.command_line import Arguments, WithoutEffect, run
+from genies import command_line
+from genies.command_line import Arguments, WithoutEffect
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
 
@@ -35,6 +37,19 @@ __all__ = [
 
 CONTRACT_VERSION = 1
 """Part of every fingerprint."""
+
+A = TypeVar("A", bound=Arguments)
+
+
+def run(body: Callable[[A], int | None]) -> None:
+    """Run a script of an intervention: `body` with arguments read from the command line.
+
+    The annotation of its one parameter is their model. The process makes no request to the model hub: a step reads
+    folders, and so does the same script when a person runs it. HF_HUB_OFFLINE=0 in the environment allows requests.
+    """
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    command_line.run(body)
 
 
 class TrainArguments(Arguments):

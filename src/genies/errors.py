@@ -6,11 +6,15 @@ import contextlib
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
+from genies.spelling import spelled
 from genies.terminal import Screen
 
 BAD_INPUT = 2
@@ -27,6 +31,25 @@ class InputError(Exception):
 
     The message says what was expected, what was found, where, and what to do.
     """
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FLAG = re.compile(r"(?<![\w-])--(?=[a-z])")
+
+
+def speaks_of_arguments(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function of the Python API: messages of its InputErrors name arguments (`dtype`), not flags."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except InputError as error:
+            raise InputError(_FLAG.sub("", str(error))) from None
+
+    return call
 
 
 _ENVIRONMENT_FAULTS = {
@@ -82,7 +105,7 @@ def run_command(command: Callable[[], int | None]) -> None:
         status = command() or 0
         sys.stdout.flush()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {spelled(str(error))}", file=sys.stderr)
         status = BAD_INPUT
     except KeyboardInterrupt:
         print(INTERRUPTED_MESSAGE, file=sys.stderr)

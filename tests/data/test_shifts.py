@@ -155,7 +155,7 @@ def test_an_absent_shift_file_is_told_with_where_it_was_looked_for_and_what_lies
         read_shifts("lists/GENEIS.json")
     assert str(caught.value) == (
         f"shift file lists/GENEIS.json does not exist in the working directory, {tmp_path} "
-        f"(nearest names: GENIES.json); the project's own lists lie in {SHIFTS}"
+        f"(nearest names: GENIES.json); the project's own lists are in {SHIFTS}"
     )
     with pytest.raises(InputError, match=rf"^shift file {tmp_path}/none.json does not exist; the project's own lists"):
         read_shifts(tmp_path / "none.json")

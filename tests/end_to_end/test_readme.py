@@ -23,6 +23,8 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "READ
 ELSEWHERE = {
     "bash tests/run.sh": "tests/run.sh",  # this very run
     "bash benchmarks/run.sh": "tests/benchmarks/test_benchmarks.py",
+    "genies run": "tests/test_wheel.py",
+    "pip wheel . --no-deps": "tests/test_wheel.py",
     "bash examples/quickstart.sh": "tests/end_to_end/test_readme.py",  # with the real model, below
     "bash examples/ray_local.sh": "tests/harness/test_ray.py",
     "bash examples/slurm/submit.sh": "tests/harness/test_ray.py",

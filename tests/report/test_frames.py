@@ -90,6 +90,7 @@ def test_the_example_in_the_documentation_runs(results: WrittenResults) -> None:
     assert done.returncode == 0, done.stderr
     assert "mms" in done.stdout
     assert len(pd.read_csv(folder / "shifts.csv")) == 2
+    assert (folder / "shifts.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_but_the_frames_needs_pandas_and_nothing_needs_torch() -> None:

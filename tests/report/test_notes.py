@@ -112,3 +112,20 @@ def test_with_fewer_than_five_prompts_there_is_no_interval_and_no_test(results: 
     difference = found.verdict(line).against_baseline
     assert difference is not None
     assert (difference.verdict, difference.p_value) == ("unknown", None)
+
+
+def test_a_best_reference_that_differs_by_shift_but_not_by_intervention_is_no_mixture(results: WrittenResults) -> None:
+    other = Shift("a", "c")
+    results.shift("mms", other, (30, 36, 20, 30))
+    results.evaluation("prompt_tuning", "base-c", "c", [0.9] * 39 + [0.2])
+    for name in ("mms", "cra"):
+        for shift in (SHIFT, other):
+            results.shift(name, shift, (30, 36, 20, 38))
+        table = results.table(name, [SHIFT, other])
+        lines = table.read_text().splitlines()
+        lines[2] = lines[2].replace("lora_fine_tune", "prompt_tuning")
+        table.write_text("\n".join(lines) + "\n")
+    study = read_study(results.folder)
+    found = {(each.shift.target, each.row.target_tuned_capability_intervention) for each in study.shifts}
+    assert found == {("b", "lora_fine_tune"), ("c", "prompt_tuning")}
+    assert not notes(results, "different references")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
+from genies.shipped import or_shipped
 
 SplitName = Literal["train", "test"]
 Sample = Literal["first", "seeded"]
@@ -51,11 +52,12 @@ class Pair:
 class Distribution:
     """The distribution in `folder`; its name is the folder's name, whatever metadata.json says.
 
-    Reading a split validates all of it: InputError names the file, the example and the field.
+    A relative path that does not exist is looked up among the project's own files: distributions/starter_sums is
+    available everywhere. Reading a split validates all of it: InputError names the file, the example and the field.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder = or_shipped(Path(folder))
         if not self.folder.is_dir():
             raise InputError(
                 f"distribution folder {self.folder} does not exist; "

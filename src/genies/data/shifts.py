@@ -11,6 +11,7 @@ from typing import Any
 from genies.errors import InputError
 from genies.files import read_json
 from genies.names import check_distinct, check_name, is_folder_argument, name_of
+from genies.shipped import SHIPPED, or_shipped
 
 LABELS = ("extreme", "probing")
 """Extreme shifts change what a task looks like; probing shifts set a trap for what tuning may have taught."""
@@ -44,11 +45,14 @@ class Shift:
 def read_shifts(path: str | Path) -> list[Shift]:
     """The shifts in a JSON file, in file order, repeats included.
 
+    A relative path that does not exist is looked up among the project's own files: distribution_shifts/GENIES.json
+    is available everywhere.
+
     The file is a list; an entry is an object with source, target and, if wanted, target_reference, label and
     category (keys that start with _ are comments), or a pair [source, target]. Raises InputError that names the
     file, the entry (counted from 0) and the field.
     """
-    path = Path(path)
+    path = or_shipped(Path(path))
     if not path.exists():
         raise InputError(_absent(path))
     value = read_json(path, "shift file")
@@ -64,18 +68,14 @@ def shifts_of(value: Any, where: str) -> list[Shift]:
     return [_shift(entry, f"{where}, entry {index}") for index, entry in enumerate(value)]
 
 
-OWN_LISTS = Path(__file__).resolve().parents[3] / "distribution_shifts"
-"""The project's own shift files, where the library lies in the project."""
-
-
 def _absent(path: Path) -> str:
     """What to say of a shift file that is not there: where it was looked for, and what lies near."""
     where = "" if path.is_absolute() else f" in the working directory, {Path.cwd()}"
     there = sorted(each.name for each in path.parent.glob("*.json")) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, there)
     hint = f" (nearest names: {', '.join(near)})" if near else ""
-    own = str(OWN_LISTS) if OWN_LISTS.is_dir() else "distribution_shifts/ at its root"
-    return f"shift file {path} does not exist{where}{hint}; the project's own lists lie in {own}"
+    own = SHIPPED / "distribution_shifts"
+    return f"shift file {path} does not exist{where}{hint}; the project's own lists are in {own}"
 
 
 def shifts_from_dirs(source_dirs: Sequence[str | Path], target_dirs: Sequence[str | Path]) -> list[Shift]:
@@ -97,24 +97,33 @@ def shifts_from_dirs(source_dirs: Sequence[str | Path], target_dirs: Sequence[st
 
 
 def folders(
-    shifts: Iterable[Shift], distributions_dir: str | Path, given: Iterable[str | Path] = ()
+    shifts: Iterable[Shift],
+    distributions_dir: str | Path,
+    given: Iterable[str | Path] = (),
+    spare_dir: Path | None = None,
 ) -> dict[str, Path]:
     """The folder of every distribution in `shifts`, by name, in order of first mention, whether it is there or not.
 
     given: folders or names a person listed (--source_dirs, --target_dirs); a folder among them, an item with a path
-    separator in it, is taken as it stands, and every other name lies in `distributions_dir`.
+    separator in it, is taken as it stands, and every other name lies in `distributions_dir`. spare_dir: where a name
+    is looked for that `distributions_dir` lacks.
     """
+
+    def place(name: str) -> Path:
+        folder = Path(distributions_dir) / name
+        return spare_dir / name if spare_dir and not folder.is_dir() and (spare_dir / name).is_dir() else folder
+
     by_name: dict[str, Path] = {}
     for item in given:
         name = name_of(item, "--source_dirs or --target_dirs")
-        folder = _folder_of(item, name) if is_folder_argument(item) else Path(distributions_dir) / name
+        folder = _folder_of(item, name) if is_folder_argument(item) else place(name)
         if by_name.setdefault(name, folder).resolve() != folder.resolve():
             raise InputError(
                 f"{by_name[name]} and {folder} are two folders of one name; results are kept by name, so rename one"
             )
     names = [name for shift in shifts for name in (shift.source, shift.target, shift.target_reference)]
     check_distinct(names, "the distributions")
-    return {name: by_name.get(name, Path(distributions_dir) / name) for name in names}
+    return {name: by_name.get(name) or place(name) for name in names}
 
 
 def first_mention(shifts: Iterable[Shift], name: str) -> tuple[int, str] | None:

@@ -33,10 +33,16 @@ def write_commands(path: Path, waiting: Sequence[Task], settings: Settings) -> N
                 "id": task.number,
                 "needs": [] if task.needs is None else [task.needs],
                 "step": task.check.job.title,
-                "argv": [sys.executable, "api/run_step.py", "--order_file", str(order_file)],
+                "argv": [sys.executable, *_run_step(settings), "--order_file", str(order_file)],
             }
         )
     write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+
+
+def _run_step(settings: Settings) -> list[str]:
+    """The script in a checkout; elsewhere the module of the installed package, which does the same."""
+    script = Path("api", "run_step.py")
+    return [str(script)] if (settings.store.root / script).is_file() else ["-m", "genies.commands.run_step"]
 
 
 class StepRequest(Arguments):

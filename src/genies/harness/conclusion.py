@@ -18,7 +18,7 @@ from genies.harness.outputs import Table
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
 from genies.harness.store import Store
-from genies.harness.table import make_table, mixed_formats, not_learned, shifts_with_holes, to_markdown
+from genies.harness.table import TableRow, make_table, mixed_formats, not_learned, shifts_with_holes, to_markdown
 
 _SHOWN = 5
 
@@ -96,6 +96,16 @@ def conclude(
     for line in [*failures.lines(), *_reference_hint(request, plan, failures)]:
         print(line, file=sys.stderr)
     return BAD_INPUT if failures.bad_input else 1
+
+
+def doubts(plan: Plan, progress: Progress, rows: Sequence[TableRow]) -> Iterator[str]:
+    """What the numbers of a table cannot mean, a sentence each: for a program that prints nothing."""
+    if unverified := progress.unverified:
+        shown = ", ".join(unverified[:_SHOWN]) + (f" and {len(unverified) - _SHOWN} more" * (len(unverified) > _SHOWN))
+        yield f"{counted(len(unverified), 'evaluation')} could not be verified, and were reused: {shown}"
+    yield from mixed_formats(_by_base_model(plan, progress.evaluations))
+    if unlearned := not_learned(rows):
+        yield unlearned
 
 
 def _by_base_model(plan: Plan, evaluations: Mapping[Path, Evaluation]) -> Iterator[tuple[str, Evaluation]]:

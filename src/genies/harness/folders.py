@@ -8,11 +8,15 @@ from pathlib import Path
 from genies.data.shifts import Shift, folders
 from genies.errors import InputError
 from genies.names import check_name, name_of
+from genies.shipped import SHIPPED
+
+_INTERVENTIONS = Path("src", "interventions")
 
 
-def distribution_folder(item: str, distributions_dir: Path) -> Path:
-    """The folder that `item` means: a folder as it stands, a bare name in `distributions_dir`."""
-    (folder,) = folders([Shift(name := name_of(item, "distribution"), name)], distributions_dir, [item]).values()
+def distribution_folder(item: str, distributions_dir: Path, spare_dir: Path | None = None) -> Path:
+    """The folder that `item` means: a folder as it stands, a bare name in `distributions_dir`, else in `spare_dir`."""
+    name = name_of(item, "distribution")
+    (folder,) = folders([Shift(name, name)], distributions_dir, [item], spare_dir).values()
     return normal(folder)
 
 
@@ -33,8 +37,10 @@ def named_folder(path: Path, argument: str) -> Path:
 
 
 def intervention_folder(path: Path, root: Path, argument: str) -> Path:
-    """An intervention's folder: a path from the working directory, else from the project root, or a bare name."""
-    for candidate in (path, root / path, root / "src" / "interventions" / path):
+    """An intervention's folder: a path from the working directory, else from the project root, or a bare name; else
+    one of the project's own interventions, wherever the library is installed."""
+    bases = (root, root / _INTERVENTIONS, SHIPPED, SHIPPED / _INTERVENTIONS)
+    for candidate in (path, *(base / path for base in bases)):
         if candidate.is_dir():
             return named_folder(candidate, argument)
     return named_folder(path, argument)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from tqdm import tqdm
 
 from genies.cache import cache_dir
 from genies.data.shifts import repeats
-from genies.errors import BAD_INPUT, INTERRUPTED
+from genies.errors import BAD_INPUT, INTERRUPTED, InputError
 from genies.file_hashes import FileHashes
 from genies.harness.commands import write_commands
-from genies.harness.conclusion import Progress, conclude
-from genies.harness.decide import decide
+from genies.harness.conclusion import Progress, conclude, doubts
+from genies.harness.decide import Check, decide
 from genies.harness.dry_run import describe
 from genies.harness.execute import available_cores, remembered_failure
+from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
 from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
@@ -32,11 +34,12 @@ from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.leaks import Leaks
 from genies.harness.order import Order, Result
-from genies.harness.outputs import check_tables, plan_tables, write_tables
+from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.store import Store
+from genies.harness.table import TableRow, make_table
 
 
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
@@ -63,32 +66,83 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
         return BAD_INPUT if plan.faults else 0
 
+    leaks = known_leaks(plan) if request.exclude_leaked else None
+    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks)
+    status = conclude(request, plan, progress, tables, store, leaks)
+    return BAD_INPUT if plan.faults else status
+
+
+def measure(request: MetricsRequest, root: Path, write_table: bool) -> Measured:
+    """Run the main job and print nothing; the table of its evaluations, whether all steps succeeded or not.
+
+    With `write_table` the tables are written as well. Raises InputError for what the command refuses, and for a variant
+    whose arguments are at fault.
+    """
+    store, plan = request.store(root), request.plan(root)
+    if plan.faults:
+        raise InputError("; ".join(plan.faults.values()))
+    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
+    checks = decide(plan.jobs, request.policy(), Identities(hashes, root, hardware(request)))
+    check_inputs(checks, store, request.named_by, "base_model_dir", request.argument_of)
+    tables = plan_tables(plan, normal(request.output_path)) if write_table else []
+    hashes.save()
+    leaks = known_leaks(plan) if request.exclude_leaked else None
+    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, quiet=True)
+    rows = make_table(plan.rows, plan, progress.evaluations, leaks)
+    said = [*plan.notes, *doubts(plan, progress, rows), *(leaks.holes if leaks else [])]
+    return Measured(rows, said, progress.failures)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the main job found."""
+
+    rows: list[TableRow]
+    doubts: list[str]
+    """What the numbers cannot mean, a sentence each."""
+    failures: Failures
+
+
+def carry_out_plan(
+    request: MetricsRequest,
+    root: Path,
+    plan: Plan,
+    checks: Sequence[Check],
+    tables: Sequence[Table],
+    hashes: FileHashes,
+    leaks: Leaks | None,
+    quiet: bool = False,
+) -> Progress:
+    """Run what must run, and keep the tables true all along.
+
+    quiet: print nothing; Ctrl-C is a KeyboardInterrupt, also the second time.
+    """
+    store, waiting = request.store(root), tasks(checks)
     check_tables(tables)
     check_locks(checks, store)
     progress = Progress.of(checks)
-    leaks = known_leaks(plan) if request.exclude_leaked else None
     launcher = make_launcher(request, hashes, store)
     cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
-    settings = replace(settings, threads=max(1, cores), skip_failed=not request.retry_failed)
+    settings = replace(request.settings(root), threads=max(1, cores), skip_failed=not request.retry_failed)
     write = partial(write_tables, tables, plan, progress.evaluations)
     try:
-        with termination_as_interrupt(), _Bar(waiting) as bar:
+        with termination_as_interrupt(), _Bar([] if quiet else waiting) as bar:
             keeping = _KeepingTables(write)
 
             def ended(task: Task, result: Result) -> None:
                 progress.add(result)
-                bar.ended(result, new=result.failure is not None and progress.failures.add(result))
+                new = result.failure is not None and progress.failures.add(result)
+                bar.ended(result, new and not quiet)
                 keeping.note(set(result.done))
 
-            run_tasks(waiting, settings, _Patient(launcher), ended, bar.running)
+            run_tasks(waiting, settings, launcher if quiet else _Patient(launcher), ended, bar.running)
     except KeyboardInterrupt:
         write(leaks=leaks)
         raise
     finally:
         hashes.save()
     write(leaks=leaks)
-    status = conclude(request, plan, progress, tables, store, leaks)
-    return BAD_INPUT if plan.faults else status
+    return progress
 
 
 class _KeepingTables:
@@ -175,7 +229,13 @@ def known_leaks(plan: Plan) -> Leaks:
 
 @contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: running steps are ended and the table is written."""
+    """SIGTERM ends the run as Ctrl-C does: running steps are ended and the table is written.
+
+    In another thread than the main one, which alone can set a signal's handler, it does what it did before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

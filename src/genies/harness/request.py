@@ -20,6 +20,7 @@ from genies.harness.order import Settings
 from genies.harness.plan import Plan, make_plan
 from genies.harness.store import Store
 from genies.harness.study import BEST, Study, StudyFile, Variant, VariantEntry, read_study_file, variant
+from genies.shipped import SHIPPED
 
 Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
 Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
@@ -58,7 +59,13 @@ class Places(Arguments):
         return Settings(store, self.timeout, self.verbose, processes=self.processes_per_step, protect=self.protect)
 
     def distributions_folder(self, root: Path) -> Path:
+        """The folder of the distributions that are given by name."""
         return normal((Path.cwd() if "distributions_dir" in self.model_fields_set else root) / self.distributions_dir)
+
+    @property
+    def spare_distributions(self) -> Path | None:
+        """Where else names are looked for when no folder was named: among the project's own distributions."""
+        return None if "distributions_dir" in self.model_fields_set else SHIPPED / "distributions"
 
 
 class MetricsRequest(Places):
@@ -314,7 +321,7 @@ class MetricsRequest(Places):
         """The plan of this request; InputError for arguments no step could be given."""
         study, shifts = self.compared(root), self.shifts()
         given = [*(self.source_dirs or []), *(self.target_dirs or [])]
-        by_name = folders(shifts, self.distributions_folder(root), given)
+        by_name = folders(shifts, self.distributions_folder(root), given, self.spare_distributions)
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
 
 

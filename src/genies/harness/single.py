@@ -49,7 +49,7 @@ class TrainRequest(Places):
     def job(self, root: Path) -> Job:
         base_model = named_folder(self.model_dir, "model_dir")
         folder = intervention_folder(self.intervention_dir, root, "intervention_dir")
-        source = distribution_folder(self.train_distribution, self.distributions_folder(root))
+        source = distribution_folder(self.train_distribution, self.distributions_folder(root), self.spare_distributions)
         made = variant(folder.name, folder, self.train_kwargs, {}, _OWN_NAMES)
         refuse(made.fault(seeded=False))
         model_dir = self.store(root).model_dir(made.name, tuned_model_name(base_model.name, source.name))
@@ -84,7 +84,7 @@ class EvaluateRequest(Places):
         job = evaluation_job(made, model_dir, None, model_dir)
         job = replace(job, identity=identity_of_model(job.identity, model_dir))
         for each in self.distributions:
-            target = distribution_folder(each, self.distributions_folder(root))
+            target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
             if job.distributions.get(target.name, target) != target:
                 raise InputError(
                     f"{job.distributions[target.name]} and {target} are two folders of one name; "

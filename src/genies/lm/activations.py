@@ -68,7 +68,11 @@ def read_layers(
 
 
 def last_token_activations(
-    model: LanguageModel, sequences: Sequence[Sequence[int]], sites: Sequence[Site], batch_tokens: int | None = None
+    model: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    sites: Sequence[Site],
+    batch_tokens: int | None = None,
+    label: str = "reading activations",
 ) -> NDArray[np.float32]:
     """Activations [sequences, sites, width] at the last token of each sequence; the sites are of one kind."""
     if not sequences:
@@ -78,7 +82,7 @@ def last_token_activations(
     def keep(indices: list[int], values: LayerValues) -> None:
         parts.update(zip(indices, at_sites(values, sites), strict=True))
 
-    read_layers(model, sequences, [site.layer for site in sites], keep, batch_tokens)
+    read_layers(model, sequences, [site.layer for site in sites], keep, batch_tokens, label)
     return np.stack([parts[index] for index in range(len(sequences))])
 
 

@@ -26,5 +26,5 @@ class ModelArguments(Arguments):
     no_cache: Annotated[bool, NO_EFFECT] = False
     """Read activations anew and keep none; the figures are the same."""
     cache_gb: Annotated[float, Field(gt=0, allow_inf_nan=False), NO_EFFECT] = 10.0
-    """Disk space for kept activations, 10^9 bytes; the longest unused make room. They lie in .cache/genies, or where
-    the environment's GENIES_CACHE says."""
+    """Disk space for kept activations, 10^9 bytes; the longest unused make room. They are in .cache/genies of
+    the checkout, else of the home folder, or where the environment's GENIES_CACHE says."""

@@ -44,6 +44,8 @@ def run_batches(
 ) -> int:
     """Call `body` with batches that hold every sequence once; on the way out of memory, with smaller ones.
 
+    label: of the progress bar; empty text for none.
+
     Returns the number of tokens, padding counted, in the forward passes that succeeded.
 
     `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
@@ -61,6 +63,7 @@ def run_batches(
         file=sys.stderr,
         mininterval=0.1 if sys.stderr.isatty() else 10,
         leave=False,
+        disable=not label,
     )
     with bar, torch.inference_mode():
         while waiting:

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-# Set before transformers is imported: a model folder is all that is read, and a progress bar for it says nothing.
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 import torch
 from safetensors import SafetensorError
@@ -19,6 +14,7 @@ from genies.errors import InputError
 from genies.files import read_json
 from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
+from genies.lm.offline import offline
 from genies.lm.placement import check_placement, input_device, loading_options, too_large
 from genies.lm.plausibility import check_plausible
 
@@ -176,6 +172,7 @@ def silence_transformers() -> None:
     logging.disable_progress_bar()
 
 
+@offline()
 def load_tokenizer(folder: Path) -> Any:
     """The folder's fast tokenizer; InputError when there is none."""
     from transformers import AutoTokenizer
@@ -214,6 +211,7 @@ def causal_class(config: Any) -> Any:
     raise ValueError(f"{config.model_type} is no causal language model")
 
 
+@offline()
 def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 

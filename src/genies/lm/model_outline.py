@@ -24,6 +24,7 @@ from genies.lm.model import (
     load_tokenizer,
     silence_transformers,
 )
+from genies.lm.offline import offline
 from genies.lm.sites import Site, SiteKind, all_sites
 
 
@@ -80,6 +81,7 @@ def weights_identity(folder: Path, hashes: FileHashes) -> str:
     return content.hexdigest()
 
 
+@offline()
 def _decoder_without_weights(folder: Path) -> tuple[Any, Any]:
     """The configuration of the text model, and its decoder with weights that hold no values."""
     from transformers import AutoConfig

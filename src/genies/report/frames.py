@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from genies.data.shifts import Shift
+from genies.errors import speaks_of_arguments
 from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics import log_loss
 from genies.metrics.pairs import scores
@@ -52,6 +53,7 @@ class Frames:
     """What is missing or unverified."""
 
 
+@speaks_of_arguments
 def read_results(
     results_dir: str | Path = "results",
     shifts: Sequence[Shift] | None = None,
@@ -75,21 +77,21 @@ def read_results(
     if against is not None:
         check_name(summary, against)
     return Frames(
-        _frame([_evaluation(each) for each in study.readings]),
+        to_frame([_evaluation(each) for each in study.readings]),
         _pairs(study.readings),
-        _frame([_shift(each, exclude_leaked) for each in study.shifts]),
-        _frame(difference_lines(summary, against)),
+        to_frame([_shift(each, exclude_leaked) for each in study.shifts]),
+        to_frame(difference_lines(summary, against)),
         study.notes,
     )
 
 
-def _frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+def to_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """A frame of rows: whole numbers stay whole where some are missing, and an empty column of numbers holds NaN."""
     frame = pd.DataFrame(rows)
-    for name in _WHOLE:
-        if name in frame:
-            frame[name] = frame[name].astype("Int64")
     for name in frame.columns:
-        if frame[name].isna().all() and name not in (*_WHOLE, *_TEXT):
+        if name in _WHOLE:
+            frame[name] = frame[name].astype("Int64")
+        elif name not in _TEXT and frame[name].isna().all():
             frame[name] = frame[name].astype("float64")
     return frame
 

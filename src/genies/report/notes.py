@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
+from genies.data.shifts import Shift
 from genies.harness.table import not_learned
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
@@ -29,15 +30,20 @@ def holes(shifts: Sequence[ShiftReading]) -> list[str]:
 
 
 def references(shifts: Sequence[ShiftReading]) -> list[str]:
-    """A line for each base model whose interventions are set against different baselines or references."""
+    """A line for each base model whose interventions are set against different baselines or references on a shift.
+
+    The best reference of a study differs from shift to shift, and is the same for all interventions.
+    """
     notes = []
     for base_model in dict.fromkeys(each.base_model for each in shifts):
         against: dict[tuple[str, str], dict[str, None]] = {}
+        on_shift: dict[Shift, set[tuple[str, str]]] = {}
         for each in shifts:
             if each.base_model == base_model:
                 pair = each.row.baseline_intervention, each.row.target_tuned_capability_intervention
                 against.setdefault(pair, {})[each.intervention] = None
-        if len(against) > 1:
+                on_shift.setdefault(each.shift, set()).add(pair)
+        if any(len(pairs) > 1 for pairs in on_shift.values()):
             which = "; ".join(
                 f"{', '.join(interventions)} against baseline {baseline}, reference {capability}"
                 for (baseline, capability), interventions in against.items()

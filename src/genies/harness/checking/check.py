@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -56,6 +56,8 @@ class CheckRequest(Arguments):
     all is well, 1 when a check failed; then the logs are kept and each failure says what to change.
     """
 
+    positional: ClassVar[str | None] = "intervention_dir"
+
     intervention_dir: Path
     """Folder of the intervention: train.py and eval.py."""
     base_model_dir: Path | None = None
@@ -69,9 +71,22 @@ class CheckRequest(Arguments):
 
 
 def check_intervention(request: CheckRequest, root: Path) -> int:
-    """Check the intervention, print the report, and return the exit status: 0, or 1 when a check failed.
+    """Check the intervention, print the report, and return the exit status: 0, or 1 when a check failed."""
+    started = time.monotonic()
+    verdicts, folder = examine(request, root)
+    shown = Store(root, root / "models", root / "results").shown(
+        intervention_folder(request.intervention_dir, root, "intervention_dir")
+    )
+    print(f"{shown} against the contract, {time.monotonic() - started:.0f} s\n")
+    print(to_text(verdicts), end="")
+    return _conclude(verdicts, folder)
 
-    `root` is the project root, the scripts' working directory. Raises InputError for folders that are not there.
+
+def examine(request: CheckRequest, root: Path) -> tuple[list[Verdict], Path]:
+    """A verdict for every check, and the folder with the logs and all that the scripts were given.
+
+    The folder is deleted when no check failed. `root` is the project root, the scripts' working directory. Raises
+    InputError for folders that are not there.
     """
     check_kwargs("train_kwargs", request.train_kwargs)
     check_kwargs("eval_kwargs", request.eval_kwargs)
@@ -85,7 +100,6 @@ def check_intervention(request: CheckRequest, root: Path) -> int:
             f"model folder {store.shown(base_model)} does not exist; name another with --base_model_dir, "
             "or leave it out: a made model is used"
         )
-    started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="genies-check-")).resolve()
     try:
         runs = Runs(intervention, root, folder, base_model, request.timeout, request.train_kwargs, request.eval_kwargs)
@@ -96,15 +110,14 @@ def check_intervention(request: CheckRequest, root: Path) -> int:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    print(f"{store.shown(intervention)} against the contract, {time.monotonic() - started:.0f} s\n")
-    print(to_text(verdicts), end="")
-    return _conclude(verdicts, folder)
+    if all(verdict.state != "FAILED" for verdict in verdicts):
+        shutil.rmtree(folder, ignore_errors=True)
+    return verdicts, folder
 
 
 def _conclude(verdicts: list[Verdict], folder: Path) -> int:
     states = [verdict.state for verdict in verdicts]
     if "FAILED" not in states:
-        shutil.rmtree(folder, ignore_errors=True)
         print("\nIt honours the contract.")
         return 0
     left_out = f", {states.count('skipped')} skipped for it" if "skipped" in states else ""

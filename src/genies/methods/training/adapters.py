@@ -19,6 +19,7 @@ from genies.files import read_json
 from genies.lm.capability import first_line, is_out_of_memory
 from genies.lm.model import LanguageModel, load_tokenizer
 from genies.lm.model_folder import TOKENIZER_FILES, check_model_folder
+from genies.lm.offline import offline
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.classifier import is_classifier, labels_of, read_classifier, read_own, settle
 from genies.methods.training.decoder_head import (
@@ -278,6 +279,7 @@ def _merges(model: LanguageModel, in_4bit: bool) -> bool:
     return model.dtype == torch.float32 and not in_4bit
 
 
+@offline()
 def _apply(network: Any, folder: Path, base: Path) -> Any:
     from peft import PeftModel
 

@@ -19,6 +19,7 @@ from genies.lm.arguments import ModelArguments
 from genies.lm.attention import attending
 from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.model import LanguageModel
+from genies.lm.offline import offline
 from genies.lm.packing import pack
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
@@ -72,7 +73,23 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     loading.silence_transformers()
     tokenizer = loading.load_tokenizer(folder)
     named = _check_architecture(folder)
-    classifier = _classifier(folder, dtype).to(device)
+    model, readings = wrap_classifier(_classifier(folder, dtype).to(device), tokenizer, folder, device, dtype)
+    kind = type(model.classifier).__name__
+    if named is not None and named != kind:
+        model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
+    elif _has_own_code(folder):
+        said = f"its config names code of its author's for it, which is not run, and it is read as transformers' {kind}"
+        model = replace(model, assumptions=(said,))
+    return model, readings
+
+
+def wrap_classifier(
+    classifier: Any, tokenizer: Any, folder: Path, device: torch.device, dtype: torch.dtype
+) -> tuple[RewardModel, list[Reading]]:
+    """A classification model in memory, its head turned to float32, and what its own forward passes gave.
+
+    `folder` is its name in messages.
+    """
     head = find_head(classifier).float()
     decoder = find_decoder(classifier)
     language_model = LanguageModel(
@@ -88,14 +105,7 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     )
     readings = read_own(language_model, head, classifier, str(folder))
     found = check_network(classifier, str(folder))
-    model = RewardModel(replace(language_model, packs=found.packs, pads=found.pads))
-    kind = type(classifier).__name__
-    if named is not None and named != kind:
-        model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
-    elif _has_own_code(folder):
-        said = f"its config names code of its author's for it, which is not run, and it is read as transformers' {kind}"
-        model = replace(model, assumptions=(said,))
-    return model, readings
+    return RewardModel(replace(language_model, packs=found.packs, pads=found.pads)), readings
 
 
 def is_classifier(folder: Path) -> bool:
@@ -179,6 +189,7 @@ def _check_architecture(folder: Path) -> str | None:
     return name
 
 
+@offline()
 def _classifier(folder: Path, dtype: torch.dtype) -> Any:
     from transformers import AutoModelForSequenceClassification
 

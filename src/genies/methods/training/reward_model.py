@@ -128,7 +128,10 @@ def rewards_at(model: RewardModel, batch: Batch, places: Tensor) -> Tensor:
 
 
 def rewards(
-    model: RewardModel, sequences: Sequence[Sequence[int]], batch_tokens: int | None = None
+    model: RewardModel,
+    sequences: Sequence[Sequence[int]],
+    batch_tokens: int | None = None,
+    label: str = "scoring",
 ) -> NDArray[np.float64]:
     """The reward of each token sequence, at the token where the model reads."""
     check_ids(model.language_model, sequences, len(model.virtual_ids))
@@ -142,7 +145,7 @@ def rewards(
         places = torch.tensor(read, device=model.language_model.device)
         found[batch.sequences] = rewards_at(model, batch, places).double().cpu().numpy()
 
-    run_batches(model.language_model, _with_virtual(model, sequences), score, batch_tokens, "scoring")
+    run_batches(model.language_model, _with_virtual(model, sequences), score, batch_tokens, label)
     return found
 
 

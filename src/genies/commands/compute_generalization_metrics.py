@@ -1,0 +1,45 @@
+"""Measure how an intervention generalizes across distribution shifts: the main job of GENIES."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from genies.errors import BAD_INPUT, InputError
+from genies.harness.main_job import compute_generalization_metrics
+from genies.harness.request import MetricsRequest
+
+
+def main(request: MetricsRequest, root: Path) -> int:
+    if request.report_dir is None or request.dry_run or request.emit_commands is not None:
+        return compute_generalization_metrics(request, root)
+    # Imported here: a run without a report starts without templates.
+    from genies.report.placing import check_place
+
+    check_place(request.report_dir)  # now, not after hours
+    status = compute_generalization_metrics(request, root)
+    try:
+        report(request, request.report_dir, root)
+    except InputError as error:
+        print(f"error: no report: {error}", file=sys.stderr)
+        return status or BAD_INPUT
+    return status
+
+
+def report(request: MetricsRequest, report_dir: Path, root: Path) -> None:
+    """The report of the shifts asked for and of everything in the results folder about them; holes are shown."""
+    from genies.report.writing import Content, write_report
+
+    distributions, plan = request.distributions_folder(root), request.plan(root)
+    content = Content(
+        request.store(root).results_dir,
+        distributions if distributions.is_dir() else None,
+        request.shifts(),
+        plan.baseline_intervention,
+        plan.capability_intervention,
+        without_leaked=request.exclude_leaked,
+    )
+    written = write_report(report_dir, content)
+    for note in written.notes:
+        print(f"report: {note}", file=sys.stderr)
+    print(f"report: {written.entry}")

@@ -1,0 +1,76 @@
+"""The console script `genies`: the same commands as in api/, without a checkout."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+
+from genies import __version__
+from genies.spelling import COMMANDS
+
+SUMMARIES = {
+    "run": "measure how interventions generalize: train, evaluate, write the table",
+    "train": "train one intervention on one source",
+    "evaluate": "evaluate one model on distributions",
+    "check": "check that an intervention honours the contract",
+    "tables": "print tables of a results folder, with intervals",
+    "report": "make the HTML report of a results folder",
+    "import": "make a distribution from preference data",
+    "audit": "look for defects in distributions",
+}
+
+_INTERRUPTED = b"interrupted; run the same command again to go on from here\n"
+
+
+def main() -> None:
+    """Run the command that the first item names; the current folder is the project root."""
+    items = sys.argv[1:]
+    if not items or items[0] in ("-h", "--help", "help"):
+        print(help_text(), end="")
+        sys.exit(0 if items else 2)
+    if items[0] == "--version":
+        print(f"genies {__version__}")
+        sys.exit(0)
+    name = items[0]
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ";"
+        print(f"error: unknown command {name!r}{hint} known: {', '.join(COMMANDS)}", file=sys.stderr)
+        sys.exit(2)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # In the middle of an import a KeyboardInterrupt is a traceback; genies.errors.run_command takes over.
+        signal.signal(signal.SIGINT, _end)
+    sys.argv = [f"genies {name}", *items[1:]]
+    # Imported here: --help must not wait for the libraries of every command.
+    from genies.command_line import run
+
+    run(import_module(f"genies.commands.{COMMANDS[name]}").main, Path.cwd())
+
+
+def help_text() -> str:
+    """The commands, a line each."""
+    width = max(map(len, SUMMARIES))
+    lines = [f"  {name.ljust(width)}  {summary}" for name, summary in SUMMARIES.items()]
+    return "\n".join(
+        [
+            "usage: genies COMMAND --name value ...",
+            "",
+            "Measures how preference models generalize across distribution shifts.",
+            "",
+            *lines,
+            "",
+            "genies COMMAND --help lists the arguments of a command. models/, results/ and distributions/ are in the",
+            "current folder. The project's own interventions, shift files and starter distributions are found by name.",
+            "",
+        ]
+    )
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os.write(2, _INTERRUPTED)
+    os._exit(130)

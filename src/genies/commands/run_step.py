@@ -1,0 +1,19 @@
+"""Run one step of a plan, as a line of --emit_commands names it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from genies.cache import cache_dir
+from genies.command_line import run
+from genies.harness.commands import StepRequest, run_one
+from genies.harness.main_job import termination_as_interrupt
+
+
+def main(request: StepRequest, root: Path) -> int:
+    with termination_as_interrupt():
+        return run_one(request, cache_dir(root) / "file_hashes.json")
+
+
+if __name__ == "__main__":
+    run(main, Path.cwd())

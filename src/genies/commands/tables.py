@@ -1,0 +1,83 @@
+"""Tables of a results folder: means with intervals, paired differences, every shift, in Markdown, LaTeX, CSV or JSON.
+
+python api/tables.py --results results --format markdown
+python api/tables.py --results results --table differences --against mms
+python api/tables.py --results results --format latex --table means --output means.tex
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from genies.command_line import Arguments
+from genies.data.shifts import read_shifts
+from genies.errors import InputError
+from genies.files import write_text
+from genies.report.comparing import check_name
+from genies.report.leaks import exclude_leaked
+from genies.report.reading import read_study
+from genies.report.summary import summarize
+from genies.report.tables import ALL, Which, to_csv, to_json, to_latex, to_markdown
+from genies.shipped import place
+
+
+class TablesArguments(Arguments):
+    """Print or write the tables of a results folder, with 95 % intervals.
+
+    Example:
+      python api/tables.py --results results --format latex --output tables.tex
+    """
+
+    results: Path = Path("results")
+    """The results folder: the tables under generalization_metrics/ say which shifts it is about."""
+    format: Literal["markdown", "latex", "csv", "json"] = "markdown"
+    """What to write. CSV has the documented columns first."""
+    table: Literal["means", "differences", "shifts"] | None = None
+    """Means over all shifts, labels and categories; paired differences from the baseline; or every shift (default:
+    all; CSV: shifts; JSON: always all)."""
+    against: str | None = None
+    """An intervention that the others are compared with, besides the baseline."""
+    output: Path | None = None
+    """The file to write (default: the screen)."""
+    published_weights: bool = False
+    """Count each shift as often as its table lists it, as the release did with its 69 (default: once)."""
+    shifts: Path | None = None
+    """A JSON file of shifts to look at (default: those in the tables of the results folder)."""
+    baseline: str = "zero_shot"
+    """With --shifts: the baseline intervention."""
+    capability: str = "lora_fine_tune"
+    """With --shifts: the reference intervention of the target-tuned capability."""
+    distributions_dir: Path = Path("distributions")
+    """The data; it tells which pairs belong to one example where an evaluation does not, and which examples leak."""
+    exclude_leaked: bool = False
+    """Leave out test examples whose prompt stands in the train split of the distribution that was tuned on."""
+
+
+def main(args: TablesArguments, root: Path) -> None:
+    if args.format == "json" and args.table is not None:
+        raise InputError(f"--table {args.table} goes with markdown, latex and csv; JSON holds all tables")
+    given = args.model_fields_set
+    results = args.results if "results" in given else root / args.results
+    distributions = args.distributions_dir if "distributions_dir" in given else place(args.distributions_dir, root)
+    shifts = None if args.shifts is None else read_shifts(args.shifts)
+    study = read_study(results, shifts, args.baseline, args.capability, distributions)
+    if args.exclude_leaked:
+        study = exclude_leaked(study, distributions)
+    summary = summarize(study, "published" if args.published_weights else "unique")
+    if args.against is not None:
+        check_name(summary, args.against)
+    which: tuple[Which, ...] = ALL if args.table is None else (args.table,)
+    if args.format == "markdown":
+        text = to_markdown(summary, which, args.against)
+    elif args.format == "latex":
+        text = to_latex(summary, which, args.against)
+    elif args.format == "csv":
+        text = to_csv(summary, which[-1], args.against)
+    else:
+        text = to_json(summary, args.against)
+    if args.output is None:
+        print(text, end="")
+    else:
+        write_text(args.output, text)
+        print(f"wrote {args.output}")
