@@ -45,6 +45,7 @@ MARKERS_OF_PLACES = {
     "test_download_data.py": "process",
     "test_download_model.py": "process",
     "test_locks.py": "process",
+    "test_wheel.py": "process",
     "test_without_the_package.py": "process",
 }
 
