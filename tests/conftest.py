@@ -39,10 +39,13 @@ MARKERS_OF_PLACES = {
     "end_to_end/": "process",
     "harness/test_faults.py": "process",
     "harness/test_ray.py": "process",
+    "lm/test_families.py": "slow",
+    "methods/test_decoder_head.py": "slow",
     "methods/test_training_resume.py": "process",
     "test_download_data.py": "process",
     "test_download_model.py": "process",
     "test_locks.py": "process",
+    "test_wheel.py": "process",
     "test_without_the_package.py": "process",
 }
 

@@ -26,8 +26,8 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     suite = [path.relative_to(ROOT) for path in sorted((ROOT / "distributions").glob("starter_*"))]
     for name in (Path("src"), Path("distribution_shifts"), *suite):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "MANIFEST.in"):
-        shutil.copy2(ROOT / name, source / name)
+    for file in ("setup.py", "pyproject.toml", "LICENSE", "MANIFEST.in"):
+        shutil.copy2(ROOT / file, source / file)
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
     building = ["wheel", ".", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
     subprocess.run([*pip, *building], cwd=source, check=True)
@@ -66,7 +66,9 @@ def genies(environment: Path, tmp_path: Path) -> Callable[..., subprocess.Comple
     return run
 
 
-def test_the_help_lists_the_commands_and_theirs_speaks_of_genies(genies: Callable[..., object]) -> None:
+def test_the_help_lists_the_commands_and_theirs_speaks_of_genies(
+    genies: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     listed = genies("--help")
     assert listed.returncode == 0
     for name in ("run", "train", "evaluate", "check", "tables", "report", "import", "audit"):
@@ -82,7 +84,7 @@ def test_the_help_lists_the_commands_and_theirs_speaks_of_genies(genies: Callabl
 
 
 def test_a_run_in_an_empty_folder_uses_the_installed_interventions_and_starter_suite(
-    genies: Callable[..., object], tiny_model_dir: Callable[..., Path], tmp_path: Path
+    genies: Callable[..., subprocess.CompletedProcess[str]], tiny_model_dir: Callable[..., Path], tmp_path: Path
 ) -> None:
     model = tiny_model_dir("llama")
     arguments = ["--base_model_dir", str(model), "--intervention_dir", "src/interventions/mms"]
@@ -105,14 +107,16 @@ def test_a_run_in_an_empty_folder_uses_the_installed_interventions_and_starter_s
     assert '"-m", "genies.commands.run_step"' in (tmp_path / "work" / "commands.jsonl").read_text(encoding="utf-8")
 
 
-def test_an_audit_reads_the_starter_suite_and_the_installed_shift_files(genies: Callable[..., object]) -> None:
+def test_an_audit_reads_the_starter_suite_and_the_installed_shift_files(
+    genies: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     done = genies("audit", "--json", "audit.json")
     assert done.returncode == 0, done.stderr
     assert "starter_sums" in done.stdout
     assert "starter_sums > " in done.stdout or "shift" in done.stdout
 
 
-def test_the_library_reads_what_the_wheel_brings(genies: Callable[..., object]) -> None:
+def test_the_library_reads_what_the_wheel_brings(genies: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     code = """
 import genies, pathlib
 assert "site-packages" in genies.__file__
@@ -128,7 +132,9 @@ assert not list(pathlib.Path().iterdir())
     assert done.returncode == 0, done.stderr
 
 
-def test_bad_input_is_one_line_with_the_name_that_the_user_knows(genies: Callable[..., object]) -> None:
+def test_bad_input_is_one_line_with_the_name_that_the_user_knows(
+    genies: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     done = genies("evaluate", "--model_dir", "absent", "--intervention_dir", "mms", "--distributions", "starter_sums")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

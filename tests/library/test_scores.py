@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from scipy.special import expit  # type: ignore[import-untyped]
+from scipy.special import expit
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 import genies
@@ -185,7 +185,7 @@ def test_texts_that_cannot_be_used_are_listed(network, tokenizer):
     with pytest.raises(InputError, match=r"pairs: 0, 3 \(from 0\).*leave these pairs out"):
         genies.score_pairs(network, [long, *PAIRS[:2], long, PAIRS[2]][:4], tokenizer=tokenizer)
     with pytest.raises(InputError, match=r"expected genies\.Pair"):
-        genies.score_pairs(network, [("a", "b", "c")], tokenizer=tokenizer)
+        genies.score_pairs(network, [("a", "b", "c")], tokenizer=tokenizer)  # type: ignore[list-item]
 
 
 def test_what_is_no_model_is_refused(tokenizer):

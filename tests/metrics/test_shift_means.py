@@ -143,7 +143,7 @@ def test_shared_test_sets_make_the_interval_wider() -> None:
     assert present(wide).high - present(wide).low == pytest.approx(
         2 * stats.t.ppf(0.975, 5) * of_target.std(ddof=1) / 6**0.5, rel=0.1
     )
-    assert present(narrow).high - present(narrow).low < 0.5 * (wide.high - wide.low)
+    assert present(narrow).high - present(narrow).low < 0.5 * (present(wide).high - present(wide).low)
 
 
 def test_few_shared_test_sets_are_taken_as_they_are() -> None:
@@ -164,14 +164,14 @@ def test_an_untuned_model_has_no_source_and_what_many_shifts_repeat_counts_once(
     twice = [figure(value, f"s{n}", f"t{n % 5}", model="") for n, value in enumerate([*values, *values])]
     again = estimate_mean(twice)
     assert (present(again.interval).low, present(again.interval).high) == pytest.approx(
-        (alone.interval.low, alone.interval.high)
+        (present(alone.interval).low, present(alone.interval).high)
     )
     assert (again.n_shifts, again.n_sources) == (10, 5)
     # The accuracy of a source on itself, listed by each of its shifts.
     of_sources = [figure(value, f"s{n // 2}", f"s{n // 2}") for n, value in enumerate(np.repeat(values, 2))]
     itself = estimate_mean(of_sources)
     assert (present(itself.interval).low, present(itself.interval).high) == pytest.approx(
-        (alone.interval.low, alone.interval.high)
+        (present(alone.interval).low, present(alone.interval).high)
     )
 
 

@@ -62,7 +62,7 @@ def test_each_shift_knows_its_four_evaluations(results: WrittenResults) -> None:
     assert present(second.source_id).path.parts[-3:] == ("mms", "base-a", "a.json")
     assert present(second.baseline).path.parts[-3:] == ("zero_shot", "base", "c.json")
     assert present(second.capability).path.parts[-3:] == ("lora_fine_tune", "base-b", "b.json")
-    assert (present(second.baseline).source, second.generalization.source) == (None, "a")
+    assert (present(second.baseline).source, present(second.generalization).source) == (None, "a")
     assert first.row.differential_elicitation == pytest.approx((30 / 40 - 20 / 40) / (32 / 40))
 
 

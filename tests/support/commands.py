@@ -110,10 +110,11 @@ def _run(request: dict[str, Any]) -> None:
 
 
 def _import_libraries() -> None:
-    import genies.data.audit
-    import genies.data.importing
-    import genies.harness.main_job
-    import genies.harness.single
+    import genies.commands.check_distributions
+    import genies.commands.compute_generalization_metrics
+    import genies.commands.import_distribution
+    import genies.commands.tables
+    import genies.commands.train
     import genies.report.writing  # noqa: F401
     from genies.harness.request import MetricsRequest
 
