@@ -188,7 +188,7 @@ def fill(output_dir: Path, origin: Origin, download: Callable[[Path], Filled], o
         raise InputError(f"output folder {output_dir} is the root of the file system; choose a folder in it")
     staging = output_dir.with_name(output_dir.name + ".partial")
     replaced = staging / "replaced"
-    _give_back(replaced, output_dir)
+    _restore_replaced(replaced, output_dir)
     if is_complete(output_dir, origin, overwrite):
         return False
     staging.mkdir(parents=True, exist_ok=True)
@@ -209,13 +209,13 @@ def fill(output_dir: Path, origin: Origin, download: Callable[[Path], Filled], o
         shutil.rmtree(staging)
     finally:
         lock.release()
-        _give_back(replaced, output_dir)
+        _restore_replaced(replaced, output_dir)
         if not any(path.is_file() and path.name not in _BOOKKEEPING for path in staging.rglob("*")):
             shutil.rmtree(staging, ignore_errors=True)
     return True
 
 
-def _give_back(replaced: Path, output_dir: Path) -> None:
+def _restore_replaced(replaced: Path, output_dir: Path) -> None:
     """Restore the previous folder if its replacement stopped between the two renames."""
     if replaced.is_dir() and not output_dir.exists():
         replaced.rename(output_dir)
