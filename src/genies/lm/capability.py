@@ -50,7 +50,10 @@ def check_network(network: Any, folder: str) -> Capability:
         except Exception as error:  # models raise many types
             if is_out_of_memory(error):  # this says nothing about the capability
                 raise _no_memory(folder) from None
-            raise InputError(f"the model in {folder} does not run on text alone: {first_line(error)}") from None
+            raise InputError(
+                f"the model in {folder} does not run on text alone: {first_line(error)}; expected a causal language "
+                "model"
+            ) from None
         try:
             pads = _pads(network, sequences, plain)
             reason = _packing_fault(network, sequences, plain)

@@ -108,7 +108,7 @@ def check_model_folder(folder: Path) -> None:
 def check_safetensors(path: Path) -> None:
     """Raise InputError unless a safetensors file exists and has the size given in its header."""
     if not path.is_file():
-        raise InputError(f"weights {path} are missing")
+        raise InputError(f"weights {path} are missing; download the model again")
     size = path.stat().st_size
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -116,11 +116,14 @@ def check_safetensors(path: Path) -> None:
             header: Any = json.loads(file.read(length)) if 0 < length <= size - 8 else None
             ends = [tensor["data_offsets"][1] for name, tensor in header.items() if name != "__metadata__"]
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError):
-            raise InputError(f"weights {path} are not a safetensors file, or are damaged") from None
+            raise InputError(
+                f"weights {path} are not a safetensors file, or are damaged; download the model again"
+            ) from None
     expected = 8 + length + max(ends, default=0)
     if size != expected:
         raise InputError(
-            f"weights {path} are truncated or damaged: expected {expected:,} bytes by the header, found {size:,}"
+            f"weights {path} are truncated or damaged: expected {expected:,} bytes by the header, found {size:,}; "
+            "download the model again"
         )
 
 

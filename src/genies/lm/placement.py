@@ -30,7 +30,7 @@ def loading_options(arguments: ModelArguments, device: torch.device, dtype: torc
         if device.type == "cuda":
             options["device_map"] = "auto"
         else:
-            print("--device_map auto: torch finds no GPU, so the model is loaded on the CPU", file=sys.stderr)
+            print("--device_map auto has no effect without a GPU: the model is loaded on the CPU", file=sys.stderr)
     return options
 
 

@@ -229,7 +229,7 @@ def sentence_loss(folder: Path, text: str = _SENTENCE) -> float:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"model folder {folder} cannot be loaded: {error}") from None
+        raise InputError(f"model folder {folder} cannot be loaded: {error}; convert it again") from None
     ids = tokenizer(text, return_tensors="pt").input_ids
     with torch.inference_mode():
         return float(model(input_ids=ids, labels=ids).loss)

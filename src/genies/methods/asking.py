@@ -130,7 +130,7 @@ def ask(title: str, examples: Sequence[Example], answers: Answers, seed: int) ->
     order = random.Random(seed).sample(examples, len(examples))
     waiting = [example for example in order if example.index not in answers.rankings]
     if waiting:
-        print(f"\n{printable(title)}: {len(waiting)} of {len(examples)} questions to go\n{HELP}")
+        print(f"\n{printable(title)}: {len(waiting)} of {len(examples)} questions are left\n{HELP}")
     for place, example in enumerate(waiting, start=len(examples) - len(waiting) + 1):
         shown = random.Random(f"{seed} {example.index}").sample(range(len(example.responses)), len(example.responses))
         print(f"\n--- {place} of {len(examples)}\n{_indented(example.prompt)}")
