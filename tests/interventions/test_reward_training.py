@@ -145,7 +145,7 @@ def test_the_learning_rate_rises_over_the_warm_up_and_stays(
 def test_a_loss_that_is_not_finite_stops_with_step_and_examples(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"training step [2-9]: the (loss|gradient) is not finite, with examples \d"):
+    with pytest.raises(InputError, match=r"training step [2-9]: the (loss|gradient) is not finite.* examples \d"):
         train("full_fine_tune", tiny_model_dir("llama"), source, tmp_path, num_train_steps=9, learning_rate=1e30)
 
 
@@ -174,7 +174,7 @@ def test_an_example_longer_than_the_context_is_left_out_with_a_count(
 def test_virtual_tokens_that_leave_no_room_for_a_text_are_refused(
     count: int, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match=r"virtual tokens leave no room for a text: the model in .* takes 256 tokens"):
+    with pytest.raises(InputError, match=r"virtual tokens leave no room.* 256 tokens.*--num_virtual_tokens"):
         train("prompt_tuning", tiny_model_dir("llama"), source, tmp_path, num_virtual_tokens=count, **QUICK)
 
 
@@ -249,9 +249,9 @@ def test_tensorboard_curves_have_every_step_once_when_training_goes_on(tmp_path:
 def test_a_whole_model_is_not_spread_or_quantized_but_says_so(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(InputError, match="freezes the weights"):
+    with pytest.raises(InputError, match=r"--quantization nf4.*leave it out"):
         train("full_fine_tune", tiny_model_dir(), source, tmp_path / "quantized", quantization="nf4")
-    with pytest.raises(InputError, match="leave the weights alone"):
+    with pytest.raises(InputError, match=r"--device_map auto.*--load_in_4bit True"):
         train("lora_fine_tune", tiny_model_dir(), source, tmp_path / "spread", device_map="auto")
     train("full_fine_tune", tiny_model_dir(), source, tmp_path / "tuned", num_train_steps=1)
     with pytest.raises(InputError, match="leave out --device_map"):

@@ -90,7 +90,7 @@ def test_no_weights(folder):
 
 def test_pickled_weights_are_not_read(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "pytorch_model.bin is a pickle, which is never read" in message(folder)
+    assert re.search(r"pytorch_model\.bin.*convert it to safetensors", message(folder))
 
 
 @pytest.mark.parametrize("size", [0, 5, 100, 5000])
@@ -123,23 +123,23 @@ def test_weights_of_another_shape(folder):
 def test_no_tokenizer(folder):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).unlink()
-    assert "no tokenizer" in message(folder)
+    assert "readable tokenizer" in message(folder)
 
 
 def test_damaged_tokenizer(folder):
     (folder / "tokenizer.json").write_text('{"version": "1.0"')
-    assert "no tokenizer" in message(folder)
+    assert "readable tokenizer" in message(folder)
 
 
 def test_unknown_architecture(folder):
     (folder / "config.json").write_text(json.dumps({"model_type": "starship", "architectures": ["Starship"]}))
-    assert "no decoder that transformers knows" in message(folder)
+    assert "no decoder" in message(folder)
 
 
 def test_an_encoder_decoder_is_no_decoder(folder):
     config = T5Config(vocab_size=400, d_model=32, d_kv=8, d_ff=32, num_layers=1, num_heads=4)
     T5ForConditionalGeneration(config).save_pretrained(folder)
-    assert "no decoder that transformers knows" in message(folder)
+    assert "no decoder" in message(folder)
 
 
 def test_remote_code_is_not_run(folder):
@@ -182,7 +182,7 @@ def test_a_model_that_cannot_take_rows_falls_back_with_one_warning_and_scores_th
     model = load_model(tmp_path)
     assert not model.packs
     assert model.plain_head == (family != "gemma2")
-    assert capsys.readouterr().err.count("cannot take packed rows") == 1
+    assert capsys.readouterr().err.count("packed rows") == 1
     sequences = encode(model.tokenizer, TEXTS)
     totals, _ = response_log_probabilities(model, sequences, batch_tokens=100)
     expected = [plain_log_probability(tmp_path, each.ids, each.response) for each in sequences]
@@ -229,7 +229,7 @@ def test_a_model_whose_tokens_see_later_ones_is_no_decoder(tmp_path):
     )
     AutoModelForMaskedLM.from_config(config).save_pretrained(tmp_path)
     make_tokenizer("byte_level").save_pretrained(tmp_path)
-    assert "its tokens see later ones" in message(tmp_path)
+    assert "expected a causal language model" in message(tmp_path)
 
 
 def test_the_arguments_cost_no_torch():

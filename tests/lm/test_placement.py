@@ -1,6 +1,7 @@
 """Models in 4 bits, and spread over devices. Without a GPU: the messages, the options, and dispatch on the CPU."""
 
 import importlib.util
+import re
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ def test_an_evaluation_says_how_weights_are_held():
 def test_nothing_to_spread_over_is_said_and_the_model_loads_on_the_cpu(tiny_model_dir, capsys):
     model = load_model(tiny_model_dir("llama"), ModelArguments(device="cpu", device_map="auto"))
     assert model.device == CPU
-    assert "--device_map auto has no GPU to spread the model over" in capsys.readouterr().err
+    assert re.search("--device_map auto.*CPU", capsys.readouterr().err)
 
 
 def test_one_device_needs_no_options():

@@ -154,4 +154,4 @@ def test_running_out_of_memory_halves_the_batch_and_says_so(tiny_model, monkeypa
     monkeypatch.setattr(forward, "call", call)
     totals, _ = response_log_probabilities(model, sequences, batch_tokens=200)
     assert totals == pytest.approx(expected, abs=1e-4)
-    assert "going on with --batch_tokens 50" in capsys.readouterr().err
+    assert "--batch_tokens 50" in capsys.readouterr().err

@@ -122,7 +122,7 @@ def test_too_few_pairs_and_activations_that_are_no_numbers_are_messages():
     with pytest.raises(InputError, match="1 training pairs are too few"):
         fit_consistency_probe(best[:, :1], worse[:, :1], Site(0))
     best[0, 1, 2] = np.inf
-    with pytest.raises(InputError, match="not numbers"):
+    with pytest.raises(InputError, match="not finite; try --dtype float32"):
         fit_consistency_probe(best, worse, Site(0))
 
 

@@ -1,4 +1,5 @@
 import json
+import re
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ def test_what_was_saved_is_loaded(tmp_path):
 
 
 def test_too_few_examples_are_a_message(tmp_path):
-    with pytest.raises(InputError, match="there are 3 training examples"):
+    with pytest.raises(InputError, match=rf"--num_shots \d+: {re.escape(str(tmp_path))} has only 3 training examples"):
         draw(tmp_path, examples=EXAMPLES[:3])
 
 

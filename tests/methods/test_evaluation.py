@@ -50,7 +50,7 @@ def test_twice_gives_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf])
 def test_a_score_that_is_no_number_is_an_error_and_writes_nothing(wrong, tmp_path):
-    with pytest.raises(InputError, match="example 3 a score that is not a number"):
+    with pytest.raises(InputError, match="example 3 is not a number"):
         write_evaluation(tmp_path / "e.json", tmp_path, PAIRS, np.array([0.9, 0.5, wrong]))
     assert not (tmp_path / "e.json").exists()
 

@@ -209,7 +209,7 @@ def test_a_forward_pass_that_does_more_than_a_linear_head_is_refused(
         return found
 
     monkeypatch.setattr(cls, "forward", changed)
-    with pytest.raises(InputError, match="makes its outputs in another way than by a linear head"):
+    with pytest.raises(InputError, match=f"{tmp_path.name} .*linear head"):
         our_model(tmp_path)
 
 
@@ -232,7 +232,7 @@ def test_half_a_tokenizer_beside_an_adapter_is_refused_or_enough(
     publish_adapter(tmp_path, tiny_model_dir("llama"))
     make_tokenizer("byte_level").save_pretrained(tmp_path)
     (tmp_path / missing).unlink()
-    with pytest.raises(InputError, match=r"no tokenizer that can be read.*or remove them all|names no end-of-text"):
+    with pytest.raises(InputError, match=r"no readable tokenizer.*or remove them all|no end-of-text"):
         our_model(tmp_path)
 
 
@@ -410,12 +410,12 @@ def test_heads_of_other_kinds_are_refused_by_name(
     AutoModelForTokenClassification.from_pretrained(base, num_labels=1).save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(base).save_pretrained(tmp_path)
     if bias:
-        with pytest.raises(InputError, match="holds a LlamaForTokenClassification, which does not score whole texts"):
+        with pytest.raises(InputError, match=r"LlamaForTokenClassification.*expected a reward model"):
             our_model(tmp_path)
         return
     path = tmp_path / "config.json"  # that says nothing of the head
     path.write_text(json.dumps({**json.loads(path.read_text()), "architectures": None}))
-    with pytest.raises(InputError, match=r"no place: 1, the first score\.bias"):
+    with pytest.raises(InputError, match=r"does not use 1 .* first score\.bias"):
         our_model(tmp_path)
 
 
@@ -424,10 +424,10 @@ def test_heads_of_other_kinds_are_refused_by_name(
     [
         ("lm_head.weight", None),
         ("model.layers.0.self_attn.rotary_emb.inv_freq", None),
-        ("mean", r"no place: 1, the first mean"),
-        ("v_head.summary.weight", r"no place: 1, the first v_head"),
-        ("gating.weight", r"no place"),
-        ("model.layers.2.mlp.up_proj.weight", r"no place"),
+        ("mean", r"does not use 1 .* first mean"),
+        ("v_head.summary.weight", r"does not use 1 .* first v_head"),
+        ("gating.weight", r"does not use 1 .* first gating"),
+        ("model.layers.2.mlp.up_proj.weight", r"does not use 1 .* first model\.layers\.2"),
     ],
 )
 def test_tensors_that_would_be_left_out_are_refused_where_they_matter(
@@ -506,7 +506,7 @@ def test_a_token_without_an_embedding_is_refused_in_training_and_not_taken_for_a
     tokenizer = AutoTokenizer.from_pretrained(base)
     tokenizer.eos_token = "<new>"  # which gets the first id that is free, that of the first virtual token
     tokenizer.save_pretrained(base)
-    with pytest.raises(InputError, match=r"token id (\d+) and the model in .*base knows \1 tokens"):
+    with pytest.raises(InputError, match=r"token id (\d+).* the model in .*base has only \1 tokens"):
         train(intervention, base, source, tmp_path / "tuned", **QUICK)
     if intervention == "prompt_tuning":
         train(intervention, tiny_model_dir("llama"), source, tmp_path / "tuned", **QUICK)

@@ -166,5 +166,5 @@ def test_how_texts_are_read_is_recorded_and_damage_is_a_message(tmp_path):
     with pytest.raises(InputError, match="damaged"):
         Reading.load(tmp_path)
     (tmp_path / "reading.json").unlink()
-    with pytest.raises(InputError, match="unknown at which token training read; train again"):
+    with pytest.raises(InputError, match=r"reading\.json does not exist.*train again"):
         Reading.load(tmp_path)

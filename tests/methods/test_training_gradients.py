@@ -217,4 +217,4 @@ def test_out_of_memory_halves_the_budget_and_changes_nothing(
         return trainee.scores(micro)
 
     same(gradients(dataclasses.replace(trainee, scores=narrow), data, budget=400), gradients(trainee, data))
-    assert "going on with --batch_tokens" in capsys.readouterr().err
+    assert "--batch_tokens" in capsys.readouterr().err

@@ -241,9 +241,9 @@ def add_one(tensors: dict[str, torch.Tensor]) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (remove_one, r"lacks tensors that it needs: 1, .*layers\.1\.self_attn\.q_proj\.lora_B"),
-        (rename_some, r"lacks tensors that it needs: 4, .*layers\.0\.self_attn\.q_proj\.lora_A"),
-        (add_one, r"tensors without a place: 1, .*layers\.1\.mlp\.up_proj\.lora_A"),
+        (remove_one, r"lacks tensors .*: 1, .*layers\.1\.self_attn\.q_proj\.lora_B"),
+        (rename_some, r"lacks tensors .*: 4, .*layers\.0\.self_attn\.q_proj\.lora_A"),
+        (add_one, r"contains tensors .*: 1, .*layers\.1\.mlp\.up_proj\.lora_A"),
     ],
 )
 def test_an_adapter_with_missing_foreign_or_further_tensors_is_refused(
@@ -271,7 +271,7 @@ def test_a_pickle_beside_other_safetensors_is_never_read_and_the_way_out_is_told
     weights.rename(folder / "other.safetensors")
     # What a hostile author may write: loading it calls os.mkdir.
     (folder / "adapter_model.bin").write_bytes(f"cos\nmkdir\n(V{trace}\ntR.".encode())
-    with pytest.raises(InputError, match=r"is a pickled file.* PEFT's save_pretrained"):
+    with pytest.raises(InputError, match=r"adapter_model\.bin is a pickle.* PEFT's save_pretrained"):
         our_rewards(folder, source)
     (folder / "other.safetensors").rename(weights)
     assert np.array_equal(our_rewards(folder, source), expected)
@@ -287,17 +287,17 @@ def test_what_is_no_reward_model_is_refused_by_name(
     path.write_text(path.read_text(encoding="utf-8").replace("SEQ_CLS", "CAUSAL_LM"), encoding="utf-8")
     with pytest.raises(InputError, match="task_type: expected SEQ_CLS, got CAUSAL_LM"):
         our_rewards(tmp_path / "generator", source)
-    with pytest.raises(InputError, match=r"is no reward model: its weights lack score\.weight"):
+    with pytest.raises(InputError, match=r"weights lack score\.weight"):
         our_rewards(base, source)
     publish(base, tmp_path / "other", str(tiny_model_dir("qwen2")))
     with pytest.raises(InputError, match="does not fit the base model"):
         our_rewards(tmp_path / "other", source)
     (tmp_path / "other" / "adapter_model.safetensors").rename(tmp_path / "other" / "adapter_model.bin")
-    with pytest.raises(InputError, match="pickled"):
+    with pytest.raises(InputError, match="pickle"):
         our_rewards(tmp_path / "other", source)
     (tmp_path / "other" / "adapter_model.bin").unlink()
     (tmp_path / "other" / "pytorch_lora_weights.safetensors").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no adapter_model\.safetensors: other names and formats are not read"):
+    with pytest.raises(InputError, match=r"has no adapter_model\.safetensors"):
         our_rewards(tmp_path / "other", source)
     publish(base, tmp_path / "fine", str(base))
     with pytest.raises(InputError, match="--base_model_dir"):
@@ -321,7 +321,7 @@ def test_a_whole_model_with_a_head_of_another_kind_is_refused(
     config = AutoConfig.for_model(kind, vocab_size=len(tokenizer), num_labels=1, **sizes)
     AutoModelForSequenceClassification.from_config(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(InputError, match=r"in another way|has no linear head"):
+    with pytest.raises(InputError, match=r"linear head"):
         our_rewards(tmp_path, source)
 
 

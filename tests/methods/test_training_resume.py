@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def test_every_intervention_goes_on_to_the_same_weights(
     train_until(3, monkeypatch, intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
     assert sorted(path.name for path in (tmp_path / "stopped").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
     train(intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
-    assert "going on after step 2" in capsys.readouterr().err
+    assert "after step 2" in capsys.readouterr().err
     assert weights(tmp_path / "stopped", name) == weights(tmp_path / "whole", name)
 
 
@@ -146,8 +147,8 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     damage(tmp_path / "checkpoint-6")
     train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     said = capsys.readouterr().err
-    assert "checkpoint-6 is damaged" in said
-    assert "going on after step 4" in said
+    assert re.search(r"checkpoint-6 .*damaged", said)
+    assert "after step 4" in said
     assert weights(tmp_path) == weights(undisturbed)
 
 
@@ -183,7 +184,7 @@ def test_a_checkpoint_serves_whatever_changes_only_speed_and_place(
 ) -> None:
     train_until(5, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, no_cache=True, cache_gb=1, **OPTIONS)
-    assert "going on after step 4" in capsys.readouterr().err
+    assert "after step 4" in capsys.readouterr().err
     assert weights(tmp_path) == weights(undisturbed)
 
 

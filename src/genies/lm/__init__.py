@@ -1,11 +1,12 @@
 """Decoder language models: loading, text to ids, packed scoring, last-token activations.
 
-Nothing heavy is imported here, so that `genies.lm.arguments` and `genies.lm.sites` cost no torch.
+Nothing heavy is imported here: `genies.lm.arguments` and `genies.lm.sites` can be imported without torch.
 """
 
 import os
 
-# Before torch is loaded: threads that wait for one another soon go to sleep instead of spinning. Where other work
-# shares the cores, spinning made a forward pass ten times slower; where none does, sleeping costs next to nothing.
+# Set before torch is imported: OpenMP threads that wait for each other sleep after a short time instead of spinning.
+# When other work used the same cores, spinning made a forward pass ten times slower. On idle cores, sleeping costs
+# almost nothing.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

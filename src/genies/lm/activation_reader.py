@@ -1,8 +1,7 @@
-"""Last-token activations of texts, each read once: kept ones come from the store, the others from the model.
+"""Read last-token activations of texts, from the activation cache if possible, else with the model.
 
-A forward pass comes by every layer, so that whoever reads one layer keeps them all, when they fit: what one
-intervention reads is there for the next, whichever sites that one wants. The model is loaded when the first text is
-missing; with everything in the store it stays on the disk.
+Each forward pass stores the activations of all layers, if they fit into the cache, so that later interventions find
+them whichever sites they read. The model is loaded only if a text is missing in the cache.
 """
 
 from __future__ import annotations
@@ -35,35 +34,35 @@ Found = dict[Ids, NDArray[np.float32]]
 """Activations [sites, width] of texts, by their token ids."""
 
 SEGMENT_BYTES = 2**26
-"""Texts are kept when their activations are this many bytes: what a killed process loses, and holds in memory."""
+"""Activations are written to the cache when they reach this size: the most that a killed process can lose."""
 
 
 class ActivationReader:
-    """Reads a model's last-token activations, with a store or without."""
+    """Reads a model's last-token activations, with or without a cache."""
 
     def __init__(self, folder: Path, arguments: ModelArguments, batch_tokens: int | None = None) -> None:
         self.outline = read_outline(folder, arguments)
         self.forward_tokens = 0
-        """Tokens that went through the model so far."""
+        """Number of tokens in forward passes so far."""
         self.texts_read = 0
         self.texts_kept = 0
-        """Texts that were read from the model, and texts that came from the store."""
+        """Number of texts read with the model, and number of texts found in the cache."""
         self._arguments, self._batch_tokens = arguments, batch_tokens
         self._store = None if arguments.no_cache else open_store(self.outline, arguments)
 
     @cached_property
     def model(self) -> LanguageModel:
-        """The model itself, loaded when first asked for."""
+        """The model, loaded at the first access."""
         return load_model(self.outline.folder, self._arguments)
 
     def __call__(
         self, sequences: Sequence[Sequence[int]], sites: Sequence[Site], also: Sequence[Sequence[int]] = ()
     ) -> NDArray[np.float32]:
-        """Activations [sequences, sites, width] at the last token of each sequence; the sites are of one kind.
+        """Activations [sequences, sites, width] at the last token of each sequence; all sites must be of one kind.
 
-        `also` are sequences that extend or begin those of the request by a token or so, which another reader of the
-        same texts will want: when the model has to run anyway, they are stored as well, for the tokens that they add.
-        Raises InputError for activations that are no numbers.
+        `also` are sequences that differ from the requested ones by a few tokens at the end and that other interventions
+        read. If the model has to run anyway, their activations are cached, too, which costs only the added tokens.
+        Raises InputError for activations that are not finite.
         """
         unique = list(dict.fromkeys(tuple(sequence) for sequence in sequences))
         layers = sorted({site.layer for site in sites})
@@ -76,7 +75,7 @@ class ActivationReader:
         return np.stack([found[tuple(sequence)] for sequence in sequences])
 
     def _find(self, texts: Sequence[Ids], layers: Sequence[Layer], sites: Sequence[Site]) -> Found:
-        """What the store holds of the texts."""
+        """The cached activations of the texts."""
         found: Found = {}
         if self._store is not None:
             for indices, kept in self._store.find([text_key(ids) for ids in texts], layers):
@@ -86,7 +85,7 @@ class ActivationReader:
     def _worth_reading(
         self, missing: Sequence[Ids], layers: Sequence[Layer], sites: Sequence[Site], also: Sequence[Sequence[int]]
     ) -> list[Ids]:
-        """Those of `also` that the store lacks; none where it has no room, or each would be a row of its own."""
+        """The sequences of `also` to read: those not cached; none if they do not fit or cannot be packed."""
         if self._store is None or not also or not self.model.packs:
             return []
         wanted = set(missing)
@@ -98,13 +97,15 @@ class ActivationReader:
     def _read(
         self, missing: list[Ids], layers: Sequence[Layer], sites: Sequence[Site], found: Found, more: list[Ids]
     ) -> None:
-        """Read the missing texts into `found`, and keep them and `more`."""
+        """Read the missing texts into `found`, and cache them and `more`."""
         waiting = _Waiting(self._store)
         texts = [*missing, *more]
 
         def keep(indices: list[int], values: LayerValues) -> None:
             if not all(each.isfinite().all() for each in values.values()):
-                raise InputError("the model gave activations that are not numbers; try --dtype float32")
+                raise InputError(
+                    f"the model in {self.outline.folder} returned activations that are not finite; try --dtype float32"
+                )
             found.update(zip((texts[index] for index in indices), self._at_sites(values, sites), strict=True))
             waiting.add([text_key(texts[index]) for index in indices], values)
 
@@ -117,33 +118,33 @@ class ActivationReader:
                 self._batch_tokens,
             )
         finally:
-            waiting.store()  # what was read before a fault or Ctrl-C is read once as well
+            waiting.store()  # keeps what was read before an error or Ctrl-C
 
     def _at_sites(self, values: LayerValues, sites: Sequence[Site]) -> NDArray[np.float32]:
-        # Of one width for all heads of the model, whichever of them are read.
+        # The same width for all heads of the model, whichever are read.
         return at_sites(values, sites, 0 if sites[0].head is None else self.outline.head_width)
 
     def _kept_layers(self, wanted: Sequence[Layer], texts: int) -> Sequence[Layer]:
-        """Every layer, when those of so many texts take at most half of the store; else the wanted ones."""
+        """The layers to cache for so many texts: every layer if it has room, else the wanted ones."""
         if not self._has_room(texts):
             return wanted
         return sorted({*readable_layers(self.model), *wanted}, key=lambda layer: (layer.block, layer.kind))
 
     def _has_room(self, texts: int) -> bool:
-        """Whether every layer of so many texts takes at most half of the store."""
+        """Whether the activations of all layers of so many texts take at most half of the cache."""
         return self._store is not None and texts * self.outline.text_bytes <= self._store.limit // 2
 
     def report(self) -> None:
-        """Say on standard error where the activations came from."""
+        """Print to standard error how many texts came from the cache and how many were read with the model."""
         print(
-            f"activations: {self.texts_kept} texts from the store, {self.texts_read} read in forward passes of "
+            f"activations: {self.texts_kept} texts from the cache, {self.texts_read} texts from forward passes of "
             f"{self.forward_tokens} tokens",
             file=sys.stderr,
         )
 
 
 class _Waiting:
-    """Texts that were read and are not kept yet."""
+    """Texts that were read and are not yet in the cache."""
 
     def __init__(self, store: ActivationStore | None) -> None:
         self._store = store
@@ -169,7 +170,8 @@ class _Waiting:
 
 
 def open_store(outline: ModelOutline, arguments: ModelArguments) -> ActivationStore:
-    """The store of a model as it is run: whatever moves its activations by more than rounding is in its name."""
+    """The store for a model and its arguments; its name is a hash of everything that changes activations beyond
+    rounding."""
     cache = cache_dir(Path.cwd())  # steps run in the project's root
     hashes = FileHashes(cache / "file_hashes.json")
     parts = {

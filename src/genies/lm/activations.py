@@ -1,7 +1,8 @@
-"""Last-token activations, read through hooks: hidden states after blocks, and the input of each attention head's
-share of the output projection.
+"""Read last-token activations with hooks: hidden states after blocks, and the input of the attention output projection
+for each head.
 
-Only wanted positions are kept, no language-model head is run, and nothing after the deepest wanted layer.
+Only the requested positions are kept. The forward pass ends after the deepest requested layer, so the language-model
+head is not run.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from genies.lm.shared_prefix import beginning_once
 from genies.lm.sites import Layer, Site, all_layers
 
 LayerValues = dict[Layer, Tensor]
-"""For each layer activations [sequences, sites of the layer, width], on the CPU, in the number format in which the
-model computes them: width is the head width for heads, the hidden size for blocks, which have one site."""
+"""For each layer, activations [sequences, sites of the layer, width] on the CPU, in the number format in which the
+model computes them. The width is the head width for heads and the hidden size for blocks, which have one site."""
 
 LEAST_BEGINNING = 32
-"""A beginning that all sequences share is computed once, instead of in every row, when it has so many tokens."""
+"""A prefix that all sequences share is computed once instead of in every row if it has at least so many tokens."""
 
 
 def read_layers(
@@ -36,9 +37,9 @@ def read_layers(
     batch_tokens: int | None = None,
     label: str = "reading activations",
 ) -> int:
-    """Last-token activations at all sites of `layers`; the number of tokens that went through the model.
+    """Read last-token activations at all sites of `layers`; returns the number of tokens in the forward passes.
 
-    `keep` is called after each forward pass with the indices of its sequences, and their activations in that order.
+    `keep` is called after each forward pass with the indices of its sequences and their activations in that order.
     """
     ordered = sorted(set(layers), key=lambda layer: (layer.block, layer.kind == "blocks"))
     if not ordered:
@@ -59,7 +60,7 @@ def read_layers(
         }
         keep(batch.sequences, values)
 
-    # A beginning is computed again in every row; where all fits into one, nothing is gained.
+    # Without this, a shared prefix is computed again in every row. With a single row there is nothing to gain.
     fits = sum(map(len, sequences)) <= (batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type])
     most = 0 if fits else min(map(len, sequences)) - 1
     with beginning_once(model, sequences, most, LEAST_BEGINNING) as shared:
@@ -74,7 +75,7 @@ def last_token_activations(
     batch_tokens: int | None = None,
     label: str = "reading activations",
 ) -> NDArray[np.float32]:
-    """Activations [sequences, sites, width] at the last token of each sequence; the sites are of one kind."""
+    """Activations [sequences, sites, width] at the last token of each sequence; all sites must be of one kind."""
     if not sequences:
         raise ValueError("no sequences to read")
     parts: dict[int, NDArray[np.float32]] = {}
@@ -87,10 +88,10 @@ def last_token_activations(
 
 
 def at_sites(values: LayerValues, sites: Sequence[Site], width: int = 0) -> NDArray[np.float32]:
-    """Activations [sequences, sites, width] out of those of whole layers; the sites are of one kind.
+    """Select activations [sequences, sites, width] from those of whole layers; all sites must be of one kind.
 
-    Heads narrower than the widest site's, or than `width`, are filled up with zeros: the blocks of some models have
-    heads of other widths (Gemma 4). Zeros change no cosine and no dot product.
+    Heads narrower than the widest site, or than `width`, are padded with zeros: in some models (Gemma 4), the width of
+    the heads differs between blocks. Zeros change no cosine and no dot product.
     """
     if len({site.layer.kind for site in sites}) != 1:
         raise ValueError("expected sites of one kind: heads and blocks cannot be read into one array")
@@ -102,13 +103,13 @@ def at_sites(values: LayerValues, sites: Sequence[Site], width: int = 0) -> NDAr
 
 
 class _Deepest(Exception):
-    """Leaves the forward pass once the deepest wanted activation is there."""
+    """Raised to end the forward pass after the deepest requested activation."""
 
 
 def _read_batch(
     model: LanguageModel, batch: Batch, hooked: Sequence[tuple[Layer, torch.nn.Module]], places: Tensor
 ) -> list[Tensor]:
-    """For each layer what its module is given (heads) or gives (blocks) at `places` of the flattened batch."""
+    """For each layer, the input (heads) or output (blocks) of its module at `places` of the flattened batch."""
     found: dict[int, Tensor] = {}
 
     entered: list[int] = []
@@ -120,8 +121,8 @@ def _read_batch(
 
     def keep(number: int, values: Tensor) -> None:
         if values.dim() == 4:
-            # Gemma 3n carries several versions [versions, rows, tokens, width] of a hidden state through its blocks,
-            # of which attention and MLP work on one and the others are predicted from it.
+            # Gemma 3n computes several versions [versions, rows, tokens, width] of a hidden state in its blocks.
+            # Attention and MLP use one of them; the others are predicted from it.
             values = values[active]
         found[number] = values.flatten(0, 1)[places.to(values.device)]
         if number == len(hooked) - 1:
@@ -129,7 +130,7 @@ def _read_batch(
 
     def hook(number: int, layer: Layer, module: torch.nn.Module) -> Any:
         if layer.kind == "heads":
-            # Where blocks share their attention, it runs in each of them.
+            # Blocks that share an attention module run the same module, so the hook checks which block is running.
             return module.register_forward_pre_hook(
                 lambda _module, inputs: keep(number, inputs[0]) if entered[-1] == layer.block else None
             )
@@ -150,34 +151,37 @@ def _read_batch(
 
 
 def readable_layers(model: LanguageModel) -> list[Layer]:
-    """Every layer of a model that can be read: blocks of another kind than attention have no heads."""
+    """Every layer of a model that can be read; blocks without attention have no heads."""
     counts = count_heads(model.decoder)
     return [layer for layer in all_layers(len(counts)) if layer.kind == "blocks" or counts[layer.block]]
 
 
 def find_blocks(model: LanguageModel) -> Any:
-    """The decoder's blocks, in order: the module list as long as the config says the model is deep."""
+    """The decoder's blocks in order: the module list whose length is the depth given in the config."""
     return blocks_of(model.decoder)
 
 
 def blocks_of(decoder: Any) -> Any:
-    """The blocks of a decoder, see find_blocks."""
+    """The blocks of a decoder; see find_blocks."""
     depth = decoder.config.num_hidden_layers
     for module in decoder.modules():
         if isinstance(module, torch.nn.ModuleList) and len(module) == depth:
             return module
-    raise InputError(f"no list of {depth} blocks in {type(decoder).__name__}; its activations cannot be read")
+    raise InputError(
+        f"{type(decoder).__name__} has no module list of {depth} blocks, as its config says; its activations cannot be "
+        "read"
+    )
 
 
 def count_heads(decoder: Any) -> list[int]:
-    """The number of attention heads that can be read in each block; 0 in blocks without attention."""
+    """The number of readable attention heads in each block; 0 in blocks without attention."""
     return [_heads_of(decoder.config, place, block) for place, block in enumerate(blocks_of(decoder))]
 
 
 def head_input_width(block: Any) -> int:
     """Width of the concatenated heads of a block's attention."""
     projection: Any = find_output_projection(block)
-    # Conv1D, as in GPT-2, keeps its weight the other way round.
+    # Conv1D (GPT-2) stores its weight transposed.
     return int(getattr(projection, "in_features", None) or projection.weight.shape[0])
 
 
@@ -189,7 +193,7 @@ def _heads_of(config: Any, place: int, block: Any) -> int:
     named = (getattr(attention, name, None) for name in ("num_heads", "num_attention_heads", "n_heads", "n_head"))
     heads = next((each for each in named if isinstance(each, int) and each > 0), None)
     if heads is None:
-        # Where blocks differ, each has a configuration of its own (Gemma 4).
+        # If blocks differ, each has its own configuration (Gemma 4).
         own = config.per_layer_config[place] if getattr(config, "per_layer_attributes", None) else config
         heads = int(getattr(own, "num_attention_heads", None) or 0)
     return heads if heads and head_input_width(block) % heads == 0 else 0
@@ -201,15 +205,15 @@ _ATTENTIONS = {
     "attention": _PROJECTIONS,
     "attn": _PROJECTIONS,
     "self_attention": _PROJECTIONS,
-    # Attention or another mixer of tokens, which has a projection of another name (Nemotron-H, RecurrentGemma).
+    # Attention, or another token mixer whose projection has another name (Nemotron-H, RecurrentGemma).
     "mixer": ("o_proj",),
     "temporal_block": ("o_proj",),
 }
-"""Names of a block's attention, and those of its output projection."""
+"""For each name of a block's attention module, the names of its output projection."""
 
 
 def find_output_projection(block: Any) -> torch.nn.Module:
-    """The module in a block that maps the concatenated heads of attention to the hidden size."""
+    """The module in a block that maps the concatenated attention heads to the hidden size."""
     found = _find_attention(block)
     if found is None:
         raise InputError(
@@ -220,8 +224,8 @@ def find_output_projection(block: Any) -> torch.nn.Module:
 
 
 def _find_attention(block: Any) -> tuple[Any, torch.nn.Module] | None:
-    """A block's attention and its output projection; None where there is none."""
-    # Blocks of Zamba share the part that attends.
+    """A block's attention module and its output projection; None if it has none."""
+    # Blocks of Zamba share one attention module.
     holder = next(
         (getattr(block, name) for name in ("shared_transformer", "shared_transf") if hasattr(block, name)), block
     )
@@ -232,6 +236,6 @@ def _find_attention(block: Any) -> tuple[Any, torch.nn.Module] | None:
                 projection = getattr(attention, name, None)
                 if isinstance(projection, torch.nn.Module):
                     return attention, projection
-            # Some models wrap attention in a module of the same name.
+            # Some models wrap the attention module in another one of the same name.
             attention = next((getattr(attention, name) for name in _ATTENTIONS if hasattr(attention, name)), None)
     return None

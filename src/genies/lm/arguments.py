@@ -10,21 +10,23 @@ from genies.command_line import NO_EFFECT, Arguments
 
 
 class ModelArguments(Arguments):
-    """How the base model is run."""
+    """Arguments that select how the base model is run."""
 
     device: Annotated[Literal["auto", "cpu", "cuda"], NO_EFFECT] = "auto"
-    """Where the model runs; auto is a GPU when there is one."""
+    """Device of the model; auto is a GPU if there is one, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; auto is float32 on a CPU and bfloat16 on a GPU that has it (float32 otherwise)."""
+    """Number format of the weights; auto is bfloat16 on a GPU that supports it, else float32."""
     matmul_precision: Literal["highest", "high", "medium"] = "highest"
-    """torch.set_float32_matmul_precision: lower is faster on some machines and moves float32 results a little."""
+    """torch.set_float32_matmul_precision; lower values are faster on some machines and change float32 results
+    slightly."""
     device_map: Annotated[Literal["none", "auto"], NO_EFFECT] = "none"
-    """auto spreads a model that one GPU cannot hold over all there are; not for reward training."""
+    """auto spreads a model that does not fit on one GPU over all GPUs; not for reward training."""
     quantization: Literal["none", "nf4"] = "none"
-    """nf4 holds the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes. Not for whole
+    """nf4 stores the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes. Not for whole
     reward models."""
     no_cache: Annotated[bool, NO_EFFECT] = False
-    """Read activations anew and keep none; the figures are the same."""
+    """Do not read or write the activation cache; the results are the same."""
     cache_gb: Annotated[float, Field(gt=0, allow_inf_nan=False), NO_EFFECT] = 10.0
-    """Disk space for kept activations, 10^9 bytes; the longest unused make room. They are in .cache/genies of
-    the checkout, else of the home folder, or where the environment's GENIES_CACHE says."""
+    """Maximum size of the activation cache in 10^9 bytes; the least recently used activations are deleted first. The
+    cache is in .cache/genies of the checkout, else of the home folder, or in the folder that the environment variable
+    GENIES_CACHE names."""

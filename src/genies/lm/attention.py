@@ -1,12 +1,12 @@
-"""Attention over a packed row: every token sees the path of its own sequence and nothing else.
+"""Attention over a packed row: every token sees only the path of its own sequence.
 
-The function here is registered with transformers under a name of its own, and takes the row from a context:
+The attention function is registered with transformers under its own name and takes the row from a context:
 
     with attending(row):
         model(input_ids, position_ids=positions)
 
-On a CPU each run is attended to by itself, against its prefix and itself, so that no work is spent on pairs of
-tokens that do not see one another; on a GPU one call with a boolean mask is faster than many small ones.
+On a CPU, attention is computed for each run separately, over its prefix and itself, so no time is spent on pairs of
+tokens that do not see each other. On a GPU, one call with a boolean mask is faster than many small calls.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from transformers import AttentionInterface
 from genies.lm.packing import Row, Run
 
 NAME = "genies_rows"
-"""The attention implementation's name in transformers."""
+"""Name of the attention implementation in transformers."""
 
 
 DEVICES_BY_RUN = frozenset({"cpu"})
-"""Where each run is attended to by itself."""
+"""Device types on which attention is computed for each run separately."""
 
 
 class UnsupportedAttention(Exception):
-    """The model's attention does something that rows cannot do; the message names it."""
+    """The model's attention uses a feature that packed rows do not support; the message names it."""
 
 
 class Masks:
-    """Masks of one row, made once and used in every block."""
+    """Masks of one row, built once and used in every block."""
 
     def __init__(self, row: Row) -> None:
         self.row = row
         self.windows: set[int] = set()
-        """The sliding windows that attention was asked for."""
+        """The sliding windows that calls of attention have requested."""
         self._made: dict[Any, Tensor | None] = {}
 
     def whole(self, window: int | None, device: torch.device) -> Tensor:
-        """[tokens, tokens] for the row."""
+        """Boolean mask [tokens, tokens] of the row."""
         window = None if window is None or window >= self.row.longest else window
-        # One for each device: the blocks of a spread model lie on several.
+        # One mask per device: with device_map, the blocks of a model are on several devices.
         if (window, device) not in self._made:
             self._made[window, device] = self.row.mask(window).to(device)
         mask = self._made[window, device]
@@ -55,7 +55,7 @@ class Masks:
         return mask
 
     def of_run(self, place: int, window: int | None, like: Tensor) -> Tensor | None:
-        """[run, prefix + run], 0 where seen and -inf elsewhere; None where plain causal attention is the same."""
+        """Mask [run, prefix + run], 0 if seen, else -inf; None if causal attention without a mask gives the same."""
         run = self.row.runs[place]
         prefix, length = run.position, run.stop - run.start
         if window is not None and window >= prefix + length:
@@ -79,7 +79,7 @@ _current: ContextVar[Masks | None] = ContextVar("row", default=None)
 
 @contextmanager
 def attending(row: Row) -> Iterator[Masks]:
-    """Within the context a model with this attention takes its one row of tokens for `row`."""
+    """Within the context, a model with this attention treats its single row of tokens as `row`."""
     masks = Masks(row)
     token = _current.set(masks)
     try:
@@ -89,10 +89,10 @@ def attending(row: Row) -> Iterator[Masks]:
 
 
 def attended() -> Masks:
-    """Masks of the row that is being attended to; UnsupportedAttention when there is none."""
+    """Masks of the row of the surrounding `attending`; UnsupportedAttention outside of it."""
     masks = _current.get()
     if masks is None:
-        raise UnsupportedAttention("no row is being attended to")
+        raise UnsupportedAttention("called outside of attending(row)")
     return masks
 
 
@@ -107,7 +107,7 @@ def attend(
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface: query [1, heads, tokens, width] to [1, tokens, heads, width].
+    """transformers' attention interface: maps query [1, heads, tokens, width] to [1, tokens, heads, width].
 
     Raises UnsupportedAttention for extras that change the result (soft capping, sinks, position biases).
     """
@@ -129,10 +129,10 @@ def attend_row(
     options: dict[str, Any],
     first: int = 0,
 ) -> Tensor:
-    """Attention [1, tokens, heads, width] of the row's tokens from `first` on, whose queries are given, to all of it.
+    """Attention [1, tokens, heads, width] of the row's tokens from index `first` to the whole row.
 
-    Keys and values [1, heads, tokens, width] are of the whole row; a run begins at `first`. `options` are those of
-    scaled_dot_product_attention.
+    `query` contains only the tokens from `first`, where a run begins; keys and values [1, heads, tokens, width] are of
+    the whole row. `options` are passed to scaled_dot_product_attention.
     """
     grouped = query.shape[1] // key.shape[1]
     if query.device.type in DEVICES_BY_RUN:
@@ -144,7 +144,7 @@ def attend_row(
                 pieces.append(_attend_run(own, key, value, run, mask, {**options, "enable_gqa": grouped > 1}))
         return torch.cat(pieces, dim=2).transpose(1, 2)
     if grouped > 1:
-        # The kernels that take both a mask and grouped keys are slow: repeat the keys, as transformers does.
+        # Kernels that support both a mask and grouped keys are slow: repeat the keys, as transformers does.
         key, value = (part.repeat_interleave(grouped, dim=1) for part in (key, value))
     mask = masks.whole(sliding_window, query.device)[first:]
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2)

@@ -1,5 +1,4 @@
-"""What a network can do, found by trying: packed rows, padded rows, and a language-model head that is a matrix and
-nothing more."""
+"""Test whether a network supports packed and padded rows, and whether its language-model head is a plain matrix."""
 
 from __future__ import annotations
 
@@ -18,14 +17,14 @@ from genies.lm.packing import pack
 
 @dataclass(frozen=True)
 class Capability:
-    """How a network may be given its sequences, and what its head is."""
+    """The inputs that a network supports, and properties of its head and attention."""
 
     packs: bool
-    """Whether packed rows give what plain forward passes give."""
+    """Whether packed rows give the same results as plain forward passes."""
     pads: bool
-    """Whether rows padded on the right give what plain forward passes give."""
+    """Whether rows padded on the right give the same results as plain forward passes."""
     plain_head: bool
-    """Whether logits are the output embedding applied to the last hidden state and nothing more."""
+    """Whether the logits are exactly the output embedding applied to the last hidden state."""
     causal: bool
     """Whether no token sees a later one."""
 
@@ -33,9 +32,9 @@ class Capability:
 def check_network(network: Any, folder: str) -> Capability:
     """The capability of a network, found by running a few tokens.
 
-    Sequences that begin alike go through plain forward passes, padded rows and packed rows. Where packed rows agree
-    with plain passes, the network's attention is left set to ours. Where rows of a kind differ, a warning that names
-    `folder` is printed. Raises InputError for a network that text alone does not run through.
+    Sequences with a shared prefix are run in plain forward passes, padded rows and packed rows. If packed rows agree
+    with plain passes, the network keeps the attention of genies.lm.attention; otherwise a warning that names `folder`
+    is printed. Raises InputError for a network that does not run on text alone.
     """
     size = network.get_input_embeddings().weight.shape[0]
     trunk = [(7919 * step + 13) % size for step in range(_TRUNK)]
@@ -48,37 +47,40 @@ def check_network(network: Any, folder: str) -> Capability:
         try:
             plain = [_hidden(network, [sequence]) for sequence in sequences]
             plain_head = _has_plain_head(network, sequences[0])
-        except Exception as error:  # whatever a model of another make does
-            if is_out_of_memory(error):  # says nothing of what it can do
+        except Exception as error:  # models raise many types
+            if is_out_of_memory(error):  # this says nothing about the capability
                 raise _no_memory(folder) from None
-            raise InputError(f"the model in {folder} does not run on text alone: {first_line(error)}") from None
+            raise InputError(
+                f"the model in {folder} does not run on text alone: {first_line(error)}; expected a causal language "
+                "model"
+            ) from None
         try:
             pads = _pads(network, sequences, plain)
             reason = _packing_fault(network, sequences, plain)
-        except Exception as error:  # whatever a model of another make does with a foreign attention
+        except Exception as error:  # models raise many types if they do not support the attention
             if is_out_of_memory(error):
                 raise _no_memory(folder) from None
             reason = first_line(error)
     if reason is not None:
         network.set_attn_implementation(before)
-        instead = (
-            "padded batches" if pads else "batches of sequences of one length, because padding changes its results"
-        )
         print(
-            f"warning: {folder} cannot take packed rows ({reason}); using {instead}, which are slower", file=sys.stderr
+            f"warning: {folder} does not support packed rows ({reason}); using {_instead(network, pads)}, which are "
+            "slower",
+            file=sys.stderr,
         )
     return Capability(reason is None, pads, plain_head, _is_causal(plain))
 
 
 def _instead(network: Any, pads: bool) -> str:
+    """The batches used instead of packed rows, in words."""
     if not pads:
         return "batches of sequences of one length, because padding changes its results"
     edge = sparse_edge(find_decoder(network).config)
-    return "padded batches" if edge is None else f"padded batches, and from {edge + 1} tokens on those of one length"
+    return "padded batches" if edge is None else f"padded batches, from {edge + 1} tokens on of one length each"
 
 
 _TRUNK = 9
-"""Tokens with which all probing sequences begin."""
+"""Number of tokens at the beginning that all test sequences share."""
 
 _PADDED_KINDS = frozenset(
     {
@@ -86,28 +88,28 @@ _PADDED_KINDS = frozenset(
         "mamba", "moe", "mlp",
     }
 )  # fmt: skip
-"""Kinds of layers for which a token's result depends on the tokens before it alone, whatever the width of its row.
-Others select tokens from the whole row, which shows only in rows longer than any that are worth trying."""
+"""Kinds of layers in which a token's result depends only on the tokens before it, not on the width of its row.
+Other kinds select tokens from the whole row, which changes results only in rows that are too long to test here."""
 
 
 def sparse_edge(config: Any) -> int | None:
-    """Number of tokens up to which sparse attention keeps all of them; None for a model without.
+    """Number of tokens up to which sparse attention keeps all tokens; None for a model without sparse attention.
 
-    It keeps the tokens with the highest scores. Which of equal ones it keeps depends on the width of the row, so that
-    padding changes results in longer rows (DeepSeek V3.2, GLM-5, Doge).
+    Sparse attention keeps the tokens with the highest scores. Which of several equal ones it keeps depends on the width
+    of the row, so padding changes results in longer rows (DeepSeek V3.2, GLM-5, Doge).
     """
     limits = (getattr(config, name, None) for name in ("index_topk", "keep_window_size"))
     return next((limit for limit in limits if isinstance(limit, int)), None)
 
 
 def find_decoder(network: Any) -> Any:
-    """The part of a network below its language-model head; InputError when it has none."""
+    """The part of a network below its language-model head; InputError if it has none."""
     words = network.get_input_embeddings()
     for decoder in (network.get_decoder(), network.base_model, *network.children()):
-        # Llama 4 names its decoder otherwise than it says, so that it is looked for by what it holds.
+        # Llama 4's base_model_prefix does not name its decoder, so the embedding must be inside.
         if decoder is not network and hasattr(decoder, "config") and any(each is words for each in decoder.modules()):
             return decoder
-    raise InputError(f"{type(network).__name__} is no decoder with a language-model head on top")
+    raise InputError(f"{type(network).__name__} is not a decoder with a language-model head; expected a causal model")
 
 
 def _hidden(network: Any, sequences: list[list[int]]) -> Tensor:
@@ -123,18 +125,18 @@ def _hidden(network: Any, sequences: list[list[int]]) -> Tensor:
 
 
 _LARGE_LOGIT = 200.0
-"""Larger than any limit by which models cap their logits: Gemma 2 caps them at 30, Grok at 30, others at 50."""
+"""Larger than the value at which models cap their logits: 30 in Gemma 2 and Grok, 50 in others."""
 
 
 def _has_plain_head(network: Any, sequence: list[int]) -> bool:
-    """Whether the network's logits are those of its output embedding, also when they are as large as in real text."""
+    """Whether the network's logits are those of its output embedding, including logits as large as in real text."""
     head = network.get_output_embeddings()
     if head is None or not hasattr(head, "weight"):
         return False
     found: list[Tensor] = []
 
     def scale(_module: Any, _inputs: Any, output: Any) -> Any:
-        # A random model's logits are small, and so are a trained one's for tokens that make no sense.
+        # Logits of random models are small, and so are those of trained models for meaningless tokens.
         largest = apply_head(head, output.last_hidden_state[0]).abs().max().float()
         hidden = output.last_hidden_state * (_LARGE_LOGIT / largest).to(output.last_hidden_state)
         output.last_hidden_state = hidden
@@ -146,7 +148,7 @@ def _has_plain_head(network: Any, sequence: list[int]) -> bool:
         logits = network(torch.tensor([sequence], device=network.device), use_cache=False).logits[0]
     finally:
         hook.remove()
-    # The same products of the same numbers: what differs is the order of sums and the rounding of a result.
+    # Both are the same products of the same numbers; only the order of sums and the rounding of results differ.
     tolerance = 1e-4 if logits.dtype == torch.float32 else 1e-2
     return len(found) == 1 and _close(apply_head(head, found[0]), logits, tolerance)
 
@@ -155,7 +157,7 @@ def _pads(network: Any, sequences: list[list[int]], plain: list[Tensor]) -> bool
     config = find_decoder(network).config
     unknown = set(getattr(config, "layer_types", None) or ()) - _PADDED_KINDS
     if sparse_edge(config) is not None:
-        unknown -= {"indexed_attention"}  # of which all is known
+        unknown -= {"indexed_attention"}  # covered by sparse_edge
     if unknown:
         return False
     padded = _hidden(network, sequences)
@@ -163,12 +165,12 @@ def _pads(network: Any, sequences: list[list[int]], plain: list[Tensor]) -> bool
 
 
 def _is_causal(plain: list[Tensor]) -> bool:
-    """Whether what the sequences begin with gives the same, whatever follows it."""
+    """Whether the results for the shared prefix are the same whatever follows it."""
     return all(_close(each[0, :_TRUNK], plain[0][0, :_TRUNK]) for each in plain)
 
 
 def _packing_fault(network: Any, sequences: list[list[int]], plain: list[Tensor]) -> str | None:
-    """Why packed rows will not do, None when they give what `plain` says."""
+    """The reason why packed rows are not supported; None if they give the same results as `plain`."""
     config = find_decoder(network).config
     kinds = set(getattr(config, "layer_types", None) or ())
     if foreign := kinds - {"full_attention", "sliding_attention"}:
@@ -187,18 +189,18 @@ def _packing_fault(network: Any, sequences: list[list[int]], plain: list[Tensor]
         return "its result differs from that of plain forward passes"
     windowed = "sliding_attention" in kinds or (not kinds and getattr(config, "sliding_window", None))
     if windowed and not masks.windows:
-        return "it limits how far a token sees in a way of its own"
+        return "its sliding window is not passed to the attention function"
     return None
 
 
 def _no_memory(folder: str) -> InputError:
-    return InputError(f"the weights in {folder} leave no memory to run them; try --dtype bfloat16")
+    return InputError(f"the weights in {folder} leave too little memory to run the model; try --dtype bfloat16")
 
 
 def apply_head(head: Any, hidden: Tensor) -> Tensor:
-    """Logits [tokens, vocabulary] of hidden states [tokens, width] by an output embedding, on its device.
+    """Logits [tokens, vocabulary] of hidden states [tokens, width], computed on the device of the output embedding.
 
-    They are computed in its number format: Mamba gives hidden states in float32 whatever that is.
+    They are computed in the number format of `head`: Mamba's hidden states are float32 for any dtype of the weights.
     """
     return torch.nn.functional.linear(hidden.to(head.weight), head.weight, getattr(head, "bias", None))
 
@@ -210,7 +212,7 @@ def _close(found: Tensor, expected: Tensor, tolerance: float | None = None) -> b
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the error says that the device or the machine is out of memory."""
+    """Whether the error means that the device or the machine is out of memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(
@@ -219,7 +221,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, short."""
+    """The first line of an error's message, at most 200 characters."""
     lines: Iterable[str] = (line.strip() for line in str(error).splitlines())
     text = next((line for line in lines if line), type(error).__name__)
     return text if len(text) <= 200 else text[:197] + "..."

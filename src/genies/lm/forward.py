@@ -1,4 +1,4 @@
-"""Forward passes over many token sequences: planned into batches, in the order of the request's results."""
+"""Forward passes over many token sequences in batches."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from genies.lm.model import LanguageModel
 from genies.lm.packing import Row, pack, plan_rows
 
 DEFAULT_BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
-"""Tokens in one forward pass: below, matrices are too small to be fast; above, a pass only takes more memory."""
+"""Tokens in one forward pass. With fewer, matrices are too small to be fast; with more, only the memory use grows."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some of the request's sequences, in one forward pass."""
+    """Several of the requested sequences in one forward pass."""
 
     sequences: list[int]
-    """Which of the request's sequences these are."""
+    """Indices of the sequences in the request."""
     ids: Tensor
     """Token ids [rows, tokens]."""
     places: list[list[int]]
-    """For each sequence where its tokens stand, as indices into the flattened `ids`."""
+    """For each sequence, the indices of its tokens in the flattened `ids`."""
     row: Row | None
-    """How `ids` is packed; None for one sequence a row, padded on the right."""
+    """How `ids` is packed; None if each row is one sequence, padded on the right."""
 
 
 def run_batches(
@@ -42,14 +42,14 @@ def run_batches(
     batch_tokens: int | None = None,
     label: str = "reading",
 ) -> int:
-    """Call `body` with batches that hold every sequence once; on the way out of memory, with smaller ones.
+    """Call `body` with batches that together contain every sequence once; out of memory, with smaller batches.
 
-    label: of the progress bar; empty text for none.
+    label: text of the progress bar; empty for none.
 
-    Returns the number of tokens, padding counted, in the forward passes that succeeded.
+    Returns the number of tokens, including padding, in the forward passes that succeeded.
 
-    `body` runs the forward pass and keeps its results; it may be called again for a batch that failed. A batch has
-    at most `batch_tokens` tokens, unless one sequence alone has more.
+    `body` runs the forward pass and stores its results. It may be called again for the sequences of a failed batch.
+    A batch has at most `batch_tokens` tokens, unless a single sequence has more.
     """
     check_ids(model, sequences)
     budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
@@ -86,7 +86,7 @@ def run_batches(
                         "pass; use a device with more memory, --dtype bfloat16, or shorter examples"
                     ) from None
                 budget = max(1, budget // 2)
-                print(f"out of memory on {model.device}: going on with --batch_tokens {budget}", file=sys.stderr)
+                print(f"out of memory on {model.device}: continuing with --batch_tokens {budget}", file=sys.stderr)
             if model.device.type == "cuda" and len(done) < len(waiting):
                 torch.cuda.empty_cache()
             waiting = [index for index in waiting if index not in done]
@@ -94,32 +94,32 @@ def run_batches(
 
 
 def check_ids(model: LanguageModel, sequences: Sequence[Sequence[int]], virtual_tokens: int = 0) -> None:
-    """InputError for a token id without an embedding.
+    """Raise InputError for a token id without an embedding.
 
-    virtual_tokens: how many of the last embeddings are virtual tokens', which no text may have.
+    virtual_tokens: number of embeddings at the end that are virtual tokens and are not allowed in texts.
     """
     vocabulary = model.network.get_input_embeddings().weight.shape[0] - virtual_tokens
     highest = max((max(sequence) for sequence in sequences), default=0)
     if highest >= vocabulary:
         raise InputError(
-            f"the tokenizer in {model.tokenizer.name_or_path} gives token id {highest} and the model in {model.folder} "
-            f"knows {vocabulary} tokens: they do not belong together; fetch the model again"
+            f"the tokenizer in {model.tokenizer.name_or_path} returns token id {highest}, but the model in "
+            f"{model.folder} has only {vocabulary} tokens: they do not belong together; download the model again"
         )
 
 
 def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:
-    """Last hidden states [rows * tokens, width] of a batch, final norm applied, no language-model head."""
+    """Last hidden states [rows * tokens, width] of a batch, after the final norm."""
     output = call(model, model.decoder, batch)
     hidden: Tensor = output.last_hidden_state
     return hidden.flatten(0, 1)
 
 
 def call(model: LanguageModel, network: Any, batch: Batch) -> Any:
-    """Output of `network`, the model's network or its decoder, for a batch."""
+    """Output of `network`, which is the model's network or its decoder, for a batch."""
     if batch.row is None:
         lengths = torch.tensor([len(places) for places in batch.places])
         mask = (torch.arange(batch.ids.shape[1]) < lengths[:, None]).long()
-        # Without padding this is the plain forward pass, whatever the model does with a mask.
+        # Without padding no mask is passed, so this is the plain forward pass however the model treats masks.
         given = None if bool(mask.all()) else mask.to(model.device)
         return network(batch.ids, attention_mask=given, use_cache=False)
     positions = torch.tensor([batch.row.positions], device=model.device)
@@ -128,10 +128,10 @@ def call(model: LanguageModel, network: Any, batch: Batch) -> Any:
 
 
 def rope_edge(model: LanguageModel) -> int | None:
-    """Length from which rotary frequencies are others; None where length decides nothing.
+    """Sequence length above which rotary frequencies change; None if they do not depend on the length.
 
-    They go by the longest sequence of a forward pass ("longrope", as in Phi-3), so that shorter and longer sequences
-    must not share one.
+    With "longrope" (Phi-3), frequencies depend on the longest sequence of a forward pass, so shorter and longer
+    sequences must not share one.
     """
     rope = getattr(model.decoder.config, "rope_parameters", None) or {}
     found = [each for each in (rope, *rope.values()) if isinstance(each, dict) and each.get("rope_type") == "longrope"]
@@ -139,10 +139,10 @@ def rope_edge(model: LanguageModel) -> int | None:
 
 
 def company(model: LanguageModel, length: int) -> tuple[bool, int]:
-    """Sequences may share a forward pass when the company of their lengths is equal.
+    """A key by sequence length: sequences may share a forward pass if their keys are equal.
 
-    Where rotary frequencies depend on the longest sequence of a pass, shorter and longer ones need different passes.
-    Where padding changes results, only sequences of one length share a pass.
+    If rotary frequencies depend on the longest sequence of a pass, shorter and longer ones need different passes.
+    If padding changes results, only sequences of equal length share a pass.
     """
     edge = rope_edge(model)
     sparse = sparse_edge(model.decoder.config)
@@ -156,7 +156,7 @@ def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int)
         groups.setdefault(company(model, len(sequence)), []).append(index)
     return [
         [group[place] for place in batch]
-        for _, group in sorted(groups.items(), reverse=not model.packs)  # longest first where lengths differ
+        for _, group in sorted(groups.items(), reverse=not model.packs)  # longest first if grouped by length
         for batch in _plan_company(model, [sequences[index] for index in group], budget)
     ]
 
@@ -164,7 +164,7 @@ def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int)
 def _plan_company(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
     if model.packs:
         return plan_rows(sequences, budget)
-    # Longest first, so that memory runs out at once or never, and like lengths together, so that little is padded.
+    # Longest first, so that memory runs out in the first batch or never; similar lengths together, for little padding.
     batches: list[list[int]] = []
     for index in sorted(range(len(sequences)), key=lambda index: (-len(sequences[index]), index)):
         if batches and (len(batches[-1]) + 1) * len(sequences[batches[-1][0]]) <= budget:

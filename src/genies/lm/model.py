@@ -1,4 +1,4 @@
-"""A decoder language model from a folder: safetensors weights, its tokenizer, and how it takes packed rows."""
+"""Load a decoder language model and its tokenizer from a folder with safetensors weights."""
 
 from __future__ import annotations
 
@@ -32,37 +32,37 @@ class LanguageModel:
     tokenizer: Any
     folder: Path
     device: torch.device
-    """Where token ids go; the parts of a model spread by `device_map` lie on others as well."""
+    """Device of the token ids; with `device_map`, parts of the model are on other devices."""
     dtype: torch.dtype
-    """Number format of the weights, and of the products where the weights are quantized."""
+    """Number format of the weights, or of the matrix products if the weights are quantized."""
     context_length: int | None
-    """The most tokens of one sequence, None where the model names no limit."""
+    """Maximum number of tokens in a sequence; None if the config sets no limit."""
     packs: bool
-    """Whether packed rows give what plain forward passes give (checked when the model was loaded)."""
+    """Whether packed rows give the same results as plain forward passes (checked when the model is loaded)."""
     plain_head: bool
-    """Whether logits are the output embedding applied to the last hidden state and nothing more (checked too)."""
+    """Whether the logits are exactly the output embedding applied to the last hidden state (also checked)."""
     pads: bool = True
-    """Whether padded rows give what plain forward passes give (checked too)."""
+    """Whether padded rows give the same results as plain forward passes (also checked)."""
     quantization: str = "none"
-    """How the weights are held: `nf4` or `none`."""
+    """Quantization of the weights: `nf4` or `none`."""
 
     @property
     def description(self) -> dict[str, str]:
-        """What an evaluation says of the model: its dtype and device, and its quantization if there is one."""
+        """Dtype, device and, if any, quantization: the description of the model in evaluation files."""
         return describe(self.dtype, self.device, self.quantization)
 
 
 def describe(dtype: torch.dtype, device: torch.device, quantization: str = "none") -> dict[str, str]:
-    """What an evaluation says of a model: its dtype and device, and its quantization if there is one."""
+    """Dtype, device and, if any, quantization: the description of a model in evaluation files."""
     quantized = {} if quantization == "none" else {"quantization": quantization}
     return {"dtype": str(dtype).removeprefix("torch."), "device": device.type, **quantized}
 
 
 def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> LanguageModel:
-    """The model in `folder`, on the device and in the number format that `arguments` ask for.
+    """Load the model in `folder` on the device and in the number format that `arguments` select.
 
-    Raises InputError for a folder without config, weights or tokenizer, with damaged or incomplete weights, of an
-    architecture that is no decoder of transformers, for a device that is not there, and for 4 bits without a GPU.
+    Raises InputError if the config, the weights or the tokenizer are missing, if the weights are damaged or incomplete,
+    if transformers has no decoder of this architecture, if the device does not exist, and for 4 bits without a GPU.
     """
     arguments = arguments or ModelArguments()
     folder = Path(folder)
@@ -82,8 +82,8 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     found = check_network(network, str(folder))
     if not found.causal:
         raise InputError(
-            f"the model in {folder} is no decoder: its tokens see later ones ({type(network).__name__}), so that its "
-            "log-probabilities say nothing; expected a causal language model"
+            f"the model in {folder} is not a decoder: its tokens attend to later tokens ({type(network).__name__}), so "
+            "its log-probabilities are meaningless; expected a causal language model"
         )
     return LanguageModel(
         network,
@@ -101,7 +101,7 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
 
 
 def context_length(config: Any) -> int | None:
-    """The most tokens of one sequence that a model's config names; None where it names no limit."""
+    """Maximum number of tokens in a sequence according to a model's config; None if it sets no limit."""
     text = config.get_text_config()
     limits = (getattr(text, name, None) for name in ("max_position_embeddings", "max_seq_len"))
     return next((limit for limit in limits if isinstance(limit, int) and limit > 0), None)
@@ -118,17 +118,17 @@ def _moved(network: Any, device: torch.device, folder: Path) -> Any:
 
 def _no_memory(folder: Path) -> InputError:
     return InputError(
-        f"the weights in {folder} do not fit into memory; try --dtype bfloat16, or on GPUs --quantization nf4 or "
+        f"the weights in {folder} do not fit into memory; try --dtype bfloat16 or, on GPUs, --quantization nf4 or "
         "--device_map auto"
     )
 
 
 def check_weights(folder: Path) -> None:
-    """InputError, that names what is missing, unless the folder holds a config and all safetensors weights."""
+    """Raise InputError, naming what is missing, unless the folder contains a config and all safetensors weights."""
     if not folder.is_dir():
         raise InputError(
             f"model folder {folder} does not exist; expected a folder with config.json, *.safetensors and a tokenizer "
-            "(python download_model_from_hf.py MODEL_ID FOLDER fetches one)"
+            "(python download_model_from_hf.py MODEL_ID FOLDER downloads one)"
         )
     if not (folder / "config.json").is_file():
         raise InputError(f"model folder {folder} has no config.json; expected a Hugging Face model folder")
@@ -138,34 +138,36 @@ def check_weights(folder: Path) -> None:
         value = read_json(index, "weight index")
         names = value.get("weight_map") if isinstance(value, dict) else None
         if not isinstance(names, dict):
-            raise InputError(f"weight index {index} has no weight_map object; fetch the model again")
+            raise InputError(f"weight index {index} has no weight_map object; download the model again")
         for name in sorted({str(name) for name in names.values()}):
             if not (folder / name).is_file():
-                raise InputError(f"model folder {folder} lacks {name}, which {index.name} lists; fetch the model again")
+                raise InputError(
+                    f"model folder {folder} lacks {name}, which {index.name} lists; download the model again"
+                )
     elif not (folder / "model.safetensors").is_file():
         pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)), None)
-        reason = f"; {pickled} is a pickle, which is never read: convert it to safetensors" if pickled else ""
+        reason = f"; {pickled} is a pickle, and pickles are never read: convert it to safetensors" if pickled else ""
         raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
     check_plausible(folder, config)
 
 
 def chosen_device(wanted: str) -> torch.device:
-    """cpu or cuda; `auto` takes a GPU where there is one."""
+    """The CPU or the GPU; `auto` selects the GPU if torch finds one."""
     available = torch.cuda.is_available()
     if wanted == "cuda" and not available:
-        raise InputError("--device cuda: torch finds no CUDA GPU here; use --device cpu or auto")
+        raise InputError("--device cuda: torch finds no CUDA GPU on this machine; use --device cpu or auto")
     return torch.device("cuda" if available and wanted != "cpu" else "cpu")
 
 
 def chosen_dtype(wanted: str, device: torch.device) -> torch.dtype:
-    """`auto` is float32 on a CPU and bfloat16 on a GPU that has it."""
+    """The dtype named `wanted`; `auto` is bfloat16 on a GPU that supports it, else float32."""
     if wanted != "auto":
         return _DTYPES[wanted]
     return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported(False) else torch.float32
 
 
 def silence_transformers() -> None:
-    """No progress bars and warnings of the library: a step's log is for what a person can act on."""
+    """Turn off the progress bars and warnings of transformers, so that a step's log contains only what needs action."""
     from transformers.utils import logging
 
     logging.set_verbosity_error()
@@ -174,29 +176,29 @@ def silence_transformers() -> None:
 
 @offline()
 def load_tokenizer(folder: Path) -> Any:
-    """The folder's fast tokenizer; InputError when there is none."""
+    """Load the fast tokenizer in a folder; InputError if there is none."""
     from transformers import AutoTokenizer
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # transformers and tokenizers raise nearly every kind for a damaged or absent file
+    except Exception as error:  # transformers and tokenizers raise many types for a damaged or missing file
         raise InputError(
-            f"model folder {folder} has no tokenizer that can be read (tokenizer.json, tokenizer_config.json): "
+            f"model folder {folder} has no readable tokenizer (tokenizer.json, tokenizer_config.json): "
             f"{first_line(error)}"
         ) from None
     if not tokenizer.is_fast:
         raise InputError(
-            f"the tokenizer in {folder} is not a fast one, which alone says where in the text a token stands; "
-            "expected a tokenizer.json"
+            f"the tokenizer in {folder} is not a fast tokenizer, and only fast tokenizers report the position of a "
+            "token in the text; expected a tokenizer.json"
         )
     return tokenizer
 
 
 def causal_class(config: Any) -> Any:
-    """The auto class of transformers for a configuration's language model.
+    """The auto class of transformers that loads the language model of a configuration.
 
-    Wrappers of a decoder and an encoder of images are often listed under images and text alone (Mistral 3,
-    Qwen 2.5-VL, LLaVA); they take text alone as well. Raises ValueError for a configuration that is in neither list.
+    transformers lists many models with a decoder and an image encoder only under image and text (Mistral 3,
+    Qwen 2.5-VL, LLaVA); they also run on text alone. Raises ValueError for a configuration that is in neither list.
     """
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import (
@@ -208,7 +210,7 @@ def causal_class(config: Any) -> Any:
         return AutoModelForCausalLM
     if type(config) in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING and not config.is_encoder_decoder:
         return AutoModelForImageTextToText
-    raise ValueError(f"{config.model_type} is no causal language model")
+    raise ValueError(f"{config.model_type} is not a causal language model")
 
 
 @offline()
@@ -228,21 +230,23 @@ def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> An
             **options,
         )
     except SafetensorError as error:
-        raise InputError(f"weights in {folder} are damaged ({first_line(error)}); fetch the model again") from None
+        raise InputError(f"weights in {folder} are damaged ({first_line(error)}); download the model again") from None
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, AssertionError) as error:
         if options and "dispatched on the CPU or the disk" in str(error):
             raise too_large(folder) from None
-        raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
+        raise InputError(
+            f"model folder {folder} contains no decoder that transformers supports: {first_line(error)}"
+        ) from None
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise _no_memory(folder) from None
-        raise InputError(f"weights in {folder} do not fit its config.json: {first_line(error)}") from None
+        raise InputError(f"weights in {folder} do not match its config.json: {first_line(error)}") from None
     network, loading = loaded
     missing = sorted(loading["missing_keys"]) + sorted(str(each) for each in loading.get("mismatched_keys", ()))
     if missing:
         raise InputError(
-            f"weights in {folder} are incomplete: {len(missing)} tensors that config.json asks for are missing or of "
-            f"another shape (first: {missing[0]}); fetch the model again"
+            f"weights in {folder} are incomplete: {len(missing)} tensors that config.json requires are missing or have "
+            f"the wrong shape (first: {missing[0]}); download the model again"
         )
     check_placement(network, folder)
     name_outputs(network.config)
@@ -250,15 +254,15 @@ def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> An
 
 
 def name_outputs(config: Any) -> None:
-    """Have forward passes give their outputs by name, also where a config of old asks for tuples (return_dict)."""
+    """Make forward passes return named outputs, even if an old config asks for tuples (return_dict)."""
     for each in (config, config.get_text_config()):
         each.return_dict = True
 
 
 def _attention(config: Any) -> dict[str, str]:
-    """The attention implementation to ask for, where the default of some version of transformers drops a part of it.
+    """The attention implementation to request if the default of some transformers version changes results.
 
-    scaled_dot_product_attention knows no soft capping: transformers 5.0 leaves it out of Gemma 2's without a word.
+    scaled_dot_product_attention has no soft capping: transformers 5.0 silently omits it for Gemma 2.
     """
     capped = getattr(config.get_text_config(), "attn_logit_softcapping", None)
     return {"attn_implementation": "eager"} if capped else {}

@@ -1,4 +1,4 @@
-"""What can be known of a model folder without its weights: enough to turn text into ids and to name its sites."""
+"""The properties of a model that are known without loading its weights: tokenizer, sites, dtype and device."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from genies.lm.sites import Site, SiteKind, all_sites
 
 @dataclass(frozen=True)
 class ModelOutline:
-    """A decoder whose weights need not be in memory."""
+    """A description of a decoder whose weights are not loaded."""
 
     folder: Path
     tokenizer: Any
     context_length: int | None
-    """The most tokens of one sequence, None where the model names no limit."""
+    """Maximum number of tokens in a sequence; None if the config sets no limit."""
     depth: int
     """Number of blocks."""
     heads: tuple[int, ...]
@@ -43,9 +43,9 @@ class ModelOutline:
     head_width: int
     """Width of the widest head; 0 for a model without attention."""
     text_bytes: int
-    """Bytes of one text's activations at all sites."""
+    """Size in bytes of one text's activations at all sites."""
     description: dict[str, str]
-    """What an evaluation says of the model: its dtype and device."""
+    """Dtype, device and, if any, quantization, as in evaluation files."""
 
     def sites(self, kind: SiteKind) -> list[Site]:
         """Every attention head of the model, or every block, in order."""
@@ -53,7 +53,7 @@ class ModelOutline:
 
 
 def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
-    """The outline of the model in `folder`, as genies.lm.model.load_model would load it; InputError as there."""
+    """The outline of the model that genies.lm.model.load_model loads from `folder`; raises the same errors."""
     check_weights(folder)
     silence_transformers()
     config, decoder = _decoder_without_weights(folder)
@@ -74,7 +74,7 @@ def read_outline(folder: Path, arguments: ModelArguments) -> ModelOutline:
 
 
 def weights_identity(folder: Path, hashes: FileHashes) -> str:
-    """sha256 over a model folder's config and weights, by name and content."""
+    """sha256 of the names and contents of a model folder's config and weights."""
     content = hashlib.sha256()
     for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
         content.update(f"{path.name}\0{hashes.of(path)}\n".encode())
@@ -83,7 +83,7 @@ def weights_identity(folder: Path, hashes: FileHashes) -> str:
 
 @offline()
 def _decoder_without_weights(folder: Path) -> tuple[Any, Any]:
-    """The configuration of the text model, and its decoder with weights that hold no values."""
+    """The configuration of the text model, and its decoder with weights on the meta device."""
     from transformers import AutoConfig
 
     try:
@@ -91,5 +91,7 @@ def _decoder_without_weights(folder: Path) -> tuple[Any, Any]:
         with torch.device("meta"):
             network = causal_class(config).from_config(config)
         return config.get_text_config(), find_decoder(network)
-    except Exception as error:  # transformers checks values with errors of many kinds
-        raise InputError(f"model folder {folder} is no decoder that transformers knows: {first_line(error)}") from None
+    except Exception as error:  # transformers raises many types for invalid values
+        raise InputError(
+            f"model folder {folder} contains no decoder that transformers supports: {first_line(error)}"
+        ) from None

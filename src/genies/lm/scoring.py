@@ -1,4 +1,4 @@
-"""Log-probabilities of responses, without ever holding a row of logits."""
+"""Log-probabilities of responses, computed without a full row of logits in memory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from genies.lm.model import LanguageModel
 from genies.lm.text import TokenSequence
 
 VOCABULARY_BLOCK = 2048
-"""Vocabulary entries whose logits are there at a time."""
+"""Number of vocabulary entries whose logits are in memory at a time."""
 
 
 def response_log_probabilities(
     model: LanguageModel, sequences: Sequence[TokenSequence], batch_tokens: int | None = None, label: str = "scoring"
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """For each sequence the sum of its response tokens' log-probabilities (natural logarithm), and their number.
+    """For each sequence, the sum of the log-probabilities (natural logarithm) of its response tokens, and their number.
 
-    The end-of-text token counts. A response token with nothing before it has no probability and does not count.
+    The end-of-text token counts. A response token without a token before it has no probability and does not count.
     """
     totals = np.zeros(len(sequences))
     counts = np.array([sum(place > 0 for place in sequence.response) for sequence in sequences], dtype=np.int64)
@@ -48,14 +48,14 @@ def response_log_probabilities(
 
 
 def _token_log_probabilities(model: LanguageModel, batch: Batch, places: Tensor, targets: Tensor) -> Tensor:
-    """Log-probability of token targets[i] after the token at places[i] of the flattened batch: float32."""
-    # Responses that begin alike ask for the same distribution: each place is computed once.
+    """Log-probability, float32, of token targets[i] after the token at places[i] of the flattened batch."""
+    # Responses with a shared prefix need the same distribution: each place is computed once.
     unique, which = torch.unique(places, return_inverse=True)
     if model.plain_head:
         hidden = hidden_states(model, batch)
         head = model.network.get_output_embeddings()
-        device = head.weight.device  # of a model that is spread over devices, the last block lies elsewhere
-        chosen = hidden[unique.to(hidden.device)].to(head.weight)  # Mamba's are in float32 whatever the weights are in
+        device = head.weight.device  # with device_map, the last block may be on another device
+        chosen = hidden[unique.to(hidden.device)].to(head.weight)  # Mamba's are float32 for any dtype of the weights
         return blockwise_log_probabilities(
             chosen, head.weight, getattr(head, "bias", None), which.to(device), targets.to(device)
         )
@@ -74,7 +74,7 @@ def blockwise_log_probabilities(
 ) -> Tensor:
     """log softmax(hidden @ weight.T + bias)[which[i], targets[i]], float32, in blocks of the vocabulary.
 
-    hidden [places, width], weight [vocabulary, width]; the running log-sum-exp of Milakov & Gimelshein (2018).
+    hidden [places, width], weight [vocabulary, width]. Uses the running log-sum-exp of Milakov & Gimelshein (2018).
 
     >>> hidden, weight = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0], [0.0, 4.0]])
     >>> blockwise_log_probabilities(hidden, weight, None, torch.tensor([0, 0]), torch.tensor([1, 3]), block=3).exp()

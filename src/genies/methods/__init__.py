@@ -1,1 +1,1 @@
-"""What several interventions share: evaluation files, directions, calibration."""
+"""Code that several interventions share: evaluation files, directions, calibration, training."""

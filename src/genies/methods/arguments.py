@@ -1,4 +1,4 @@
-"""Arguments of the interventions that read representations, and of their evaluation. Imports no torch."""
+"""Arguments of training and evaluation of the interventions that read representations. Imports no torch."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainAr
 
 
 class ReadingTrainArguments(ProtocolTrainArguments, ModelArguments):
-    """Read a frozen model's activations on training pairs."""
+    """Read the activations of a frozen model on training pairs."""
 
     read_at: ReadAt = "last_response"
-    """The token that is read: the last one of the response and what the method writes after it, or the end-of-text
-    token appended to that. Evaluation reads where training did."""
+    """The token whose activations are read: the last token of the text, or the end-of-text token after it. The text
+    includes what the method writes after the response. Evaluation reads the same token as training."""
 
 
 class ReadingEvaluationArguments(ProtocolEvaluationArguments, ModelArguments):
-    """Score pairs by a frozen model's activations and what training found in them."""
+    """Score pairs by the activations of a frozen model and the result of training."""
 
 
 class DirectionArguments(ReadingTrainArguments):
-    """How directions are fitted."""
+    """Arguments that select how directions are fitted."""
 
     validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
-    """Share of the pairs held back to choose sites and to calibrate."""
+    """Share of the training pairs held back to select sites and to calibrate."""
     probe: Literal["differences", "responses"] = "differences"
-    """What the logistic regressions that choose sites classify: differences of pairs, without intercept, or single
-    responses, with one."""
+    """What the logistic regressions that select sites classify: differences of pairs, without an intercept, or single
+    responses, with an intercept."""
 
 
 class HeadArguments(DirectionArguments):
-    """Find the attention heads and directions that tell the best response from a worse one."""
+    """Find the attention heads and directions that separate best from worse responses."""
 
     num_heads: Annotated[int, Field(ge=1)] = 16
-    """How many attention heads, those with the most accurate probes, take part."""
+    """Number of attention heads to use: those with the most accurate probes."""
 
 
 class LayerArguments(DirectionArguments):
-    """Find the layers and directions that tell the best response from a worse one."""
+    """Find the layers and directions that separate best from worse responses."""
 
     num_layers: Annotated[int, Field(ge=1)] = 16
-    """How many layers, those with the most accurate probes, take part."""
+    """Number of layers to use: those with the most accurate probes."""

@@ -1,4 +1,4 @@
-"""Asking a person in a terminal which response is best, with answers kept so that a later run goes on from there."""
+"""Ask a person in a terminal which response is best, and save the answers so that a later run can continue."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from genies.errors import InputError
 from genies.files import read_json, sha256_of_file, write_json
 
 HELP = (
-    "Type the number of the best response, or several, best first (such as 2 1 3): those you leave out come after, "
-    "as equals. p passes, q quits and keeps the answers."
+    "Type the number of the best response, or a ranking, best first (for example 2 1 3): responses that you leave out "
+    "share the last place. p passes on the question, q quits and saves the answers."
 )
 
-# Embeddings, overrides and isolates of writing direction: they reorder what stands around them.
+# Embeddings, overrides and isolates of the writing direction, which reorder the text around them.
 _DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def check_terminal(args: EvaluationArguments) -> None:
-    """InputError that tells how to run eval.py by hand when no person can see what it shows and type an answer."""
+    """Raise InputError, with a command to run by hand, unless standard input and output are a terminal."""
     if sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
         return
     folders = [str(folder) for folder in args.distribution_dirs]
@@ -36,13 +36,13 @@ def check_terminal(args: EvaluationArguments) -> None:
     options = {"max_examples": args.max_examples, "seed": args.seed or None}
     command = ["python", sys.argv[0], *evaluation_items(str(args.model_dir), folders, names, options)]
     raise InputError(
-        "human_eval asks a person, and there is no terminal here (the harness gives a step none); "
+        "human_eval asks a person, but there is no terminal (the harness runs steps without one); "
         f"run it yourself in a terminal: {shlex.join(command)}"
     )
 
 
 def printable(text: str) -> str:
-    r"""Text that moves nothing on a terminal but its own lines: control characters are written as escapes.
+    r"""Text that is safe to print in a terminal: control characters are written as escapes.
 
     >>> print(printable("a\x1b[2Jb"))
     a\x1b[2Jb
@@ -58,14 +58,14 @@ def _printable(character: str) -> str:
 
 
 class Answers:
-    """A person's answers for one distribution, kept beside the evaluation file until all of them are there.
+    """A person's answers for one distribution, saved beside the evaluation file until all evaluations are written.
 
-    An answer ranks responses, best first, by their positions in the file; those not named come after, as equals, so
-    that an empty answer is a pass.
+    An answer is a ranking of response positions, best first. Responses that are not named share the last place, so an
+    empty ranking is a pass.
     """
 
     def __init__(self, output_path: Path, distribution: Distribution) -> None:
-        """Read what an earlier run left; InputError when that is damaged or belongs to other data."""
+        """Read the answers of an earlier run; InputError if they are damaged or belong to other data."""
         self.path = output_path.parent / f".{output_path.name}.answers.json"
         self._data = sha256_of_file(distribution.folder / "test.json")
         self.rankings: dict[int, list[int]] = {}
@@ -76,28 +76,28 @@ class Answers:
             data = value["test_sha256"]
             self.rankings = {int(index): list(map(int, ranking)) for index, ranking in value["rankings"].items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(f"{self.path} is damaged ({error!r}); delete it to start anew") from None
+            raise InputError(f"{self.path} is damaged ({error!r}); delete it to start again") from None
         if data != self._data:
             raise InputError(
-                f"{self.path} holds answers to another test.json than that in {distribution.folder}; "
-                "delete it to start anew, or name another output path"
+                f"{self.path} contains answers to another test.json than that in {distribution.folder}; "
+                "delete it to start again, or choose another output path"
             )
         responses = {example.index: len(example.responses) for example in distribution.split("test")}
         for index, ranking in self.rankings.items():
             if len(set(ranking)) < len(ranking) or not set(ranking) <= set(range(responses.get(index, 0))):
-                raise InputError(f"{self.path} is damaged (answer {ranking} to {index}); delete it to start anew")
+                raise InputError(f"{self.path} is damaged (answer {ranking} to {index}); delete it to start again")
 
     def keep(self, index: int, ranking: list[int]) -> None:
-        """Store an answer at once."""
+        """Save an answer immediately."""
         self.rankings[index] = ranking
         write_json(self.path, {"test_sha256": self._data, "rankings": self.rankings})
 
     def forget(self) -> None:
-        """Remove the file, when the evaluation it was for is written."""
+        """Delete the file of answers."""
         self.path.unlink(missing_ok=True)
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float64]:
-        """Probability of the best response in every pair: 1 where it was ranked higher, 0 where lower, else 1/2."""
+        """Probability of the best response in every pair: 1 if it is ranked higher, 0 if lower, else 1/2."""
         return np.array(
             [
                 preference(self.rankings[example.index], example.best, worse)
@@ -108,12 +108,12 @@ class Answers:
         )
 
     def passes(self, examples: Sequence[Example]) -> int:
-        """How many of the examples were passed."""
+        """The number of examples on which the person passed."""
         return sum(not self.rankings[example.index] for example in examples)
 
 
 def preference(ranking: Sequence[int], one: int, other: int) -> float:
-    """1 when `one` stands before `other` in a ranking or alone, 0 the other way round, 1/2 when neither does.
+    """1 if the ranking prefers `one` to `other`, 0 if it prefers `other`, 1/2 if it contains neither.
 
     >>> preference([2, 0], 2, 0), preference([2, 0], 1, 0), preference([2, 0], 1, 3)
     (1.0, 0.0, 0.5)
@@ -123,14 +123,14 @@ def preference(ranking: Sequence[int], one: int, other: int) -> float:
 
 
 def ask(title: str, examples: Sequence[Example], answers: Answers, seed: int) -> bool:
-    """Ask for what is not answered yet; False when the person quits.
+    """Ask the questions that have no answer yet; False if the person quits.
 
-    Examples come in an order drawn with `seed`, their responses in one drawn with `seed` and the example's index.
+    The order of examples is drawn with `seed`, that of responses with `seed` and the example's index.
     """
     order = random.Random(seed).sample(examples, len(examples))
     waiting = [example for example in order if example.index not in answers.rankings]
     if waiting:
-        print(f"\n{printable(title)}: {len(waiting)} of {len(examples)} questions to go\n{HELP}")
+        print(f"\n{printable(title)}: {len(waiting)} of {len(examples)} questions are left\n{HELP}")
     for place, example in enumerate(waiting, start=len(examples) - len(waiting) + 1):
         shown = random.Random(f"{seed} {example.index}").sample(range(len(example.responses)), len(example.responses))
         print(f"\n--- {place} of {len(examples)}\n{_indented(example.prompt)}")
@@ -144,12 +144,12 @@ def ask(title: str, examples: Sequence[Example], answers: Answers, seed: int) ->
 
 
 def _indented(text: str) -> str:
-    """Text with a margin, so that no line of it can pass for one of ours."""
+    """Text with a margin, which distinguishes it from lines of this program."""
     return "\n".join(f"  | {line}" for line in printable(text).split("\n"))
 
 
 def _answer(count: int) -> list[int] | None:
-    """Numbers from 1 to `count`, best first, none for a pass; None when the person quits."""
+    """Numbers from 1 to `count`, best first; empty for a pass, None if the person quits."""
     while True:
         try:
             typed = input(f"best (1 to {count}, p, q)? ").strip().lower()
@@ -166,7 +166,7 @@ def _answer(count: int) -> list[int] | None:
 
 
 def parse_ranking(typed: str, count: int) -> list[int]:
-    """Numbers from 1 to `count`, each once at most, separated by spaces or commas; empty when it is anything else.
+    """Numbers from 1 to `count`, each at most once, separated by spaces or commas; empty for any other input.
 
     >>> parse_ranking("2, 1", 3), parse_ranking("4", 3), parse_ranking("1 1", 3)
     ([2, 1], [], [])

@@ -1,4 +1,4 @@
-"""Which base model a tuned model stands on: one small JSON file in the tuned model's folder."""
+"""Record the base model of a tuned model in a JSON file in the tuned model's folder."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ FILE_NAME = BASE_RECORD
 
 
 def write_base_model(output_dir: Path, model_dir: Path) -> None:
-    """Record in a tuned model's folder the base model it needs."""
+    """Record the base model in a tuned model's folder."""
     write_json(output_dir / FILE_NAME, {"base_model_dir": str(model_dir)})
 
 
 def base_model_dir(model_dir: Path) -> Path:
-    """The base model of a tuned model's folder; an untuned model is its own base."""
+    """The base model of a tuned model's folder; an untuned model is its own base model."""
     recorded = recorded_base_model(model_dir)
     if recorded is None:
         if (model_dir / "config.json").is_file():
             return model_dir
         raise InputError(
-            f"--model_dir {model_dir} holds neither {FILE_NAME} (a tuned model) nor config.json (an untuned one)"
+            f"--model_dir {model_dir} contains neither {FILE_NAME} (a tuned model) nor config.json (an untuned model)"
         )
     return recorded
 
 
 def read_record(folder: Path, file_name: str, what: str) -> Any:
-    """What an intervention left about itself in a tuned model's folder; `what` names it in messages."""
+    """The JSON record of an intervention in a tuned model's folder; `what` is its name in messages."""
     path = folder / file_name
     if not path.exists() and (folder / "config.json").is_file():
         raise InputError(
-            f"{folder} is an untuned model, and this intervention evaluates those that its own train.py made; "
-            "python api/train.py makes one"
+            f"{folder} is an untuned model, but this intervention needs a model tuned by its train.py; create one with "
+            "python api/train.py"
         )
     return read_json(path, what)

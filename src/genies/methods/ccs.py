@@ -1,5 +1,5 @@
-"""Contrast-consistent search (Burns et al. 2022, section 2.2): a linear probe that finds, without labels, a statement
-which holds when a response is followed by Yes and fails when it is followed by No, or the other way round."""
+"""Contrast-consistent search (Burns et al. 2022, section 2.2): a linear probe, trained without labels, whose output for
+a response followed by Yes is the opposite of its output for the same response followed by No."""
 
 from __future__ import annotations
 
@@ -23,35 +23,35 @@ from genies.methods.directions import check_width
 from genies.methods.evaluation import logistic
 
 Normalize = Literal["source", "target"]
-"""Whose mean activations are taken from those of an evaluation: the source's, as in training, or the target's own."""
+"""Whose mean activations an evaluation subtracts: the source's, as in training, or the target's."""
 
 _TENSORS, _RECORD = "ccs.safetensors", "ccs.json"
 
 
 @dataclass(frozen=True)
 class ConsistencyProbe:
-    """A linear probe of a response's Yes and No copies: confidence of a copy = logistic(weights . x + bias)."""
+    """A linear probe of a response's Yes and No copies; the confidence of a copy is logistic(weights . x + bias)."""
 
     site: Site
     weights: NDArray[np.float64]
-    """[width]; their sign is such that a confident Yes means a response that follows the instruction."""
+    """[width]; the sign is chosen so that a high confidence of Yes means that the response follows the instruction."""
     bias: float
     means: NDArray[np.float64]
-    """Mean activations [2, width] of the source's Yes copies and No copies, taken from any Yes and any No copy."""
+    """Mean activations [2, width] of the source's Yes copies and No copies, which are subtracted from those copies."""
     loss: float
-    """Consistency plus confidence on the training responses, the lowest of all restarts."""
+    """Consistency plus confidence loss on the training responses, the lowest of all restarts."""
     train_accuracy: float
-    """Share of the training pairs, a tie counting half, in which the best response gets the higher confidence."""
+    """Share of the training pairs in which the best response has the higher confidence; a tie counts half."""
     pairs: int
     """Number of training pairs."""
     normalize: Normalize = "source"
-    """Whose mean activations evaluation subtracts, unless it is told otherwise."""
+    """Whose mean activations evaluation subtracts by default."""
 
     def log_odds(self, activations: NDArray[Any], means: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Log-odds [responses] of the averaged confidence (p(Yes) + 1 - p(No)) / 2, without overflow.
+        """Log-odds [responses] of the averaged confidence (p(Yes) + 1 - p(No)) / 2, computed without overflow.
 
-        Takes activations [2, responses, width] of the Yes copies and of the No copies; `means` [2, width] stand in
-        for the source's.
+        `activations` [2, responses, width] are those of the Yes copies and the No copies; `means` [2, width] replace
+        those of the source.
         """
         check_width(activations, self.weights)
         centred = np.asarray(activations, dtype=np.float64) - (self.means if means is None else means)[:, None]
@@ -65,8 +65,9 @@ class ConsistencyProbe:
     ) -> NDArray[np.float64]:
         """Probability [pairs] of the best response, from activations [2, pairs, width] of both; `means` as in log_odds.
 
-        With averaged confidences b and w that a response follows, b (1 - w) / (b (1 - w) + w (1 - b)): the chance
-        that the best one does, given that exactly one of them does.
+        With the averaged confidences b and w of the best and the worse response, this is
+        b (1 - w) / (b (1 - w) + w (1 - b)): the probability that the best response follows the instruction, given that
+        exactly one of them does.
         """
         return logistic(self.log_odds(best, means) - self.log_odds(worse, means))
 
@@ -79,7 +80,7 @@ class ConsistencyProbe:
 
     @classmethod
     def load(cls, folder: Path) -> ConsistencyProbe:
-        """What save wrote; InputError when it is not all there."""
+        """Load what `save` wrote; InputError if a file is missing or damaged."""
         record = read_record(folder, _RECORD, "record of the probe")
         try:
             tensors = load_file(folder / _TENSORS)
@@ -111,7 +112,7 @@ def _normalize(value: Any) -> Normalize:
 
 
 def mean_activations(responses: NDArray[Any]) -> NDArray[np.float64]:
-    """Means [2, width] of activations [2, responses, width], each response in it once, whichever is best."""
+    """Means [2, width] of activations [2, responses, width]; the responses need no labels."""
     means: NDArray[np.float64] = np.asarray(responses, dtype=np.float64).mean(axis=1)
     return means
 
@@ -127,17 +128,19 @@ def fit_consistency_probe(
     seed: int = 0,
     normalize: Normalize = "source",
 ) -> ConsistencyProbe:
-    """A probe from activations [2, pairs, width] of the Yes and No copies of training pairs' responses.
+    """Fit a probe to activations [2, pairs, width] of the Yes and No copies of training pairs' responses.
 
-    Labels choose nothing but the sign, which the loss leaves free. InputError with fewer than two pairs, or
-    activations that are no numbers.
+    Labels determine only the sign, which the loss does not. Raises InputError for fewer than two pairs or activations
+    that are not finite.
     """
     pairs = best.shape[1]
     if pairs < 2:
-        raise InputError(f"{pairs} training pairs are too few: at least two are needed, to differ from their mean")
+        raise InputError(
+            f"{pairs} training pairs are too few: at least two are needed, because their mean is subtracted"
+        )
     responses = np.concatenate([best, worse], axis=1).astype(np.float64)
     if not np.isfinite(responses).all():
-        raise InputError("the model gave activations that are not numbers; try --dtype float32")
+        raise InputError("the model returned activations that are not finite; try --dtype float32")
     means = mean_activations(responses)
     centred = torch.from_numpy(responses - means[:, None]).float()
     try:
@@ -147,7 +150,7 @@ def fit_consistency_probe(
     with torch.inference_mode():
         losses = consistency_loss(*_confidences(centred, weights, biases))
     if not losses.isfinite().any():
-        raise InputError("the loss of every restart of the probe ends as no number; lower --learning_rate")
+        raise InputError("the probe's loss is not finite after training, in every restart; lower --learning_rate")
     chosen = int(losses.nan_to_num(nan=torch.inf).argmin())
     probe = ConsistencyProbe(
         site, weights[chosen].double().numpy(), float(biases[chosen]), means, float(losses[chosen]), 0.0, pairs
@@ -165,7 +168,7 @@ def fit_consistency_probe(
 
 
 def consistency_loss(yes: Tensor, no: Tensor) -> Tensor:
-    """(p(Yes) - (1 - p(No)))^2 + min(p(Yes), p(No))^2, the mean over responses, the first dimension.
+    """(p(Yes) - (1 - p(No)))^2 + min(p(Yes), p(No))^2, averaged over responses, the first dimension.
 
     >>> consistency_loss(torch.tensor([1.0, 0.5]), torch.tensor([0.0, 0.5]))
     tensor(0.1250)
@@ -184,7 +187,7 @@ def _search(
 ) -> tuple[Tensor, Tensor]:
     """Weights [restarts, width] and biases [restarts] after full-batch AdamW.
 
-    Restarts share no parameter and AdamW treats every number by itself, so that all run at once.
+    Restarts share no parameters and AdamW updates each value independently, so all restarts run at the same time.
     """
     width = centred.shape[-1]
     generator = torch.Generator().manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Demonstrations: examples with their best responses, shown to a model before the prompt it is asked about."""
+"""Demonstrations: prompts with their best responses, written before the prompt that is evaluated."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """What stands before a prompt, or what that is drawn from."""
+    """The demonstrations of an evaluation, or the pool from which they are drawn."""
 
     num_shots: int
-    """How many stand before a prompt."""
+    """Number of demonstrations before each prompt."""
     resample: bool
-    """Whether they are drawn from `pool` anew for each example; if not, they are the pool."""
+    """Whether they are drawn from `pool` for each example; if not, they are the pool."""
     pool: list[Demonstration]
 
     def of_example(self, index: int, seed: int) -> list[Demonstration]:
-        """The demonstrations, in the order shown, of the example at `index`; with resample drawn by seed and index."""
+        """The demonstrations of the example at `index`, in order; with `resample`, they depend on seed and index."""
         if not self.resample:
             return self.pool
         return random.Random(f"{seed} {index}").sample(self.pool, self.num_shots)
@@ -49,13 +49,13 @@ class Demonstrations:
 
     @classmethod
     def load(cls, folder: Path) -> Demonstrations:
-        """What save wrote; InputError when it is not there, as in an untuned model's folder, or is damaged."""
+        """Load what `save` wrote; InputError if it is missing, as in an untuned model's folder, or damaged."""
         path = folder / FILE_NAME
         if not path.is_file():
             untuned = " (it is an untuned model)" if (folder / "config.json").is_file() else ""
             raise InputError(
-                f"--model_dir {folder} holds no {FILE_NAME}{untuned}; few_shot needs demonstrations from a source "
-                "distribution: expected the folder that its train.py filled"
+                f"--model_dir {folder} contains no {FILE_NAME}{untuned}; few_shot needs demonstrations from a source "
+                "distribution: expected the output folder of its train.py"
             )
         value = read_json(path, "demonstrations")
         try:
@@ -65,28 +65,31 @@ class Demonstrations:
             raise InputError(f"{path} is damaged ({error!r}); train again") from None
         texts = [text for each in pool for text in (each.prompt, each.response)]
         if not all(isinstance(text, str) for text in texts) or not 1 <= found.num_shots <= len(pool):
-            raise InputError(f"{path} is damaged: expected a text in every prompt and response, and enough of them")
+            raise InputError(
+                f"{path} is damaged: expected texts as prompts and responses, and num_shots from 1 to the number of "
+                "demonstrations; train again"
+            )
         return found
 
 
 def draw_demonstrations(
     source: Path, examples: Sequence[Example], num_shots: int, resample: bool, seed: int
 ) -> Demonstrations:
-    """`num_shots` of the examples, drawn with `seed` without replacement; all of them where evaluation is to draw.
+    """Draw `num_shots` examples with `seed` without replacement; with `resample`, keep all for eval.py to draw from.
 
-    `source` names their distribution in the InputError raised for fewer examples than shots.
+    Raises InputError, which names the distribution `source`, for fewer examples than shots.
     """
     if len(examples) < num_shots:
         raise InputError(
-            f"--num_shots {num_shots}: there are {len(examples)} training examples in {source} to draw from "
-            "(--max_examples limits them); ask for fewer shots"
+            f"--num_shots {num_shots}: {source} has only {len(examples)} training examples to draw from "
+            "(--max_examples limits them); use fewer shots"
         )
     chosen = examples if resample else random.Random(seed).sample(examples, num_shots)
     return Demonstrations(num_shots, resample, [Demonstration(each.prompt, each.best_response) for each in chosen])
 
 
 def prompt_after(demonstrations: Sequence[Demonstration], prompt: str) -> str:
-    r"""The prompt with demonstrations before it, each of them and the prompt separated by a blank line.
+    r"""The prompt after demonstrations, separated by blank lines.
 
     >>> prompt_after([Demonstration("Q: 1 + 1?\nA:", " 2")], "Q: 1 + 2?\nA:")
     'Q: 1 + 1?\nA: 2\n\nQ: 1 + 2?\nA:'
@@ -96,17 +99,17 @@ def prompt_after(demonstrations: Sequence[Demonstration], prompt: str) -> str:
 
 @dataclass(frozen=True)
 class Demonstrated:
-    """Pairs whose prompts have demonstrations before them."""
+    """Pairs whose prompts begin with demonstrations."""
 
     pairs: list[Pair]
     num_shots: int
     shots: dict[int, int]
-    """For each example, by its index, how many demonstrations stand before its prompt."""
+    """Number of demonstrations before the prompt of each example, by index."""
 
     def groups(self, encoded: EncodedPairs) -> list[list[TokenSequence]]:
-        """The token sequences of what was encoded from `pairs`, those with equally many demonstrations together.
+        """The token sequences of `encoded`, grouped by the number of demonstrations.
 
-        Where the demonstrations are the same for all examples, the sequences of a group begin alike.
+        If all examples have the same demonstrations, the sequences of a group share a prefix.
         """
         found: dict[int, list[TokenSequence]] = {}
         for pair, best, worse in zip(encoded.pairs, encoded.best, encoded.worse, strict=True):
@@ -114,7 +117,7 @@ class Demonstrated:
         return list(found.values())
 
     def counts(self, encoded: EncodedPairs) -> dict[str, int]:
-        """For the evaluation: demonstrations asked for, and how many had to go, from how many of its examples."""
+        """Keys of the evaluation file: demonstrations per prompt, and how many were dropped from how many examples."""
         dropped = [self.num_shots - self.shots[index] for index in {pair.example_index for pair in encoded.pairs}]
         return {
             "eval_demonstrations": self.num_shots,
@@ -126,10 +129,10 @@ class Demonstrated:
 def demonstrate(
     demonstrations: Demonstrations, pairs: Sequence[Pair], tokenizer: Any, context_length: int | None, seed: int
 ) -> Demonstrated:
-    """Pairs with demonstrations before their prompts.
+    """Write demonstrations before the prompts of pairs.
 
-    The oldest, those farthest from the prompt, are dropped while a response of the example does not fit into
-    `context_length` tokens with them, so that all pairs of an example keep the same ones.
+    If a response of an example does not fit into `context_length` tokens, demonstrations are dropped, starting with the
+    one farthest from the prompt. All pairs of an example have the same demonstrations.
     """
     from genies.lm.text import encode
 

@@ -1,4 +1,5 @@
-"""Mean-difference directions: a pair's score is how far its activation difference points from worse to best."""
+"""Mean-difference directions: a pair's score is the cosine of its activation difference with the direction from worse
+to best responses."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ _ROUNDING = 5e-6
 
 @dataclass(frozen=True)
 class Directions:
-    """One direction a site, and how their agreement with a difference becomes a probability."""
+    """One direction per site, and the slope that turns cosines into probabilities."""
 
     sites: list[Site]
     vectors: NDArray[np.float32]
@@ -35,19 +36,19 @@ class Directions:
     slope: float
     """p = logistic(slope * (s - 1/2)), s = (1 + mean cosine) / 2."""
     accuracies: list[float]
-    """Share of held-back pairs, or single responses, that each site's probe gets right."""
+    """Accuracy of each site's probe on held-back pairs or single responses."""
     fitted_pairs: int
     held_back_pairs: int
 
     def scores(self, first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
-        """How much better the second is: (1 + mean over sites of cos(second - first, direction)) / 2, in [0, 1].
+        """Score of the second response: (1 + mean over sites of cos(second - first, direction)) / 2, in [0, 1].
 
-        Activations [pairs, sites, width] of the first and of the second response of each pair.
+        `first` and `second` are activations [pairs, sites, width] of the two responses of each pair.
         """
         return (1 + mean_cosines(second, first, self.vectors)) / 2
 
     def probabilities(self, best: NDArray[Any], worse: NDArray[Any]) -> NDArray[np.float64]:
-        """Probability [pairs] given to the best response, from activations [pairs, sites, width] of both."""
+        """Probability [pairs] of the best response, from activations [pairs, sites, width] of both responses."""
         return logistic(self.slope * mean_cosines(best, worse, self.vectors) / 2)
 
     def save(self, folder: Path) -> None:
@@ -66,7 +67,7 @@ class Directions:
 
     @classmethod
     def load(cls, folder: Path) -> Directions:
-        """What save wrote; InputError when it is not all there."""
+        """Load what `save` wrote; InputError if a file is missing or damaged."""
         record = read_record(folder, _RECORD, "record of the directions")
         try:
             vectors = load_file(folder / _TENSORS)["directions"]
@@ -94,18 +95,18 @@ def _site(block: int, head: int | None) -> Site:
 
 
 def check_width(activations: NDArray[Any], vectors: NDArray[Any]) -> None:
-    """InputError when vectors [..., width] are none for activations [..., width]."""
+    """Raise InputError if the widths of activations and vectors, their last dimensions, differ."""
     if activations.shape[-1] != vectors.shape[-1]:
         raise InputError(
-            f"the base model's activations have {activations.shape[-1]} numbers, and what was trained takes "
-            f"{vectors.shape[-1]}; train again on this base model"
+            f"the base model's activations have width {activations.shape[-1]}, but the intervention was trained on "
+            f"width {vectors.shape[-1]}; train again on this base model"
         )
 
 
 def mean_cosines(best: NDArray[Any], worse: NDArray[Any], vectors: NDArray[Any]) -> NDArray[np.float64]:
     """Mean over sites of cos(best - worse, direction), [pairs].
 
-    A direction of length 0 gives 0, and so does a difference that is nothing but rounding: its direction is arbitrary.
+    0 for a direction of length 0, and for a difference that is only rounding error, whose direction is arbitrary.
     """
     difference = np.asarray(best, dtype=np.float64) - worse
     check_width(difference, vectors)
@@ -127,20 +128,21 @@ def fit_directions(
     seed: int = 0,
     probe: Literal["differences", "responses"] = "differences",
 ) -> Directions:
-    """Directions from activations [pairs, sites, width] of the best and the worse responses of training pairs.
+    """Fit directions to activations [pairs, sites, width] of the best and the worse responses of training pairs.
 
-    A share of the pairs, drawn with `seed`, is held back; on the others directions and probes are fitted. The `keep`
-    sites whose probes are most accurate on held-back pairs stay (all, when there are fewer), and a logistic
-    regression on the same pairs calibrates. `probe`: what the probes classify, differences of pairs
+    A share of the pairs, drawn with `seed`, is held back; directions and probes are fitted to the others. The `keep`
+    sites with the most accurate probes on held-back pairs are used (all sites if there are fewer). A logistic
+    regression on the held-back pairs calibrates the score. `probe` is what the probes classify: differences of pairs
     (genies.methods.probes.probe_margins) or single responses (response_margins).
-    InputError with fewer than two pairs, or activations that are no numbers.
+    Raises InputError for fewer than two pairs or activations that are not finite.
     """
     if len(best) < 2:
         raise InputError(
-            f"{len(best)} training pairs are too few: at least one is needed to fit and one to choose and calibrate"
+            f"{len(best)} training pairs are too few: at least two are needed, one to fit and one to select sites and "
+            "calibrate"
         )
     if not (np.isfinite(best).all() and np.isfinite(worse).all()):
-        raise InputError("the model gave activations that are not numbers; try --dtype float32")
+        raise InputError("the model returned activations that are not finite; try --dtype float32")
     held, fitted = hold_back(len(best), validation_share, seed)
     difference = best - worse
     accuracies, losses = np.zeros(len(sites)), np.zeros(len(sites))
@@ -153,7 +155,7 @@ def fit_directions(
             margins = response_margins(responses[:, fitted], responses[:, held])
         accuracies[site] = np.mean((margins > 0) + 0.5 * (margins == 0))
         losses[site] = np.mean(np.logaddexp(0, -margins))
-    # Few held-back pairs leave many sites equally accurate: then the probe that is surer of the truth counts more.
+    # With few held-back pairs, many sites are equally accurate: the lower loss decides between them.
     chosen = np.sort(np.lexsort((np.arange(len(sites)), losses, -accuracies))[:keep])
     vectors = difference[np.ix_(fitted, chosen)].mean(axis=0, dtype=np.float64).astype(np.float32)
     cosines = mean_cosines(best[np.ix_(held, chosen)], worse[np.ix_(held, chosen)], vectors)
@@ -168,7 +170,7 @@ def fit_directions(
 
 
 def hold_back(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(held back, fitted): a seeded split of `count` pairs, at least one on either side, each in ascending order."""
+    """(held back, fitted): indices of a seeded split of `count` pairs, at least one in each part, ascending."""
     order = np.random.default_rng(seed).permutation(count)
     held = min(max(1, round(share * count)), count - 1)
     return np.sort(order[:held]), np.sort(order[held:])

@@ -1,4 +1,4 @@
-"""One evaluation for each distribution, none of which costs another its own. Imports no torch."""
+"""Evaluate distributions independently: an error in one does not prevent the others. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def for_each_distribution(
 ) -> None:
     """Call `evaluate` with each distribution's folder, output path and test data.
 
-    An InputError, as for a distribution of which no example fits the context, leaves out that evaluation only. It is
-    raised after the last one, together with the others.
+    After an InputError, for example because no example fits into the context, the other distributions are still
+    evaluated. All errors are then raised together.
     """
     faults = []
     for folder, path, test in zip(arguments.distribution_dirs, arguments.output_paths, tests, strict=True):

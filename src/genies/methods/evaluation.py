@@ -1,4 +1,4 @@
-"""From pair probabilities to the evaluation JSON of the contract."""
+"""Write evaluation files, as the contract defines them, from pair probabilities."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from genies.metrics.calibration import FORMULA
 
 
 def softmax_of_pair(best: NDArray[np.float64], worse: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probability of the best response from two scores: exp(best) / (exp(best) + exp(worse)), without overflow."""
+    """Probability of the best response: exp(best) / (exp(best) + exp(worse)), computed without overflow."""
     return logistic(np.asarray(best, dtype=np.float64) - np.asarray(worse, dtype=np.float64))
 
 
 def logistic(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-values)), without overflow."""
+    """1 / (1 + exp(-values)), computed without overflow."""
     decay = np.exp(-np.abs(values))
     return np.where(values >= 0, 1 / (1 + decay), decay / (1 + decay))
 
@@ -36,18 +36,19 @@ def write_evaluation(
     left_out: Sequence[int] = (),
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write the evaluation of one distribution, `source`, atomically; two runs write the same bytes.
+    """Write the evaluation of the distribution `source` atomically; two runs write the same bytes.
 
-    `probabilities` [pairs] are those given to the best responses, `left_out` holds the indices of examples that were
-    not evaluated, `extra` holds further keys (dtype and device, say). A value that is no number is an InputError.
+    `probabilities` [pairs] are the probabilities of the best responses. `left_out` contains the indices of examples
+    that were not evaluated, `extra` further keys such as dtype and device. Raises InputError for a probability that is
+    not finite.
     """
     if len(pairs) != len(probabilities):
         raise ValueError(f"{len(probabilities)} probabilities for {len(pairs)} pairs")
     undefined = np.flatnonzero(~np.isfinite(probabilities))
     if len(undefined):
         raise InputError(
-            f"{source}: the model gave example {pairs[undefined[0]].example_index} a score that is not a number "
-            f"({len(undefined)} of {len(pairs)} pairs); try --dtype float32, or look into the model's weights"
+            f"{source}: the model's score of example {pairs[undefined[0]].example_index} is not a number "
+            f"({len(undefined)} of {len(pairs)} pairs); try --dtype float32, or check the model's weights"
         )
     p = np.asarray(probabilities, dtype=np.float64)
     published = metrics.rms_calibration_error_published(p)
@@ -60,7 +61,7 @@ def write_evaluation(
             "eval_log_loss": float(metrics.log_loss(p)),
             "eval_rms_calibration_error": float(metrics.rms_calibration_error(p)),
             "eval_rms_calibration_formula": FORMULA,
-            # No value where the published formula has none: it skips bins of under 20 members.
+            # The published formula skips bins with fewer than 20 members, so it may have no value.
             **({} if published is None else {"eval_rms_calibration_error_published": float(published)}),
             "eval_ties": int(metrics.ties(p)),
             "eval_left_out_examples": len(left_out),

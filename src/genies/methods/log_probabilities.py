@@ -1,4 +1,4 @@
-"""What zero_shot and few_shot share: responses scored by their log-probability under a model nobody tuned."""
+"""Code that zero_shot and few_shot share: scores of responses by their log-probability under an untuned model."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Normalization = Literal["mean", "sum"]
 
 
 class LogProbabilityArguments(ProtocolEvaluationArguments, ModelArguments):
-    """Score responses by their log-probability under a model nobody tuned."""
+    """Score responses by their log-probability under an untuned model."""
 
     normalization: Normalization = "mean"
-    """Log-probability of a response: the mean over its tokens, end-of-text included, or the sum."""
+    """Whether a score is the mean or the sum of the log-probabilities of a response's tokens, including end-of-text."""
 
 
 def normalized(
     scorer: Scorer, model: LanguageModel, batch_tokens: int | None, normalization: Normalization = "mean"
 ) -> Callable[[Sequence[TokenSequence]], NDArray[np.float64]]:
-    """A function from sequences to the normalized log-probability of each one's response, [n].
+    """A function that returns the normalized log-probability [sequences] of each sequence's response.
 
     `scorer` is `response_log_probabilities` of genies.lm.scoring or of genies.lm.shared_prefix.
     """

@@ -1,4 +1,4 @@
-"""Logistic regressions that choose sites and calibrate: on differences of pairs, or on single responses."""
+"""Logistic regressions, on differences of pairs or on single responses, that select sites and calibrate."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ Array = NDArray[np.float64]
 def probe_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Array:
     """Margins [held_back] of a probe fitted to differences (best - worse) `train` [pairs, width].
 
-    Minimizes sum log(1 + exp(-w.x)) + penalty/2 |w|^2 over differences scaled to a root mean square of one, by
-    Newton's method: logistic regression with every pair in both orders, for which no intercept is needed. A positive
-    margin says that the probe takes the best response for the best.
+    Minimizes sum log(1 + exp(-w.x)) + penalty/2 |w|^2 by Newton's method, over differences scaled to a root mean square
+    of one. This is logistic regression with every pair in both orders, which needs no intercept. A positive margin
+    means that the probe prefers the best response.
     """
-    filled = train.any(axis=0)  # heads narrower than others are filled up with zeros, which have no part in the scale
+    filled = train.any(axis=0)  # narrower heads are padded with zeros, which must not count in the scale
     if not filled.any():
         return np.zeros(len(held_back))
     train, held_back = train[:, filled], held_back[:, filled]
@@ -32,11 +32,12 @@ def response_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Ar
     """Margins [2 * held_back] of a probe fitted to single responses `train` [2, pairs, width], the best ones first.
 
     Minimizes sum log(1 + exp(-y (w.x + b))) + penalty/2 |w|^2 with y = 1 for best and -1 for worse responses, the
-    intercept b free: scikit-learn's LogisticRegression with C = 1 / penalty, which the 2023 release used as it is,
-    activations unscaled. A positive margin says that the probe is right about a held-back response.
+    intercept b not penalized: scikit-learn's LogisticRegression with C = 1 / penalty, which the 2023 release used with
+    default arguments and unscaled activations. A positive margin means that the probe classifies a held-back response
+    correctly.
     """
-    # Centred and scaled, the same problem is solved more exactly: the intercept makes up for the mean, the penalty for
-    # the scale. A trace of a penalty on everything keeps the curvature invertible when all margins are far from zero.
+    # Centring and scaling make the solution more exact. The problem is the same, because the intercept absorbs the mean
+    # and the penalty the scale. A tiny penalty on all weights keeps the curvature invertible if no margin is near zero.
     mean = train.mean(axis=(0, 1))
     scale = np.sqrt(np.mean(np.square(train - mean))) or 1.0
     inputs, held = _in_span(*(np.concatenate((each - mean) / scale) for each in (train, held_back)))
@@ -45,13 +46,13 @@ def response_margins(train: Array, held_back: Array, penalty: float = 1.0) -> Ar
 
 
 def _labelled(inputs: Array) -> Array:
-    """Rows y * (x, 1), of which the first half are best responses."""
+    """Rows y * (x, 1); the first half of `inputs` are best responses."""
     signs = np.repeat([1.0, -1.0], len(inputs) // 2)
     return signs[:, None] * np.column_stack([inputs, np.ones(len(inputs))])
 
 
 def _in_span(train: Array, held_back: Array) -> tuple[Array, Array]:
-    """The same problem in as many dimensions as there are training rows, whose span holds the solution."""
+    """The same problem in the span of the training rows, which contains the solution."""
     if train.shape[1] <= train.shape[0]:
         return train, held_back
     basis, _ = np.linalg.qr(train.T)
@@ -59,7 +60,7 @@ def _in_span(train: Array, held_back: Array) -> tuple[Array, Array]:
 
 
 def _minimize(rows: Array, penalties: Array) -> Array:
-    """Weights w that minimize sum log(1 + exp(-w.row)) + sum penalties/2 w^2, by Newton's method."""
+    """Weights w that minimize sum log(1 + exp(-w.row)) + sum penalties/2 w^2, found by Newton's method."""
     weights = np.zeros(rows.shape[1])
     loss = _loss(rows, weights, penalties)
     for _ in range(50):
@@ -84,19 +85,19 @@ def _loss(rows: Array, weights: Array, penalties: Array) -> float:
 def fit_slope(values: Array) -> float:
     """Slope of a one-dimensional logistic regression through 0 on `values` of held-back pairs.
 
-    Every pair stands there in both orders, (value, 1) and (-value, 0), so that p = logistic(slope * value) turns to
-    1 - p when the responses change places. Targets are Platt's (1999) (n + 1)/(n + 2) and 1/(n + 2) instead of 1 and
-    0, n the number of pairs: the slope stays finite when all values have the right sign.
+    The regression contains every pair in both orders, (value, 1) and (-value, 0), so that p = logistic(slope * value)
+    becomes 1 - p if the responses are swapped. For n pairs, targets are (n + 1)/(n + 2) and 1/(n + 2) (Platt 1999)
+    instead of 1 and 0, so the slope is finite even if all values have the right sign.
     """
     target = (len(values) + 1) / (len(values) + 2)
     widest = float(np.abs(values).max(initial=0))
     if widest < 1e-12:
-        return 0.0  # nothing but rounding
+        return 0.0  # only rounding errors
 
     def slope_of_loss(slope: float) -> float:
         return float(np.sum(values * (logistic(slope * values) - target)))
 
-    # The loss is convex: its slope rises with ours, and crosses zero within a bracket that can be widened.
+    # The loss is convex, so its derivative increases with the slope. Widen the bracket until it contains the zero.
     low, high = -1 / widest, 1 / widest
     while slope_of_loss(low) > 0:
         low *= 2

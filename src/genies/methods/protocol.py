@@ -1,7 +1,7 @@
 """`--protocol release_2023`: algorithms and arguments of the 2023 release (Clymer et al. 2023, arXiv 2311.07723).
 
-An intervention's argument model names its entry of RELEASE_2023. The protocol gives arguments that the command line
-and the configuration file leave out; an explicit argument wins. Imports no torch.
+An intervention's argument model refers to its entry of RELEASE_2023. The protocol sets arguments that neither the
+command line nor the configuration file contains. Imports no torch.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ FILE_NAME = "protocol.json"
 
 @dataclass(frozen=True)
 class Protocol:
-    """What a protocol does for one intervention."""
+    """The effect of a protocol on one intervention."""
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    """Values of the train.py arguments that differ from the defaults, or that the comparison depends on."""
+    """Values of train.py arguments that differ from the defaults or that the comparison depends on."""
     differences: str = ""
-    """What still differs from the release, and why, in one or two sentences; empty when nothing is known to."""
+    """The remaining differences from the release, in one or two sentences; empty if none are known."""
 
 
 _DIRECTIONS = (
@@ -71,18 +71,17 @@ RELEASE_2023: Mapping[str, Protocol] = {
     "random": Protocol(),
     "human_eval": Protocol(),
 }
-"""For each intervention what `--protocol release_2023` does; docs/methods.md has the same table."""
+"""The effect of `--protocol release_2023` on each intervention; docs/methods.md contains the same table."""
 
 
 class ProtocolTrainArguments(TrainArguments):
     """Arguments of train.py of an intervention with a protocol."""
 
     protocol: ProtocolName | None = None
-    """release_2023 takes the arguments that the 2023 release used where this command leaves them out (docs/methods.md
-    lists them)."""
+    """With release_2023, arguments not given here have the values of the 2023 release (listed in docs/methods.md)."""
 
     release_2023: ClassVar[Protocol] = Protocol()
-    """What the protocol does for this intervention."""
+    """The effect of the protocol on this intervention."""
 
     @model_validator(mode="before")
     @classmethod
@@ -96,13 +95,13 @@ class ProtocolEvaluationArguments(EvaluationArguments):
     """Arguments of eval.py of an intervention with a protocol."""
 
     protocol: ProtocolName | None = None
-    """The protocol under which the model was tuned; another one is an error. Tuning decides what it changes."""
+    """The protocol with which the model was tuned; another one is an error. It does not change the scores."""
 
 
 def record_protocol(arguments: ProtocolTrainArguments) -> None:
-    """Write protocol.json into a tuned model's folder, and say on standard error what differs from the protocol.
+    """Write protocol.json to a tuned model's folder, and print the differences from the release to standard error.
 
-    Without a protocol nothing is written or said.
+    Does nothing without a protocol.
     """
     if arguments.protocol is None:
         return
@@ -110,38 +109,38 @@ def record_protocol(arguments: ProtocolTrainArguments) -> None:
     differences = arguments.release_2023.differences
     record = {"protocol": arguments.protocol, "arguments": used, "differences": differences}
     write_json(arguments.output_dir / FILE_NAME, record)
-    tell_differences(arguments.protocol, arguments.release_2023)
+    print_differences(arguments.protocol, arguments.release_2023)
 
 
-def tell_differences(name: str, protocol: Protocol) -> None:
-    """Say on standard error what a protocol leaves as it is here."""
+def print_differences(name: str, protocol: Protocol) -> None:
+    """Print the remaining differences from the release to standard error."""
     if protocol.differences:
         print(f"--protocol {name} does not reproduce all of the release: {protocol.differences}", file=sys.stderr)
 
 
 def recorded_protocol(folder: Path) -> str | None:
-    """The protocol under which a model was tuned; None without one. InputError for a damaged record."""
+    """The protocol with which a model was tuned; None without one. Raises InputError for a damaged record."""
     path = folder / FILE_NAME
     if not path.is_file():
         return None
     value = read_json(path, "record of the protocol")
     name = value.get("protocol") if isinstance(value, dict) else None
     if not isinstance(name, str):
-        raise InputError(f"{path}: expected an object with protocol; train again")
+        raise InputError(f"{path}: expected an object with the field protocol; train again")
     return name
 
 
 def protocol_of(arguments: ProtocolEvaluationArguments, untuned: bool = False) -> dict[str, str]:
-    """What an evaluation says of the protocol: `protocol` and its name, or nothing without one.
+    """The key `protocol` of an evaluation file with the protocol's name; empty without a protocol.
 
-    Raises InputError when --protocol names another than the tuned model's; an `untuned` model has none to differ from.
+    Raises InputError if --protocol differs from that of the tuned model. An `untuned` model has no protocol of its own.
     """
     recorded, given = recorded_protocol(arguments.model_dir), arguments.protocol
     if given is not None and given != recorded and not untuned:
         was = f"with --protocol {recorded}" if recorded else "without --protocol"
         raise InputError(
-            f"--protocol {given}: the model in {arguments.model_dir} was tuned {was}; give --protocol in "
-            "--train_kwargs (and in --target_tuned_train_kwargs, where these are given)"
+            f"--protocol {given}: the model in {arguments.model_dir} was tuned {was}; give the protocol in "
+            "--train_kwargs (and in --target_tuned_train_kwargs, if you use it)"
         )
     name = recorded or given
     return {"protocol": name} if name else {}

@@ -1,4 +1,4 @@
-"""How texts are read for their representation: under which templates, and at which token. Imports no torch."""
+"""How the representation of a text is read: in which templates and at which token. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILE_NAME = "reading.json"
 
 @dataclass(frozen=True)
 class Reading:
-    """How a text is read. A tuned model's folder records it, so that evaluation reads as training did."""
+    """How a text is read. It is recorded in the tuned model's folder, so that evaluation reads like training."""
 
     templates: Templates = PLAIN
     read_at: ReadAt = "last_response"
@@ -29,17 +29,17 @@ class Reading:
 
     @classmethod
     def load(cls, folder: Path) -> Reading:
-        """What save wrote; InputError when the file is missing, as in folders of older versions, or damaged."""
+        """Load what `save` wrote; InputError if the file is missing, as in folders of older versions, or damaged."""
         path = folder / FILE_NAME
         if not path.exists() and not (folder / "config.json").is_file():
-            raise InputError(f"{path} does not exist, so it is unknown at which token training read; train again")
+            raise InputError(f"{path} does not exist, so the token read in training is unknown; train again")
         value = read_record(folder, FILE_NAME, "record of the reading")
         try:
             templates = tuple(Template(**template) for template in value["templates"])
             if value["read_at"] not in get_args(ReadAt) or len(templates) not in (1, 2):
                 raise ValueError(f"read_at {value['read_at']!r} and {len(templates)} templates")
             if not all(isinstance(text, str) for template in templates for text in asdict(template).values()):
-                raise TypeError("a template must consist of texts")
+                raise TypeError("a template is not text")
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is damaged ({error!r}); train again") from None
         return cls(templates, value["read_at"])

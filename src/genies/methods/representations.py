@@ -1,4 +1,4 @@
-"""Last-token activations of pairs under templates, and the interventions that find directions in them."""
+"""Read last-token activations of pairs in templates, and train and evaluate interventions on them."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Activations = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class ReadPairs:
-    """Activations [templates, pairs, sites, width] of both responses of pairs, under each template."""
+    """Activations [templates, pairs, sites, width] of the best and the worse responses of pairs, in each template."""
 
     pairs: list[Pair]
-    """The pairs read, texts wrapped in the first template."""
+    """The pairs, with texts in the first template."""
     best: Activations
     worse: Activations
     left_out: tuple[int, ...]
-    """Indices of the examples left out because a text of theirs does not fit under every template."""
+    """Indices of the examples left out because one of their texts does not fit in every template."""
 
     def responses(self) -> Activations:
-        """Activations [templates, responses, sites, width] of every response once, however many pairs it is in."""
+        """Activations [templates, responses, sites, width] of every response, once each."""
         places: dict[tuple[int, str], int] = {}
         for place, pair in enumerate(self.pairs):
             places.setdefault((pair.example_index, pair.best), place)
@@ -51,13 +51,13 @@ class ReadPairs:
 def read_pairs(
     reader: ActivationReader, sites: Sequence[Site], reading: Reading, pairs: Sequence[Pair], source: Path
 ) -> ReadPairs:
-    """Activations of pairs of the distribution in `source`, which messages name; InputError when none fits."""
+    """Activations of pairs; `source` is their distribution in messages. InputError if no pair fits."""
     templates = reading.templates
-    # All copies are encoded in one call, so that an example whose text is too long in one is left out of all.
+    # All copies are encoded in one call, so that an example that is too long in one template is left out of all.
     wrapped = [template.wrap(pair) for template in templates for pair in pairs]
     encoded = encode_pairs(reader.outline.tokenizer, reader.outline.context_length, wrapped, source)
     sequences = encoded.best + encoded.worse
-    # cra and ccs read the same two copies, and by default at different tokens.
+    # cra and ccs read the same two copies, but by default at different tokens.
     also = [sequence.read_until(place) for sequence in sequences for place in _BOTH if len(templates) > 1]
     found = reader([sequence.read_until(reading.read_at) for sequence in sequences], sites, also)
     best, worse = found.reshape(2, len(templates), -1, *found.shape[1:])
@@ -68,10 +68,8 @@ _BOTH: tuple[ReadAt, ReadAt] = ("last_response", "end_of_text")
 
 
 def between_copies(activations: Activations) -> Activations:
-    """The activation [pairs, sites, width] of responses: under the one template, or under the first minus the second.
-
-    Takes activations [templates, pairs, sites, width].
-    """
+    """Activations [pairs, sites, width] from [templates, pairs, sites, width]: of the single template, or of the first
+    minus the second."""
     single: Activations = activations[0]
     return single if len(activations) == 1 else single - activations[1]
 
@@ -79,12 +77,12 @@ def between_copies(activations: Activations) -> Activations:
 def train_directions(
     arguments: DirectionArguments, pairs: Sequence[Pair], kind: SiteKind, keep: int, templates: Templates = PLAIN
 ) -> None:
-    """Fit directions to training pairs at all sites of a kind, of which `keep` stay, and save them."""
+    """Fit directions to training pairs at all sites of a kind, and save those of the `keep` best sites."""
     reading = Reading(templates, arguments.read_at)
     reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
     sites = reader.outline.sites(kind)
     if not sites:
-        raise InputError(f"{arguments.model_dir} has no attention heads; expected a model with attention")
+        raise InputError(f"the model in {arguments.model_dir} has no attention heads; expected a model with attention")
     found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution)
     reader.report()
     best, worse = between_copies(found.best), between_copies(found.worse)
@@ -112,10 +110,10 @@ def evaluate_readings(
     probabilities: Callable[[ReadPairs], NDArray[np.float64]],
     extra: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write an evaluation for the pairs of each distribution; one of which no example fits costs only its own.
+    """Write an evaluation for the pairs of each distribution; an error in one does not affect the others.
 
-    Texts are read as the tuned model's folder records. `probabilities` gives the probability [pairs] of the best
-    response, `extra` further keys of the evaluations.
+    Texts are read as recorded in the tuned model's folder. `probabilities` returns the probability [pairs] of the best
+    response; `extra` contains further keys of the evaluation files.
     """
     reading = Reading.load(arguments.model_dir)
     extra = {**protocol_of(arguments), "read_at": reading.read_at, **(extra or {})}
@@ -138,6 +136,6 @@ def _check_sites(sites: Sequence[Site], reader: ActivationReader, tuned: Path) -
     known = {*outline.sites("heads"), *outline.sites("blocks")}
     if unknown := next((site for site in sites if site not in known), None):
         raise InputError(
-            f"what is stored in {tuned} was not trained on its base model ({unknown} is none of its {outline.depth} "
-            f"blocks and {sum(outline.heads)} heads); train again"
+            f"{tuned} was not trained on its base model {outline.folder}: {unknown} is not among the {outline.depth} "
+            f"blocks and {sum(outline.heads)} heads of that model; train again"
         )

@@ -1,4 +1,4 @@
-"""Pairs of a distribution as token sequences, each response once."""
+"""Encode the pairs of a distribution as token sequences, each response once."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class EncodedPairs:
     best: list[TokenSequence]
     worse: list[TokenSequence]
     left_out: tuple[int, ...]
-    """Indices of the examples left out because a text of theirs does not fit, ascending."""
+    """Indices, ascending, of the examples left out because one of their texts does not fit or is empty."""
 
 
 def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pair], source: Path) -> EncodedPairs:
-    """Token sequences of pairs; `source` names their distribution in messages.
+    """Token sequences of pairs; `source` is their distribution in messages.
 
-    An example with a text of more than `context_length` tokens, or with no text at all, is left out, all pairs of
-    it, and named on standard error. InputError when none remains.
+    An example with a text of more than `context_length` tokens, or without any text, is left out with all of its pairs
+    and reported on standard error. Raises InputError if none remains.
     """
     texts = list(dict.fromkeys((pair.prompt, text) for pair in pairs for text in (pair.best, pair.worse)))
     sequences = dict(zip(texts, encode(tokenizer, texts), strict=True))
@@ -40,7 +40,7 @@ def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pai
         for text in (pair.best, pair.worse):
             tokens = len(sequences[pair.prompt, text].ids)
             if context_length is not None and tokens > context_length:
-                out.setdefault(pair.example_index, f"{tokens} tokens, and the model takes {context_length}")
+                out.setdefault(pair.example_index, f"{tokens} tokens, but the model's limit is {context_length}")
             elif tokens < 2:
                 out.setdefault(pair.example_index, "neither prompt nor response text")
     for index, reason in out.items():
@@ -48,7 +48,8 @@ def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pai
     kept = [pair for pair in pairs if pair.example_index not in out]
     if not kept:
         raise InputError(
-            f"{source}: no example is left to use: {len(out)} of {len(out)} do not fit into the model's context"
+            f"{source}: no example is left: {len(out)} of {len(out)} do not fit into the model's context; use shorter "
+            "examples or a model with a longer context"
         )
     return EncodedPairs(
         kept,
@@ -59,20 +60,20 @@ def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pai
 
 
 class EachOnce:
-    """A function of token sequences, computed once for each, however many pairs and distributions ask for it."""
+    """A function of token sequences that computes each sequence once and caches the result in memory."""
 
     def __init__(self, compute: Callable[[list[TokenSequence]], NDArray[Any]]) -> None:
-        """`compute` gives an array whose first axis runs over the sequences."""
+        """`compute` returns an array whose first axis is that of the sequences."""
         self._compute = compute
         self._known: dict[TokenSequence, NDArray[Any]] = {}
 
     def learn(self, sequences: Sequence[TokenSequence]) -> None:
-        """Compute what is not known yet, all in one call."""
+        """Compute the sequences that are not cached, in one call."""
         new = [sequence for sequence in dict.fromkeys(sequences) if sequence not in self._known]
         if new:
             self._known.update(zip(new, self._compute(new), strict=True))
 
     def __call__(self, sequences: Sequence[TokenSequence]) -> NDArray[Any]:
-        """Values [sequences, ...] in the order asked for."""
+        """Values [sequences, ...] in the order of `sequences`."""
         self.learn(sequences)
         return np.stack([self._known[sequence] for sequence in sequences])

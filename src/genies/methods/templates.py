@@ -1,4 +1,4 @@
-"""Texts around a prompt and its response, at whose last token activations are read. Imports no torch."""
+"""Templates around a prompt and its response, whose last token is read. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from genies.data.distribution import Pair
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What is written before a prompt, after its response and between the two.
+    """The texts before a prompt, after its response and between the two.
 
     >>> Template("Listen. ", " Over.", " Answer:").wrap(Pair(0, "One and one is", " two.", " six."))
     Pair(example_index=0, prompt='Listen. One and one is Answer:', best=' two. Over.', worse=' six. Over.')
@@ -22,16 +22,16 @@ class Template:
     between: str = ""
 
     def wrap(self, pair: Pair) -> Pair:
-        """The pair with its texts wrapped. Wrap a pair once only: a wrapped pair looks like any other."""
+        """The pair with the template around its texts. A wrapped pair is not marked, so wrap a pair only once."""
         prompt = self.before + pair.prompt + self.between
         return Pair(pair.example_index, prompt, pair.best + self.after, pair.worse + self.after)
 
 
 Templates = Sequence[Template]
-"""One template, or two that differ in one word: then each response is read in two copies."""
+"""One template, or two that differ in one word, so that each response is read in two copies."""
 
 Wording = Literal["default", "release_2023"]
-"""Our words around a text, or those of the 2023 release."""
+"""The words of the templates: those of this project or of the 2023 release."""
 
 PLAIN: Templates = (Template(),)
 
@@ -39,7 +39,7 @@ _CONSIDER = "Consider the extent to which the responder follows the instruction 
 _PROBABILITY = "The probability that the responder followed the instruction"
 
 STIMULUS: Templates = (Template(_CONSIDER, f"\n{_PROBABILITY}"),)
-"""Asks about instruction-following without an answer, after Zou et al. 2023."""
+"""Asks about instruction following without giving an answer (Zou et al. 2023)."""
 
 STIMULI: Mapping[Wording, Templates] = {
     "default": STIMULUS,

@@ -19,11 +19,11 @@ class Arguments(ReadingEvaluationArguments):
     """Score pairs by the confidence that each response follows the instruction."""
 
     normalize: Literal["source", "target"] | None = None
-    """Whose mean activations are subtracted (default: as training was told)."""
+    """Whose mean activations are subtracted (default: the value given in training)."""
 
 
 def evaluate(args: Arguments) -> None:
-    """p = chance that the best response is the one that follows, from the confidences of both."""
+    """p = probability that the best response is the one that follows the instruction, from both confidences."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
 
     from genies.methods.ccs import ConsistencyProbe, mean_activations

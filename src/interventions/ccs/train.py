@@ -1,5 +1,5 @@
-"""Contrast-consistent search (Burns et al. 2022): without labels, find what is true of a response called one that
-follows the instruction where it is false of the same response called one that does not."""
+"""Contrast-consistent search (Burns et al. 2022): train a probe without labels, whose outputs are consistent for a
+response followed by Yes and by No to the question whether it follows the instruction."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from genies.methods.templates import QUESTIONS, Wording
 
 
 class Arguments(ReadingTrainArguments):
-    """Train a probe on consistency and confidence; the labels set its sign and nothing else."""
+    """Train a probe on consistency and confidence; the labels determine only its sign."""
 
     num_restarts: Annotated[int, Field(ge=1)] = 10
-    """How many probes are trained, each from another start; the one of the lowest loss stays."""
+    """Number of probes trained from different starts; the one with the lowest loss is used."""
     num_train_steps: Annotated[int, Field(ge=1)] = 1000
-    """Optimizer steps, each on all training responses."""
+    """Number of optimizer steps, each on all training responses."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     """Learning rate of AdamW."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay of AdamW."""
     read_at: ReadAt = "end_of_text"
-    """The token that is read: the end-of-text token appended to the answer, or the answer's last one."""
+    """The token whose activations are read: the end-of-text token after the answer, or the last token of the answer."""
     wording: Wording = "default"
-    """The question after each response: ours or that of the 2023 release."""
+    """The question after each response: that of this project or of the 2023 release."""
     normalize: Literal["source", "target"] = "source"
     """Whose mean activations evaluation subtracts: the source's, or those of the target's unlabelled texts (as in
-    Burns et al. 2022), which its evaluations then say."""
+    Burns et al. 2022). The latter is recorded in evaluation files (uses_target_texts)."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["ccs"]
 
 
 def train(args: Arguments) -> None:
-    """Read the last layer after both answers, Yes and No, to the question after each response, and fit."""
+    """Read the last layer after each response, the question, and each of the answers Yes and No; fit a probe."""
     examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.lm.activation_reader import ActivationReader

@@ -8,7 +8,7 @@ from genies.methods.arguments import ReadingEvaluationArguments
 
 
 def evaluate(args: ReadingEvaluationArguments) -> None:
-    """p = calibrated mean cosine of the pair's difference of (Yes - No) with the directions."""
+    """p = calibrated mean cosine, with the directions, of the difference of (Yes - No) between the responses."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
 
     from genies.methods.representations import evaluate_directions

@@ -1,5 +1,5 @@
-"""Contrastive representation arithmetic: mms on what changes in the attention heads when a response is called one
-that follows the instruction rather than one that does not (Clymer et al. 2023)."""
+"""Contrastive representation arithmetic (Clymer et al. 2023): mass-mean shift on the difference in attention heads
+between a response followed by Yes and by No to the question whether it follows the instruction."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from genies.methods.templates import QUESTIONS, Wording
 
 
 class Arguments(HeadArguments):
-    """Find the attention heads and directions in which Yes and No copies of good and bad responses differ."""
+    """Find the attention heads and directions in which the differences of Yes and No copies separate best from worse
+    responses."""
 
     wording: Wording = "default"
-    """The question after each response: ours or that of the 2023 release."""
+    """The question after each response: that of this project or of the 2023 release."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["cra"]
 
 
 def train(args: Arguments) -> None:
-    """Read every head after both answers, Yes and No, to the question after each response, and fit to Yes - No."""
+    """Read every head after each response, the question, and each of the answers Yes and No; fit to Yes - No."""
     examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.methods.representations import train_directions

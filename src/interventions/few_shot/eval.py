@@ -1,4 +1,4 @@
-"""Few-shot: zero-shot with demonstrations of the source distribution before each prompt (Brown et al. 2020)."""
+"""Few-shot (Brown et al. 2020): zero-shot with demonstrations from the source distribution before each prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genies.methods.protocol import protocol_of
 
 
 def evaluate(args: LogProbabilityArguments) -> None:
-    """p = softmax over the pair of the two responses' log-probabilities."""
+    """p = softmax of the log-probabilities of a pair's two responses."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
     demonstrations = Demonstrations.load(args.model_dir)
     base_model = base_model_dir(args.model_dir)

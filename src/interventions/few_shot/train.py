@@ -1,4 +1,4 @@
-"""Few-shot trains nothing: it draws demonstrations from the source and leaves them beside a note of the base model."""
+"""Few-shot trains nothing: it draws demonstrations from the source and records them with the base model."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from genies.methods.protocol import RELEASE_2023, Protocol, ProtocolTrainArgumen
 
 
 class Arguments(ProtocolTrainArguments, ModelArguments):
-    """Draw examples of the source that eval.py shows the model before each prompt."""
+    """Draw examples of the source that eval.py writes before each prompt."""
 
     num_shots: Annotated[int, Field(ge=1)] = 4
-    """How many demonstrations stand before a prompt."""
+    """Number of demonstrations before each prompt."""
     resample: bool = False
-    """Draw anew for each example of the evaluation, instead of once for all (which is faster)."""
+    """Draw demonstrations for each evaluated example, instead of once for all, which is faster."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["few_shot"]
 
 
 def train(args: Arguments) -> None:
-    """Demonstrations are a train example's prompt and its best response, drawn without replacement."""
+    """Draw training examples without replacement; a demonstration is a prompt and its best response."""
     source = Distribution(args.train_distribution)
     examples = source.training_sample(args.max_examples, args.sample, args.seed)
     draw_demonstrations(source.folder, examples, args.num_shots, args.resample, args.seed).save(args.output_dir)

@@ -22,8 +22,8 @@ class Arguments(TrainingArguments):
 
 
 def train(args: Arguments) -> None:
-    """One pair an example; the whole model is left as transformers saves it."""
-    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
+    """Train on one pair per example and save the whole model in transformers' format."""
+    Distribution(args.train_distribution).split("train")  # reports bad data before torch is loaded
 
     from genies.methods.training.tuning import tune_all_weights
 

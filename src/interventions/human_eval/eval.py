@@ -1,7 +1,7 @@
-"""Human evaluation: a person in a terminal says which response is best. Needs no model.
+"""Human evaluation: a person in a terminal chooses the best response. Needs no model.
 
-Answers are kept in a hidden file beside each output path (.<name>.answers.json) until all evaluations are written, so
-that the same command, run again, goes on where it was left.
+Answers are saved in a hidden file beside each output path (.<name>.answers.json) until all evaluations are written, so
+the same command continues an interrupted evaluation.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from genies.methods.protocol import ProtocolEvaluationArguments
 
 
 class Arguments(ProtocolEvaluationArguments, ModelArguments):
-    """Ask a person; how a model is run is accepted, so that one set of eval_kwargs serves all, and has no effect."""
+    """Ask a person; model arguments have no effect and are accepted so that all interventions share --eval_kwargs."""
 
 
 def evaluate(args: Arguments) -> int:
-    """p = 1 where the person ranks the best response higher, 0 where lower, 1/2 where neither or passed."""
+    """p = 1 if the person ranks the best response higher, 0 if lower, 1/2 if neither or passed."""
     distributions = [Distribution(folder) for folder in args.distribution_dirs]
     tests = [distribution.split("test", args.max_examples) for distribution in distributions]
     check_terminal(args)
     kept = [Answers(path, each) for path, each in zip(args.output_paths, distributions, strict=True)]
     for distribution, path, test, answers in zip(distributions, args.output_paths, tests, kept, strict=True):
         if not ask(distribution.name, test, answers, args.seed):
-            print("\nThe answers are kept; run the same command again to go on from here.")
+            print("\nThe answers are saved; run the same command again to continue.")
             return INTERRUPTED
         extra = {"eval_passed_examples": answers.passes(test)}
         write_evaluation(path, distribution.folder, pairs(test), answers.probabilities(test), extra=extra)

@@ -1,4 +1,4 @@
-"""Human evaluation trains nothing; it leaves a note, so that it fits the contract."""
+"""Human evaluation trains nothing; as the contract requires a tuned model, it records the base model."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from genies.methods.protocol import RELEASE_2023, Protocol, ProtocolTrainArgumen
 
 
 class Arguments(ProtocolTrainArguments, ModelArguments):
-    """Train nothing; how a model is run is accepted, so that one set of train_kwargs serves all, and has no effect."""
+    """Train nothing; model arguments have no effect and are accepted so that all interventions share --train_kwargs."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["human_eval"]
 
 
 def train(args: Arguments) -> None:
-    """Record the base model, which eval.py never opens."""
+    """Record the base model, which eval.py does not load."""
     record_protocol(args)
     write_base_model(args.output_dir, args.model_dir)
 

@@ -1,5 +1,5 @@
-"""Linear artificial tomography (Zou et al. 2023) on plain texts: score a response by how far its hidden states lie
-along the mean difference between best and worse responses."""
+"""Linear artificial tomography (Zou et al. 2023) on plain texts: score a pair by the cosine of its difference in hidden
+states with the mean difference between best and worse responses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from genies.methods.protocol import RELEASE_2023, Protocol
 
 
 class Arguments(LayerArguments):
-    """Find the layers and directions that tell the best response from a worse one."""
+    """Find the layers and directions that separate best from worse responses."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["lat_stim_1"]
 
 
 def train(args: Arguments) -> None:
-    """Read the hidden state after every block at the last token of both responses of each pair, and fit."""
+    """Read the hidden state after every block at the last token of both responses of each pair; fit directions."""
     examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.methods.representations import train_directions

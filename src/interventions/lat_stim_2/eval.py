@@ -8,7 +8,7 @@ from genies.methods.arguments import ReadingEvaluationArguments
 
 
 def evaluate(args: ReadingEvaluationArguments) -> None:
-    """p = calibrated mean cosine of the hidden states' difference, at the stimulus's end, with the directions."""
+    """p = calibrated mean cosine, with the directions, of the hidden states' difference at the end of the stimulus."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
 
     from genies.methods.representations import evaluate_directions

@@ -10,7 +10,7 @@ from genies.methods.training.arguments import TunedModelArguments
 
 
 def evaluate(args: TunedModelArguments) -> None:
-    """Score every response once, under the tuned model."""
+    """Score every response once with the tuned model."""
     from genies.methods.training.evaluation import evaluate_log_probabilities
 
     evaluate_log_probabilities(args)

@@ -18,8 +18,8 @@ class Arguments(LoraArguments):
 
 
 def train(args: Arguments) -> None:
-    """One pair an example; the adapter is left in PEFT's format."""
-    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
+    """Train on one pair per example and save the adapter in PEFT's format."""
+    Distribution(args.train_distribution).split("train")  # reports bad data before torch is loaded
 
     from genies.methods.training.tuning import tune_log_probabilities
 

@@ -7,7 +7,7 @@ from genies.methods.training.arguments import TunedModelArguments
 
 
 def evaluate(args: TunedModelArguments) -> None:
-    """Score every response once, under the tuned model."""
+    """Score every response once with the tuned model."""
     from genies.methods.training.evaluation import evaluate_rewards
 
     evaluate_rewards(args)

@@ -18,8 +18,8 @@ class Arguments(LoraArguments):
 
 
 def train(args: Arguments) -> None:
-    """One pair an example; the adapter, with its head, is left in PEFT's format."""
-    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
+    """Train on one pair per example and save the adapter and its head in PEFT's format."""
+    Distribution(args.train_distribution).split("train")  # reports bad data before torch is loaded
 
     from genies.methods.training.tuning import tune_lora
 

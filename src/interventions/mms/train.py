@@ -1,5 +1,5 @@
-"""Mass-mean shift: score a response by how far its attention-head activations lie along the mean difference
-between best and worse responses (Li et al. 2023; Clymer et al. 2023)."""
+"""Mass-mean shift (Li et al. 2023; Clymer et al. 2023): score a pair by the cosine of its difference in attention-head
+activations with the mean difference between best and worse responses."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from genies.methods.protocol import RELEASE_2023, Protocol
 
 
 class Arguments(HeadArguments):
-    """Find the attention heads and directions that tell the best response from a worse one."""
+    """Find the attention heads and directions that separate best from worse responses."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["mms"]
 
 
 def train(args: Arguments) -> None:
-    """Read every head at the last token of both responses of each pair, and fit."""
+    """Read every head at the last token of both responses of each pair; fit directions."""
     examples = Distribution(args.train_distribution).training_sample(args.max_examples, args.sample, args.seed)
 
     from genies.methods.representations import train_directions

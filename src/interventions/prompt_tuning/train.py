@@ -17,20 +17,20 @@ class Arguments(AdapterArguments):
     """Tune virtual tokens and a reward head on packed pairs."""
 
     num_train_steps: Annotated[int, Field(ge=1)] = 150
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.0052
     """Learning rate after the warm-up."""
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 10
-    """How many virtual tokens stand before every text."""
+    """Number of virtual tokens before every text."""
     prompt_tuning_init: Literal["vocabulary", "random"] = "vocabulary"
-    """Virtual tokens begin as words of the vocabulary, drawn with the seed, or as normal noise."""
+    """Initial values of the virtual tokens: embeddings of vocabulary tokens drawn with the seed, or normal noise."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["prompt_tuning"]
 
 
 def train(args: Arguments) -> None:
-    """One pair an example; virtual tokens and head are left in PEFT's format."""
-    Distribution(args.train_distribution).split("train")  # bad data is told before torch loads
+    """Train on one pair per example and save the virtual tokens and the head in PEFT's format."""
+    Distribution(args.train_distribution).split("train")  # reports bad data before torch is loaded
 
     from genies.methods.training.tuning import tune_prompt
 

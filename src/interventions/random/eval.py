@@ -1,4 +1,4 @@
-"""Random: one half for every pair, the floor of every table. Needs no model."""
+"""Random: probability one half for every pair (chance level). Needs no model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genies.methods.protocol import ProtocolEvaluationArguments
 
 
 class Arguments(ProtocolEvaluationArguments, ModelArguments):
-    """Toss a coin; how a model is run is accepted, so that one set of eval_kwargs serves all, and has no effect."""
+    """Use no model; model arguments have no effect and are accepted so that all interventions share --eval_kwargs."""
 
 
 def evaluate(args: Arguments) -> None:

@@ -1,4 +1,4 @@
-"""Zero-shot: the response the untuned model finds more probable, per token, given the prompt."""
+"""Zero-shot: prefer the response with the higher mean log-probability per token under the untuned model."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from genies.methods.base_model import base_model_dir
 from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.log_probabilities import LogProbabilityArguments, normalized
-from genies.methods.protocol import RELEASE_2023, protocol_of, tell_differences
+from genies.methods.protocol import RELEASE_2023, print_differences, protocol_of
 
 
 def evaluate(args: LogProbabilityArguments) -> None:
-    """p = softmax over the pair of the two responses' log-probabilities."""
+    """p = softmax of the log-probabilities of a pair's two responses."""
     tests = [pairs(Distribution(folder).split("test", args.max_examples)) for folder in args.distribution_dirs]
     base_model = base_model_dir(args.model_dir)
     untuned = base_model == args.model_dir
     protocol = protocol_of(args, untuned)
     if untuned and args.protocol is not None:
-        tell_differences(args.protocol, RELEASE_2023["zero_shot"])
+        print_differences(args.protocol, RELEASE_2023["zero_shot"])
 
     from genies.lm.model import load_model
     from genies.lm.scoring import response_log_probabilities

@@ -1,4 +1,4 @@
 """Training on packed pairs: reward models and log-probability classifiers, with adapters or all weights.
 
-Nothing is imported here, so that `genies.methods.training.arguments` costs no torch.
+Nothing is imported here: `genies.methods.training.arguments` can be imported without torch.
 """

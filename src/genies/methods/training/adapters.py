@@ -1,4 +1,4 @@
-"""Adapters in PEFT's format: made, saved, read again, and their base models found."""
+"""Create, save and load adapters in PEFT's format."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _HEAD = re.compile(rf"(^|\.)({'|'.join(HEADS)})\.weight$")
 
 
 def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> Any:
-    """A PEFT model of `network` with low-rank adapters in the modules that `arguments` name.
+    """A PEFT model of `network` with low-rank adapters in the modules that `arguments` select.
 
-    task: SEQ_CLS, by which the head is tuned and saved with the adapter, or CAUSAL_LM. Raises InputError where
-    PEFT has no default modules for the model's family and those are asked for.
+    task: SEQ_CLS, with which PEFT tunes and saves the head, too, or CAUSAL_LM. Raises InputError if the default modules
+    are requested and PEFT has none for the model's family.
     """
     from peft import LoraConfig
 
@@ -58,7 +58,7 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
         task_type=task,
         r=arguments.lora_rank,
         lora_alpha=arguments.lora_alpha,
-        lora_dropout=0.0,  # ours takes its place, and PEFT refuses any for weights of many experts in one tensor
+        lora_dropout=0.0,  # replace_dropout sets ours; PEFT allows none for the weights of all experts in one tensor
         target_modules=_target_modules(network, arguments),
         exclude_modules=excluded_modules(network),
         base_model_name_or_path=str(base),
@@ -84,9 +84,9 @@ def _target_modules(network: Any, arguments: LoraArguments) -> str | list[str]:
 
 
 def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, seed: int) -> tuple[Any, RewardModel]:
-    """A PEFT model with `count` virtual tokens, and the reward model that reads them.
+    """A PEFT model with `count` virtual tokens, and the reward model that uses them.
 
-    init: words of the vocabulary drawn with `seed` ("vocabulary"), or normal noise ("random").
+    init: "vocabulary" for words of the vocabulary drawn with `seed`, or "random" for normal noise.
     """
     from peft import PromptTuningConfig
 
@@ -95,15 +95,15 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
     sizes = network.config.get_text_config()
     if getattr(sizes, "hidden_size_per_layer_input", None):
         raise InputError(
-            f"the model in {base} embeds token ids anew in every block ({type(network).__name__}), where virtual "
-            "tokens have no embedding; use lora_fine_tune"
+            f"the model in {base} has an embedding of token ids in every block ({type(network).__name__}), and virtual "
+            "tokens have none there; use lora_fine_tune"
         )
     torch.manual_seed(stable_number(f"adapter {seed}"))
     config = PromptTuningConfig(
         task_type=task,
         num_virtual_tokens=count,
         prompt_tuning_init="SAMPLE_VOCAB" if init == "vocabulary" else "RANDOM",
-        # PEFT asks for it and makes no use of it here: a state-space model has none.
+        # PEFT requires a number but does not use it here; a state-space model has none.
         num_attention_heads=getattr(sizes, "num_attention_heads", None) or 1,
         base_model_name_or_path=str(base),
     )
@@ -115,11 +115,11 @@ def _wrap(network: Any, config: Any, base: Path) -> Any:
     from peft import get_peft_model
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # PEFT asks transformers for a name that is to go
-        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys")  # PEFT's own, of experts
-        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # how GPT-2 keeps its weights, which PEFT sees
+        warnings.simplefilter("ignore", FutureWarning)  # PEFT uses a deprecated name of transformers
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys")  # PEFT sets them itself
+        warnings.filterwarnings("ignore", message="fan_in_fan_out")  # PEFT detects the transposed weights of GPT-2
         tuned = get_peft_model(network, config)
-    # What is written down: the base model by the name it goes by here, and lists that come out alike every time.
+    # Values for the saved configuration: the local path of the base model, and lists in a fixed order.
     config.base_model_name_or_path = str(base)
     config.modules_to_save = sorted(set(config.modules_to_save or [])) or None
     for name in ("target_modules", "target_parameters"):
@@ -133,28 +133,28 @@ def _read_virtual_tokens(tuned: Any, model: RewardModel) -> tuple[int, ...]:
 
 
 def _check_room(model: LanguageModel, virtual_tokens: int) -> None:
-    """InputError unless a text has room behind the virtual tokens."""
+    """Raise InputError unless the context has room for a text after the virtual tokens."""
     if model.context_length is not None and virtual_tokens >= model.context_length:
         raise InputError(
-            f"{virtual_tokens:,} virtual tokens leave no room for a text: the model in {model.folder} takes "
-            f"{model.context_length:,} tokens; tune with fewer (--num_virtual_tokens)"
+            f"{virtual_tokens:,} virtual tokens leave no room for a text: the context of the model in {model.folder} "
+            f"has {model.context_length:,} tokens; tune with a smaller --num_virtual_tokens"
         )
 
 
 def save_adapter(tuned: Any, output_dir: Path, classifier: Any = None) -> None:
-    """Write an adapter as PEFT does: adapter_config.json and adapter_model.safetensors, head included.
+    """Write an adapter with its head as PEFT does: adapter_config.json and adapter_model.safetensors.
 
-    A head of ours, which PEFT does not know of, is the `classifier`'s and is written beside it.
+    The head of a DecoderWithHead, given as `classifier`, is written to separate files.
     """
     tuned.save_pretrained(str(output_dir), safe_serialization=True, save_embedding_layers=False)
     save_head(classifier, output_dir)
 
 
 def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
-    """The reward model of an adapter, made here or published, on top of its base model.
+    """Load the reward model of an adapter, tuned here or published, with its base model.
 
-    LoRA is merged into the weights where these are float32. Raises InputError for an adapter of another kind, without
-    a head, or that does not fit the base model, and where nothing says how a reward comes from several outputs.
+    LoRA is merged into float32 weights. Raises InputError for an adapter of another kind, without a head, or that does
+    not fit the base model, and if the reward cannot be determined from several outputs.
     """
     if has_head(folder):
         return _load_with_own_head(folder, arguments)
@@ -171,7 +171,10 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
         labels = [f"LABEL_{index}" for index in range(count)]
         model = add_head(_with_tokenizer(language_model, folder), seed=0, outputs=count, own_padding=not tuned_here)
         if isinstance(model.classifier, DecoderWithHead):
-            raise InputError(f"{base}: transformers has no plain classification model for it, as {folder} needs")
+            raise InputError(
+                f"{base}: transformers has no plain classification model for this architecture, which the adapter in "
+                f"{folder} needs; check that this is its base model"
+            )
     outputs = choose_outputs(arguments.reward_output, labels, str(folder), is_of_release(config, len(labels)))
     _fit_embeddings(model.classifier, model.language_model.tokenizer, config, folder)
     tuned = _apply(model.classifier, folder, base)
@@ -189,7 +192,7 @@ def load_adapter(folder: Path, arguments: TunedModelArguments) -> RewardModel:
 
 
 def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
-    """The reward model of an adapter on a causal language model, with a head of ours beside it."""
+    """Load the reward model of an adapter on a causal language model, whose head is in separate files."""
     weight = read_head(folder)
     config = _check_adapter(folder, "CAUSAL_LM")
     outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
@@ -203,15 +206,18 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
         model = replace(model, virtual_ids=_read_virtual_tokens(tuned, model))
         _check_room(model.language_model, len(model.virtual_ids))
     elif _merges(language_model, arguments.load_in_4bit):
-        tuned.merge_and_unload().requires_grad_(False)  # in the network that the classifier holds
+        tuned.merge_and_unload().requires_grad_(False)  # changes the network inside the classifier
     return model
 
 
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
-    """The language model of an adapter that tunes log-probabilities, on top of its base model."""
+    """Load the language model of an adapter that was tuned on log-probabilities, with its base model."""
     config = _check_adapter(folder, "CAUSAL_LM")
     if has_head(folder):
-        raise InputError(f"the adapter in {folder} has a reward head: it was tuned for rewards, not log-probabilities")
+        raise InputError(
+            f"the adapter in {folder} has a reward head: it was tuned for rewards, not log-probabilities; evaluate it "
+            "with the intervention that tuned it"
+        )
     base = _base_model(folder, arguments)
     model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
     _fit_embeddings(model.network, model.tokenizer, config, folder)
@@ -228,22 +234,22 @@ def _base_model(folder: Path, arguments: TunedModelArguments) -> Path:
 
 
 def _with_tokenizer(model: LanguageModel, folder: Path) -> LanguageModel:
-    """The model with the adapter's own tokenizer, where its folder has one: its texts were made with it."""
+    """The model with the adapter's tokenizer, with which it was tuned, if its folder contains one."""
     if not any((folder / name).is_file() for name in TOKENIZER_FILES):
         return model
     try:
         return replace(model, tokenizer=load_tokenizer(folder))
     except InputError as fault:
         raise InputError(
-            f"{fault}; the adapter comes with files of a tokenizer, which its base model's cannot stand in for: add "
-            "those that are missing, or remove them all if the base model's tokenizer is the right one"
+            f"{fault}; the adapter's folder contains files of a tokenizer, which the base model's tokenizer must not "
+            "replace silently: add the missing files, or remove them all if the base model's tokenizer is the right one"
         ) from None
 
 
 def _fit_embeddings(network: Any, tokenizer: Any, config: Mapping[str, Any], folder: Path) -> None:
-    """Give the base model as many embeddings as the adapter brings, for tokens that its tokenizer added.
+    """Resize the base model's embeddings for the tokens that the adapter added.
 
-    A token without an embedding of its own is refused when a text has it.
+    Texts with a token that has no embedding are refused later.
     """
     embedding = network.get_input_embeddings()
     name = next(name for name, module in network.named_modules() if module is embedding)
@@ -252,7 +258,7 @@ def _fit_embeddings(network: Any, tokenizer: Any, config: Mapping[str, Any], fol
     for end in ("weight", "base_layer.weight"):
         rows = shapes.get(f"base_model.model.{name}.{end}", [rows])[0]
     if any(index >= words for index in _trainable_tokens(config)):
-        rows = len(tokenizer)  # as AutoPeftModel does, before it reads the rows that were tuned
+        rows = len(tokenizer)  # like AutoPeftModel, before it loads the tuned rows
     if rows == words:
         return
     network.resize_token_embeddings(rows, mean_resizing=False)
@@ -262,20 +268,20 @@ def _fit_embeddings(network: Any, tokenizer: Any, config: Mapping[str, Any], fol
     name = next(name for name, module in network.named_modules() if module is head)
     if not any(key.startswith(f"base_model.model.{name}.") for key in shapes):
         raise InputError(
-            f"the adapter in {folder} brings {rows:,} embeddings to a base model of {words:,} tokens, and no output "
-            "embeddings for them; their log-probabilities would be random"
+            f"the adapter in {folder} has {rows:,} embeddings for a base model of {words:,} tokens, but no output "
+            "embeddings for the added tokens, so their log-probabilities would be random; save the adapter with them"
         )
 
 
 def _trainable_tokens(config: Mapping[str, Any]) -> list[int]:
-    """Indices of the embeddings that were tuned by themselves (trainable_token_indices: a list, or one a layer)."""
+    """Indices of individually tuned embeddings (trainable_token_indices: one list, or one list per layer)."""
     value = config.get("trainable_token_indices") or []
     lists = list(value.values()) if isinstance(value, dict) else [value]
     return [index for each in lists if isinstance(each, list) for index in each if isinstance(index, int)]
 
 
 def _merges(model: LanguageModel, in_4bit: bool) -> bool:
-    # In 16 or 4 bits the sum of weights and adapter would be rounded.
+    # With 16 or 4 bits, the sum of weights and adapter would be rounded.
     return model.dtype == torch.float32 and not in_4bit
 
 
@@ -285,9 +291,9 @@ def _apply(network: Any, folder: Path, base: Path) -> Any:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what it warns of, as tensors that are missing, is told by _check_tensors
+            warnings.simplefilter("ignore")  # _check_tensors raises an error for what PEFT warns about
             tuned = PeftModel.from_pretrained(network, str(folder))
-    except Exception as error:  # PEFT raises nearly every kind for a configuration it cannot follow
+    except Exception as error:  # PEFT raises many types for an invalid configuration
         if is_out_of_memory(error):
             raise
         raise InputError(f"the adapter in {folder} does not fit the base model {base}: {_reason(error)}") from None
@@ -296,8 +302,7 @@ def _apply(network: Any, folder: Path, base: Path) -> Any:
 
 
 def _check_tensors(tuned: Any, folder: Path, base: Path) -> None:
-    """InputError unless every tensor of the adapter came from its file and every tensor of the file is in use: PEFT
-    leaves what is missing at its untrained values."""
+    """Raise InputError unless the adapter and its file have the same tensors; PEFT leaves missing ones untrained."""
     from peft import get_peft_model_state_dict
 
     with safe_open(folder / WEIGHTS, framework="pt") as file:
@@ -305,23 +310,23 @@ def _check_tensors(tuned: Any, folder: Path, base: Path) -> None:
     needed = set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
     known = set(get_peft_model_state_dict(tuned, save_embedding_layers=True))  # embeddings may come with an adapter
     for what, names in (
-        ("lacks tensors that it needs", needed - found),
-        ("has tensors without a place", found - known),
+        ("lacks tensors that the adapter needs", needed - found),
+        ("contains tensors that the adapter does not use", found - known),
     ):
         if names:
             raise InputError(
                 f"the adapter in {folder} does not fit the base model {base}: {WEIGHTS} {what}: {len(names)}, the "
-                f"first {min(names)}; fetch it again, or name another base with --base_model_dir"
+                f"first {min(names)}; download it again, or choose another base model with --base_model_dir"
             )
 
 
 def _check_adapter(folder: Path, task: str) -> dict[str, Any]:
-    """An adapter's configuration; InputError for one of a kind that is not read here."""
+    """An adapter's configuration; InputError for an unsupported kind."""
     if (folder / CONFIG).is_file() and not (folder / WEIGHTS).is_file():
-        # Before anything is loaded: PEFT would take a pickle in its place.
-        pickled = f"{folder / PICKLED} is a pickled file, which can run code when loaded and is never read; ask its "
-        pickled += f"author for {WEIGHTS}, or make it where its origin is trusted: PEFT's save_pretrained writes it"
-        reason = pickled if (folder / PICKLED).is_file() else "other names and formats are not read"
+        # Checked before anything is loaded, because PEFT would load a pickle instead.
+        pickled = f"{folder / PICKLED} is a pickle, which can run code when loaded and is never read; ask its author "
+        pickled += f"for {WEIGHTS}, or, if you trust it, convert it elsewhere with PEFT's save_pretrained"
+        reason = pickled if (folder / PICKLED).is_file() else "other names and formats are not supported"
         raise InputError(f"the adapter in {folder} has no {WEIGHTS}: {reason}")
     check_model_folder(folder)
     config: dict[str, Any] = read_json(folder / CONFIG, "adapter configuration")
@@ -330,29 +335,29 @@ def _check_adapter(folder: Path, task: str) -> dict[str, Any]:
         raise InputError(f"{folder / CONFIG}, field peft_type: expected LORA or PROMPT_TUNING, got {kind}")
     if found != task:
         raise InputError(f"{folder / CONFIG}, field task_type: expected {task}, got {found}")
-    if config.get("megatron_config"):  # PEFT would import a module that the configuration names
-        raise InputError(f"{folder / CONFIG}, field megatron_config: expected null; such adapters are not read")
+    if config.get("megatron_config"):  # PEFT would import a module named by the configuration
+        raise InputError(f"{folder / CONFIG}, field megatron_config: expected null; such adapters are not supported")
     return config
 
 
 def _reason(error: Exception) -> str:
-    """What torch says after a heading that ends in a colon, else the first line."""
+    """The second line of a torch message whose first line is a heading that ends in a colon, else the first line."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[1] if len(lines) > 1 and lines[0].endswith(":") else first_line(error)
 
 
 def _outputs(folder: Path) -> int:
-    """How many outputs the head saved with an adapter has; InputError where none is."""
+    """The number of outputs of the head saved with an adapter; InputError if there is no head."""
     for name, shape in _shapes(folder).items():
         if len(shape) == 2 and _HEAD.search(name):
             return shape[0]
-    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); it is no reward model")
+    raise InputError(f"the adapter in {folder} has no reward head ({' or '.join(HEADS)}); expected a reward model")
 
 
 def _shapes(folder: Path) -> dict[str, list[int]]:
-    """The shape of every tensor of an adapter."""
+    """The shape of every tensor of an adapter, by name."""
     try:
         with safe_open(folder / WEIGHTS, framework="pt") as file:
-            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - it is no dict
+            return {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118 - not a dict
     except SafetensorError as error:
-        raise InputError(f"weights {folder / WEIGHTS} are damaged: {first_line(error)}") from None
+        raise InputError(f"weights {folder / WEIGHTS} are damaged: {first_line(error)}; download them again") from None

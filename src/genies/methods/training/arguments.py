@@ -1,4 +1,4 @@
-"""Arguments of every intervention that trains on pairs, and of their evaluation. Imports no torch."""
+"""Arguments of training and evaluation of the interventions that tune a model on pairs. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,63 +13,63 @@ from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainAr
 
 
 class TrainingArguments(ProtocolTrainArguments, ModelArguments):
-    """How a model is tuned on pairs."""
+    """Arguments that select how a model is tuned on pairs."""
 
     num_train_steps: Annotated[int, Field(ge=1)] = 100
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     per_device_train_batch_size: Annotated[int, Field(ge=1)] = 16
-    """Pairs in one optimizer step, on all devices together: neither --batch_tokens nor the number of processes
-    changes results."""
+    """Pairs per optimizer step, on all devices together. --batch_tokens and the number of processes do not change
+    results."""
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     """Learning rate after the warm-up."""
     lr_scheduler_type: Literal["constant", "linear", "cosine"] = "constant"
-    """After the warm-up the learning rate stays, or falls to zero."""
+    """Learning rate after the warm-up: constant, or decreasing to zero (linear, cosine)."""
     warmup_ratio: Annotated[float, Field(ge=0, le=1)] = 0.03
     """Share of the steps in which the learning rate rises."""
     max_grad_norm: Annotated[float, Field(gt=0)] = 0.3
-    """A longer gradient is scaled down to this norm."""
+    """Maximum norm of the gradient; larger gradients are scaled down."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    """AdamW's weight decay."""
+    """Weight decay of AdamW."""
     gradient_checkpointing: Annotated[bool, NO_EFFECT] = False
     """Compute activations again in the backward pass: less memory, a third more time, the same result."""
     save_steps: Annotated[int, Field(ge=0), NO_EFFECT] = 20
-    """Steps between checkpoints, of which the last two are kept until training ends; 0 for none."""
+    """Steps between checkpoints; the last two are kept until training ends. 0 writes none."""
     tensorboard: Annotated[bool, NO_EFFECT] = False
     """Write TensorBoard curves to output_dir/tensorboard (pip install -e .[tensorboard])."""
     push_to_hub: str | None = None
-    """Upload the tuned model to this repository of the model hub, as owner/name (default: it stays here)."""
+    """Upload the tuned model to this repository of the model hub, as owner/name (default: no upload)."""
     hub_private: Annotated[bool, NO_EFFECT] = True
-    """Whether a repository that the upload creates is private."""
+    """Whether a repository created by the upload is private."""
 
 
 class AdapterArguments(TrainingArguments):
-    """How an adapter is tuned, the base model's weights frozen."""
+    """Arguments that select how an adapter is tuned; the base model's weights are frozen."""
 
     load_in_4bit: bool = False
-    """Hold the base model's weights in 4 bits (NF4); needs a GPU and the package bitsandbytes."""
+    """Load the base model's weights in 4 bits (NF4); needs a GPU and the package bitsandbytes."""
 
 
 class LoraArguments(AdapterArguments):
-    """How low-rank adapters (Hu et al. 2021) are tuned."""
+    """Arguments that select how low-rank adapters (Hu et al. 2021) are tuned."""
 
     lora_rank: Annotated[int, Field(ge=1)] = 64
     """Rank of the adapters."""
     lora_alpha: Annotated[int, Field(ge=1)] = 16
     """Adapters are scaled by lora_alpha / lora_rank."""
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share of the adapters' inputs left out in training, drawn anew for each pair and step."""
+    """Dropout of the adapters' inputs in training; each pair has its own mask in each step."""
     lora_target_modules: Literal["all-linear", "default"] = "all-linear"
-    """Which modules get adapters: all linear layers of the blocks, or those that PEFT chooses for the model's family
-    (q_proj and v_proj for Llama)."""
+    """Modules that get adapters: all linear layers of the blocks, or PEFT's default for the model's family (q_proj and
+    v_proj for Llama)."""
 
 
 class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
-    """Evaluate a tuned model, made here or published."""
+    """Evaluate a tuned model, tuned here or published."""
 
     base_model_dir: Path | None = None
-    """Folder of an adapter's base model (default: as recorded, or found by its name in models/)."""
+    """Folder of an adapter's base model (default: as recorded, or by its name in models/)."""
     load_in_4bit: bool = False
-    """Hold the base model's weights in 4 bits (NF4); needs a GPU and the package bitsandbytes."""
+    """Load the base model's weights in 4 bits (NF4); needs a GPU and the package bitsandbytes."""
     reward_output: str | None = None
-    """Of a reward model with several outputs, which is the reward: the index or the label of one, mean, or difference
-    (of two classes, the output of good responses minus the other). Default: by the labels, where they say it."""
+    """The reward of a model with several outputs: the index or label of one output, mean, or difference (for two
+    classes, the output of good responses minus the other). Default: by the labels, if they determine it."""

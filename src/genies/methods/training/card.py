@@ -1,4 +1,4 @@
-"""The tuned model's own page: data, arguments, figures, fingerprint, and how to use it without this project."""
+"""Write the tuned model's card: data, arguments, metrics, fingerprint, and how to use it without this project."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ NOT_IN_FINGERPRINT = {
     "model_dir", "train_distribution", "output_dir", "batch_tokens", "device", "gradient_checkpointing", "save_steps",
     "tensorboard", "push_to_hub", "hub_private", "no_cache", "cache_gb",
 }  # fmt: skip
-"""Arguments that change where and how fast, never what."""
+"""Arguments that do not change the tuned weights."""
 
 
 def training_fingerprint(kind: Kind, arguments: TrainingArguments, dtype: str) -> str:
-    """sha256 over what determines the tuned weights: arguments, training split, base model's configuration, tokenizer
-    and weights."""
+    """sha256 of everything that determines the tuned weights: arguments, training split, and the base model's
+    configuration, tokenizer and weights."""
     names = sorted(
         path.name for path in arguments.model_dir.iterdir() if path.suffix in (".json", ".safetensors", ".model")
     )
@@ -43,7 +43,7 @@ def training_fingerprint(kind: Kind, arguments: TrainingArguments, dtype: str) -
 
 
 def hub_name(model_dir: Path) -> str | None:
-    """The name on the model hub of a folder that was downloaded from there."""
+    """The name on the model hub of a downloaded model; None for other folders."""
     path = model_dir / RECORD
     record = read_json(path, "download record") if path.is_file() else {}
     name = record.get("model_id") if isinstance(record, dict) and record.get("source") == "hub" else None
@@ -60,7 +60,7 @@ def write_card(
     dtype: str,
     padding: int,
 ) -> None:
-    """Write README.md into a tuned model's folder."""
+    """Write README.md to a tuned model's folder."""
     base = hub_name(arguments.model_dir) or arguments.model_dir.resolve().name
     header = [f"base_model: {json.dumps(base)}"] if hub_name(arguments.model_dir) else []
     if kind != "full":
@@ -68,7 +68,7 @@ def write_card(
     header += ["tags:", "- genies", *([] if kind == "log_prob" else ["- reward-model"])]
     shown = {name: value for name, value in arguments.model_dump(mode="json").items() if name not in _NOT_SHOWN}
     last = log[-min(10, len(log)) :]
-    figures = {
+    metrics = {
         "first step's loss": f"{log[0]['loss']:.4f}",
         f"loss, mean of the last {len(last)} steps": f"{sum(entry['loss'] for entry in last) / len(last):.4f}",
         f"accuracy, mean of the last {len(last)} steps": f"{sum(entry['accuracy'] for entry in last) / len(last):.4f}",
@@ -88,8 +88,8 @@ def write_card(
         "## Arguments",
         *_table({name: _plain(str(value)) for name, value in {**shown, "dtype": dtype}.items()}),
         "",
-        "## Training figures",
-        *_table(figures),
+        "## Training metrics",
+        *_table(metrics),
         "",
         "## Use",
         "The text is prompt and response, tokenized together, with the end-of-text token appended unless the text ends "
@@ -124,7 +124,7 @@ _OWN_HEAD = (
 
 
 def _plain(name: str) -> str:
-    """A name as text of a line: one line, and no Markdown or HTML in it.
+    """A name as a single line without Markdown or HTML.
 
     >>> print(_plain("a\\n# `b_c` <i>"))
     a \\# \\`b\\_c\\` \\<i\\>
@@ -138,7 +138,7 @@ def _table(values: Mapping[str, Any]) -> list[str]:
 
 
 def _usage(kind: Kind, base: str, padding: int, dtype: str, own_head: Mapping[str, Any] | None) -> list[str]:
-    named = ascii(base)  # Python's own way to write any text, in one line
+    named = ascii(base)  # a Python literal in one line
     if own_head is not None:
         return _usage_of_own_head(kind, named, dtype, str(own_head["language_model"]), str(own_head["decoder"]))
     if kind == "full":

@@ -1,7 +1,7 @@
-"""Where training goes on from after it was killed: folders checkpoint-<step>, safetensors and JSON, the last two kept.
+"""Checkpoints from which a killed training continues: folders checkpoint-<step> with safetensors and JSON.
 
-A checkpoint holds the tuned weights, the optimizer's state and the log so far. Nothing random is in it: order and
-dropout follow from the seed and the step.
+A checkpoint contains the tuned weights, the optimizer's state and the log. It contains no random state, because order
+and dropout depend only on the seed and the step. The last two checkpoints are kept.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from genies.files import read_json, write_json
 from genies.lm.capability import first_line
 
 KEPT = 2
-"""How many checkpoints are kept: an older one serves when the newest is damaged."""
+"""Number of checkpoints that are kept; the older one is used if the newest is damaged."""
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""What AdamW keeps of each parameter."""
+"""The state of AdamW for each parameter."""
 
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far training has come."""
+    """The progress of a training."""
 
     step: int
-    """Steps done."""
+    """Number of finished steps."""
     log: list[dict[str, Any]]
-    """An entry for each."""
+    """One entry for each finished step."""
     scaler: dict[str, Any]
-    """State of the loss scaling, with float16 alone."""
+    """State of the loss scaling; empty unless the dtype is float16."""
 
 
 def save_checkpoint(
     output_dir: Path, progress: Progress, mark: str, parameters: Mapping[str, Tensor], optimizer: Any
 ) -> None:
-    """Write checkpoint-<step> in one move and remove all but the last ones.
+    """Write checkpoint-<step> atomically and delete old checkpoints.
 
-    `mark` tells this training from any other, `parameters` are the tuned weights by name.
+    `mark` identifies this training; `parameters` are the tuned weights by name.
     """
     place = output_dir / f"checkpoint-{progress.step}"
     staging = output_dir / f"{place.name}.partial"
@@ -79,21 +79,21 @@ def save_checkpoint(
 
 
 def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Tensor], optimizer: Any) -> Progress:
-    """Bring weights and optimizer to the newest whole checkpoint of this training; step 0 where there is none."""
+    """Load weights and optimizer state from the newest intact checkpoint of this training; step 0 if there is none."""
     for folder in reversed(_checkpoints(output_dir)):
         try:
             state = read_json(folder / "state.json", "checkpoint")
             if state["mark"] != mark:
-                print(f"{folder} belongs to a training with other arguments or data: it is not used", file=sys.stderr)
+                print(f"{folder} is not used: it belongs to a training with other arguments or data", file=sys.stderr)
                 continue
             weights = load_file(folder / "weights.safetensors")
             moments = load_file(folder / "optimizer.safetensors")
             _check_tensors(weights, moments, parameters)
             if len(moments) != state["moments"]:
-                raise ValueError("its optimizer's state is incomplete")
+                raise ValueError("the optimizer's state is incomplete")
             progress = Progress(int(state["step"]), list(state["log"]), dict(state["scaler"]))
         except (InputError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            print(f"{folder} is damaged ({first_line(error)}): it is not used", file=sys.stderr)
+            print(f"{folder} is not used: it is damaged ({first_line(error)})", file=sys.stderr)
             continue
         _restore(weights, moments, parameters, optimizer)
         return progress
@@ -103,17 +103,17 @@ def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Ten
 def _check_tensors(
     weights: Mapping[str, Tensor], moments: Mapping[str, Tensor], parameters: Mapping[str, Tensor]
 ) -> None:
-    """ValueError unless a checkpoint's weights, and the optimizer's state of them, are those of this model."""
+    """Raise ValueError unless a checkpoint's weights and optimizer state have the names and shapes of this model."""
     if {name: each.shape for name, each in weights.items()} != {name: each.shape for name, each in parameters.items()}:
-        raise ValueError("its weights are not those of this model")
+        raise ValueError("the weights are not those of this model")
     needed = {
         f"{kind} {name}": torch.Size() if kind == "step" else value.shape
         for name, value in parameters.items()
         for kind in _MOMENTS
-        if f"step {name}" in moments  # nothing is kept of a parameter without a gradient so far
+        if f"step {name}" in moments  # a parameter that had no gradient yet has no state
     }
     if {name: each.shape for name, each in moments.items()} != needed:
-        raise ValueError("its optimizer's state is not that of this model")
+        raise ValueError("the optimizer's state is not that of this model")
 
 
 def _restore(
@@ -125,18 +125,18 @@ def _restore(
     for key, tensor in moments.items():
         kind, _, name = key.partition(" ")
         parameter = parameters[name]
-        # The step count stays on the device where AdamW left it, beside its parameter when it is fused.
+        # Fused AdamW needs the step count on the device of the parameter.
         optimizer.state[parameter][kind] = tensor.to(parameter.device)
 
 
 def remove_checkpoints(output_dir: Path) -> None:
-    """Remove all checkpoints, whole or not."""
+    """Delete all checkpoints, complete or partial."""
     for folder in output_dir.glob("checkpoint-*"):
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _checkpoints(output_dir: Path) -> list[Path]:
-    """Whole checkpoints, oldest first."""
+    """Complete checkpoints, oldest first."""
     found = [(match, path) for path in output_dir.glob("checkpoint-*") if (match := _NAME.fullmatch(path.name))]
     return [path for _, path in sorted(found, key=lambda each: int(each[0][1]))]

@@ -1,4 +1,4 @@
-"""Whole reward models, tuned here or published, checked against their own forward passes."""
+"""Load whole reward models, tuned here or published, and check them against their own forward passes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,14 @@ from genies.methods.training.reward_record import is_tuned_here
 _CLASSIFIER = "ForSequenceClassification"
 
 _WITHOUT_EFFECT = re.compile(r"(^|\.)(lm_head|embed_out)\.|\.rotary_emb\.inv_freq$|\.(masked_)?bias$")
-"""Tensors of weights that a classification model does without: a language-model head, and what old versions stored."""
+"""Tensors that a classification model does not need: a language-model head, and buffers stored by old versions."""
 
 
 def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel:
-    """The reward model in a folder of its own, as full fine-tuning leaves it or as published; InputError when it is
-    none, or when nothing says how a reward comes from its outputs."""
+    """Load the whole reward model in a folder, from full fine-tuning or published.
+
+    Raises InputError if it is not a reward model, or if the reward cannot be determined from its outputs.
+    """
     if has_head(folder):
         return _load_with_own_head(folder, arguments)
     model, readings = read_classifier(folder, arguments)
@@ -46,7 +48,7 @@ def load_classifier(folder: Path, arguments: TunedModelArguments) -> RewardModel
 
 
 def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardModel:
-    """A whole causal language model with a head of ours beside it, as full fine-tuning leaves it."""
+    """Load a whole causal language model from full fine-tuning, whose head is in separate files."""
     weight = read_head(folder)
     outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
     _check_whole(folder, arguments)
@@ -59,13 +61,13 @@ def _check_whole(folder: Path, arguments: ModelArguments) -> None:
     loading.check_weights(folder)
     if arguments.device_map != "none" or arguments.quantization != "none":
         raise InputError(
-            f"{folder} is a whole reward model, which runs on one device as it was saved; leave out --device_map and "
-            "--quantization"
+            f"{folder} is a whole reward model, which runs on one device without quantization; leave out --device_map "
+            "and --quantization"
         )
 
 
 def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
-    """A whole classification model, and what its own forward passes gave."""
+    """Load a whole classification model; returns it with the readings of its own forward passes."""
     _check_whole(folder, arguments)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
@@ -109,7 +111,7 @@ def wrap_classifier(
 
 
 def is_classifier(folder: Path) -> bool:
-    """Whether a model folder holds a classification model rather than a language model."""
+    """Whether a model folder contains a classification model, not a language model."""
     name = _architecture(folder)
     return name is not None and name.endswith(_CLASSIFIER)
 
@@ -117,8 +119,8 @@ def is_classifier(folder: Path) -> bool:
 def read_own(
     model: LanguageModel, head: Any, network: Any, name: str, virtual_ids: Sequence[int] = ()
 ) -> list[Reading]:
-    """What `network`'s own forward passes, those of a classification model or of an adapter on one, give for texts
-    that end in the pad token, in the end-of-text token, and in neither."""
+    """Readings of the own forward passes of `network`, a classification model or an adapter on one, for texts that end
+    in the pad token, in the end-of-text token, and in neither."""
 
     def run(ids: Tensor) -> Any:
         row = pack([[*virtual_ids, *ids[0].tolist()]])
@@ -133,14 +135,14 @@ def read_own(
 def settle(
     model: RewardModel, readings: Sequence[Reading], outputs: RewardOutputs, tuned_here: bool, name: str
 ) -> RewardModel:
-    """The reward model that reads where its own forward passes do, or at the last token where it was tuned here.
+    """The reward model that reads the same token as its own forward passes, or the last token if it was tuned here.
 
-    Raises InputError where our outputs are not those of its own forward passes.
+    Raises InputError if the outputs computed here are not those of its own forward passes.
     """
     if not agrees(model, readings):
         raise InputError(
-            f"{name} makes its outputs in another way than by a linear head of the last hidden states; expected a "
-            "reward model of a decoder, as full_fine_tune leaves one"
+            f"{name} does not compute its outputs with a linear head on the last hidden states; expected a reward "
+            "model of a decoder, like those of full_fine_tune"
         )
     assumptions = [*model.assumptions, *([outputs.assumption] if outputs.assumption else [])]
     tokenizer = model.language_model.tokenizer
@@ -154,12 +156,12 @@ def settle(
 
 
 def labels_of(config: Any) -> list[str]:
-    """The names of a classification model's outputs, in their order."""
+    """The names of a classification model's outputs, in order."""
     return [str(config.id2label.get(index, f"LABEL_{index}")) for index in range(config.num_labels)]
 
 
 def _padding(config: Any) -> list[int | None]:
-    """The pad tokens that a config names, of the model and of its text part."""
+    """The pad tokens in a config, of its text part and of the whole model."""
     found = (config.get_text_config().pad_token_id, getattr(config, "pad_token_id", None))
     return [each if isinstance(each, int) else None for each in found]
 
@@ -176,15 +178,15 @@ def _has_own_code(folder: Path) -> bool:
 
 
 def _check_architecture(folder: Path) -> str | None:
-    """The architecture that a config names; InputError where its head is known to be one of another kind."""
+    """The architecture in the folder's config; InputError if its head is of another kind."""
     import transformers
 
     name = _architecture(folder)
-    if name is None or name.endswith((_CLASSIFIER, "ForCausalLM")):  # of the latter the weights lack a head
+    if name is None or name.endswith((_CLASSIFIER, "ForCausalLM")):  # the latter fails later, for lack of a head
         return name
     if "For" in name and hasattr(transformers, name):
         raise InputError(
-            f"{folder} holds a {name}, which does not score whole texts; expected a reward model (...{_CLASSIFIER})"
+            f"{folder} contains a {name}, which does not score whole texts; expected a reward model (...{_CLASSIFIER})"
         )
     return name
 
@@ -198,20 +200,23 @@ def _classifier(folder: Path, dtype: torch.dtype) -> Any:
             str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
             output_loading_info=True,
         )  # fmt: skip
-    except Exception as error:  # damaged weights and foreign configurations raise nearly every kind
-        raise InputError(f"{folder} holds no reward model that can be read: {first_line(error)}") from None
+    except Exception as error:  # damaged weights and unknown configurations raise many types
+        raise InputError(
+            f"the reward model in {folder} cannot be read: {first_line(error)}; expected a folder that train.py wrote "
+            "or a published reward model"
+        ) from None
     classifier, found = loaded
     foreign = sorted(name for name in found["unexpected_keys"] if not _WITHOUT_EFFECT.search(name) or _of_head(name))
     value_head = [name for name in foreign if "v_head" in name]
     if missing := sorted(found["missing_keys"]):
-        hint = "a value head (v_head, as TRL writes one) is not read" if value_head else (
-            "expected a folder that train.py made or a published model with a reward head"
+        hint = "a value head (v_head, as written by TRL) is not supported" if value_head else (
+            "expected a folder that train.py wrote or a published model with a reward head"
         )  # fmt: skip
-        raise InputError(f"{folder} is no reward model: its weights lack {missing[0]}; {hint}")
+        raise InputError(f"{folder} is not a reward model: its weights lack {missing[0]}; {hint}")
     if foreign:
         raise InputError(
-            f"{folder}: its weights have tensors for which {type(classifier).__name__} has no place: {len(foreign)}, "
-            f"the first {foreign[0]}; rewards without them would be wrong"
+            f"{folder}: {type(classifier).__name__} does not use {len(foreign)} of the tensors in its weights, the "
+            f"first {foreign[0]}; rewards without them would be wrong; expected weights of that architecture"
         )
     loading.name_outputs(classifier.config)
     return classifier.eval().requires_grad_(False)

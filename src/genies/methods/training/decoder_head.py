@@ -1,10 +1,10 @@
-"""A reward head on a causal language model, for models of which transformers has no classification model.
+"""Reward heads on causal language models, for architectures without a classification model in transformers.
 
-The head is a linear layer on the last hidden state, as transformers' classification models have. A tuned model's folder
-holds it beside what was tuned, the adapter or the whole language model:
+The head is a linear layer on the last hidden state, as in transformers' classification models. It is saved in the tuned
+model's folder, beside the adapter or the whole language model:
 
     reward_head.safetensors   one tensor, weight [outputs, width], float32
-    reward_head.json          what it is: {"kind": "linear_head_on_causal_lm", "outputs": 1, ...}
+    reward_head.json          a description: {"kind": "linear_head_on_causal_lm", "outputs": 1, ...}
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ KIND = "linear_head_on_causal_lm"
 
 
 class DecoderWithHead(nn.Module):
-    """A causal language model with a reward head, in the place of a classification model.
+    """A causal language model with a reward head, used like a classification model.
 
-    Its language-model head is there and takes no part.
+    Its language-model head is not used.
     """
 
     def __init__(self, language_model: Any, head: nn.Linear) -> None:
@@ -47,28 +47,29 @@ class DecoderWithHead(nn.Module):
         return self.language_model.get_input_embeddings()
 
     def set_input_embeddings(self, embedding: nn.Module) -> None:
-        """Put another embedding in the place of the language model's."""
+        """Replace the language model's embedding."""
         self.language_model.set_input_embeddings(embedding)
 
     def set_attn_implementation(self, name: str) -> None:
-        """Set the language model's attention."""
+        """Set the language model's attention implementation."""
         self.language_model.set_attn_implementation(name)
 
 
 def head_width(language_model: Any) -> int:
-    """Width of the last hidden states: that of the language-model head's input, which OPT-350M projects to."""
+    """Width of the last hidden states: the input width of the language-model head, as OPT-350M projects to it."""
     return int(language_model.get_output_embeddings().weight.shape[1])
 
 
 def network_to_adapt(classifier: Any) -> tuple[Any, str]:
-    """The network that an adapter goes into, and PEFT's task for it."""
+    """The network that gets an adapter, and its task type in PEFT."""
     if isinstance(classifier, DecoderWithHead):
         return classifier.language_model, "CAUSAL_LM"
     return classifier, "SEQ_CLS"
 
 
 def trainable_head(classifier: Any) -> dict[str, nn.Parameter]:
-    """The head's parameters by name, made trainable, where PEFT does not know of the head; else nothing."""
+    """Make the head of a DecoderWithHead trainable and return its parameters by name; empty for other models, whose
+    head PEFT trains."""
     if not isinstance(classifier, DecoderWithHead):
         return {}
     classifier.score.requires_grad_(True)
@@ -76,7 +77,7 @@ def trainable_head(classifier: Any) -> dict[str, nn.Parameter]:
 
 
 def save_head(classifier: Any, folder: Path) -> None:
-    """Write the head of a DecoderWithHead; nothing for a model of transformers, which holds its own."""
+    """Save the head of a DecoderWithHead; does nothing for other models, which save their own head."""
     if not isinstance(classifier, DecoderWithHead):
         return
     weight = classifier.score.weight.detach().float().cpu().contiguous()
@@ -93,19 +94,19 @@ def save_head(classifier: Any, folder: Path) -> None:
 
 
 def _decoder_name(language_model: Any) -> str:
-    """The name of the module whose output has the last hidden states."""
+    """The name of the module that returns the last hidden states."""
     decoder = find_decoder(language_model)
     names = (name for name, module in language_model.named_modules() if module is decoder)
     return str(next(names)).replace("base_model.model.", "", 1)
 
 
 def has_head(folder: Path) -> bool:
-    """Whether a tuned model's folder holds a head of this form."""
+    """Whether a tuned model's folder contains a head saved by save_head."""
     return (folder / RECORD).is_file()
 
 
 def head_record(folder: Path) -> dict[str, Any] | None:
-    """What a tuned model's folder says of its head; None where it has none of this form."""
+    """The description of the head in a tuned model's folder; None if it contains no head saved by save_head."""
     if not has_head(folder):
         return None
     record = read_json(folder / RECORD, "reward head")
@@ -116,33 +117,35 @@ def head_record(folder: Path) -> dict[str, Any] | None:
 
 
 def read_head(folder: Path) -> Tensor:
-    """The weight [outputs, width], float32, of the head in a folder; InputError for one that is damaged."""
+    """The weight [outputs, width], float32, of the head in a folder; InputError if it is damaged."""
     record = head_record(folder) or {}
     try:
         tensors = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"the reward head {folder / WEIGHTS} is missing or damaged: {first_line(error)}") from None
+        raise InputError(
+            f"the reward head {folder / WEIGHTS} is missing or damaged: {first_line(error)}; train again"
+        ) from None
     weight = tensors.get("weight")
     if weight is None or weight.dim() != 2 or len(weight) != record.get("outputs") or not weight.isfinite().all():
         raise InputError(
-            f"{folder / WEIGHTS}: expected one tensor, weight, of {record.get('outputs')} rows of finite numbers; "
+            f"{folder / WEIGHTS}: expected one tensor, weight, with {record.get('outputs')} rows of finite numbers; "
             "train again"
         )
     return weight.float()
 
 
 def head_labels(weight: Tensor) -> list[str]:
-    """Names of the outputs of a head of this weight."""
+    """Names of the outputs of a head with this weight."""
     return [f"LABEL_{index}" for index in range(len(weight))]
 
 
 def put_head(language_model: Any, weight: Tensor, device: torch.device, folder: Path) -> DecoderWithHead:
-    """The language model with a head of this weight; InputError, which names `folder`, where their widths differ."""
+    """The language model with a head of this weight; InputError, naming `folder`, if their widths differ."""
     width = head_width(language_model)
     if weight.shape[1] != width:
         raise InputError(
-            f"the reward head in {folder} takes hidden states of width {weight.shape[1]} and the model gives {width}: "
-            "they do not belong together"
+            f"the reward head in {folder} expects hidden states of width {weight.shape[1]}, but the model's have width "
+            f"{width}: they do not belong together; check the base model"
         )
     head = nn.Linear(width, len(weight), bias=False)
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""Dropout whose mask follows from the seed, the step, the pair and the layer alone.
+"""Dropout whose mask depends only on the seed, the step, the pair and the layer.
 
-A pair meets the same mask in whatever forward pass and process it is computed, when its activations are computed again,
-and when training goes on from a checkpoint: nothing random has to be stored.
+A pair has the same mask in every division into forward passes and processes, when activations are computed again, and
+when training continues from a checkpoint. No random state has to be stored.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from genies.methods.training.micro_batches import Stretch
 
 @dataclass(frozen=True)
 class Draw:
-    """A forward pass in training, as its masks are drawn."""
+    """The properties of a training forward pass that determine its masks."""
 
     seed: int
     step: int
     stretches: list[Stretch]
     tokens: int
-    """Tokens of the batch, padding counted."""
+    """Number of tokens of the batch, including padding."""
     row: Row | None = None
-    """How its tokens are packed."""
+    """How the tokens are packed."""
 
 
 _current: ContextVar[Draw | None] = ContextVar("draw", default=None)
@@ -38,7 +38,7 @@ _current: ContextVar[Draw | None] = ContextVar("draw", default=None)
 
 @contextmanager
 def drawing(draw: Draw | None) -> Iterator[None]:
-    """Within the context PairDropout takes its masks from `draw`; with None it leaves nothing out."""
+    """Within the context, PairDropout draws its masks from `draw`; with None, it does nothing."""
     token = _current.set(draw)
     try:
         yield
@@ -47,18 +47,18 @@ def drawing(draw: Draw | None) -> Iterator[None]:
 
 
 def current_draw() -> Draw | None:
-    """What the forward pass around this call draws from."""
+    """The Draw of the surrounding forward pass; None outside of `drawing`."""
     return _current.get()
 
 
 class PairDropout(nn.Module):
-    """Dropout of activations [..., width], one mask a pair.
+    """Dropout of activations [..., width] with one mask per pair.
 
-    Does nothing outside of `drawing`, and in layers that do not see every token of the batch once.
+    Does nothing outside of `drawing`, and in layers that do not process every token of the batch once.
     """
 
     def __init__(self, share: float, layer: int) -> None:
-        """`share` of the values is left out, the others scaled up; `layer` tells this module from all others."""
+        """`share` is the probability of dropping a value; `layer` is the number of this module in the network."""
         super().__init__()
         self.share = share
         self.layer = layer
@@ -68,7 +68,7 @@ class PairDropout(nn.Module):
         if draw is None or self.share == 0:
             return values
         if values.numel() != draw.tokens * values.shape[-1]:
-            # A layer that does not see every token once, as an expert: which tokens it sees depends on the others.
+            # An expert, for example, does not process every token, and which it processes depends on the other tokens.
             return values
         mask = torch.ones(draw.tokens, values.shape[-1], device=values.device)
         generator = torch.Generator(values.device)
@@ -76,7 +76,7 @@ class PairDropout(nn.Module):
             key = f"dropout {draw.seed} {draw.step} {stretch.slot} {stretch.branch} {self.layer}"
             generator.manual_seed(stable_number(key))
             part = mask[stretch.start : stretch.stop]
-            # 16 bits a value: two and a half times as fast as bernoulli_ on a CPU.
+            # 16 bits per value: 2.5 times as fast as bernoulli_ on a CPU.
             words = torch.empty(-(-part.numel() // 4), dtype=torch.int64, device=values.device)
             bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[: part.numel()]
             part.copy_((bits >= round(self.share * 2**16) - 2**15).view_as(part))
@@ -87,10 +87,10 @@ class PairDropout(nn.Module):
 
 
 def replace_dropout(network: Any, share: float) -> None:
-    """Put PairDropout in the place of every dropout of LoRA layers.
+    """Replace every dropout of LoRA layers by PairDropout.
 
-    Adapters of single parameters, such as the weights of all experts in one tensor, have none: their input is not
-    dropped apart from that of the weight.
+    Adapters of single parameters, such as the weights of all experts in one tensor, have no dropout, because they share
+    their input with the weight.
     """
     from peft.tuners.lora.layer import ParamWrapper
 
@@ -105,5 +105,5 @@ def replace_dropout(network: Any, share: float) -> None:
 
 
 def stable_number(text: str) -> int:
-    """A number of 63 bits that depends on the text alone, on every machine."""
+    """A 63-bit hash of a text, the same on every machine."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8"), digest_size=8).digest(), "big") >> 1

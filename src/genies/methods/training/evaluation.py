@@ -1,4 +1,4 @@
-"""Evaluation of tuned models: every response of an example once, all of them branches of one packed row."""
+"""Evaluate tuned models; each response is scored once, and responses to a prompt share a packed row."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from genies.methods.training.reward_model import RewardModel, rewards
 
 
 def evaluate_rewards(arguments: TunedModelArguments) -> None:
-    """p = softmax over the pair of the two responses' rewards."""
+    """Write evaluations with p = softmax of the rewards of a pair's two responses."""
     tests = _read_tests(arguments)
     model = load_reward_model(arguments)
 
@@ -38,10 +38,12 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
 
 
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
-    """p = softmax over the pair of the two responses' mean log-probabilities."""
+    """Write evaluations with p = softmax of the mean log-probabilities of a pair's two responses."""
     tests = _read_tests(arguments)
     if arguments.reward_output is not None:
-        raise InputError("--reward_output is for reward models, and this intervention scores log-probabilities")
+        raise InputError(
+            "--reward_output is for reward models, but this intervention scores log-probabilities; leave it out"
+        )
     model = load_language_adapter(arguments.model_dir, arguments)
     doubt = revision_doubt(arguments.model_dir, find_base_model(arguments.model_dir, arguments.base_model_dir))
 
@@ -50,14 +52,14 @@ def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
 
 
 def load_reward_model(arguments: TunedModelArguments) -> RewardModel:
-    """The reward model in --model_dir: an adapter on its base model, or a model of its own."""
+    """The reward model in --model_dir: an adapter with its base model, or a whole model."""
     if (arguments.model_dir / CONFIG).is_file():
         return load_adapter(arguments.model_dir, arguments)
     return load_classifier(arguments.model_dir, arguments)
 
 
 def _read_tests(arguments: TunedModelArguments) -> list[list[Any]]:
-    """The test pairs of every distribution, before a model is loaded: bad data is told at once."""
+    """The test pairs of every distribution; called before a model is loaded, so that bad data is reported early."""
     return [pairs(Distribution(folder).split("test", arguments.max_examples)) for folder in arguments.distribution_dirs]
 
 
@@ -71,8 +73,8 @@ def _evaluate(
 ) -> None:
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
-    said = {"assumptions": list(assumptions)} if assumptions else {}
-    extra: dict[str, Any] = {**model.description, **protocol_of(arguments), **said}
+    assumed = {"assumptions": list(assumptions)} if assumptions else {}
+    extra: dict[str, Any] = {**model.description, **protocol_of(arguments), **assumed}
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder)

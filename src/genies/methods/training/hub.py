@@ -1,5 +1,6 @@
-"""Upload of a tuned model to the model hub, when asked for and never else: a process of its own, since training is
-off line.
+"""Upload a tuned model to the model hub, on request.
+
+The upload runs in a separate process, because training is offline:
 
     python -m genies.methods.training.hub --folder F --repository owner/name --private True
 """
@@ -18,25 +19,25 @@ from genies.files import read_json
 from genies.lm.capability import first_line
 from genies.methods.base_model import FILE_NAME
 
-_STAYS_HERE = ["checkpoint-*", "tensorboard/*", "*.partial", FILE_NAME, "training_step.json", "adapter_config.json"]
-"""What names folders of this machine, or is uploaded by itself."""
+_NOT_UPLOADED = ["checkpoint-*", "tensorboard/*", "*.partial", FILE_NAME, "training_step.json", "adapter_config.json"]
+"""Files that contain paths of this machine, and adapter_config.json, which is uploaded separately."""
 
 
 class UploadArguments(Arguments):
     """Upload a tuned model's folder to the model hub."""
 
     folder: Path
-    """The tuned model."""
+    """Folder of the tuned model."""
     repository: str
-    """Where to, as owner/name; made when it is not there."""
+    """Repository to upload to, as owner/name; created if it does not exist."""
     private: bool = True
-    """Whether a repository that is made is private."""
+    """Whether a new repository is private."""
     base_name: str | None = None
-    """The base model's name on the hub, for an adapter's configuration (default: as it stands there)."""
+    """The base model's name on the hub, for an adapter's configuration (default: the name of its folder)."""
 
 
 def check_repository(name: str) -> None:
-    """InputError unless a repository of the model hub can have this name."""
+    """Raise InputError unless `name` is a valid name of a repository on the model hub."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not in its __all__
 
@@ -47,13 +48,13 @@ def check_repository(name: str) -> None:
 
 
 def push(folder: Path, repository: str, private: bool, base_name: str | None) -> bool:
-    """Upload in a process that may use the network; on failure a warning that says how to do it again."""
+    """Upload in a process with network access; prints a warning with the command to repeat it if it fails."""
     argv = [sys.executable, "-m", "genies.methods.training.hub", "--folder", str(folder), "--repository", repository]
     argv += ["--private", str(private), *(["--base_name", base_name] if base_name else [])]
     ended = subprocess.run(argv, env={**os.environ, "HF_HUB_OFFLINE": "0"}, check=False)
     if ended.returncode:
         print(
-            f"warning: the tuned model was not uploaded to {repository}; it is complete, and can be uploaded with "
+            f"warning: the tuned model was not uploaded to {repository}; it is complete, so you can upload it with "
             f"python -m genies.methods.training.hub --folder FOLDER --repository {repository}",
             file=sys.stderr,
         )
@@ -61,7 +62,8 @@ def push(folder: Path, repository: str, private: bool, base_name: str | None) ->
 
 
 def upload(args: UploadArguments) -> None:
-    """Make the repository and fill it. Local paths stay here: an adapter names its base model as the hub does."""
+    """Create the repository and upload the files. In an adapter's configuration, the base model's local path is
+    replaced by its name on the hub."""
     from huggingface_hub import HfApi
 
     if not args.folder.is_dir():
@@ -75,8 +77,8 @@ def upload(args: UploadArguments) -> None:
             config["base_model_name_or_path"] = args.base_name or Path(config["base_model_name_or_path"]).name
             data = json.dumps(config, indent=2).encode("utf-8")
             hub.upload_file(path_or_fileobj=data, path_in_repo=path.name, repo_id=args.repository)
-        hub.upload_folder(repo_id=args.repository, folder_path=args.folder, ignore_patterns=_STAYS_HERE)
-    except Exception as error:  # whatever a network does
+        hub.upload_folder(repo_id=args.repository, folder_path=args.folder, ignore_patterns=_NOT_UPLOADED)
+    except Exception as error:  # network errors have many types
         raise InputError(f"upload to {args.repository} failed: {first_line(error)}") from None
 
 

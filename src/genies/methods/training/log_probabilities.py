@@ -1,4 +1,4 @@
-"""Mean log-probabilities of responses with gradient, a block of places at a time."""
+"""Mean log-probabilities of responses with gradient, computed in blocks of tokens."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from genies.lm.model import LanguageModel
 from genies.methods.training.micro_batches import MicroBatch
 
 PLACES = 128
-"""Places whose logits are there at a time."""
+"""Number of tokens whose logits are in memory at a time."""
 
 
 def mean_log_probabilities(model: LanguageModel, micro: MicroBatch) -> Tensor:
-    """For each sequence the mean of its response tokens' log-probabilities, end-of-text included: [sequences], float32.
+    """Mean log-probability [sequences], float32, of each sequence's response tokens, including end-of-text.
 
-    The model has no virtual tokens before its sequences.
+    Does not support virtual tokens before the sequences.
     """
     before, targets, owners = [], [], []
     for owner, (sequence, where) in enumerate(zip(micro.sequences, micro.batch.places, strict=True)):
         for place in sequence.response:
-            if place > 0:  # a token with nothing before it has no probability
+            if place > 0:  # the first token of a text has no probability
                 before.append(where[place - 1])
                 targets.append(sequence.ids[place])
                 owners.append(owner)
@@ -32,7 +32,7 @@ def mean_log_probabilities(model: LanguageModel, micro: MicroBatch) -> Tensor:
         hidden = hidden_states(model, micro.batch)[places]
         found = torch.cat(
             [
-                # Logits of all places at once would be the largest thing in memory: they are made twice instead.
+                # Logits of all tokens at once would need the most memory, so they are computed twice instead.
                 checkpoint(_of_block, model.network, hidden[start : start + PLACES], target[start : start + PLACES],
                            use_reentrant=False)
                 for start in range(0, len(places), PLACES)

@@ -1,4 +1,4 @@
-"""The training loop: one gradient step a batch of pairs, computed in micro-batches, by one process or several."""
+"""The training loop: one gradient step per batch of pairs, computed in micro-batches by one or several processes."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
 
 @dataclass(frozen=True)
 class Trainee:
-    """What is trained, and how it scores."""
+    """A model to train, with its trainable parameters and its scoring function."""
 
     model: LanguageModel
     parameters: dict[str, torch.nn.Parameter]
     """The trainable parameters by name, in a fixed order."""
     scores: Callable[[MicroBatch], Tensor]
-    """Score [sequences], float32, of each sequence of a micro-batch, with gradient."""
+    """Scores [sequences], float32, of the sequences of a micro-batch, with gradient."""
     virtual_ids: tuple[int, ...] = ()
 
 
 def trainable(network: Any) -> dict[str, torch.nn.Parameter]:
-    """The parameters of a network that take part in training, by name."""
+    """The trainable parameters of a network, by name."""
     return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
 def make_accelerator(arguments: TrainingArguments) -> Any:
-    """accelerate's view of the processes and the device; to be made before a model is loaded.
+    """The Accelerator, which must be created before a model is loaded.
 
-    With several processes each has a device of its own.
+    With several processes, each has its own device.
     """
     from accelerate import Accelerator
 
@@ -66,15 +66,15 @@ def train(
     mark: str,
     dtype: torch.dtype,
 ) -> list[dict[str, Any]]:
-    """Tune the trainee's parameters in place; the log, an entry a step.
+    """Tune the trainee's parameters in place; returns the log, one entry per step.
 
     loss = mean over the step's pairs of -log sigmoid(score of the best - score of the worse response)
 
-    `dtype` is what matrices are multiplied in; `mark` tells this training from any other, for checkpoints. Raises
-    InputError when a loss, a gradient or a weight is not finite.
+    `dtype` is that of matrix products; `mark` identifies this training in checkpoints. Raises InputError if a loss, a
+    gradient or a weight is not finite.
     """
     if accelerator.num_processes > 1:
-        _same_start(trainee, accelerator)
+        _broadcast_weights(trainee, accelerator)
     parameters = list(trainee.parameters.values())
     optimizer = torch.optim.AdamW(
         parameters, lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
@@ -84,7 +84,7 @@ def train(
     if progress.step:
         scaler.load_state_dict(progress.scaler)
         if accelerator.is_main_process:
-            print(f"going on after step {progress.step}", file=sys.stderr)
+            print(f"continuing after step {progress.step}", file=sys.stderr)
     record = Record(
         output_dir, arguments.num_train_steps, arguments.tensorboard, accelerator.is_main_process, progress.log
     )
@@ -121,7 +121,7 @@ def train(
                     now = Progress(step + 1, record.entries, scaler.state_dict())
                     save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer)
                 accelerator.wait_for_everyone()
-        # What ruins weights in the last step is in no loss.
+        # No later loss shows whether the last step made weights infinite.
         if not all(math.isfinite(torch.linalg.vector_norm(each.detach())) for each in parameters):
             raise _not_finite(_WEIGHTS, [pair.example_index for pair in batch], step, data.source, arguments)
     finally:
@@ -130,9 +130,9 @@ def train(
 
 
 def learning_rate_factor(step: int, arguments: TrainingArguments) -> float:
-    """What the learning rate is multiplied by in step number `step`, from 0.
+    """Factor of the learning rate in step number `step`, from 0.
 
-    It rises in equal parts over the warm-up and reaches 1 in its last step.
+    It rises linearly in the warm-up and reaches 1 in its last step.
     """
     warm_up = math.ceil(arguments.warmup_ratio * arguments.num_train_steps)
     if step < warm_up:
@@ -153,10 +153,10 @@ def _gradients(
     scaler: Any,
     dtype: torch.dtype,
 ) -> tuple[Tensor, int]:
-    """Leave the gradient of the step's mean loss in the parameters; margins [pairs], float64, and the token budget.
+    """Compute the gradient of the step's mean loss; returns margins [pairs], float64, and the token budget.
 
-    Each process takes a share of the pairs; gradients and margins are summed over processes. Out of memory, the
-    budget is halved and the share computed again.
+    Each process computes a share of the pairs; gradients and margins are summed over processes. After running out of
+    memory, the budget is halved and the share is computed again.
     """
     model = trainee.model
 
@@ -167,7 +167,7 @@ def _gradients(
     mine = share_among(accelerator.num_processes, sizes)[accelerator.process_index]
     device_type = model.device.type
     while True:
-        # Whatever else draws random numbers, as a dropout of the model's own, draws the same after a restart.
+        # Other random numbers, for example in a model's own dropout, are the same after a restart.
         torch.manual_seed(stable_number(f"step {seed} {step}"))
         margins = torch.zeros(len(batch), dtype=torch.float64, device=model.device)
         try:
@@ -201,7 +201,7 @@ def _gradients(
             parameter.grad = None
         if device_type == "cuda":
             torch.cuda.empty_cache()
-        print(f"out of memory on {model.device}: going on with --batch_tokens {budget}", file=sys.stderr)
+        print(f"out of memory on {model.device}: continuing with --batch_tokens {budget}", file=sys.stderr)
     if accelerator.num_processes > 1:
         margins = _sum_over_processes(trainee, margins)
     return margins.cpu(), budget
@@ -218,8 +218,8 @@ def _sum_over_processes(trainee: Trainee, margins: Tensor) -> Tensor:
     return margins
 
 
-def _same_start(trainee: Trainee, accelerator: Any) -> None:
-    """The main process's initial weights in every process."""
+def _broadcast_weights(trainee: Trainee, accelerator: Any) -> None:
+    """Copy the main process's initial weights to every process."""
     from torch.distributed import broadcast
 
     with torch.no_grad():
@@ -241,10 +241,10 @@ _WEIGHTS = "norm of the tuned weights"
 
 def _not_finite(what: str, examples: list[int], step: int, source: Path, arguments: TrainingArguments) -> InputError:
     shown = ", ".join(map(str, sorted(set(examples))[:20]))
-    hint = "try --dtype float32, or look into the model's weights"
+    hint = "try --dtype float32, or check the model's weights"
     if step or what == _WEIGHTS:
         hint = f"try a --learning_rate below {arguments.learning_rate:g}, or --dtype float32"
-    return InputError(f"training step {step + 1}: the {what} is not finite, with examples {shown} of {source}; {hint}")
+    return InputError(f"training step {step + 1}: the {what} is not finite for examples {shown} of {source}; {hint}")
 
 
 def _tokens(batch: Sequence[TrainingPair]) -> int:
@@ -252,22 +252,22 @@ def _tokens(batch: Sequence[TrainingPair]) -> int:
 
 
 def enable_gradient_checkpointing(decoder: Any) -> None:
-    """Have every block compute its activations again in the backward pass.
+    """Make every block compute its activations again in the backward pass.
 
-    The backward pass may run in a thread of its own, which must be told what the forward pass knew.
+    The backward pass may run in another thread, so the context of the forward pass is restored there.
     """
 
     def contexts() -> tuple[Any, Any]:
-        return nullcontext(), _as_in_forward()
+        return nullcontext(), _forward_context()
 
     decoder.activation_checkpointing_enable({"use_reentrant": False, "context_fn": contexts})
     for module in decoder.modules():
         if getattr(module, "gradient_checkpointing", False):
-            # The block alone: its parts stay in evaluation mode, without a dropout of their own.
+            # Only the block: its parts stay in evaluation mode, without dropout.
             module.training = True
 
 
-def _as_in_forward() -> Any:
+def _forward_context() -> Any:
     draw = current_draw()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Which linear layers low-rank adapters leave out, of those that PEFT's "all-linear" finds."""
+"""Select the linear layers found by PEFT's "all-linear" that get no low-rank adapter."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from genies.methods.training.reward_model import HEADS
 
 
 def excluded_modules(network: Any) -> str | None:
-    """A regular expression of the names of modules that get no adapter; None where all may have one.
+    """A regular expression for the names of modules that get no adapter; None if all may have one.
 
-    These are the parts beside the decoder, as an encoder of images, which text does not pass through; routers that
-    give more than one tensor (Phi-MoE, Llama 4), which PEFT cannot add to; and layers that no gradient comes through:
-    projections of state-space layers whose weight is multiplied past the adapter, also in fused kernels, and indexers
-    of sparse attention, which choose tokens.
+    Excluded are modules outside of the decoder that do not process text, such as image encoders; routers that return
+    more than one tensor, to which PEFT cannot add an adapter (Phi-MoE, Llama 4); and layers whose adapter would get no
+    gradient: projections of state-space layers whose weight is used directly, for example in fused kernels, and
+    indexers of sparse attention, which select tokens.
     """
     decoder = find_decoder(network)
     path = next(name for name, module in network.named_modules() if module is decoder)
@@ -40,7 +40,7 @@ def excluded_modules(network: Any) -> str | None:
 
 
 def _without_gradient(name: str, layer: nn.Module) -> bool:
-    """Whether no gradient would come to the adapter of a linear layer, by its name and the module it is part of."""
+    """Whether an adapter of a linear layer would get no gradient, by the layer's name and its parent module."""
     if hasattr(layer, "A_log"):  # a state-space layer
         return name.endswith((".out_proj", ".dt_proj"))
     return hasattr(layer, "index_topk") and name.split(".")[-2] == "indexer"
@@ -48,7 +48,7 @@ def _without_gradient(name: str, layer: nn.Module) -> bool:
 
 @torch.no_grad()
 def _gives_tensor(module: Any) -> bool:
-    """Whether a linear layer gives one tensor, as a linear layer does."""
+    """Whether a subclass of linear layer returns a single tensor, like a linear layer."""
     if type(module).forward is nn.Linear.forward:
         return True
     given = torch.zeros(1, module.in_features, dtype=module.weight.dtype, device=module.weight.device)

@@ -1,4 +1,4 @@
-"""Pairs as one batch for the network: each pair a tree of its own in a packed row, or two padded rows."""
+"""Build batches from training pairs: each pair is a separate tree in a packed row, or two padded rows."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from genies.methods.training.pairs import TrainingPair
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Tokens of one pair, side by side in the flattened batch."""
+    """Contiguous tokens of one pair in the flattened batch."""
 
     slot: int
-    """Which pair of the step, from 0."""
+    """Index of the pair in its step."""
     branch: int
-    """0, or 1 for the worse response where it has a row of its own."""
+    """1 for the worse response if it has its own row, else 0."""
     start: int
     stop: int
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Some of a step's pairs, or one sequence of a pair, in one forward pass."""
+    """Several pairs of a step, or one sequence of a pair, in one forward pass."""
 
     sequences: list[TokenSequence]
-    """The best and the worse response of each pair in turn, or one of them, in the order of the batch's `places`."""
+    """The best and the worse response of each pair, or only one of them, in the order of the batch's `places`."""
     batch: Batch
     stretches: list[Stretch]
-    """Where each pair's tokens are."""
+    """The position of each pair's tokens."""
 
     @property
     def last_tokens(self) -> torch.Tensor:
@@ -49,11 +49,10 @@ def make_micro_batches(
     virtual_ids: tuple[int, ...],
     apart: bool = False,
 ) -> list[MicroBatch]:
-    """The forward passes of `pairs`, which have the numbers `slots` in their step: one, or with `apart` one for each
-    sequence.
+    """The forward passes for `pairs`: one, or with `apart` one for each sequence.
 
-    `virtual_ids` are put before every sequence. No tokens are shared by two pairs, so that the result of a pair does
-    not depend on the others beside it.
+    `slots` are the indices of the pairs in their step. `virtual_ids` are put before every sequence. Two pairs share no
+    tokens, so that the result of a pair does not depend on the other pairs.
     """
     sequences = [sequence for pair in pairs for sequence in (pair.best, pair.worse)]
     if apart:
@@ -70,7 +69,7 @@ def make_micro_batches(
 def _packed(
     sequences: list[TokenSequence], slots: list[int], device: torch.device, virtual_ids: tuple[int, ...]
 ) -> MicroBatch:
-    """Each pair as a tree of its own, all in one row."""
+    """One row with a separate tree for each pair."""
     ids = [[*virtual_ids, *sequence.ids] for sequence in sequences]
     trees = [pack(ids[2 * place : 2 * place + 2]) for place in range(len(slots))]
     row = side_by_side(trees)
@@ -89,7 +88,7 @@ def _padded(
     virtual_ids: tuple[int, ...],
     as_row: bool = False,
 ) -> MicroBatch:
-    """Each sequence as a row of its own; `as_row` is for a single one and a network that takes packed rows."""
+    """One row per sequence; `as_row` is for a single sequence and a network that expects packed rows."""
     ids = [[*virtual_ids, *sequence.ids] for sequence in sequences]
     width = max(map(len, ids))
     padded = torch.tensor([line + [0] * (width - len(line)) for line in ids], device=device)
@@ -103,7 +102,7 @@ def _padded(
 
 
 def side_by_side(rows: Sequence[Row]) -> Row:
-    """Rows as one, without anything shared between them.
+    """Concatenate rows into one; tokens of different rows do not see each other.
 
     >>> joined = side_by_side([pack([[1, 2], [1, 3]], least_shared=1), pack([[1, 4]])])
     >>> joined.ids, joined.positions, joined.paths

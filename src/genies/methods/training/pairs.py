@@ -1,6 +1,7 @@
-"""The pairs that training goes through: in which order, which process takes which, which share a forward pass.
+"""Training pairs: their order, their distribution over processes, and their division into forward passes.
 
-All of it follows from the seed and the pairs alone; processes and token budgets only divide the work.
+The order depends only on the seed and the number of pairs. The number of processes and the token budget do not change
+results.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ class TrainingPair:
 
     @property
     def packed_tokens(self) -> int:
-        """Tokens of the pair in a packed row: what both begin with counts once."""
+        """Number of tokens of the pair in a packed row, where a shared prefix counts once."""
         shared = shared_length(self.best.ids, self.worse.ids)
         return len(self.best.ids) + len(self.worse.ids) - (shared if shared >= LEAST_SHARED else 0)
 
     @property
     def padded_tokens(self) -> int:
-        """Tokens of the longer sequence."""
+        """Number of tokens of the longer sequence."""
         return max(len(self.best.ids), len(self.worse.ids))
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a model is tuned on."""
+    """The pairs on which a model is tuned."""
 
     source: Path
     pairs: list[TrainingPair]
     left_out: tuple[int, ...]
-    """Indices of the examples left out because a text of theirs does not fit into the model's context."""
+    """Indices of the examples left out because one of their texts does not fit into the model's context."""
 
 
 def read_training_data(
@@ -56,9 +57,9 @@ def read_training_data(
     context_length: int | None,
     sample: Sample = "first",
 ) -> TrainingData:
-    """One pair an example of a source's train split, drawn with `seed`; InputError when none fits the context.
+    """Draw one pair per example of a source's train split with `seed`; InputError if none fits into the context.
 
-    `max_examples` and `sample` say which examples: see Distribution.training_sample.
+    `max_examples` and `sample` select the examples: see Distribution.training_sample.
     """
     drawn = one_pair_per_example(Distribution(source).training_sample(max_examples, sample, seed), seed)
     encoded = encode_pairs(tokenizer, context_length, drawn, source)
@@ -70,9 +71,9 @@ def read_training_data(
 
 
 def pairs_of_step(step: int, count: int, batch_size: int, seed: int) -> list[int]:
-    """Which of `count` pairs step number `step`, from 0, goes through: min(count, batch_size) of them.
+    """The indices, of `count` pairs, used in step number `step`, from 0: min(count, batch_size) of them.
 
-    The steps follow one another through seeded permutations of all pairs, so that each is seen equally often.
+    Consecutive steps go through seeded permutations of all pairs, so each pair is used equally often.
 
     >>> [pairs_of_step(step, count=3, batch_size=2, seed=0) for step in range(3)]
     [[2, 0], [1, 1], [0, 2]]
@@ -90,7 +91,7 @@ def _permutation(count: int, seed: int, epoch: int) -> tuple[int, ...]:
 
 
 def share_among(processes: int, sizes: Sequence[int]) -> list[list[int]]:
-    """For each process the places in `sizes` that it takes, so that all have about as much to do.
+    """For each process, indices into `sizes`, chosen so that the sums of sizes are similar.
 
     >>> share_among(2, [5, 3, 4, 1])
     [[0, 3], [1, 2]]
@@ -107,10 +108,10 @@ def share_among(processes: int, sizes: Sequence[int]) -> list[list[int]]:
 def divide(
     pairs: Sequence[TrainingPair], budget: int, packed: bool, company: Callable[[int], Hashable] = lambda _length: 0
 ) -> list[list[int]]:
-    """Places of `pairs` that go through the network together: at most `budget` tokens, unless one pair alone has more.
+    """Divide pairs into groups (lists of indices) for one forward pass, of at most `budget` tokens or a single pair.
 
-    Padded rows count with the padding they need. `company` says of a sequence's length which sequences it may share a
-    forward pass with, those of equal value. A pair whose two sequences may not share one is a group of its own.
+    In padded rows, padding counts. Sequences may share a forward pass if `company` returns the same value for their
+    lengths. A pair whose two sequences may not share one is a separate group.
     """
     apart: list[list[int]] = []
     together: dict[Hashable, list[int]] = {}
@@ -125,7 +126,7 @@ def divide(
 
 
 def _divide(pairs: Sequence[TrainingPair], places: Sequence[int], budget: int, packed: bool) -> list[list[int]]:
-    """Groups of `places` in `pairs`, all of which may share a forward pass."""
+    """Divide `places`, indices of pairs that may share a forward pass, into groups."""
     sizes = {place: pairs[place].packed_tokens if packed else pairs[place].padded_tokens for place in places}
     groups: list[list[int]] = []
     free: list[int] = []

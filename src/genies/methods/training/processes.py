@@ -1,9 +1,9 @@
-"""Start a script in several processes that work together, as torch.distributed and accelerate expect them.
+"""Run a script in several processes of one group, with the environment that torch.distributed and accelerate expect.
 
     python -m genies.methods.training.processes 2 src/interventions/lora_fine_tune/train.py --model_dir ...
 
-What `accelerate launch --num_processes N` is for, with three differences: it starts CPU processes as well, the first
-process alone is heard, and a failed script's message and exit status come through as they are. Imports no torch.
+Like `accelerate launch --num_processes N`, with three differences: it also starts CPU processes, only the first
+process prints, and a failed script's message and exit status are passed on unchanged. Imports no torch.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from typing import IO
 from genies.errors import InputError, run_command
 
 PATIENCE = 10.0
-"""Seconds in which the other processes may end by themselves once one has failed."""
+"""Seconds after a failed process before the other processes are killed."""
 
 
 def run_processes(count: int, argv: Sequence[str]) -> int:
-    """Run `python *argv` in `count` processes of one group; 0 when all succeed, else the status of one that did not.
+    """Run `python *argv` in `count` processes; returns 0 if all succeed, else the exit status of a failed one.
 
-    The first process writes where this one does. What another one wrote is shown when it failed and the first did not.
+    The first process inherits the output streams. The output of another process is printed only if it failed and the
+    first process did not.
     """
     threads = max(1, int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1) // count)
     shared = {
@@ -56,7 +57,7 @@ def run_processes(count: int, argv: Sequence[str]) -> int:
 
 
 def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Until all have ended; after a failure the others, which may wait for it forever, get PATIENCE seconds."""
+    """Wait until all processes end. After a failure, wait at most PATIENCE seconds, because the others may hang."""
     deadline: float | None = None
     while any(process.poll() is None for process in processes):
         if deadline is None and any(process.poll() for process in processes):
@@ -67,7 +68,7 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _status(codes: Sequence[int], outputs: Sequence[IO[bytes]]) -> int:
-    if codes[0] > 0:  # it said why itself
+    if codes[0] > 0:  # the first process has printed its message
         return codes[0]
     failed = next((rank for rank, code in enumerate(codes) if code > 0), None)
     if failed is None:
@@ -90,7 +91,7 @@ def _free_port() -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command line: a number of processes, a script, its arguments."""
+    """The command line: a number of processes, a script, and its arguments."""
     if len(argv) < 2 or not argv[0].isdecimal() or int(argv[0]) < 1:
         raise InputError(
             f"expected a number of processes, a script and its arguments, got {' '.join(argv) or 'nothing'}"

@@ -1,4 +1,4 @@
-"""The base model of a training intervention, its weights in 4 bits when asked for."""
+"""Load the base model of a training intervention, with its weights in 4 bits on request."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from genies.lm.placement import check_quantization
 
 
 def load_base_model(folder: Path, arguments: ModelArguments, in_4bit: bool) -> LanguageModel:
-    """The model in `folder`, with the linear layers of its blocks in 4 bits when asked for, by `in_4bit`
-    (--load_in_4bit, the name that training interventions have for it) or by --quantization nf4.
+    """Load the model in `folder`; with `in_4bit` or --quantization nf4, the linear layers of its blocks have 4 bits.
 
-    Raises InputError when 4 bits are asked for without a GPU, without bitsandbytes or with float32, and for a model
-    spread over GPUs: its tuning would need more than placing it.
+    `in_4bit` is --load_in_4bit, the name of this argument in training interventions. Raises InputError for 4 bits
+    without a GPU, without bitsandbytes or with float32, and for --device_map, which tuning does not support.
     """
     if arguments.device_map != "none":
         raise InputError(
-            f"--device_map {arguments.device_map} is for interventions that leave the weights alone; a model that is "
-            "tuned runs on one GPU: leave it out, and try --load_in_4bit True"
+            f"--device_map {arguments.device_map} is for interventions that do not change the weights; a model that is "
+            "tuned runs on one GPU: leave out --device_map, and try --load_in_4bit True"
         )
     if not in_4bit and arguments.quantization == "none":
         return load_model(folder, arguments)

@@ -1,7 +1,7 @@
-"""Where a reward model's own forward pass reads a text, and whether ours gives the same outputs there.
+"""Find the token at which a reward model's own forward pass reads a text, and its outputs there.
 
-transformers takes the last token that is not the config's pad token. Where that is the end-of-text token, as in many
-published reward models, it is the token before the last end-of-text, and the head was trained there.
+transformers reads the last token that is not the config's pad token. In many published reward models, the pad token is
+the end-of-text token: they read the token before the last end-of-text, and their head was trained there.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from genies.lm.capability import first_line
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model's own forward pass did with one unpadded text."""
+    """The result of a model's own forward pass on one unpadded text."""
 
     ids: tuple[int, ...]
     place: int
-    """Position of the token that it read."""
+    """Position of the token that was read."""
     outputs: Tensor
     """The head's outputs [outputs] there."""
 
@@ -31,11 +31,11 @@ class Reading:
 def read_probes(
     run: Callable[[Tensor], Any], head: Any, special: Sequence[int | None], words: int, virtual_tokens: int, name: str
 ) -> list[Reading]:
-    """The readings of short texts that end in ordinary tokens and in each of the `special` ones.
+    """The readings of short texts that end in ordinary tokens and in each of the `special` tokens.
 
     run: the model's own forward pass, from ids [1, tokens] to an output with logits. words: the number of token ids.
-    virtual_tokens: how many the forward pass puts in front. Raises InputError, with the model's `name`, where the
-    outputs are not those of a linear head at one token.
+    virtual_tokens: the number of virtual tokens that the forward pass adds in front. Raises InputError, with the
+    model's `name`, if the outputs are not those of a linear head at one token.
     """
     known = list(dict.fromkeys(token for token in special if token is not None and 0 <= token < words))
     plain = [token for step in range(9) if (token := (7919 * step + 13) % words) not in known]
@@ -48,8 +48,8 @@ def read_probes(
 
 
 def _read(run: Callable[[Tensor], Any], head: Any, ids: Sequence[int], virtual_tokens: int, name: str) -> Reading:
-    """One reading: the head's outputs are replaced by their positions, which the rest of the forward pass chooses
-    from."""
+    """Read one text with a hook that replaces the head's outputs by their positions, so that the result is the position
+    that the forward pass selects."""
     seen: list[Tensor] = []
 
     def mark(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
@@ -57,43 +57,45 @@ def _read(run: Callable[[Tensor], Any], head: Any, ids: Sequence[int], virtual_t
         places = torch.arange(output.shape[-2], device=output.device, dtype=torch.float32)
         return places[:, None].expand(output.shape)
 
-    # A head is held in float32 here, whatever the decoder's number format is.
+    # The head is float32 here, for any number format of the decoder.
     hooks = [
         head.register_forward_pre_hook(lambda _module, inputs: (inputs[0].float(), *inputs[1:])),
         head.register_forward_hook(mark),
     ]
     try:
         chosen = run(torch.tensor([list(ids)])).logits
-    except Exception as error:  # whatever a model of another make does
-        raise InputError(f"{name} holds no reward model that can be run: {first_line(error)}") from None
+    except Exception as error:  # models raise many types
+        raise InputError(
+            f"the reward model in {name} cannot be run: {first_line(error)}; expected a reward model of a decoder"
+        ) from None
     finally:
         for hook in hooks:
             hook.remove()
     tokens = virtual_tokens + len(ids)
     if len(seen) != 1 or seen[0].shape[:-1] != (1, tokens) or chosen.shape != (1, seen[0].shape[-1]):
-        raise _of_another_kind(name)
+        raise _unsupported_outputs(name)
     place = int(chosen[0, 0])
     if not virtual_tokens <= place < tokens or bool((chosen != place).any()):
-        raise _of_another_kind(name)
+        raise _unsupported_outputs(name)
     return Reading(tuple(ids), place - virtual_tokens, seen[0][0, place])
 
 
 def passed_over_token(readings: Sequence[Reading], padding: Sequence[int | None], name: str) -> int | None:
-    """The id that the model passes over at a text's end: it reads the last other token; None where it reads the last.
+    """The token id that the model skips at a text's end, because it reads the last other token; None if it skips none.
 
-    Raises InputError where no rule gives every reading's place; `padding` holds the pad tokens that its config names.
+    `padding` are the pad tokens in the model's config. Raises InputError if none of them explains every reading.
     """
     for candidate in (None, *padding):
         if all(reading.place == last_place(reading.ids, candidate) for reading in readings):
             return candidate
     raise InputError(
-        f"{name}: its own forward pass reads a text neither at the last token nor at the last one that is not its "
+        f"{name}: its own forward pass reads neither the last token of a text nor the last one that is not its "
         f"config's pad token ({padding[0]}); expected a reward model of a decoder"
     )
 
 
 def last_place(ids: Sequence[int], passed_over: int | None) -> int:
-    """Position of the last token that is not `passed_over`; 0 where all are.
+    """Position of the last token that is not `passed_over`; 0 if all tokens are.
 
     >>> last_place([5, 6, 2, 2], None), last_place([5, 6, 2, 2], 2), last_place([2, 2], 2)
     (3, 1, 0)
@@ -101,8 +103,8 @@ def last_place(ids: Sequence[int], passed_over: int | None) -> int:
     return next((place for place in reversed(range(len(ids))) if ids[place] != passed_over), 0)
 
 
-def _of_another_kind(name: str) -> InputError:
+def _unsupported_outputs(name: str) -> InputError:
     return InputError(
-        f"{name} makes its outputs in another way than by a linear head at one token; expected a reward model of a "
-        "decoder, as full_fine_tune leaves one"
+        f"{name} does not compute its outputs with a linear head at one token; expected a reward model of a decoder, "
+        "like those of full_fine_tune"
     )

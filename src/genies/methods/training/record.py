@@ -1,4 +1,4 @@
-"""What a person sees of training: a progress bar, training_log.jsonl, TensorBoard curves."""
+"""Report the progress of training: a progress bar, training_log.jsonl, TensorBoard curves."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LOG = "training_log.jsonl"
 
 
 class Record:
-    """Takes an entry a step and shows it; does nothing in processes other than the main one."""
+    """Stores and shows one entry per step; only the main process writes and prints."""
 
     def __init__(self, output_dir: Path, steps: int, tensorboard: bool, is_main: bool, done: list[dict[str, Any]]):
-        """`done` are the entries of a training that goes on; `steps` is how many there will be."""
+        """`done` are the entries of a training that is resumed; `steps` is the total number of steps."""
         self.entries = list(done)
         self._is_main = is_main
         self._log: Any = None
@@ -45,7 +45,7 @@ class Record:
                     self._draw(entry)
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Keep and show what one step gave."""
+        """Store and show the entry of one step."""
         self.entries.append(entry)
         if not self._is_main:
             return
@@ -58,11 +58,11 @@ class Record:
     def _draw(self, entry: dict[str, Any]) -> None:
         if self._curves is not None:
             for name, value in entry.items():
-                if name != "step" and value is not None:  # a gradient that overflowed in float16 has no norm
+                if name != "step" and value is not None:  # the norm is None if the gradient overflowed in float16
                     self._curves.add_scalar(f"train/{name}", value, entry["step"])
 
     def close(self) -> None:
-        """End the bar and close the files."""
+        """Close the progress bar and the files."""
         self._bar.close()
         for file in (self._log, self._curves):
             if file is not None:
@@ -74,13 +74,13 @@ def _line(entry: dict[str, Any]) -> str:
 
 
 def check_tensorboard() -> None:
-    """InputError unless the package is there; to be asked before a model is loaded."""
+    """Raise InputError unless the package is installed; call it before a model is loaded."""
     if find_spec("tensorboard") is None:
         raise InputError("--tensorboard True needs the package tensorboard: pip install -e .[tensorboard]")
 
 
 def _tensorboard(folder: Path) -> Any:
-    """A writer of curves into a folder emptied before: those of a training that goes on are drawn again."""
+    """A writer of curves to an emptied folder, because the curves of a resumed training are written again."""
     from torch.utils.tensorboard import SummaryWriter
 
     shutil.rmtree(folder, ignore_errors=True)

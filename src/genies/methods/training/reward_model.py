@@ -1,4 +1,4 @@
-"""A reward model: a decoder with a linear head, whose outputs at one token of a sequence make its reward."""
+"""Reward models: a decoder with a linear head, whose outputs at one token of a sequence give its reward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genies.methods.training.reading_place import Reading, last_place
 from genies.methods.training.reward_outputs import ONE, RewardOutputs
 
 HEADS = ("score", "classifier")
-"""What transformers calls the head of a classification model."""
+"""Names of the head of a classification model in transformers."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class RewardModel:
     virtual_ids: tuple[int, ...] = ()
     """Ids of the virtual tokens before every sequence."""
     outputs: RewardOutputs = ONE
-    """How the reward comes from the head's outputs."""
+    """How the reward is computed from the head's outputs."""
     passed_over: int | None = None
-    """A sequence is read at its last token that is not this one, or at its last token (None), as models tuned here."""
+    """The reward is read at the last token that is not this one; None for the last token, as in models tuned here."""
     assumptions: tuple[str, ...] = ()
-    """What the model's files leave open and was taken for granted, a sentence each."""
+    """Assumptions about what the model's files do not specify, one sentence each."""
 
     @property
     def classifier(self) -> Any:
@@ -46,26 +46,26 @@ class RewardModel:
 
     @property
     def head(self) -> Any:
-        """Hidden states [tokens, width] to outputs [tokens, outputs]."""
+        """The module that maps hidden states [tokens, width] to outputs [tokens, outputs]."""
         return find_head(self.classifier)
 
 
 def find_head(classifier: Any) -> Any:
-    """The head of a classification model; InputError where it is not a plain linear layer."""
+    """The head of a classification model; InputError if it is not a plain linear layer."""
     for name in HEADS:
         head = getattr(classifier, name, None)
-        # PEFT wraps a head that is tuned.
+        # PEFT wraps a tuned head.
         if isinstance(head, nn.Linear) or isinstance(getattr(head, "original_module", None), nn.Linear):
             return head
     raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
 
 
 def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: bool = False) -> RewardModel:
-    """A reward model of a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
+    """A reward model: a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
-    The language-model head is left behind, but for models of which transformers has no plain classification model.
-    The pad token of its config is one that never ends a sequence, or with `own_padding` the one that the language
-    model's config names.
+    The language-model head is dropped, except if transformers has no plain classification model for the architecture.
+    The pad token in the config is one that never ends a sequence; with `own_padding`, it is that of the language
+    model's config.
     """
     config = copy.deepcopy(model.network.config)
     config.num_labels = outputs
@@ -81,9 +81,9 @@ def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: boo
 
 
 def _classification_model(network: Any, config: Any, head: nn.Linear) -> Any:
-    """The classification model that transformers has for a language model, with its decoder and this head.
+    """The classification model of transformers for a language model, with its decoder and this head.
 
-    None where it has none, or has one that is more than a decoder and a linear head.
+    None if there is none, or if it consists of more than a decoder and a linear head.
     """
     from transformers import AutoModelForSequenceClassification
 
@@ -97,20 +97,20 @@ def _classification_model(network: Any, config: Any, head: nn.Linear) -> Any:
         return None
     setattr(classifier, classifier.base_model_prefix, network.base_model)
     setattr(classifier, name, head)
-    # Parts that the language model does not have would hold no values (Phi-MoE, ModernBERT's decoder).
+    # Parts that the language model lacks would be uninitialized (Phi-MoE, ModernBERT's decoder).
     if any(each.is_meta for each in (*classifier.parameters(), *classifier.buffers())):
         return None
     return classifier
 
 
 def padding_id(tokenizer: Any, network: Any) -> int:
-    """A token that never ends a sequence: by it transformers tells the last token of a padded sequence.
+    """A token that never ends a sequence, with which transformers finds the last token of a padded sequence.
 
-    The end-of-text token, which many tokenizers pad with, would make it read one token too early.
+    With the end-of-text token, with which many tokenizers pad, it would read one token too early.
     """
     end = tokenizer.eos_token_id
     named = (tokenizer.pad_token_id, tokenizer.unk_token_id, tokenizer.bos_token_id, 0, 1)
-    words = network.get_input_embeddings().weight.shape[0]  # some tokenizers name a token that the model lacks
+    words = network.get_input_embeddings().weight.shape[0]  # some tokenizers have tokens that the model lacks
     return next(int(each) for each in named if each is not None and each != end and each < words)
 
 
@@ -133,7 +133,7 @@ def rewards(
     batch_tokens: int | None = None,
     label: str = "scoring",
 ) -> NDArray[np.float64]:
-    """The reward of each token sequence, at the token where the model reads."""
+    """The reward of each token sequence, read at its last token that is not `model.passed_over`."""
     check_ids(model.language_model, sequences, len(model.virtual_ids))
     found = np.zeros(len(sequences))
 
@@ -150,7 +150,7 @@ def rewards(
 
 
 def agrees(model: RewardModel, readings: Sequence[Reading]) -> bool:
-    """Whether our outputs are those of the model's own forward passes, but for rounding."""
+    """Whether the outputs computed here equal those of the model's own forward passes, except for rounding."""
     weight = _linear(model.head).weight
     agreed: list[bool] = []
 
@@ -158,7 +158,7 @@ def agrees(model: RewardModel, readings: Sequence[Reading]) -> bool:
         for index, where in zip(batch.sequences, batch.places, strict=True):
             reading = readings[index]
             hidden = hidden_states(model.language_model, batch)[where[len(model.virtual_ids) + reading.place]]
-            # What rounding can do to the sums that the outputs are, whatever cancels in them.
+            # Outputs are sums whose terms may cancel: the rounding error is relative to the sum of absolute terms.
             largest = nn.functional.linear(hidden.abs().float(), weight.abs().float())
             tolerance = 1e-4 if hidden.dtype == torch.float32 else 2e-2
             difference = (head_outputs(model, hidden) - reading.outputs).abs()
@@ -173,6 +173,6 @@ def _with_virtual(model: RewardModel, sequences: Sequence[Sequence[int]]) -> lis
 
 
 def _linear(head: Any) -> Any:
-    """The linear layer that PEFT wraps where a head is tuned."""
+    """The linear layer of a head, unwrapped if PEFT wraps it."""
     wrapped = getattr(head, "modules_to_save", None)
     return head if wrapped is None else wrapped[head.active_adapters[0]]

@@ -1,4 +1,4 @@
-"""How one reward comes from a head with several outputs: a weight for each, by the head's labels or as asked for."""
+"""Compute one reward from a head with several outputs: one weight per output, by the head's labels or by argument."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OPPOSITES = (
     ("incorrect", "correct"), ("wrong", "right"), ("false", "true"), ("no", "yes"), ("unsafe", "safe"),
     ("harmful", "harmless"), ("unhelpful", "helpful"), ("toxic", "non-toxic"), ("unacceptable", "acceptable"),
 )  # fmt: skip
-"""Labels of two classes of which the second is the one a good response belongs to."""
+"""Pairs of labels; the second is the class of good responses."""
 
 _RELEASE_LORA = {"r": 64, "lora_alpha": 16, "lora_dropout": 0.1}
 _RELEASE_MODULES = (["q_proj", "v_proj"], ["query_key_value"])
@@ -23,25 +23,25 @@ _RELEASE_VIRTUAL_TOKENS = 10
 
 @dataclass(frozen=True)
 class RewardOutputs:
-    """A reward as the sum of weighted outputs."""
+    """A reward as a weighted sum of outputs."""
 
     weights: tuple[float, ...]
-    """One for each output of the head."""
+    """One weight for each output of the head."""
     assumption: str | None = None
-    """What was taken for granted in choosing them; None where nothing was."""
+    """The assumption made in choosing the weights, as a sentence; None if there is none."""
 
 
 ONE = RewardOutputs((1.0,))
-"""A head with one output, which is the reward."""
+"""For a head with one output, which is the reward."""
 
 
 def choose_outputs(asked: str | None, labels: Sequence[str], name: str, of_release: bool = False) -> RewardOutputs:
-    """The reward of a head with an output for each of `labels`; `name` is the model's in messages.
+    """Choose the reward of a head with one output per label; `name` is the model's name in messages.
 
-    asked: a label, the index of an output, mean, or difference: of two outputs, that of the class of good responses,
-    by its label or else the second, minus the other. None leaves it to the labels: one output is the reward, of two
-    with opposite labels it is the difference, and with `of_release`, an adapter of the 2023 release, the mean. Raises
-    InputError where none of these holds, and for an output that is not there.
+    asked: a label, the index of an output, mean, or difference. The difference of two outputs is that of the class of
+    good responses, by its label or else the second output, minus the other. With None, a single output is the reward;
+    of two outputs, the reward is the mean with `of_release` (adapters of the 2023 release), or the difference if the
+    labels are opposites. Raises InputError in all other cases, and for an output that does not exist.
     """
     count = len(labels)
     better = _better_class(labels)
@@ -58,13 +58,13 @@ def choose_outputs(asked: str | None, labels: Sequence[str], name: str, of_relea
             _difference(better), f"the reward is the output {labels[better]!r} minus the output {labels[1 - better]!r}"
         )
     raise InputError(
-        f"{name} has {count} outputs ({_shown(labels)}), and nothing says how a reward comes from them; name it with "
+        f"{name} has {count} outputs ({_shown(labels)}), and their labels do not determine the reward; choose it with "
         f"--reward_output: {_choices(count)}"
     )
 
 
 def is_of_release(config: Mapping[str, Any], outputs: int) -> bool:
-    """Whether an adapter's configuration is one of the 2023 release, which trained heads with two outputs."""
+    """Whether an adapter's configuration is that of the 2023 release, which trained heads with two outputs."""
     if outputs != 2:
         return False
     if config.get("peft_type") == "PROMPT_TUNING":
@@ -100,7 +100,7 @@ def _index(asked: str, labels: Sequence[str]) -> int | None:
 
 
 def _better_class(labels: Sequence[str]) -> int | None:
-    """Which of two labels is that of good responses; None where they do not say so."""
+    """The index of the label of good responses; None if the labels are not a known pair."""
     plain = tuple(label.strip().lower().replace("_", "-") for label in labels)
     return next((1 if plain == pair else 0 for pair in _OPPOSITES if plain in (pair, pair[::-1])), None)
 
@@ -115,7 +115,7 @@ def _difference(better: int) -> tuple[float, ...]:
 
 def _choices(count: int) -> str:
     difference = ", or difference" if count == 2 else ""
-    return f"an index from 0 to {count - 1}, a label, mean{difference}" if count > 1 else "0 or nothing"
+    return f"an index from 0 to {count - 1}, a label, mean{difference}" if count > 1 else "0, or leave it out"
 
 
 def _shown(labels: Sequence[str]) -> str:

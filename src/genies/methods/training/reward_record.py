@@ -1,4 +1,4 @@
-"""A small JSON file in the folder of a reward model tuned here, by which it is told from published ones."""
+"""A JSON file in the folder of a reward model that distinguishes models tuned here from published ones."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _LAST_TOKEN = "last_token"
 
 
 def write_reward_record(folder: Path) -> None:
-    """Record that a reward model was tuned here and so reads every text at its last token, whatever its id is."""
+    """Record that a reward model was tuned here, so its reward is read at the last token of a text, whatever its id."""
     write_json(folder / RECORD, {"tuned_with": "genies", "reads": _LAST_TOKEN})
 
 
 def is_tuned_here(folder: Path) -> bool:
-    """Whether a reward model was tuned here; InputError where its record says something that is not known here.
+    """Whether a reward model was tuned here; InputError if its record contains an unknown value.
 
-    Adapters tuned before there was such a record have one of their base model.
+    Adapters tuned before this record existed are recognized by the record of their base model.
     """
     path = folder / RECORD
     if not path.is_file():
@@ -28,5 +28,5 @@ def is_tuned_here(folder: Path) -> bool:
     value = read_json(path, "record of a reward model")
     reads = value.get("reads") if isinstance(value, dict) else None
     if reads != _LAST_TOKEN:
-        raise InputError(f"{path}, field reads: expected {_LAST_TOKEN}, got {reads!r}")
+        raise InputError(f"{path}, field reads: expected {_LAST_TOKEN}, got {reads!r}; train again")
     return True

@@ -1,4 +1,4 @@
-"""From arguments to a tuned model's folder: what the training interventions share around the loop."""
+"""Code that the training interventions share around the training loop, from arguments to the tuned model's folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from genies.methods.training.reward_record import write_reward_record
 
 
 def tune_lora(arguments: LoraArguments) -> None:
-    """Tune a reward model by low-rank adapters."""
+    """Tune a reward model with low-rank adapters."""
     accelerator = _prepare(arguments)
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
     network, task = network_to_adapt(model.classifier)
@@ -38,7 +38,7 @@ def tune_lora(arguments: LoraArguments) -> None:
 
 
 def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str) -> None:
-    """Tune a reward model by virtual tokens before every text."""
+    """Tune a reward model with virtual tokens before every text."""
     accelerator = _prepare(arguments)
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
     tuned, model = add_virtual_tokens(model, num_virtual_tokens, init, arguments.model_dir, arguments.seed)
@@ -47,9 +47,11 @@ def tune_prompt(arguments: AdapterArguments, num_virtual_tokens: int, init: str)
 
 
 def tune_all_weights(arguments: TrainingArguments) -> None:
-    """Tune a reward model with all weights: held in float32, multiplied in the dtype asked for."""
+    """Tune all weights of a reward model: stored in float32, with matrix products in the dtype of the arguments."""
     if arguments.quantization != "none":
-        raise InputError(f"--quantization {arguments.quantization} freezes the weights, and here all of them are tuned")
+        raise InputError(
+            f"--quantization {arguments.quantization} freezes the weights, but here all of them are tuned; leave it out"
+        )
     accelerator = _prepare(arguments)
     whole = arguments.model_copy(update={"dtype": "float32"})
     model = add_head(load_base_model(arguments.model_dir, whole, False), arguments.seed)
@@ -61,7 +63,7 @@ def tune_all_weights(arguments: TrainingArguments) -> None:
 
 
 def tune_log_probabilities(arguments: LoraArguments) -> None:
-    """Tune a language model by low-rank adapters, so that the best response gets the higher mean log-probability."""
+    """Tune a language model with low-rank adapters, so that the best response gets the higher mean log-probability."""
     accelerator = _prepare(arguments)
     model = load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit)
     tuned = add_lora(model.network, arguments, arguments.model_dir, "CAUSAL_LM")
@@ -70,7 +72,7 @@ def tune_log_probabilities(arguments: LoraArguments) -> None:
 
 
 def _prepare(arguments: TrainingArguments) -> Any:
-    """What must be there before a model is loaded; accelerate's view of the processes."""
+    """Check the arguments before a model is loaded; returns the Accelerator."""
     if arguments.tensorboard:
         check_tensorboard()
     if arguments.push_to_hub is not None:
@@ -79,8 +81,7 @@ def _prepare(arguments: TrainingArguments) -> Any:
 
 
 def reward_trainee(model: RewardModel, tuned: Any) -> Trainee:
-    """A reward model as the loop takes it; `tuned` is the network, or the PEFT model around it, whose trainable
-    parameters are tuned."""
+    """The trainee for a reward model; `tuned` is the network with the trainable parameters, or its PEFT model."""
     return Trainee(
         model.language_model,
         {**trainable(tuned), **trainable_head(model.classifier)},

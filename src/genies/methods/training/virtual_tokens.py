@@ -1,5 +1,5 @@
 """Virtual tokens of prompt tuning (Lester et al. 2021) as ids beyond the vocabulary, so that packed rows, positions
-and masks treat them as any other token."""
+and masks treat them like other tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class VirtualTokens(nn.Module):
-    """An embedding that knows the model's words and, with the ids that follow theirs, the virtual tokens.
+    """An embedding of the model's vocabulary and, with the ids that follow it, of the virtual tokens.
 
     >>> words, virtual = nn.Embedding.from_pretrained(torch.tensor([[1.0], [2.0]])), nn.Parameter(torch.tensor([[3.0]]))
     >>> VirtualTokens(words, virtual, 2)(torch.tensor([[2, 0, 1]])).flatten()
@@ -18,7 +18,7 @@ class VirtualTokens(nn.Module):
     """
 
     def __init__(self, words: Any, virtual: nn.Parameter, first_id: int) -> None:
-        """`virtual` [tokens, width] has the ids from `first_id` on, the number of words."""
+        """`words` is the model's embedding. `virtual` [tokens, width] has the ids from `first_id`, its size."""
         super().__init__()
         self.words = words
         self.virtual = virtual
@@ -26,20 +26,20 @@ class VirtualTokens(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """Stands for an embedding's weights where their shape or device is asked for; holds one value."""
+        """A tensor with the shape and device of the embedding, for code that reads these; its values are all zero."""
         return self.virtual.new_zeros(()).expand(self.first_id + len(self.virtual), self.virtual.shape[1])
 
     def forward(self, ids: Tensor) -> Tensor:
         is_virtual = ids >= self.first_id
         words: Tensor = self.words(ids.masked_fill(is_virtual, 0))
-        # One row for the words, so that the gradient of every virtual token is a plain sum over its places.
+        # One row stands for all words, so the gradient of every virtual token is a plain sum over its positions.
         rows = torch.cat([self.virtual, self.virtual.new_zeros(1, self.virtual.shape[1])])
         chosen = rows[torch.where(is_virtual, ids - self.first_id, len(self.virtual))]
         return torch.where(is_virtual[..., None], chosen.to(words.dtype), words)
 
 
 def put_in_front(network: Any, virtual: nn.Parameter) -> tuple[int, ...]:
-    """Give `network` an embedding with these virtual tokens; their ids."""
+    """Replace the embedding of `network` by one with these virtual tokens; returns their ids."""
     words = network.get_input_embeddings()
     first = int(words.weight.shape[0])
     network.set_input_embeddings(VirtualTokens(words, virtual, first))
