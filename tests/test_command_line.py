@@ -57,7 +57,7 @@ def refusal(*items: str) -> str:
 
 
 def test_an_argument_given_twice_is_refused() -> None:
-    with pytest.raises(InputError, match="--retrain stands twice"):
+    with pytest.raises(InputError, match="--retrain was given twice"):
         parse(Small, ["--retrain", "--retrain", "False"])
 
 
@@ -135,8 +135,8 @@ def test_whole_numbers_may_stand_between_commas() -> None:
 
 
 def test_several_values_without_brackets_are_answered_with_the_list() -> None:
-    assert refusal("--names", "a", "b").endswith('several values are one list: --names \'["a", "b"]\'')
-    assert refusal("--text", "a", "b").endswith("every argument is --name value (--help lists them)")
+    assert refusal("--names", "a", "b").endswith('--names \'["a", "b"]\'')
+    assert refusal("--text", "a", "b").endswith("--name value (--help lists all)")
 
 
 def test_objects_are_json_or_python_literals() -> None:
@@ -159,9 +159,9 @@ def test_objects_are_json_or_python_literals() -> None:
         (("--kwargs", "a=1"), "--kwargs: expected an object"),
         (("--kwargs", "[1]"), "--kwargs: expected a JSON object such as '{\"seed\": 1}', got [1]"),
         (("--kwargs", "None"), "--kwargs: expected a JSON object such as '{\"seed\": 1}', got None"),
-        (("--kwargs", '{"a": 1, "a": 2}'), "--kwargs: the key 'a' stands twice"),
-        (("--kwargs", ""), "--kwargs needs a value, got empty text"),
-        (("--items", ""), "--items needs a value, got empty text"),
+        (("--kwargs", '{"a": 1, "a": 2}'), "--kwargs: the key 'a' occurs twice"),
+        (("--kwargs", ""), "--kwargs needs a value"),
+        (("--items", ""), "--items needs a value"),
     ],
 )
 def test_a_malformed_list_or_object_is_refused(items, message) -> None:
@@ -183,7 +183,7 @@ def test_a_value_may_start_with_dashes_or_be_empty_text() -> None:
 
 def test_an_empty_path_is_refused_for_it_would_mean_the_current_folder() -> None:
     for items in (["--model_dir", ""], ["--model_dir="]):
-        with pytest.raises(InputError, match="--model_dir needs a value, got empty text"):
+        with pytest.raises(InputError, match="--model_dir needs a value"):
             parse(Small, items)
 
 
@@ -209,7 +209,7 @@ def test_none_is_a_value_of_what_may_be_absent_and_text_elsewhere() -> None:
         (("--model-dir", "a"), "did you mean --model_dir?"),
         (("--qqq",), "unknown argument --qqq. Known: --model_dir"),
         (("--",), "unknown argument --"),
-        (("a",), "unexpected argument 'a'; every argument is --name value"),
+        (("a",), "unexpected argument 'a'; .* --name value"),
         (("-x",), "unexpected argument '-x'"),
         (("",), "unexpected argument ''"),
         (("--count", "0", "--kind", "x"), "--count: "),
@@ -280,13 +280,13 @@ def test_an_empty_config_file_changes_nothing(tmp_path) -> None:
         ("3: 3", "unknown argument --3"),
         ("config: a", "unknown argument --config"),
         ("count: 0", "--count: Input should be greater than or equal to 1, got 0"),
-        ("count: 3\ncount: 4", "gives one name twice"),
+        ("count: 3\ncount: 4", "contains a name twice"),
         ("model_dir: ''\n", "--model_dir needs a value"),
         ("text: 5", "--text: Input should be a valid string, got 5"),
-        ("[]", "must hold names and values"),
-        ("0", "must hold names and values"),
-        ("false", "must hold names and values"),
-        ("a", "must hold names and values"),
+        ("[]", "must contain names and values"),
+        ("0", "must contain names and values"),
+        ("false", "must contain names and values"),
+        ("a", "must contain names and values"),
         ("count: [", "is not valid YAML"),
         ("count: 2024-13-45", "is not valid YAML"),
         ("? [a]\n: b", "is not valid YAML"),
@@ -402,8 +402,8 @@ def program(folder: Path, *items: str, tail: str = "") -> subprocess.CompletedPr
         ("input", 2, "error: a is wrong; do b\n"),
         ("surrogate", 2, "error: name \\udcff\n"),
         ("controls", 2, "error: name \\x1b]0;title\\x07 \\x9b1A\n"),
-        ("interrupt", 130, "interrupted; run the same command again to go on from here\n"),
-        ("folder", 2, "error: cannot use /: a folder lies where a file was expected\n"),
+        ("interrupt", 130, "interrupted; run the same command again to continue\n"),
+        ("folder", 2, "error: cannot use /: it is a folder; expected a file\n"),
     ],
 )
 def test_a_command_ends_with_its_status_and_one_line(tmp_path, way, status, error) -> None:

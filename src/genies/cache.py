@@ -1,4 +1,4 @@
-"""The folder for what may be deleted at any time: hashes of files, activations."""
+"""The cache folder, which may be deleted at any time. It contains hashes of files and activations."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from pathlib import Path
 
 
 def cache_dir(root: Path) -> Path:
-    """GENIES_CACHE from the environment, or .cache/genies under the project root."""
+    """The environment variable GENIES_CACHE, or .cache/genies in the project root."""
     return Path(os.environ.get("GENIES_CACHE") or root / ".cache" / "genies")

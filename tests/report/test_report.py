@@ -184,7 +184,7 @@ def test_damaged_evaluation_is_the_reason_of_its_hole(made: MadeReport, tmp_path
     finally:
         path.write_bytes(before)
     page = (tmp_path / "report" / shift_page_name(SHIFTS[3])).read_text(encoding="utf-8")
-    assert "is not valid JSON, or only half of it is there" in page
+    assert "is not valid JSON, or it is truncated" in page
 
 
 def test_published_means_are_shown_for_their_own_shifts_only() -> None:
