@@ -109,9 +109,7 @@ def test_a_base_model_of_another_revision_is_refused_with_how_to_fetch_it(
 ) -> None:
     found = with_revision(adapter(tmp_path / "adapter", "someone/small"), named)
     other = download(tmp_path / "models" / "small", "someone/small", held, COMMIT)
-    with pytest.raises(
-        InputError, match=rf"at the revision {named}, .*small has the revision .*--revision {named}"
-    ):
+    with pytest.raises(InputError, match=rf"at the revision {named}, .*small has the revision .*--revision {named}"):
         find_base_model(found, root=tmp_path)
     # Named by hand it is taken, and what is not as the adapter says is told.
     assert find_base_model(found, other, root=tmp_path) == other

@@ -267,7 +267,7 @@ def _explain(fault: Any) -> str:
         "literal_error": fault.get("ctx", {}).get("expected"),
     }.get(fault["type"], fault["msg"])
     percent = field == "eval_accuracy" and fault["type"] == "less_than_equal"
-    hint = "; write accuracies as fractions: 0.71, not 71" if percent else ""
+    hint = "; an accuracy is a share: 0.71, not 71" if percent else ""
     return f"field {field}: expected {expected}, got {_show(fault['input'])}{hint}"
 
 

@@ -69,7 +69,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
     said = []
     for fault in error.errors()[:3]:
         unknown = fault["type"] == "extra_forbidden"
-        message = f"unknown field; known: {known}" if unknown and len(fault["loc"]) == 1 else fault["msg"]
+        message = f"unknown; known: {known}" if unknown and len(fault["loc"]) == 1 else fault["msg"]
         said.append(f"{'.'.join(map(str, fault['loc']))}: {message}" if fault["loc"] else message)
     return "; ".join(said)
 

@@ -19,7 +19,7 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 """Exit status of a command that was stopped with Ctrl-C (128 + SIGINT)."""
 
-INTERRUPTED_MESSAGE = "interrupted; run the same command again to continue"
+INTERRUPTED_MESSAGE = "interrupted; run the same command again to go on from here"
 
 
 class InputError(Exception):

@@ -235,7 +235,7 @@ def test_a_distribution_is_never_written_over_unless_asked(tmp_path: Path) -> No
     before = (tmp_path / "mine" / "train.json").read_bytes()
     (tmp_path / "mine" / "note.txt").write_text("mine")
     other = write(tmp_path / "b.jsonl", rows_of(50))
-    with pytest.raises(InputError, match="exists; .*--overwrite True"):
+    with pytest.raises(InputError, match=r"exists; .*--overwrite True"):
         imported(other, tmp_path / "mine")
     assert (tmp_path / "mine" / "train.json").read_bytes() == before
     with pytest.raises(InputError, match="malformed"):

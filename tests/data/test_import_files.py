@@ -293,5 +293,5 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
     assert read(tmp_path / "d.txt", "jsonl") == [{}]
     with pytest.raises(InputError, match=r"is a folder without a \.csv file"):
         open_source(tmp_path / "empty", "csv")
-    with pytest.raises(InputError, match="has no splits; only a folder"):
+    with pytest.raises(InputError, match="has no splits; only folders"):
         open_source(tmp_path / "d.txt", "jsonl", "train")

@@ -136,7 +136,11 @@ NAN, INFINITY = float("nan"), float("inf")
         (SCORED, scored(["a", "b"], [1, INFINITY]), r"field scores\[1\]: expected a finite number, got inf"),
         (SCORED, scored(["a", "b"], [1, Decimal("NaN")]), r"field scores\[1\]: expected a finite number, got NaN"),
         (SCORED, scored(["a", "b"], "[NaN, 1]"), r"field scores\[0\]: expected a finite number, got nan"),
-        (SCORED, scored(["a", "b", "c"], [2, 1, 2]), "field scores: expected one highest score, got 2 .* responses 0, 2"),
+        (
+            SCORED,
+            scored(["a", "b", "c"], [2, 1, 2]),
+            "field scores: expected one highest score, got 2 .* responses 0, 2",
+        ),
         (SCORED, scored(["a", "b"], [0, -0.0]), "field scores: expected one highest score"),
         (SCORED, scored(["a", "b", "a"], [1, 2, 3]), r"field responses\[2\]: .* same text as in responses\[0\]"),
         (SCORED, scored(["a", None], [1, 2]), r"field responses\[1\]: .* got null"),

@@ -121,7 +121,7 @@ def _lines(path: Path, folder: Path) -> Iterator[Listed]:
             reader = csv.DictReader(file, strict=True)
             absent = [name for name in _NEEDED if name not in (reader.fieldnames or [])]
             if absent:
-                raise InputError(f"table {path} lacks the columns {', '.join(absent)}")
+                raise InputError(f"table {path} has no column {', '.join(absent)}")
             rows = [{name: _as_written(field) for name, field in row.items()} for row in reader]
     except UnicodeDecodeError as error:
         raise InputError(f"table {path} is not UTF-8 text (byte {error.start})") from None

@@ -39,7 +39,7 @@ def check_place(output_dir: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{output_dir}: cannot write to {nearest} ({error.strerror}); choose another folder for the report"
+            f"{output_dir}: nothing can be written in {nearest} ({error.strerror}); choose another folder"
         ) from None
 
 
