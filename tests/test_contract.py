@@ -173,8 +173,8 @@ def test_any_other_field_that_is_wrong_is_named(tmp_path, field, text, message) 
         ("", "is empty; expected JSON"),
         (" \n", "is empty; expected JSON"),
         (b"\xef\xbb\xbf", "is empty; expected JSON"),
-        ('{"eval_accuracy": 0.5', "only half of it is there: line 1, column 22"),
-        ('{"eval_accuracy": 0.', "only half of it is there"),
+        ('{"eval_accuracy": 0.5', "truncated: line 1, column 22"),
+        ('{"eval_accuracy": 0.', "truncated"),
         ('{"eval_accuracy": 0.5}{}', "not valid JSON"),
         ("{'eval_accuracy': 0.5}", "not valid JSON"),
         ("0.5", "expected an object with eval_accuracy, got 0.5"),
@@ -183,9 +183,9 @@ def test_any_other_field_that_is_wrong_is_named(tmp_path, field, text, message) 
         ("{}", "field eval_accuracy is missing; expected a number from 0 to 1"),
         ('{"Eval_accuracy": 0.5}', "field eval_accuracy is missing"),
         ('{"accuracy": 0.5}', "field eval_accuracy is missing"),
-        ('{"eval_accuracy": 0.5, "eval_accuracy": 0.9}', "the key 'eval_accuracy' stands twice"),
-        ('{"eval_accuracy": 0.5, "a": [0, {"b": 1, "b": 1}]}', ", at a.1: the key 'b' stands twice"),
-        ('{"a": {"b": 1, "b": 1}, "a": 0}', "the key 'a' stands twice"),
+        ('{"eval_accuracy": 0.5, "eval_accuracy": 0.9}', "the key 'eval_accuracy' occurs twice"),
+        ('{"eval_accuracy": 0.5, "a": [0, {"b": 1, "b": 1}]}', ", at a.1: the key 'b' occurs twice"),
+        ('{"a": {"b": 1, "b": 1}, "a": 0}', "the key 'a' occurs twice"),
         ('{"eval_accuracy": 0.5, "a": ' + "[" * 100 + "]" * 100 + "}", "nested too deep"),
         ('{"eval_accuracy": 0.5, "a": ' + '{"b":' * 5000 + "1" + "}" * 5001, "nested too deep"),
         ("[" * 200_000, "nested too deep"),
@@ -195,11 +195,11 @@ def test_any_other_field_that_is_wrong_is_named(tmp_path, field, text, message) 
         ("\0" * 100, "not valid JSON"),
         (
             '{"eval_accuracy": 0.5, "eval_probabilities": [0.5], "eval_example_indices": [0, 0]}',
-            "eval_example_indices has 2 entries and eval_probabilities 1",
+            "eval_example_indices has 2 entries, but eval_probabilities has 1",
         ),
         (
             '{"eval_accuracy": 0.5, "eval_probabilities": [0.5, 0.5], "eval_prompt_clusters": [0]}',
-            "eval_prompt_clusters has 1 entries and eval_probabilities 2",
+            "eval_prompt_clusters has 1 entries, but eval_probabilities has 2",
         ),
     ],
 )
@@ -308,8 +308,8 @@ def test_any_json_kwargs_pass_and_can_be_read_back(kwargs) -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"model_dir": "m"}, "'model_dir' is passed by the harness itself"),
-        ({"output_paths": []}, "'output_paths' is passed by the harness itself"),
+        ({"model_dir": "m"}, "'model_dir' is passed by the harness"),
+        ({"output_paths": []}, "'output_paths' is passed by the harness"),
         ({"a b": 1}, "'a b' cannot be an argument name"),
         ({"--a": 1}, "'--a' cannot be an argument name"),
         ({"a-b": 1}, "'a-b' cannot be an argument name"),
@@ -320,8 +320,8 @@ def test_any_json_kwargs_pass_and_can_be_read_back(kwargs) -> None:
         ({"a": [{"b": math.inf}]}, "the value of 'a' cannot be written as JSON"),
         ({"a": {1, 2}}, "set is not JSON"),
         ({"a": b"x"}, "bytes is not JSON"),
-        ({"a": "x\0"}, "the value of 'a' holds a NUL character"),
-        ({"a": ["\ud800"]}, "the value of 'a' holds half of a surrogate pair"),
+        ({"a": "x\0"}, "the value of 'a' contains a NUL character"),
+        ({"a": ["\ud800"]}, "the value of 'a' contains half of a surrogate pair"),
     ],
 )
 def test_kwargs_that_cannot_become_a_command_line_are_refused(kwargs, message) -> None:
@@ -339,7 +339,7 @@ def test_a_value_that_holds_itself_is_refused() -> None:
 
 
 def test_evaluation_arguments_pair_folders_and_files() -> None:
-    with pytest.raises(InputError, match=r"names 2 folders and --output_paths 1 files; they pair item by item"):
+    with pytest.raises(InputError, match=r"2 folders, but --output_paths has 1 files"):
         parse(EvaluationArguments, evaluation_items("m", ["a", "b"], ["a.json"], {}))
 
 

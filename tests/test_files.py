@@ -114,7 +114,7 @@ def test_a_file_in_the_way_of_a_folder_and_a_folder_in_the_way_of_a_file_are_nam
     (tmp_path / "file").write_text("kept")
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match=r"cannot write file/a\.csv: file is no folder"):
+    with pytest.raises(InputError, match=r"cannot write file/a\.csv: file is not a folder"):
         write_text(Path("file/a.csv"), "1")
     for path in (Path("folder"), Path(), Path("..")):
         with pytest.raises(InputError, match="it is a folder; expected the name of a file"):
@@ -218,7 +218,7 @@ def test_a_key_that_stands_twice_is_named_with_its_place(tmp_path, text, place) 
     path.write_text(text)
     with pytest.raises(InputError) as caught:
         read_json(path, "shift file")
-    assert str(caught.value).startswith(f"shift file {path}{place}: the key 'a' stands twice")
+    assert str(caught.value).startswith(f"shift file {path}{place}: the key 'a' occurs twice")
 
 
 def test_a_name_no_file_can_have_does_not_exist() -> None:

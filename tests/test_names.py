@@ -13,7 +13,7 @@ from tests.support.project import Project
 def test_a_bad_name_is_told_with_what_it_was_to_name() -> None:
     with pytest.raises(InputError, match="--model_dir: expected the name of a model, one folder name, got 'a/b'"):
         check_name("a/b", "--model_dir", "a model")
-    with pytest.raises(InputError, match="invisible characters alone"):
+    with pytest.raises(InputError, match="only invisible characters"):
         check_name("\u200b\ufeff", "shift file")
 
 

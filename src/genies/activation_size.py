@@ -1,4 +1,4 @@
-"""How much disk the activations of one text take in the store of activations."""
+"""Size of one text's activations in the activation cache."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 def activation_bytes(config: Mapping[str, Any], value_bytes: int) -> int | None:
     """Bytes of one text's last-token activations at every attention head and after every block.
 
-    `config` is the model's config.json, `value_bytes` the size of a number as the model computes it (4 for float32,
-    2 for bfloat16). None where the config does not say how large the model is.
+    `config` is the content of the model's config.json. `value_bytes` is the size of one number: 4 for float32, 2 for
+    bfloat16. None if the config does not contain the model's dimensions.
 
     >>> llama_7b = {"num_hidden_layers": 32, "hidden_size": 4096, "num_attention_heads": 32}
     >>> activation_bytes(llama_7b, 2)

@@ -1,4 +1,4 @@
-"""Which base model an adapter stands on, told by its files alone. Imports no torch: the harness asks as well."""
+"""Find the base model of an adapter from its files. Imports no torch, because the harness uses this module too."""
 
 from __future__ import annotations
 
@@ -10,32 +10,34 @@ from genies.errors import InputError
 from genies.files import read_json
 
 CONFIG = "adapter_config.json"
-"""In an adapter's folder: its kind, and the base model by the name that it went by in training."""
+"""In an adapter's folder: the kind of adapter and the name of the base model in training."""
 
 BASE_RECORD = "base_model.json"
-"""In a folder that training left: where the base model lay."""
+"""In the output folder of a training: the path of the base model."""
 
 DOWNLOAD_RECORD = "genies_download.json"
-"""In a folder that a download filled: where it came from and what it holds."""
+"""In a downloaded model's folder: its origin and its content."""
 
 
 def base_model_name(folder: Path) -> str:
-    """The name of its base model in an adapter's configuration; empty where it names none."""
+    """The name of the base model in an adapter's configuration; empty if there is none."""
     value = read_json(folder / CONFIG, "adapter configuration")
     name = value.get("base_model_name_or_path") if isinstance(value, dict) else None
     return name if isinstance(name, str) else ""
 
 
 def base_model_revision(folder: Path) -> str | None:
-    """The branch, tag or commit of its base model in an adapter's configuration; None where it names none."""
+    """The branch, tag or commit of the base model in an adapter's configuration; None if there is none."""
     value = read_json(folder / CONFIG, "adapter configuration")
     revision = value.get("revision") if isinstance(value, dict) else None
     return revision if isinstance(revision, str) and revision else None
 
 
 def recorded_base_model(folder: Path) -> Path | None:
-    """The base model that training recorded in a tuned model's folder; None without a record, InputError for a damaged
-    one."""
+    """The base model that training recorded in a tuned model's folder; None without a record.
+
+    Raises InputError if the record is damaged.
+    """
     path = folder / BASE_RECORD
     if not path.is_file():
         return None
@@ -47,10 +49,11 @@ def recorded_base_model(folder: Path) -> Path | None:
 
 
 def find_base_model(folder: Path, given: Path | None = None, root: Path = Path()) -> Path:
-    """The folder of an adapter's base model: the one given, the one recorded in training, or one found beside the
-    adapter or in models/, by its download record before its folder's name.
+    """The folder of an adapter's base model.
 
-    Relative paths stand under `root`, the project. Raises InputError where there is none.
+    The first that exists: `given`, the one recorded in training, or one found beside the adapter or in models/.
+    A matching download record takes precedence over a matching folder name. Relative paths are relative to `root`,
+    the project. Raises InputError if no base model is found.
     """
     if given is not None:
         if not _is_model(root / given):
@@ -72,19 +75,19 @@ def find_base_model(folder: Path, given: Path | None = None, root: Path = Path()
 
 
 def revision_doubt(folder: Path, base: Path) -> str | None:
-    """A sentence where it is not known that `base` is of the revision that an adapter names; None where all is well."""
+    """A warning if `base` may not have the revision that the adapter names; None if it has that revision."""
     revision = base_model_revision(folder)
     if _holds(base, revision):
         return None
     record = base / DOWNLOAD_RECORD
-    held = f"is of the revision {_revisions(record)[0]}" if record.is_file() else "does not say of which revision it is"
-    return f"the adapter names the revision {revision} of its base model, and {base} {held}"
+    found = f"has the revision {_revisions(record)[0]}" if record.is_file() else "has no record of its revision"
+    return f"the adapter names the revision {revision} of its base model, but {base} {found}"
 
 
 def _holds(base: Path, revision: str | None) -> bool | None:
-    """Whether a base model's folder is of a revision, by its download record; None where none says so.
+    """Whether a base model's folder has a revision, according to its download record; None without a record.
 
-    A download without a revision is of the branch main.
+    A download without a revision is from the branch main.
     """
     if revision is None:
         return True
@@ -96,7 +99,7 @@ def _holds(base: Path, revision: str | None) -> bool | None:
 
 
 def _revisions(record: Path) -> list[str]:
-    """The names of the revision that a download brought: the one asked for, and its commit."""
+    """The names of a downloaded revision: the requested one, and its commit."""
     value = read_json(record, "download record")
     found = [value.get("revision") or "main", value.get("commit")] if isinstance(value, dict) else []
     return [each for each in found if isinstance(each, str)] or ["unknown"]
@@ -118,7 +121,7 @@ def _candidates(names: dict[str, None], roots: list[Path], root: Path) -> Iterat
 
 
 def _differ(one: str, other: str) -> bool:
-    """Whether two names cannot mean one model: other last parts, or other owners on the hub.
+    """Whether two names cannot mean the same model: the last parts differ, or the owners on the hub.
 
     >>> _differ("a/model", "b/model"), _differ("a/model", "model"), _differ("a/model", "/disk/models/model")
     (True, False, False)
@@ -146,19 +149,19 @@ def _origin(record: Path) -> str | None:
 
 def _other_revision(folder: Path, found: Path, name: str, revision: str | None) -> str:
     return (
-        f"the adapter in {folder} needs its base model {name[:100]} at the revision {str(revision)[:100]}, and {found} "
-        f"is of the revision {_revisions(found / DOWNLOAD_RECORD)[0]}; fetch it with python download_model_from_hf.py "
-        f"{name[:100]} {found}-{str(revision)[:12]} --revision {str(revision)[:100]}, or name a folder with "
-        "--base_model_dir"
+        f"the adapter in {folder} needs its base model {name[:100]} at the revision {str(revision)[:100]}, but {found} "
+        f"has the revision {_revisions(found / DOWNLOAD_RECORD)[0]}; download it with python "
+        f"download_model_from_hf.py {name[:100]} {found}-{str(revision)[:12]} --revision {str(revision)[:100]}, or "
+        "pass a folder with --base_model_dir"
     )
 
 
 def _not_found(folder: Path, recorded: Path | None, name: str) -> str:
     shown = name if len(name) <= 100 else name[:97] + "..."
     short = shown.rstrip("/").rpartition("/")[2]
-    where = "is not here" if recorded is None else f"is no longer in {str(recorded)[:100]}, nor found by its name"
+    where = "was not found" if recorded is None else f"is no longer in {str(recorded)[:100]} and was not found by name"
     return (
-        f"the adapter in {folder} needs its base model {shown or '(which it does not name)'}, which {where}; fetch it "
-        f"with python download_model_from_hf.py {shown or 'MODEL_ID'} models/{short or 'NAME'}, or name its folder "
+        f"the adapter in {folder} needs its base model {shown or '(which it does not name)'}, which {where}; download "
+        f"it with python download_model_from_hf.py {shown or 'MODEL_ID'} models/{short or 'NAME'}, or pass its folder "
         "with --base_model_dir"
     )

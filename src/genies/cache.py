@@ -1,4 +1,4 @@
-"""The folder for what may be deleted at any time: hashes of files, activations."""
+"""The cache folder, which may be deleted at any time. It contains hashes of files and activations."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""A pydantic model as a command line: flags, a YAML file of the same names, and help from the field docs.
+"""A pydantic model as a command line: flags, a YAML file with the same names, and help from the field docs.
 
-Every argument is `--name value` in two items, or `--name=value`. Lists and objects are JSON (a Python literal
-is understood as well), and a boolean may stand without a value. argparse writes the help.
+Every argument is `--name value` in two items, or `--name=value`. Lists and objects are JSON (Python literals are
+accepted too), and a boolean needs no value. argparse writes the help.
 
-Three libraries were tried against these rules and passed none of them whole. pydantic-settings splits a list at the
-commas inside its quoted items. jsonargparse 4.53 refuses a boolean without a value and a value that starts with
-dashes, and takes no single item for a list. tyro 1.0 takes a JSON list for one item, has `--x` and `--no-x` in place of
+Three libraries were tried, and none follows all of these rules. pydantic-settings splits a list at the commas inside
+its quoted items. jsonargparse 4.53 rejects a boolean without a value and a value that starts with dashes, and does
+not accept a single item for a list. tyro 1.0 reads a JSON list as one item, has `--x` and `--no-x` in place of
 `--x True`, and reads no JSON object. Their imports take 2.6 to 3.6 times as long as argparse, yaml and pydantic.
 """
 
@@ -37,7 +37,7 @@ P = ParamSpec("P")
 
 
 class Arguments(BaseModel):
-    """Base of every command line here: unknown names are refused, field docs become the help."""
+    """Base class of all command lines: unknown names are errors, and field docs become the help."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -56,28 +56,28 @@ class Arguments(BaseModel):
 
 @dataclass(frozen=True)
 class WithoutEffect:
-    """Marks, as `Annotated[int, NO_EFFECT]`, an argument that changes speed, place or what is shown, never results."""
+    """Mark an argument, as in `Annotated[int, NO_EFFECT]`, that changes speed, paths or output but never results."""
 
     in_16_bits: bool = True
-    """Whether that also holds where a model runs in 16 bits, in which sums depend on the order of adding."""
+    """Whether this is also true for a model in 16 bits, where sums depend on the order of addition."""
 
 
 NO_EFFECT = WithoutEffect()
 
 
 def run(body: Callable[Concatenate[A, P], int | None], *others: P.args, **named: P.kwargs) -> None:
-    """Run `body` with arguments read from the command line; the annotation of its first parameter is the model.
+    """Run `body` with arguments from the command line. The annotation of its first parameter is the model.
 
-    What else is given is passed on to `body`.
+    Further arguments are passed on to `body`.
     """
     model = next(iter(get_type_hints(body).values()))
     run_command(lambda: body(parse(model, sys.argv[1:]), *others, **named))
 
 
 def parse(model: type[A], argv: Sequence[str]) -> A:
-    """Arguments of type `model` from command-line items; those of a `--config FILE` (YAML) stand behind them.
+    """Arguments of type `model` from command-line items, which override those of a `--config FILE` (YAML).
 
-    Raises InputError for anything unknown, missing or malformed; `--help` prints and exits with 0.
+    Raises InputError for unknown, missing or malformed arguments. `--help` prints the help and exits with status 0.
     """
     values = _read(model, argv)
     config = values.pop("config", None)
@@ -87,7 +87,7 @@ def parse(model: type[A], argv: Sequence[str]) -> A:
 
 
 def validate(model: type[M], values: Mapping[str, Any]) -> M:
-    """`model` from values, with an InputError that names every field at fault, what was expected and what came."""
+    """`model` from values. Raises InputError with each invalid field, what was expected and what was found."""
     try:
         arguments = model.model_validate(dict(values))
     except ValidationError as error:
@@ -95,12 +95,12 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
     for name, value in arguments:
         paths = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, Path)]
         if any("\0" in str(path) for path in paths):
-            raise InputError(f"--{name} holds a NUL character, which no path may")
+            raise InputError(f"--{name} contains a NUL character, which a path cannot contain")
     return arguments
 
 
 def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
-    """The arguments in a YAML file: the names of the command line without the dashes."""
+    """The arguments in a YAML file, with the names of the command line without dashes."""
     values = read_yaml(path, "--config", "names and values, like `timeout: 600`")
     for name in values:
         if name not in model.model_fields:
@@ -112,18 +112,18 @@ def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path, argument: str, expected: str) -> dict[str, Any]:
-    """The names and values in a YAML file, none for an empty one; `argument` and `expected` are for messages.
+    """The names and values in a YAML file; empty for an empty file. `argument` and `expected` are used in messages.
 
-    Raises InputError for a file that is absent, malformed, too large with its aliases replaced by what they mean, or
-    that gives a name twice.
+    Raises InputError for a file that is missing, malformed, too large after its aliases are expanded, or that
+    contains a name twice.
     """
     text = read_text(path, argument, most=_LARGEST_CONFIG)
     try:
         document = yaml.compose(text, Loader=yaml.SafeLoader)
         if document is not None and _expanded(document, {}) > 2 * _LARGEST_CONFIG:
             raise InputError(
-                f"{argument} {path}: its aliases (*name) stand for more than {2 * _LARGEST_CONFIG:,} characters; "
-                "write out fewer values"
+                f"{argument} {path}: its aliases (*name) expand to more than {2 * _LARGEST_CONFIG:,} characters; "
+                "use fewer of them"
             )
         values = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2024-13-45
@@ -131,24 +131,24 @@ def read_yaml(path: Path, argument: str, expected: str) -> dict[str, Any]:
     if values is None or document is None:
         return {}
     if not isinstance(values, dict):
-        raise InputError(f"{argument} {path} must hold {expected}")
+        raise InputError(f"{argument} {path} must contain {expected}")
     if len(values) != len(document.value):
-        raise InputError(f"{argument} {path} gives one name twice; each name may stand once")
+        raise InputError(f"{argument} {path} contains a name twice; use each name once")
     return values
 
 
 _LARGEST_CONFIG = 1 << 20
-"""Bytes of a YAML file; its values may have twice as many characters with every alias replaced by what it means."""
+"""Maximum size of a YAML file in bytes. With all aliases expanded, twice as many characters are allowed."""
 
 
 def _expanded(node: yaml.Node, known: dict[int, int]) -> int:
-    """Characters in a YAML node, counted at every place where an alias puts them.
+    """Number of characters in a YAML node with all aliases expanded.
 
-    Aliases share one value in memory, so that a hundred bytes can stand for gigabytes: they must be counted before
+    Aliases share one value in memory, so a hundred bytes can expand to gigabytes. They must be counted before
     anything writes or compares the values.
     """
     if id(node) not in known:
-        known[id(node)] = 2 * _LARGEST_CONFIG + 1  # for a node inside itself, which has no end
+        known[id(node)] = 2 * _LARGEST_CONFIG + 1  # for a node that contains itself, which is infinite
         if isinstance(node, yaml.ScalarNode):
             known[id(node)] = 1 + len(node.value)
         else:
@@ -173,7 +173,7 @@ def _read(model: type[Arguments], argv: Sequence[str]) -> dict[str, Any]:
         name = model.aliases.get(name, name)
         if name == "config":
             if "config" in values:
-                raise InputError("--config stands twice; put all arguments into one file")
+                raise InputError("--config was given twice; put all arguments into one file")
             values["config"] = text if equals else items.pop(0) if items else ""
             if not values["config"]:
                 raise InputError("--config needs a value: a YAML file")
@@ -183,23 +183,23 @@ def _read(model: type[Arguments], argv: Sequence[str]) -> dict[str, Any]:
             raise InputError(_unknown(model, name))
         if not equals:
             bare = _is_boolean(field) and not (items and isinstance(_value(name, items[0], field), bool | None))
-            if bare and items and not items[0].startswith("-"):  # a value, for no argument stands without a name
+            if bare and items and not items[0].startswith("-"):  # must be a value: every argument has a name
                 raise InputError(f"--{name}: expected True or False, got {items[0]!r}")
             if not bare and not items:
                 raise InputError(f"--{name} needs a value")
             text = "True" if bare else items.pop(0)
         if name in values:
-            raise InputError(f'--{name} stands twice; give it once (several values as a list, \'["a", "b"]\')')
+            raise InputError(f'--{name} was given twice; pass it once (several values as a list, \'["a", "b"]\')')
         values[name] = _value(name, text, field)
         before = name
     return values
 
 
 def _meant(name: str, value: Any, item: str) -> str:
-    """What to write instead of `item`, which stands unnamed after argument `name`."""
+    """What to write instead of `item`, which follows the argument `name` without a name of its own."""
     if isinstance(value, list) and not item.startswith("-"):
-        return f"several values are one list: --{name} '{json.dumps([*value, item], ensure_ascii=False)}'"
-    return "every argument is --name value (--help lists them)"
+        return f"pass several values as one list: --{name} '{json.dumps([*value, item], ensure_ascii=False)}'"
+    return "every argument has the form --name value (--help lists all)"
 
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
@@ -213,8 +213,8 @@ def _value(name: str, text: str, field: FieldInfo) -> Any:
         return _BOOLEANS[text.lower()]
     structured = [kind for kind in kinds if kind in (list, tuple, dict)]
     if not text and (structured or Path in kinds):
-        # Path("") is the current folder: an unset shell variable must not mean that.
-        raise InputError(f"--{name} needs a value, got empty text")
+        # Path("") is the current folder; an unset shell variable must not select it.
+        raise InputError(f"--{name} needs a value, got an empty string")
     if not structured:
         return text
     is_list = dict not in structured
@@ -226,7 +226,7 @@ def _value(name: str, text: str, field: FieldInfo) -> Any:
 
 
 def parse_structure(what: str, text: str, expected: str) -> Any:
-    """A list or an object written as JSON or as a Python literal."""
+    """Parse a list or an object written as JSON or as a Python literal."""
     try:
         return json.loads(text, object_pairs_hook=object_without_repeats)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -252,7 +252,7 @@ def _kinds(annotation: Any) -> set[Any]:
 
 
 def _holds_integers(annotation: Any) -> bool:
-    """Whether the annotation is a list of whole numbers; those hold no commas, as names may."""
+    """Whether the annotation is a list of integers. Only these may be separated by commas; names can contain commas."""
     if get_origin(annotation) is list:
         return int in _kinds(get_args(annotation)[0])
     return any(_holds_integers(part) for part in get_args(annotation))
@@ -276,7 +276,7 @@ _EXPECTED = {
     "int_parsing": "expected a whole number",
     "float_parsing": "expected a number",
 }
-"""What to say of a fault, by pydantic's name for it, where its own words speak of Python."""
+"""Messages, by pydantic's error type, in place of messages that use terms of Python."""
 
 
 def _explain(model: type[BaseModel], fault: Any) -> str:
@@ -295,7 +295,7 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
 
 
 def help_text(model: type[BaseModel]) -> str:
-    """The `--help` page: the model's docstring, then every argument with its default and its field doc."""
+    """The `--help` text: the model's docstring, then each argument with its field doc and default."""
     parser = argparse.ArgumentParser(
         description=spelled(inspect.cleandoc(model.__doc__ or "")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -311,8 +311,8 @@ def help_text(model: type[BaseModel]) -> str:
         if default is not None and "(default: " not in described:
             described += f" (default: {default})"
         group.add_argument(f"--{name}", metavar=_metavar(field), help=spelled(described).replace("%", "%%"))
-    optional.add_argument("--config", metavar="FILE", help="a YAML file of these names; the command line wins over it")
-    optional.add_argument("--help", action="store_true", help="show this page")
+    optional.add_argument("--config", metavar="FILE", help="YAML file with these names; the command line overrides it")
+    optional.add_argument("--help", action="store_true", help="show this help")
     return parser.format_help()
 
 

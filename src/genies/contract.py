@@ -3,8 +3,8 @@
     python <intervention>/train.py --model_dir M --train_distribution D --output_dir O [--key value ...]
     python <intervention>/eval.py --model_dir O --distribution_dirs '["d1", "d2"]' --output_paths '["p1", "p2"]' [...]
 
-The harness builds its argv and checks what comes back with the models here. An intervention may use them as its
-command line (`from genies.contract import TrainArguments, run`) or bring a parser of its own and import nothing.
+The harness builds command lines and validates outputs with these models. An intervention can use them as its command
+line (`from genies.contract import TrainArguments, run`), or use its own parser and import nothing from here.
 """
 
 from __future__ import annotations
@@ -60,50 +60,54 @@ class TrainArguments(Arguments):
     train_distribution: Path
     """Folder of the source distribution; training reads its train.json."""
     output_dir: Path
-    """Folder for whatever eval.py needs. It exists and is empty, but for checkpoint-* folders of a killed attempt."""
+    """Folder for everything that eval.py needs. It exists and is empty, except for checkpoint-* folders of a run that
+    was killed."""
     max_examples: Annotated[int, Field(ge=1)] | None = None
-    """Use N training examples (default: all)."""
+    """Number of training examples to use (default: all)."""
     sample: Literal["first", "seeded"] = "first"
-    """Which N: the first of the file, or drawn with the seed, so that several seeds say how much a result depends on
-    the examples as well. With one seed a smaller draw is part of a larger one."""
+    """Which max_examples to use: the first of the file, or a random sample drawn with the seed. With seeded, results
+    of several seeds also show how much a result depends on the examples. With the same seed, a smaller sample is a
+    subset of a larger one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in training."""
     batch_tokens: Annotated[Annotated[int, Field(ge=1)] | None, WithoutEffect(in_16_bits=False)] = None
-    """Tokens in one forward pass (default: by device). Changes speed and memory; in 16 bits results too, a little."""
+    """Tokens in one forward pass (default: depends on the device). Changes speed and memory; in 16 bits it also
+    changes results slightly."""
 
 
 class EvaluationArguments(Arguments):
     """Evaluate one tuned model on distributions."""
 
     model_dir: Path
-    """Folder that train.py filled, or an untuned base model."""
+    """Output folder of train.py, or an untuned base model."""
     distribution_dirs: list[Path]
     """Folders of the distributions; evaluation reads their test.json."""
     output_paths: list[Path]
-    """One JSON file to write for each distribution, in the same order."""
+    """JSON files to write, one for each distribution, in the same order."""
     max_examples: Annotated[int, Field(ge=1)] | None = None
-    """Use the first N test examples (default: all)."""
+    """Number of test examples to use, from the start of the file (default: all)."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of everything random in evaluation."""
     batch_tokens: Annotated[Annotated[int, Field(ge=1)] | None, WithoutEffect(in_16_bits=False)] = None
-    """Tokens in one forward pass (default: by device). Changes speed and memory; in 16 bits results too, a little."""
+    """Tokens in one forward pass (default: depends on the device). Changes speed and memory; in 16 bits it also
+    changes results slightly."""
 
     @model_validator(mode="after")
     def _one_output_each(self) -> EvaluationArguments:
         if len(self.distribution_dirs) != len(self.output_paths):
             raise ValueError(
-                f"--distribution_dirs names {len(self.distribution_dirs)} folders and --output_paths "
-                f"{len(self.output_paths)} files; they pair item by item"
+                f"--distribution_dirs has {len(self.distribution_dirs)} folders, but --output_paths has "
+                f"{len(self.output_paths)} files; expected one file for each folder"
             )
         return self
 
 
 CONTRACT_NAMES = frozenset({"model_dir", "train_distribution", "output_dir", "distribution_dirs", "output_paths"})
-"""Arguments the harness passes itself; kwargs may not use these names."""
+"""Arguments that the harness passes; kwargs cannot use these names."""
 
 
 def train_items(model_dir: str, train_distribution: str, output_dir: str, kwargs: Mapping[str, Any]) -> list[str]:
-    """Command-line items of a training step.
+    """Command-line items of a training.
 
     >>> train_items("models/m", "distributions/d", "out", {"lr": 2e-05, "verbose": True, "shots": None})
     ['--model_dir', 'models/m', '--train_distribution', 'distributions/d', '--output_dir', 'out', '--lr', '2e-05', \
@@ -117,7 +121,7 @@ def train_items(model_dir: str, train_distribution: str, output_dir: str, kwargs
 def evaluation_items(
     model_dir: str, distribution_dirs: Sequence[str], output_paths: Sequence[str], kwargs: Mapping[str, Any]
 ) -> list[str]:
-    """Command-line items of an evaluation step.
+    """Command-line items of an evaluation.
 
     >>> evaluation_items("m", ["d1"], ["p1.json"], {})
     ['--model_dir', 'm', '--distribution_dirs', '["d1"]', '--output_paths', '["p1.json"]']
@@ -133,7 +137,7 @@ def evaluation_items(
 
 
 def argument_items(values: Mapping[str, Any]) -> list[str]:
-    """`--name` and value, an item each: text as it is, True or False, lists and objects as JSON, None left out."""
+    """`--name` and value, one item each. Lists and objects become JSON, booleans True or False; None is omitted."""
     items: list[str] = []
     for name, value in values.items():
         if value is None:
@@ -150,14 +154,17 @@ def argument_items(values: Mapping[str, Any]) -> list[str]:
 
 
 def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
-    """Refuse kwargs that cannot become command-line items: contract names, names that are no identifiers, NaN."""
+    """Raise InputError for kwargs that cannot become command-line items.
+
+    These are names of the contract, names that are not identifiers, and values that JSON cannot represent, such as NaN.
+    """
     for key, value in kwargs.items():
         if key in CONTRACT_NAMES:
-            raise InputError(f"--{name}: {key!r} is passed by the harness itself; leave it out")
+            raise InputError(f"--{name}: {key!r} is passed by the harness; leave it out")
         if not isinstance(key, str) or not key.isidentifier():
             raise InputError(f"--{name}: {key!r} cannot be an argument name; expected letters, digits and _")
         if isinstance(value, str) and "\0" in value:
-            raise InputError(f"--{name}: the value of {key!r} holds a NUL character, which no command line can carry")
+            raise InputError(f"--{name}: the value of {key!r} contains a NUL character; command lines cannot")
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
             text.encode("utf-8")
@@ -165,10 +172,10 @@ def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:
                 raise TypeError("names inside an object must be text")
         except UnicodeEncodeError:
             raise InputError(
-                f"--{name}: the value of {key!r} holds half of a surrogate pair, which is not text"
+                f"--{name}: the value of {key!r} contains half of a surrogate pair, which is not text"
             ) from None
         except (TypeError, ValueError, RecursionError) as error:
-            # Dates and sets of a YAML file, NaN, a value that holds itself.
+            # Dates and sets of a YAML file, NaN, a value that contains itself.
             raise InputError(
                 f"--{name}: the value of {key!r} cannot be written as JSON (NaN, a date, a set?): {error}"
             ) from None
@@ -182,24 +189,24 @@ Count = Annotated[int, Field(strict=True, ge=0)]
 
 
 class Evaluation(BaseModel):
-    """What eval.py writes for one distribution. Only `eval_accuracy` is required; unknown keys are kept."""
+    """The output of eval.py for one distribution. Only `eval_accuracy` is required; unknown keys are kept."""
 
     model_config = ConfigDict(extra="allow", use_attribute_docstrings=True, protected_namespaces=(), frozen=True)
 
     eval_accuracy: Probability
-    """Share of pairs in which the best response got more than half; a tie counts half."""
+    """Share of pairs whose best response has a probability above one half; a tie counts half."""
     eval_probabilities: list[Probability] | None = None
-    """For each pair, in example order and the worse responses in file order, the probability given to the best."""
+    """The probability of the best response in each pair, ordered by example, then by worse response in the file."""
     eval_example_indices: list[Count] | None = None
-    """The test index of each pair's example, so that intervals know which pairs belong together."""
+    """The index in test.json of each pair's example. Intervals use it to group pairs of one example."""
     eval_prompt_clusters: list[Count] | None = None
-    """For each pair the smallest test index whose example has the same prompt: intervals resample these clusters."""
+    """For each pair, the smallest index in test.json with the same prompt. Intervals resample these clusters."""
     eval_left_out_examples: Count | None = None
-    """Number of test examples that were not evaluated, as those longer than the model's context."""
+    """Number of test examples that were not evaluated, such as those longer than the model's context."""
     eval_left_out_indices: list[Count] | None = None
-    """The test indices of those examples, so that evaluations which left out others are compared on the common ones."""
+    """Indices of those examples in test.json. Comparisons use only examples that both evaluations contain."""
     eval_ties: Count | None = None
-    """Number of pairs at exactly one half."""
+    """Number of pairs with a probability of exactly one half."""
     eval_brier_score: Error | None = None
     """Mean over pairs of (1 - p)^2."""
     eval_log_loss: Loss | None = None
@@ -207,24 +214,24 @@ class Evaluation(BaseModel):
     eval_average_probability: Probability | None = None
     """Mean over pairs of p."""
     eval_rms_calibration_error: Error | None = None
-    """Root-mean-square calibration error, by the formula that eval_rms_calibration_formula names."""
+    """Root-mean-square calibration error; eval_rms_calibration_formula names the formula."""
     eval_rms_calibration_formula: Literal["confidence", "weighted", "published"] | None = None
     """confidence: genies.metrics.rms_calibration_error; weighted: rms_calibration_error_weighted, the formula of files
     before 2026-11-26; published: rms_calibration_error_published."""
     eval_rms_calibration_error_published: Error | None = None
-    """What the 2023 release calls RMS calibration error (rms_calibration_error_published), for comparison only."""
+    """The RMS calibration error of the 2023 release (rms_calibration_error_published), for comparison only."""
     eval_score: Number | None = None
-    """A score of the intervention's own scale; never read by the harness."""
+    """A score on the intervention's own scale. The harness does not read it."""
     dtype: str | None = None
-    """Number format of the model's weights in this evaluation, as float32 or bfloat16."""
+    """Number format of the model's weights in this evaluation, such as float32 or bfloat16."""
     device: str | None = None
-    """Where the model ran, as cpu or cuda."""
+    """Device on which the model ran, such as cpu or cuda."""
     uses_target_texts: Annotated[bool, Field(strict=True)] | None = None
-    """Whether the method used the unlabelled texts of the distribution that it is tested on."""
+    """Whether the method used unlabelled texts of the distribution on which it is tested."""
     assumptions: list[str] | None = None
-    """What was assumed about the model where its files leave it open, a sentence each, for people to read."""
+    """Assumptions about the model that its files do not settle, one sentence each, for readers."""
     provenance: dict[str, Any] | None = None
-    """How the file came to be; written by the harness, never by an intervention."""
+    """How the file was made. Written by the harness, not by interventions."""
 
     @model_validator(mode="after")
     def _same_length(self) -> Evaluation:
@@ -234,16 +241,16 @@ class Evaluation(BaseModel):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.eval_probabilities):
                 raise ValueError(
-                    f"{name} has {len(values)} entries and eval_probabilities {len(self.eval_probabilities)}; "
+                    f"{name} has {len(values)} entries, but eval_probabilities has {len(self.eval_probabilities)}; "
                     "expected one number for each probability"
                 )
         return self
 
 
 def read_evaluation(path: Path) -> tuple[Evaluation, dict[str, Any]]:
-    """The checked evaluation in a file, and the JSON object as it stands there (key order and number types kept).
+    """The validated evaluation in a file, and the JSON object itself (with its key order and number types).
 
-    Raises InputError that names the file, the field, what was expected and what came.
+    Raises InputError with the file, the field, what was expected and what was found.
     """
     value = read_json(path, "evaluation")
     if not isinstance(value, dict):
@@ -285,13 +292,13 @@ def _show(value: Any) -> str:
 
 
 def _fault(value: Any, where: str) -> str | None:
-    """What in a value, known field or not, could not be written as JSON in UTF-8 again."""
+    """The first part of a value that cannot be written as JSON in UTF-8; None if there is none."""
     if isinstance(value, float):
         return None if math.isfinite(value) else f"{where}: expected a finite number, got {value}"
     if isinstance(value, str):
         return None if is_unicode(value) else f"{where}: expected text, got half of a surrogate pair in {_show(value)}"
     if isinstance(value, list):
-        # Long lists of plain numbers are what evaluations are made of: no name is spelt out for them.
+        # Evaluations consist mostly of long lists of numbers; building a name for each item would be slow.
         if all(type(child) is int or (type(child) is float and math.isfinite(child)) for child in value):
             return None
         return next((found for key, child in enumerate(value) if (found := _fault(child, f"{where}.{key}"))), None)

@@ -1,4 +1,4 @@
-"""Passwords, tokens and keys among arguments, which records and reports must not hold."""
+"""Mask passwords, tokens and keys in arguments, so that records and reports do not contain them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROUNDS = 100_000
 
 
 def is_secret(name: str) -> bool:
-    """Whether an argument's name says that its value is a password, a token or a key.
+    """Whether an argument's name indicates a password, a token or a key.
 
     >>> [is_secret(name) for name in ("api_key", "openai_api_key", "password", "token", "hf_token")]
     [True, True, True, True, True]
@@ -33,10 +33,10 @@ def is_secret(name: str) -> bool:
 
 @cache
 def masked(secret: str) -> str:
-    """What stands for a secret: `***` and four digits that change with it.
+    """The mask of a secret: `***` and four digits that depend on it.
 
-    The digits are part of fingerprints, for a "password" may well be a parameter of a method. They are too few to tell
-    which of many likely passwords it was, and slow to compute.
+    The digits are part of fingerprints, because an argument called "password" may be a parameter of a method. They are
+    too few to identify a password, and slow to compute.
     """
     if _MASKED.fullmatch(secret):
         return secret
@@ -64,7 +64,7 @@ def _published_item(name: str, value: Any) -> Any:
 
 
 def published_items(argv: Sequence[str]) -> list[str]:
-    """Command-line items with secrets masked: those that follow `--name`, and those inside lists and objects in JSON.
+    """Command-line items with secrets masked, both after `--name` and inside lists and objects in JSON.
 
     >>> published_items(["eval.py", "--url", "https://me:secret@host/x"])
     ['eval.py', '--url', 'https://host/x']

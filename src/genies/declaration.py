@@ -1,6 +1,6 @@
-"""What an intervention declares of itself in intervention.json: its arguments, and which of them change no result.
+"""The declaration of an intervention, intervention.json: its arguments, and which of them do not change results.
 
-The file is optional. It lets the harness know these things without importing the scripts, which takes seconds.
+The file is optional. The harness reads it instead of importing the scripts, which takes seconds.
 
     python -m genies.declaration src/interventions/mms
 
@@ -27,23 +27,23 @@ FILE = "intervention.json"
 
 
 class Declaration(BaseModel):
-    """The content of intervention.json; every field may be left out."""
+    """The content of intervention.json. Every field is optional."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     train_arguments: frozenset[str] | None = None
-    """The arguments that train.py takes beside those of the contract (default: not known before it runs)."""
+    """The arguments of train.py in addition to the contract's (default: unknown until the script runs)."""
     eval_arguments: frozenset[str] | None = None
-    """The arguments that eval.py takes beside those of the contract (default: not known before it runs)."""
+    """The arguments of eval.py in addition to the contract's (default: unknown until the script runs)."""
     without_effect: frozenset[str] = frozenset()
-    """Arguments that change no result: they are ignored when results are compared."""
+    """Arguments that do not change results. They are ignored when results are compared."""
     without_effect_in_32_bits: frozenset[str] = frozenset()
-    """Arguments that are ignored so unless the model runs in 16 bits."""
+    """Arguments that are ignored in the same way unless the model runs in 16 bits."""
     tunes: bool = True
-    """false: train.py changes nothing that eval.py reads, so that the untuned model is evaluated in its place."""
+    """false: train.py changes nothing that eval.py reads, so the untuned model is evaluated instead."""
 
     def arguments(self, script: str) -> frozenset[str] | None:
-        """The arguments of train.py or eval.py; None where they are not declared."""
+        """The arguments of train.py or eval.py; None if they are not declared."""
         return self.train_arguments if script == "train.py" else self.eval_arguments
 
     def ignored(self, in_16_bits: bool) -> frozenset[str]:
@@ -52,7 +52,7 @@ class Declaration(BaseModel):
 
 
 def read_declaration(folder: Path) -> Declaration:
-    """The declaration of the intervention in `folder`, empty without a file; InputError for a bad one."""
+    """The declaration of the intervention in `folder`; empty without a file. Raises InputError if it is invalid."""
     path = folder / FILE
     if not path.is_file():
         return Declaration()
@@ -64,7 +64,7 @@ def read_declaration(folder: Path) -> Declaration:
 
 
 def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first faults of a file that should hold a model, each with its field."""
+    """The first three errors of a file that should contain a model, each with its field."""
     known = ", ".join(model.model_fields)
     said = []
     for fault in error.errors()[:3]:
@@ -75,7 +75,7 @@ def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def declared_by(train: type[BaseModel], evaluate: type[BaseModel]) -> dict[str, Any]:
-    """The fields of a declaration that follow from the argument models of two scripts."""
+    """The fields of a declaration that can be derived from the argument models of the two scripts."""
     always, in_32_bits = set[str](), set[str]()
     for name, field in {**train.model_fields, **evaluate.model_fields}.items():
         marks = [mark for mark in field.metadata if isinstance(mark, WithoutEffect)]
@@ -90,16 +90,16 @@ def declared_by(train: type[BaseModel], evaluate: type[BaseModel]) -> dict[str, 
 
 
 def declaration_of(folder: Path) -> Mapping[str, Any]:
-    """What intervention.json in `folder` should say, by its scripts, which are imported; `tunes` as it is there."""
+    """The content that intervention.json in `folder` should have. Imports the scripts; keeps the value of `tunes`."""
     train, evaluate = (_argument_model(folder / script) for script in ("train.py", "eval.py"))
     tunes = read_declaration(folder).tunes
     return {**declared_by(train, evaluate), **({} if tunes else {"tunes": False})}
 
 
 def _argument_model(script: Path) -> type[BaseModel]:
-    """The argument model of the function that a script passes to `run`: the one named train or evaluate."""
+    """The argument model of the function that a script passes to `run`, which is named train or evaluate."""
     if not script.is_file():
-        raise InputError(f"{script} does not exist; an intervention is a folder with train.py and eval.py")
+        raise InputError(f"{script} does not exist; expected a folder with train.py and eval.py")
     spec = importlib.util.spec_from_file_location(f"declared_{script.parent.name}_{script.stem}", script)
     assert spec is not None
     assert spec.loader is not None
@@ -112,7 +112,7 @@ def _argument_model(script: Path) -> type[BaseModel]:
     body = getattr(module, {"train.py": "train", "eval.py": "evaluate"}[script.name], None)
     model = next(iter(get_type_hints(body).values()), None) if body is not None else None
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        raise InputError(f"{script} has no function train or evaluate whose one parameter is an argument model")
+        raise InputError(f"{script} has no function train or evaluate whose only parameter is an argument model")
     return model
 
 

@@ -18,18 +18,18 @@ from genies.spelling import spelled
 from genies.terminal import Screen
 
 BAD_INPUT = 2
-"""Exit status of a command that was given something it cannot work with."""
+"""Exit status of a command with invalid input."""
 
 INTERRUPTED = 130
-"""Exit status of a command stopped with Ctrl-C (128 + SIGINT)."""
+"""Exit status of a command that was stopped with Ctrl-C (128 + SIGINT)."""
 
 INTERRUPTED_MESSAGE = "interrupted; run the same command again to go on from here"
 
 
 class InputError(Exception):
-    """Something a person gave (a file, a folder, an argument, a disk) cannot be worked with.
+    """Input of the user (a file, a folder, an argument, a disk) is invalid or unusable.
 
-    The message says what was expected, what was found, where, and what to do.
+    The message contains what was expected, what was found, where, and what to do.
     """
 
 
@@ -59,12 +59,12 @@ _ENVIRONMENT_FAULTS = {
     errno.EROFS: "the file system is read-only; choose a folder that can be written to",
     errno.EACCES: "permission denied; check the owner and mode of the file and of its folder",
     errno.EPERM: "operation not permitted; check the owner and mode of the file and of its folder",
-    errno.E2BIG: "a command line became too long; ask for fewer distributions at a time, or use shorter paths",
+    errno.E2BIG: "a command line is too long; evaluate fewer distributions at a time, or use shorter paths",
     errno.ENAMETOOLONG: "the name is too long for this file system; use shorter names",
-    errno.ENOTDIR: "a part of the path is a file where a folder was expected",
-    errno.EEXIST: "a file lies where a folder was expected",
-    errno.EISDIR: "a folder lies where a file was expected",
-    errno.ELOOP: "symbolic links lead in a circle; remove them",
+    errno.ENOTDIR: "a part of the path is a file; expected a folder",
+    errno.EEXIST: "it is a file; expected a folder",
+    errno.EISDIR: "it is a folder; expected a file",
+    errno.ELOOP: "the path has a loop of symbolic links; remove them",
     errno.EAGAIN: "no more processes or threads can be started; end some, or raise the limit (ulimit -u), and run the "
     "same command again",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n) and run the same command again",
@@ -73,11 +73,11 @@ _ENVIRONMENT_FAULTS = {
 }
 
 _NO_THREAD = "can't start new thread"
-"""What Python says, in a RuntimeError without a number, when the system refuses a thread."""
+"""Message of the RuntimeError that Python raises when the system refuses a thread. It has no error number."""
 
 
 def describe_os_error(error: OSError) -> str | None:
-    """One sentence for an operating-system fault a person can mend, None for any other."""
+    """A message for an error of the operating system that a user can fix; None for other errors."""
     advice = _ENVIRONMENT_FAULTS.get(error.errno or 0)
     if advice is None:
         return None
@@ -86,19 +86,19 @@ def describe_os_error(error: OSError) -> str | None:
 
 
 def run_command(command: Callable[[], int | None]) -> None:
-    """Run the body of a command and leave the process with its exit status.
+    """Run the body of a command and exit with its status.
 
-    InputError and mendable operating-system faults become one line on standard error and status 2,
-    Ctrl-C becomes status 130. Anything else is a defect of ours and keeps its traceback.
+    InputError and errors of the operating system that a user can fix become one line on standard error and status 2.
+    Ctrl-C becomes status 130. Any other exception is a bug and keeps its traceback.
     """
     _open_closed_streams()
     _catch_interrupts()
-    # Streams of other types are a test's or a notebook's own. What is piped to another program stays as it is.
+    # Tests and notebooks use streams of other types. Output that is piped to another program is not changed.
     if type(sys.stdout) is io.TextIOWrapper:
         if sys.stdout.isatty():
             sys.stdout = Screen(sys.stdout)
         else:
-            sys.stdout.reconfigure(errors="backslashreplace")  # a folder name may hold bytes that are no text
+            sys.stdout.reconfigure(errors="backslashreplace")  # folder names can contain bytes that are not text
     if type(sys.stderr) is io.TextIOWrapper:
         sys.stderr = Screen(sys.stderr)
     try:
@@ -111,7 +111,7 @@ def run_command(command: Callable[[], int | None]) -> None:
         print(INTERRUPTED_MESSAGE, file=sys.stderr)
         status = INTERRUPTED
     except BrokenPipeError:
-        status = 1  # the reader of our output has gone (`| head`): nobody is left to tell
+        status = 1  # the reader of the output has exited (`| head`)
     except OSError as error:
         description = describe_os_error(error)
         if description is None:
@@ -127,15 +127,15 @@ def run_command(command: Callable[[], int | None]) -> None:
         try:
             stream.flush()
         except OSError:
-            # Point the stream elsewhere, or the interpreter's own last flush complains and changes the status.
+            # Redirect the stream. Otherwise the interpreter's last flush fails and changes the exit status.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(status)
 
 
 def _open_closed_streams() -> None:
-    """Put the null device where a program started us without a standard stream (`2>&-` in a shell).
+    """Open the null device for each standard stream that the parent process closed (`2>&-` in a shell).
 
-    Otherwise the next file that is opened takes the free number, and what goes to standard error ends up in it.
+    Otherwise the next opened file gets the free descriptor, and standard error is written to that file.
     """
     for number in (0, 1, 2):
         try:
@@ -150,9 +150,9 @@ def _open_closed_streams() -> None:
 
 
 def _catch_interrupts() -> None:
-    """Have Ctrl-C raise KeyboardInterrupt from now on; until here the command's first import answered it.
+    """Make Ctrl-C raise KeyboardInterrupt from now on; before, the handler of the command's first import was active.
 
-    A job in the background of a shell, which ignores Ctrl-C, goes on ignoring it.
+    A background job of a shell ignores Ctrl-C, and this does not change that.
     """
     here = threading.current_thread() is threading.main_thread()
     if here and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""sha256 of files, remembered by what the file system says of them, so that large weights are read once."""
+"""sha256 of files, cached by the files' metadata, so that large weights are read once."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from genies.errors import InputError
 from genies.files import read_text, sha256_of_file, write_text
 
 _SETTLED_SECONDS = 2.0
-"""A file changed more recently than this may change again within one tick of its time stamp: not remembered."""
+"""The hash of a file that changed more recently is not stored: a later change could have the same time stamp."""
 
 
 class FileHashes:
-    """Hashes of files by content. `memory` is the JSON file that remembers them; None remembers nothing.
+    """Content hashes of files. `memory` is the JSON file in which they are stored; with None they are not stored.
 
-    A remembered hash counts only while size, modification time, change time and inode are what they were.
+    A stored hash is used only if size, modification time, change time and inode are unchanged.
     """
 
     def __init__(self, memory: Path | None) -> None:
@@ -30,10 +30,10 @@ class FileHashes:
                 known = json.loads(read_text(memory, "memory of hashes"))
                 self._known = known if isinstance(known, dict) else {}
             except (InputError, OSError, ValueError, RecursionError):
-                pass  # only a memory: without it the files are read again
+                pass  # without the stored hashes, the files are read again
 
     def of(self, path: Path) -> str:
-        """Hexadecimal sha256 of the file's content."""
+        """Hexadecimal sha256 of a file's content."""
         status = path.stat()
         key = os.path.abspath(path)  # noqa: PTH100 - Path.absolute() keeps `..`
         mark = [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
@@ -50,7 +50,7 @@ class FileHashes:
         return content
 
     def save(self) -> None:
-        """Write what was learnt; a memory that cannot be written costs time, nothing else."""
+        """Store the new hashes. Errors are ignored, because the file only saves time."""
         if self._memory is None or not self._changed:
             return
         try:

@@ -1,4 +1,4 @@
-"""Reading files that may be damaged and writing files that must never be seen half-written."""
+"""Read files that may be damaged, and write files atomically."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from typing import Any
 from genies.errors import InputError
 
 MAX_DEPTH = 100
-"""Lists and objects in one another that a JSON file may have: what is read must also be shown and written again."""
+"""Maximum nesting of lists and objects in a JSON file. What is read must also be displayed and written again."""
 
 
 MAX_BYTES = 1 << 30
-"""Largest file that is read into memory as a whole; the official distributions have 121 MB in all."""
+"""Size of the largest file that is read into memory at once. The official distributions have 121 MB in total."""
 
 _SPECIAL = {
     stat.S_IFIFO: "a named pipe",
@@ -31,13 +31,13 @@ _SPECIAL = {
 
 
 def open_regular(path: Path, what: str = "file") -> io.BufferedReader:
-    """Open a regular file for reading; `what` names its role in messages.
+    """Open a regular file for reading; `what` is its role in messages.
 
-    Every file that a person, a download or a step may have made is opened here: a named pipe would block the program
-    for ever and a device never ends. Raises InputError for those, and OSError as `open` does.
+    All files that a user, a download or a job may have made are opened here. Raises InputError for named pipes, which
+    would block the program, and for devices, which may be endless. Raises OSError like `open`.
     """
     _check_regular(path.stat().st_mode, path, what)
-    # The path may lead elsewhere by now: without O_NONBLOCK, opening a pipe would wait for somebody to write to it.
+    # The path may have changed since the check. Without O_NONBLOCK, opening a pipe would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         _check_regular(os.fstat(descriptor).st_mode, path, what)
@@ -54,23 +54,23 @@ def _check_regular(mode: int, path: Path, what: str) -> None:
 
 
 def read_bytes(path: Path, what: str, most: int = MAX_BYTES) -> bytes:
-    """The content of a regular file; `what` names its role in messages.
+    """The content of a regular file; `what` is its role in messages.
 
-    Raises InputError for a file that is absent, of another kind, or longer than `most` bytes.
+    Raises InputError if the file is missing, is not a regular file, or is longer than `most` bytes.
     """
     try:
         with open_regular(path, what) as file:
             if os.fstat(file.fileno()).st_size > most:
                 raise InputError(f"{what} {path} is longer than the {most:,} bytes allowed")
             return file.read()
-    except (FileNotFoundError, ValueError):  # ValueError: a name with a NUL character, which no file has
+    except (FileNotFoundError, ValueError):  # ValueError: the name contains a NUL character
         raise InputError(f"{what} {path} does not exist") from None
     except IsADirectoryError:
         raise InputError(f"{what} {path} is a folder; expected a regular file") from None
 
 
 def read_text(path: Path, what: str, most: int = MAX_BYTES) -> str:
-    """read_bytes for UTF-8 text, with or without a byte-order mark."""
+    """The text of a UTF-8 file, with or without a byte-order mark; see read_bytes."""
     try:
         return read_bytes(path, what, most).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -78,11 +78,11 @@ def read_text(path: Path, what: str, most: int = MAX_BYTES) -> str:
 
 
 def read_json(path: Path, what: str) -> Any:
-    """The value in a JSON file; `what` names the file's role in messages ("evaluation", "shift file").
+    """The value in a JSON file; `what` is the file's role in messages ("evaluation", "shift file").
 
-    Raises InputError for a file that is absent, no regular file, too long, empty, not UTF-8, not JSON, cut off,
-    nested too deep, or that names a key twice in one object (the second would silently replace the first; the message
-    says where). NaN and Infinity are read as floats, so that the reader can name the field that holds them.
+    Raises InputError if the file is missing, not a regular file, too long, empty, not UTF-8, not valid JSON, truncated
+    or nested too deep, or if an object contains a key twice (otherwise the second value would silently replace the
+    first). NaN and Infinity are read as floats, so that the caller can name the field that contains them.
     """
     data = read_bytes(path, what)
     repeated: dict[int, tuple[dict[str, Any], str]] = {}
@@ -102,32 +102,30 @@ def read_json(path: Path, what: str) -> Any:
         raise InputError(f"{what} {path} is not UTF-8 text (byte {error.start}); expected JSON in UTF-8") from None
     except json.JSONDecodeError as error:
         raise InputError(
-            f"{what} {path} is not valid JSON, or only half of it is there: "
+            f"{what} {path} is not valid JSON, or it is truncated: "
             f"line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
     except RecursionError:
-        raise InputError(f"{what} {path} is nested too deep to be read") from None
+        raise InputError(f"{what} {path} is nested too deeply to be read") from None
     except ValueError as error:
         raise InputError(f"{what} {path}: {error}") from None
     for place, container in _containers(value):
         if len(place) >= MAX_DEPTH:
             raise InputError(
-                f"{what} {path} is nested too deep: more than {MAX_DEPTH} lists and objects in one another"
+                f"{what} {path} is nested too deeply; expected at most {MAX_DEPTH} levels of lists and objects"
             )
         if id(container) in repeated:
             where = f", at {_shorten('.'.join(map(str, place)))}" if place else ""
             key = _shorten(repeated[id(container)][1])
-            raise InputError(
-                f"{what} {path}{where}: the key {key!r} stands twice in one object; each key may stand once"
-            )
+            raise InputError(f"{what} {path}{where}: the key {key!r} occurs twice in one object; use each key once")
     return value
 
 
 def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object_pairs_hook for json.loads that raises ValueError for a key that stands twice."""
+    """An object_pairs_hook for json.loads that raises ValueError for a repeated key."""
     result = dict(pairs)
     if len(result) != len(pairs):
-        raise ValueError(f"the key {_shorten(_first_repeat(pairs))!r} stands twice in one object")
+        raise ValueError(f"the key {_shorten(_first_repeat(pairs))!r} occurs twice in one object")
     return result
 
 
@@ -136,7 +134,7 @@ def _first_repeat(pairs: list[tuple[str, Any]]) -> str:
 
 
 def _containers(value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
-    """Every list and object in a JSON value with the keys that lead to it, in document order."""
+    """All lists and objects in a JSON value, each with the keys that lead to it, in document order."""
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)] if isinstance(value, dict | list) else []
     while waiting:
         place, container = waiting.pop()
@@ -146,7 +144,7 @@ def _containers(value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether text can be written as UTF-8: half of a surrogate pair, which JSON lets through, cannot."""
+    """Whether text can be encoded as UTF-8. Half of a surrogate pair, which JSON allows, cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -159,20 +157,20 @@ def _shorten(text: str, limit: int = 60) -> str:
 
 
 def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
-    """Write a file so that a reader, or a kill at any moment, sees the old content or the new, never a part.
+    """Write a file atomically: readers see the old content or the new content, even if the process is killed.
 
-    `durable` makes it hold when the machine itself goes down.
+    With `durable`, this is also true after a crash of the machine.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise InputError(f"cannot write {path}: {path.parent} is no folder") from None
+        raise InputError(f"cannot write {path}: {path.parent} is not a folder") from None
     if path.is_dir():
         raise InputError(f"cannot write {path}: it is a folder; expected the name of a file")
-    if path.exists() and not path.is_file():  # as /dev/null, which the rename would replace for every program
+    if path.exists() and not path.is_file():  # such as /dev/null, which the rename would replace for all programs
         raise InputError(f"cannot write {path}: it is a device, a pipe or a socket; expected the name of a file")
     temporary = path.parent / f".{path.name[:40]}.{secrets.token_hex(8)}.partial"
-    # The mode is what a plain open() asks for, so that the kernel applies the umask.
+    # The same mode as in a plain open(), so that the kernel applies the umask.
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -187,12 +185,12 @@ def write_bytes(path: Path, data: bytes, durable: bool = True) -> None:
 
 
 def write_text(path: Path, text: str, durable: bool = True) -> None:
-    """write_bytes for text, as UTF-8 with the line ends it has."""
+    """Write text atomically as UTF-8, with its line ends unchanged; see write_bytes."""
     write_bytes(path, text.encode("utf-8"), durable)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """write_bytes for a JSON value, indented; refuses NaN and infinity, which are not JSON."""
+    """Write a JSON value atomically and indented. Raises ValueError for NaN and infinity, which are not JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 

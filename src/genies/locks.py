@@ -1,9 +1,9 @@
-"""A lock that one process at a time holds, also on file systems that refuse locks.
+"""An exclusive lock between processes, also on file systems that do not support locks.
 
-`flock` is the first choice: the operating system releases it when the last process with the descriptor ends. Where a
-file system refuses it, as NFS mounted without locks does (ENOLCK), the lock is a file that its holder alone can create
-and changes every few seconds. One that has not changed for a while was left by a process that was killed, and is taken
-over. All machines that share a folder must mount it alike.
+The lock uses `flock` if possible: the operating system releases it when the last process with the descriptor ends. If
+the file system refuses `flock`, as NFS mounted without locks does (ENOLCK), the lock is a file that only one process
+can create. The owner changes it every few seconds. A lock file that has not changed for a while belongs to a killed
+process, and another process takes it over. All machines that share a folder must mount it in the same way.
 """
 
 from __future__ import annotations
@@ -26,35 +26,35 @@ from genies.errors import InputError
 from genies.files import open_regular
 
 BEAT_SECONDS = 10.0
-"""How often the holder of a lock file changes it."""
+"""How often the owner of a lock file changes it."""
 
 ABANDONED_SECONDS = 90.0
-"""A lock file that has not changed for so long is taken over. Each process measures this by its own clock."""
+"""A lock file that has not changed for this long is taken over. Each process measures this with its own clock."""
 
 _REFUSED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL})
 _HELD_BY_OTHERS = frozenset({errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES})
 
-_told_of: set[Path] = set()
+_reported: set[Path] = set()
 
 
 class Lock:
-    """An exclusive lock between processes on the file `path`, whose folder must be there."""
+    """An exclusive lock between processes on the file `path`, whose folder must exist."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._beating = _BeatingFile(path.with_name(f"{path.name}.held"))
         self.descriptor: int | None = None
-        """While the lock is held: a child that inherits it holds the lock as well, unless locks are refused."""
+        """Set while the lock is held. A child process that inherits it also holds the lock, if `flock` is supported."""
 
     def try_acquire(self) -> bool:
-        """Whether the lock is now held; False while another process holds it."""
+        """Acquire the lock. Returns False if another process holds it."""
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK, 0o666)
         try:
             acquired = _flock(descriptor)
             if acquired is None:
-                _tell(self._path)
+                _report_refusal(self._path)
                 acquired = self._beating.try_create()
-            # The holder before us may have deleted the file, and somebody else may hold its successor by now.
+            # The previous owner may have deleted the file, and another process may already have locked a new one.
             acquired = acquired and _is_at(self._path, descriptor)
         except BaseException:
             os.close(descriptor)
@@ -67,7 +67,7 @@ class Lock:
         return acquired
 
     def release(self, delete: bool = False) -> None:
-        """Release the lock, if it is held; with `delete`, its file goes as well."""
+        """Release the lock if it is held; with `delete`, also delete its file."""
         if self.descriptor is None:
             return
         if delete:
@@ -78,7 +78,7 @@ class Lock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether any process holds the lock on a file that is there."""
+    """Whether any process holds the lock on an existing file."""
     with open_regular(path) as file:
         free = _flock(file.fileno(), fcntl.LOCK_SH)
     return path.with_name(f"{path.name}.held").exists() if free is None else not free
@@ -86,7 +86,7 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def alone(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock that nobody waits for: InputError with the message `busy` while another process holds it."""
+    """Hold a lock without waiting. Raises InputError with the message `busy` if another process holds it."""
     lock = Lock(path)
     if not lock.try_acquire():
         raise InputError(busy)
@@ -97,7 +97,7 @@ def alone(path: Path, busy: str) -> Iterator[None]:
 
 
 def _flock(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool | None:
-    """Whether the lock was taken; None where the file system has no locks."""
+    """Whether the lock was acquired; None if the file system does not support locks."""
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
@@ -116,18 +116,18 @@ def _is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _tell(path: Path) -> None:
-    if path.parent not in _told_of:
-        _told_of.add(path.parent)
+def _report_refusal(path: Path) -> None:
+    if path.parent not in _reported:
+        _reported.add(path.parent)
         print(
-            f"the file system of {path.parent} refuses locks (flock): lock files are used instead, and one that a "
-            f"killed run left is waited for, {ABANDONED_SECONDS:.0f} s",
+            f"the file system of {path.parent} refuses locks (flock): lock files are used instead; after a killed "
+            f"run, the next one waits {ABANDONED_SECONDS:.0f} s",
             file=sys.stderr,
         )
 
 
 class _BeatingFile:
-    """A file that exactly one process can create, and that it changes as long as it lives."""
+    """A file that only one process can create, and that this process changes regularly as long as it runs."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -139,7 +139,7 @@ class _BeatingFile:
         self._takeovers = 0
 
     def try_create(self) -> bool:
-        """Whether the file is now this process's own; False while another one keeps it alive."""
+        """Create the file for this process. Returns False if another running process owns it."""
         try:
             self._write(self._path, 0, os.O_CREAT | os.O_EXCL)
         except FileExistsError:
@@ -155,7 +155,7 @@ class _BeatingFile:
         return True
 
     def delete(self) -> None:
-        """Give the file up, if it is this process's own."""
+        """Delete the file if this process owns it."""
         if self._ended is None or self._thread is None:
             return
         self._ended.set()
@@ -165,9 +165,9 @@ class _BeatingFile:
         self._ended = self._thread = None
 
     def _take_over(self) -> bool:
-        """Put a file of this process in the place of one that has not changed for long enough.
+        """Replace an abandoned file by one of this process.
 
-        Of several processes that wait for the same dead one, the one that creates the claim on it does so.
+        If several processes wait for the same file, the one that creates the claim file replaces it.
         """
         seen = self._read()
         now = time.monotonic()
@@ -180,7 +180,7 @@ class _BeatingFile:
         claim = self._path.with_name(f"{self._path.name}.{digest}-{self._takeovers}.claim")
         try:
             self._write(claim, 0, os.O_CREAT | os.O_EXCL)
-        except FileExistsError:  # by a process that ends as well, if nothing changes: then the next claim counts
+        except FileExistsError:  # if its owner was killed too and nothing changes, the next claim is tried
             self._since, self._takeovers = now, self._takeovers + 1
             return False
         try:
@@ -195,9 +195,9 @@ class _BeatingFile:
         number = 0
         while not ended.wait(BEAT_SECONDS):
             number += 1
-            with contextlib.suppress(OSError):  # the server is away: others do not see the file age either
+            with contextlib.suppress(OSError):  # server unreachable: other processes cannot see the file either
                 if not self._is_mine():
-                    print(f"lock file {self._path} was taken over: this run was stopped for too long", file=sys.stderr)
+                    print(f"lock file {self._path} was taken over: this run was paused too long", file=sys.stderr)
                     return
                 self._write(self._path, number)
 
@@ -205,7 +205,7 @@ class _BeatingFile:
         return (self._read() or b"").startswith(self._token.encode())
 
     def _read(self) -> bytes | None:
-        # Opened anew each time: that makes NFS ask the server.
+        # Opening the file each time makes NFS ask the server.
         try:
             with open_regular(self._path) as file:
                 return file.read(1000)

@@ -1,7 +1,7 @@
-"""Markdown tables, and text that Markdown shows as it is.
+"""Markdown tables and escaped text.
 
-Ours, since a table needs two things that `tabulate` (and pandas, which calls it) does not do: it escapes no character
-of a cell, so that a name with a bar breaks the row, and it reformats texts that look like numbers unless told not to.
+`tabulate` (and pandas, which calls it) is not used for two reasons. It does not escape cells, so a name with a bar
+breaks the row, and by default it reformats text that looks like a number.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ _MARKS = re.compile(r"[\\`*|<\[\]~$]|(?<![^\W_])_|_(?![^\W_])|&(?=#?\w+;)")
 
 
 def escaped(text: str) -> str:
-    r"""Text in one line that Markdown shows as it is, in a cell of a table too.
+    r"""Text escaped for Markdown, on one line, also for a cell of a table.
 
-    Underscores inside a word are no markup and stay; characters that cannot be printed become escapes.
+    Underscores inside a word are not markup and are not escaped. Unprintable characters become escape sequences.
 
     >>> print(escaped("a|b <c> *d* alpaca_mmlu _e_\n\x1b"))
     a\|b \<c> \*d\* alpaca_mmlu \_e\_ \\x1b
@@ -27,9 +27,9 @@ def escaped(text: str) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[int] = ()) -> list[str]:
-    """The lines of a table, padded so that it reads well as plain text. Cells are Markdown.
+    """The lines of a table, padded for reading as plain text. Cells are Markdown.
 
-    numbers: the columns, from 0, that are set to the right.
+    numbers: the columns, from 0, that are aligned right.
 
     >>> print("\\n".join(table(["shift", "n"], [["a > b", "10"], ["c > d", "7"]], numbers=[1])))
     | shift |   n |

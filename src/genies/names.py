@@ -1,4 +1,4 @@
-"""Names of distributions, models and interventions: one folder name each, and the identity of what it names."""
+"""Names of distributions, models and interventions. Each is one folder name and identifies what it names."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 from genies.errors import InputError
 
 MAX_NAME_BYTES = 255
-"""Bytes that common file systems allow in one name."""
+"""Maximum length of a name in bytes on common file systems."""
 
-# Control characters and line ends would break logs and tables; surrogates stand for bytes that are not UTF-8.
+# Control characters and line ends would break logs and tables; surrogates represent bytes that are not UTF-8.
 _UNUSABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f"
     "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
 )
-"""Default_Ignorable_Code_Point of the Unicode character database: what no font shows."""
+"""Default_Ignorable_Code_Point of the Unicode character database: characters that fonts do not display."""
 
 
 def check_name(name: Any, where: str, kind: str = "a distribution") -> str:
-    """`name`, if it is the name of one folder that cannot lead out of its parent.
+    """Return `name` if it is one folder name that cannot refer to a place outside the parent; else raise InputError.
 
-    where: opens the message. kind: what has the name, with its article.
+    where: start of the message. kind: what the name belongs to, with its article.
     """
     if not isinstance(name, str):
         raise InputError(f"{where}: expected the name of {kind}, got {_show(name)}")
@@ -40,51 +40,50 @@ def _fault(name: str) -> str | None:
     if not name:
         return "which is empty"
     if "/" in name or "\\" in name:
-        return "which holds a path separator"
+        return "which contains a path separator"
     if name in (".", ".."):
-        return "which is a way through folders"
+        return "which is a relative path"
     if name != name.strip():
         return "which starts or ends with white space"
     if _UNUSABLE.search(name):
-        return "which holds a control character or half a character"
+        return "which contains a control character or half a character"
     if not _INVISIBLE.sub("", name):
-        return "which holds invisible characters alone"
+        return "which contains only invisible characters"
     if len(name.encode()) > MAX_NAME_BYTES:
         return f"which is longer than {MAX_NAME_BYTES} bytes"
     return None
 
 
 def check_length(name: str, more: int, what: str) -> None:
-    """InputError when a file or folder called `name` with `more` bytes added to it would have too long a name.
+    """Raise InputError if `name` is too long for a file or folder after `more` bytes are added to it.
 
-    what: what has the name, and of which names it is made.
+    what: what the name belongs to, and the names it consists of.
     """
     length = len(name.encode("utf-8", "surrogateescape"))
     if length + more > MAX_NAME_BYTES:
         raise InputError(
-            f"{what} would be called {_show(name)}, {length} bytes; expected at most {MAX_NAME_BYTES - more}, since "
-            f"{more} are added to it and file systems allow {MAX_NAME_BYTES}: use shorter names"
+            f"{what} would be called {_show(name)}, {length} bytes; expected at most {MAX_NAME_BYTES - more}, because "
+            f"{more} are added to it and file systems allow {MAX_NAME_BYTES}; use shorter names"
         )
 
 
 def shortened(name: str, most: int) -> str:
-    """The beginning of a name, at most `most` bytes of UTF-8."""
+    """The start of a name, at most `most` bytes of UTF-8."""
     return name.encode("utf-8", "surrogateescape")[:most].decode("utf-8", "ignore")
 
 
 def check_distinct(names: Iterable[str], what: str) -> None:
-    """InputError for two names that people or file systems cannot tell apart.
+    """Raise InputError if two names differ only in case, in the encoding of accents, or in invisible characters.
 
-    They differ in upper and lower case, in the normalization of accented letters, or in invisible characters alone:
-    on macOS and Windows both are one folder, and the results of one would replace those of the other.
+    On macOS and Windows both are the same folder, and the results of one would replace those of the other.
     """
     known: dict[str, str] = {}
     for name in names:
         other = known.setdefault(_folded(name), name)
         if other != name:
             raise InputError(
-                f"{what} {other!a} and {name!a} differ only in case, in how accents are encoded, or in "
-                "invisible characters, and some file systems keep them in one place; rename one of them"
+                f"{what} {other!a} and {name!a} differ only in case, in the encoding of accents, or in invisible "
+                "characters, and are the same on some file systems; rename one of them"
             )
 
 
@@ -94,13 +93,13 @@ def _folded(name: str) -> str:
 
 
 def is_folder_argument(item: str | Path) -> bool:
-    """Whether an item that a person gave means a folder, not the name of a distribution."""
+    """Whether an item given by the user is a folder, not the name of a distribution."""
     text = str(item)
     return "/" in text.rstrip("/") or text.startswith("/") or text in (".", "..")
 
 
 def name_of(item: str | Path, where: str) -> str:
-    """The name of the distribution that a folder or a name given by a person stands for."""
+    """The name of a distribution given by the user as a folder or as a name."""
     text = str(item)
     if not text or "\0" in text:
         raise InputError(f"{where}: expected a folder or the name of a distribution, got {_show(text)}")

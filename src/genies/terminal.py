@@ -1,4 +1,4 @@
-"""Text from data, files and steps on its way to a terminal, which would obey the control codes in it."""
+"""Escape control codes in text from data, files and jobs before it is printed in a terminal."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import io
 import re
 
 _CONTROLS = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # but tab, line end and carriage return, which progress bars use
-    r"\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # line ends, and marks that turn text around
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f"  # except tab, line end and carriage return, which progress bars use
+    r"\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # line ends, and marks of text direction
     r"\ud800-\udfff]"  # halves of characters
 )
 
 
 def without_controls(text: str) -> str:
-    r"""Text with its control codes written as escapes, so that it moves no cursor and sets no title or clipboard.
+    r"""Text with control codes replaced by escapes, so that it cannot move the cursor or set the title or clipboard.
 
-    Tab, line end and carriage return stay.
+    Tab, line end and carriage return are kept.
 
     >>> print(without_controls("\x1b]0;title\x07 is text, räven too"))
     \x1b]0;title\x07 is text, räven too
@@ -24,9 +24,9 @@ def without_controls(text: str) -> str:
 
 
 class Screen(io.TextIOWrapper):
-    """A text stream over the file of another one, on which control codes are written as escapes.
+    """A text stream on the file of another stream that writes control codes as escapes.
 
-    A folder name may hold bytes that are no text: those are written as escapes as well.
+    Bytes that are not text, which folder names can contain, are also written as escapes.
     """
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
@@ -37,7 +37,7 @@ class Screen(io.TextIOWrapper):
             line_buffering=stream.line_buffering,
             write_through=stream.write_through,
         )
-        self._stream = stream  # which closes the file when nothing refers to it any more
+        self._stream = stream  # keeps a reference, because the stream closes the file when it is deleted
 
     def write(self, text: str) -> int:
         super().write(without_controls(text))

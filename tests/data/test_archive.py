@@ -205,5 +205,5 @@ def test_what_is_no_tar_is_said_to_be_none(tmp_path: Path, data: bytes) -> None:
 def test_an_absent_archive_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         unpack(tmp_path / "none.tar", tmp_path, everything)
-    with pytest.raises(InputError, match="not a plain file"):
+    with pytest.raises(InputError, match="not a regular file"):
         unpack(tmp_path, tmp_path, everything)

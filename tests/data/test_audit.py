@@ -340,7 +340,7 @@ def test_a_name_that_is_no_text_can_still_be_written(tmp_path: Path) -> None:
 
 def test_a_folder_without_distributions_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").mkdir()
-    for folder, message in ((tmp_path, "holds no distribution"), (tmp_path / "none", "is no folder")):
+    for folder, message in ((tmp_path, "contains no distribution"), (tmp_path / "none", "is not a folder")):
         with pytest.raises(InputError, match=message):
             audit(folder)
 
@@ -391,7 +391,7 @@ def test_the_command_prints_markdown_writes_json_and_repeats_itself_to_the_byte(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("absent",), "absent is no folder"),
+        (("absent",), "absent is not a folder"),
         (("all", "all"), "unexpected argument 'all'"),
         (("all", "--shifts", "none.json"), "none.json does not exist"),
         (("all", "--shifts", "other.json"), "the distributions of no shift in other.json"),

@@ -148,7 +148,7 @@ MALFORMED = [
     ({**GOOD, "prompt": None}, "field prompt: expected text, got null"),
     ({**GOOD, "prompt": 3}, "field prompt: expected text, got a number"),
     ({**GOOD, "prompt": ["p"]}, "field prompt: expected text, got a list"),
-    ({**GOOD, "prompt": "\ud800"}, "field prompt: holds half of a surrogate pair"),
+    ({**GOOD, "prompt": "\ud800"}, "field prompt: contains half of a surrogate pair"),
     ({"prompt": "p"}, "field responses: expected an object {response text: 1.0 or 0.0}, got nothing"),
     ({"prompt": "p", "responses": None}, "field responses: expected an object {response text: 1.0 or 0.0}, got null"),
     ({"prompt": "p", "responses": ["a", "b"]}, "field responses: expected an object"),
@@ -163,7 +163,7 @@ MALFORMED = [
     ({"prompt": "p", "responses": {"a": 1.0, "b": None}}, "every label to be 1.0 (best) or 0.0, got None"),
     ({"prompt": "p", "responses": {"a": 1.0, "b": float("nan")}}, "every label to be 1.0 (best) or 0.0, got nan"),
     ({"prompt": "p", "responses": {"a": 1.0, "b": [0]}}, "every label to be 1.0 (best) or 0.0, got [0]"),
-    ({"prompt": "p", "responses": {"a": 1.0, "\udfff": 0.0}}, "field responses: holds half of a surrogate pair"),
+    ({"prompt": "p", "responses": {"a": 1.0, "\udfff": 0.0}}, "field responses: contains half of a surrogate pair"),
 ]
 
 
@@ -182,10 +182,10 @@ def test_a_malformed_example_is_named_with_its_file_its_index_and_its_field(tmp_
     [
         ("", "is empty"),
         (b"\xef\xbb\xbf", "is empty"),
-        ("{}", "holds an object; expected a list of examples"),
-        ("null", "holds null; expected a list of examples"),
-        ('"text"', "holds text"),
-        (json.dumps([GOOD])[:-5], "only half of it is there"),
+        ("{}", "contains an object; expected a list of examples"),
+        ("null", "contains null; expected a list of examples"),
+        ('"text"', "contains text"),
+        (json.dumps([GOOD])[:-5], "truncated"),
         (json.dumps([GOOD]).encode("utf-16"), "not UTF-8"),
         (b'[{"prompt": "\xe9"}]', "not UTF-8 text (byte 13)"),
         ("[" * 100_000, "nested too deep"),
@@ -194,7 +194,7 @@ def test_a_malformed_example_is_named_with_its_file_its_index_and_its_field(tmp_
             f'[{json.dumps(GOOD)}, {{"prompt": "p", "responses": {{"a": 1.0, "a": 0.0}}}}]',
             "at 1.responses: the key 'a'",
         ),
-        (f'[{json.dumps(GOOD)}, {{"prompt": "p", "prompt": "q"}}]', "at 1: the key 'prompt' stands twice"),
+        (f'[{json.dumps(GOOD)}, {{"prompt": "p", "prompt": "q"}}]', "at 1: the key 'prompt' occurs twice"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, content, message) -> None:

@@ -188,7 +188,7 @@ def test_errors_that_pass_are_tried_again(server: Server, tmp_path: Path) -> Non
 @pytest.mark.parametrize("status", [403, 404, 410])
 def test_a_refusal_is_final_and_says_what_was_wanted(server: Server, tmp_path: Path, status: int) -> None:
     server.statuses = [status]
-    with pytest.raises(InputError, match=rf"cannot fetch {server.url}: the server answers {status} .*USE THIS"):
+    with pytest.raises(InputError, match=rf"cannot download {server.url}: the server returned {status} .*USE THIS"):
         get(server, tmp_path)
     assert len(server.seen) == 1
     assert names(tmp_path) == []
@@ -215,7 +215,7 @@ def test_more_than_allowed_is_refused(server: Server, tmp_path: Path) -> None:
 @pytest.mark.parametrize("target", ["ftp://127.0.0.1/x", "file:///etc/passwd"])
 def test_a_redirect_to_another_protocol_is_refused(server: Server, tmp_path: Path, target: str) -> None:
     server.location = target
-    with pytest.raises(InputError, match=r"cannot fetch .*(sends on to|is not allowed)"):
+    with pytest.raises(InputError, match=r"cannot download .*(redirects to|is not allowed)"):
         get(server, tmp_path)
     assert names(tmp_path) == []
 
@@ -236,7 +236,7 @@ def test_a_server_that_went_away_is_waited_for_longer_than_one_never_reached(ser
 
 def test_no_connection_is_one_message(tmp_path: Path) -> None:
     with pytest.raises(
-        InputError, match=r"cannot fetch http://127\.0\.0\.1:1/x: no connection \(.*refused\).*USE THIS"
+        InputError, match=r"cannot download http://127\.0\.0\.1:1/x: no connection \(.*refused\).*USE THIS"
     ):
         fetch("http://127.0.0.1:1/x", tmp_path / "x", attempts=2, first_wait=0.01, instead="USE THIS")
 

@@ -126,7 +126,7 @@ def test_a_data_set_with_several_splits_asks_for_one(tmp_path: Path) -> None:
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train", "test"]}')
     assert read(tmp_path, None, "test", wanted=("prompt",)) == [{"prompt": "test"}, {"prompt": "x"}]
     for split in (None, "tset"):
-        with pytest.raises(InputError, match=r"has the splits train, test; .*choose one"):
+        with pytest.raises(InputError, match=r"has the splits train, test, .*choose one"):
             open_source(tmp_path, None, split)
     (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
     assert len(read(tmp_path, wanted=("prompt",))) == 2
@@ -139,7 +139,7 @@ def test_a_data_set_cannot_name_a_file_outside_its_folder(tmp_path: Path, name: 
     write_arrow(tmp_path / "other.arrow", ROWS)
     folder = write_datasets(tmp_path / "d", ROWS)
     (folder / "state.json").write_text(json.dumps({"_data_files": [{"filename": name}]}))
-    with pytest.raises(InputError, match="expected the name of a file in that folder"):
+    with pytest.raises(InputError, match="expected the name of a file in the same folder"):
         open_source(folder)
 
 
@@ -157,10 +157,10 @@ def test_a_byte_order_mark_and_blank_lines_are_no_data(tmp_path: Path) -> None:
     ("line", "message"),
     [
         (b'{"prompt": "a"', "line 2 is not valid JSON"),
-        (b"[1]", "line 2 holds no object"),
-        (b"null", "line 2 holds no object"),
+        (b"[1]", "line 2 is not an object"),
+        (b"null", "line 2 is not an object"),
         (b'{"prompt": "\xff"}', r"line 2 is not UTF-8 text \(byte 12\)"),
-        (b'{"prompt": "a", "prompt": "b"}', "line 2 is not valid JSON .*'prompt' stands twice"),
+        (b'{"prompt": "a", "prompt": "b"}', "line 2 is not valid JSON .*'prompt' occurs twice"),
         (b"[" * 100_000, "line 2 is nested too deep"),
         (b'{"a": ' + b"9" * 5000 + b"}", "line 2 is not valid JSON"),
         (b"\x00", "line 2 is not valid JSON"),
@@ -214,7 +214,7 @@ def damaged(path: Path, *arguments: Any) -> str:
         ('a,b\n1,"2\n3,4\n', "line 3 is not valid CSV: unexpected end of data"),
         ('a,b\n1,"2" x\n3,4\n', "line 2 is not valid CSV"),
         ("", "is empty; expected a header line"),
-        ("a,a\n1,2\n", "the header names a column twice"),
+        ("a,a\n1,2\n", "the header contains a column twice"),
         ("a\n" + "x" * (MAX_ROW_BYTES + 1), "field larger than field limit"),
     ],
 )
@@ -239,7 +239,7 @@ def test_a_field_as_long_as_the_limit_is_read(tmp_path: Path) -> None:
         (b"", "has no rows"),
         (b"\n\n", "has no rows"),
         (b"question,chosen\na,b\n", "has no rows: line 1 is not valid JSON"),
-        (b'[{"prompt": "a"}]', "expected one object a line, got a list"),
+        (b'[{"prompt": "a"}]', "expected one object per line, got a list"),
         (b'[\n  {"prompt": "a"}\n]', "this looks like one list"),
         (b'{"prompt": "' + b"x" * MAX_ROW_BYTES + b'"}', "line 1 is longer than 16,777,216 bytes"),
         (b"x" * (MAX_ROW_BYTES + 1), "line 1 is longer than"),
@@ -285,13 +285,13 @@ def test_what_is_no_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d" / "data-00001-of-00002.arrow").unlink()
     for path, message in (
         (tmp_path / "none.jsonl", "does not exist"),
-        (tmp_path / "d.txt", "the name does not tell the format"),
+        (tmp_path / "d.txt", "unknown file name extension"),
         (tmp_path / "empty", "was not saved by `datasets`"),
-        (tmp_path / "d", "the data set is not complete"),
+        (tmp_path / "d", "the data set is incomplete"),
     ):
         assert message in damaged(path)
     assert read(tmp_path / "d.txt", "jsonl") == [{}]
     with pytest.raises(InputError, match=r"is a folder without a \.csv file"):
         open_source(tmp_path / "empty", "csv")
-    with pytest.raises(InputError, match="has no splits; only a folder"):
+    with pytest.raises(InputError, match="has no splits; only folders"):
         open_source(tmp_path / "d.txt", "jsonl", "train")

@@ -104,7 +104,7 @@ def test_a_link_in_the_way_is_never_written_through(tmp_path: Path) -> None:
         ("train.json", b'[{"prompt": "p", "responses": {"x": 1.0}}]', "bad/train.json, example 0, field responses"),
         ("test.json", b"[]", "bad/test.json has no examples"),
         ("test.json", b"[{", "bad/test.json is not valid JSON"),
-        ("metadata.json", b"[]", "bad/metadata.json holds a list"),
+        ("metadata.json", b"[]", "bad/metadata.json contains a list"),
         ("metadata.json", None, "bad has no metadata.json"),
         ("train.json", None, "bad has no train.json"),
     ],
@@ -132,7 +132,7 @@ def test_a_hostile_archive_installs_nothing(tmp_path: Path, name: str) -> None:
 
 
 def test_an_archive_without_distributions_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="holds no distribution"):
+    with pytest.raises(InputError, match="contains no distribution"):
         run(tmp_path, {"distributions/a/metadata.json": b"{}", "x/y/z/train.json": b"[]", ".git/train.json": b"[]"})
 
 

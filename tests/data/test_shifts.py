@@ -78,8 +78,8 @@ BAD_NAMES = {
     "a/b": "path separator",
     "a/": "path separator",
     "a\\b": "path separator",
-    "..": "way through folders",
-    ".": "way through folders",
+    "..": "relative path",
+    ".": "relative path",
     "": "empty",
     " ": "white space",
     "a ": "white space",
@@ -114,7 +114,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, name) -> None:
     [
         ("", "is empty"),
         ("[", "not valid JSON"),
-        ([], "lists no shifts"),
+        ([], "contains no shifts"),
         ({}, "expected a list of shifts, got {}"),
         ({"source": "a", "target": "b"}, "expected a list of shifts"),
         ("null", "expected a list of shifts"),
@@ -132,7 +132,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path, name) -> None:
         ([{"source": "a", "target": "b", "label": ["extreme"]}], "field label: expected"),
         ([{"source": "a", "target": "b", "category": 3}], "field category: expected text, got 3"),
         ([{"source": "a", "target": "b", "category": " "}], "field category: expected text"),
-        ('[{"source": "a", "source": "c", "target": "b"}]', "'source' stands twice"),
+        ('[{"source": "a", "source": "c", "target": "b"}]', "'source' occurs twice"),
     ],
 )
 def test_a_malformed_shift_file_is_refused_with_a_message(tmp_path, value, message) -> None:
@@ -209,7 +209,7 @@ def test_source_and_target_dirs_pair_item_by_item_and_a_trailing_slash_changes_n
 
 @pytest.mark.parametrize(("sources", "targets"), [(["a"], []), (["a"], ["b", "c"]), ([], ["a"])])
 def test_lists_of_different_length_are_refused(sources, targets) -> None:
-    with pytest.raises(InputError, match=f"names {len(sources)} .* {len(targets)}; they pair item by item"):
+    with pytest.raises(InputError, match=f"--source_dirs has {len(sources)} .*--target_dirs has {len(targets)}"):
         shifts_from_dirs(sources, targets)
 
 
@@ -251,7 +251,7 @@ def test_the_current_folder_and_its_parent_have_names(tmp_path, monkeypatch) -> 
 def test_two_folders_of_one_name_are_refused(tmp_path, monkeypatch, items) -> None:
     made(tmp_path, "x/a", "y/a", "distributions/a")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="two folders of one name"):
+    with pytest.raises(InputError, match="two folders with the same name"):
         folders(shifts_from_dirs(items, items), "distributions", items)
 
 
@@ -275,7 +275,7 @@ def test_an_unknown_name_is_answered_with_near_names_and_how_to_get_data(tmp_pat
     (tmp_path / "alpaca_esay").write_text("a file is no distribution")
     with pytest.raises(InputError, match=r"unknown distribution 'alpaca_esay'.*nearest names: alpaca_easy.*download"):
         resolve("alpaca_esay", tmp_path)
-    with pytest.raises(InputError, match="it holds 3 others"):
+    with pytest.raises(InputError, match="it contains 3 others"):
         resolve("zzz", tmp_path)
     with pytest.raises(InputError, match="that folder does not exist"):
         resolve("zzz", tmp_path / "none")

@@ -169,7 +169,7 @@ def test_arguments_for_one_intervention_that_reach_the_reference_too_are_told_of
 def test_two_folders_of_one_name_are_refused(project: Project) -> None:
     other = project.folder / "elsewhere" / "length"
     other.mkdir(parents=True)
-    assert "two folders of one name" in one_message(project.metrics(baseline_intervention=other))
+    assert "two folders with the same name" in one_message(project.metrics(baseline_intervention=other))
 
 
 WRONG = {

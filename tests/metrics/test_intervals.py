@@ -32,7 +32,7 @@ def test_wilson_agrees_with_statsmodels(n, share, level) -> None:
 
 @pytest.mark.parametrize(("right", "n"), [(-1, 10), (11, 10), (0, 0)])
 def test_wilson_refuses_what_is_no_share(right, n) -> None:
-    with pytest.raises(InputError, match="right of n"):
+    with pytest.raises(InputError, match="right <= n"):
         wilson_interval(right, n)
 
 

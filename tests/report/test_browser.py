@@ -243,11 +243,11 @@ def test_the_comparison_says_what_the_tables_say_of_two_interventions(tab: Tab, 
         pair = differences.compare(summary.groups[0], ("tiny", first), ("tiny", second))
         verdict = tab.text("#verdict")
         words = {
-            "higher": "gets significantly more pairs right than",
-            "lower": "gets significantly fewer pairs right than",
+            "higher": "is significantly more accurate than",
+            "lower": "is significantly less accurate than",
             "not significant": "is not significantly different from",
         }[present(pair.mean).verdict]
-        assert f"On average {first} {words} {second}: " in verdict
+        assert f"On average, {first} {words} {second}: " in verdict
         assert f"{present(pair.mean).value:+.3f}".replace("-", "−") in verdict
         better = sum(found is not None and found.verdict == "higher" for _, found in pair.shifts.values())
         assert f"significantly better on {better} of {len(pair.shifts)} shifts" in verdict
@@ -432,7 +432,7 @@ def test_tables_are_readable_without_javascript(chromium: Any, made: MadeReport)
     assert f"{accuracy:.2f}" in row.text_content()
     tab.open("compare.html")
     assert page.locator("table.heat td").first.is_visible()
-    assert page.get_by_text("needs JavaScript").is_visible()
+    assert page.get_by_text("requires JavaScript").is_visible()
     tab.open("samples.html")
     assert page.get_by_role("row", name="starter_everyday").is_visible()
     tab.context.close()

@@ -39,11 +39,13 @@ def test_evaluations_of_an_older_numerics_version_are_counted(
     for version in (1, 0, genies.NUMERICS_VERSION + 1):  # 0 stands for an intervention that does not use the library
         monkeypatch.setattr(module, "NUMERICS_VERSION", genies.NUMERICS_VERSION + 1)
         results.evaluation("mms", "base-a", "b", P, provenance={**MADE_HERE, "parts": {"numerics_version": version}})
-        found = notes(results, "older rules")
+        found = notes(results, "numerics version")
         assert len(found) == (version == 1)
         if found:
             now = genies.NUMERICS_VERSION + 1
-            assert found[0].startswith(f"1 of 4 evaluations were made by older rules (numerics version 1; now {now})")
+            assert found[0].startswith(
+                f"1 of 4 evaluations are from an older version of the library (numerics version 1; now {now})"
+            )
 
 
 def test_an_intervention_with_one_seed_beside_others_is_named(results: WrittenResults) -> None:
@@ -52,7 +54,7 @@ def test_an_intervention_with_one_seed_beside_others_is_named(results: WrittenRe
         results.shift("cra", SHIFT, (30 + seed, 36, 20, 38), seed=seed)
     results.table("cra", [SHIFT], seeds=range(3))
     (note,) = notes(results, "one seed")
-    assert note.startswith("base: mms has one seed and others up to 3")
+    assert note.startswith("base: mms has one seed, others have up to 3")
 
 
 def test_what_genies_is_a_sample_of_is_said_of_its_fifteen_shifts_only(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_test_examples_with_one_prompt_are_one_where_the_data_or_the_evaluation_
     clusters = [number - number % 2 for number in range(40)]
     results.evaluation("mms", "base-a", "b", P, eval_prompt_clusters=clusters)
     assert found(None) == (20, "bootstrap over prompts")
-    assert len(notes(results, "have the same prompt")) == 1  # the other three evaluations do not say
+    assert len(notes(results, "prompt clusters")) == 1  # the other three evaluations do not say
 
 
 def test_with_fewer_than_five_prompts_there_is_no_interval_and_no_test(results: WrittenResults) -> None:

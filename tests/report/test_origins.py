@@ -36,7 +36,7 @@ def test_every_recorded_fact_is_told() -> None:
     assert told["command"] == """python eval.py --distribution_dirs '["a b"]'"""
     assert told["commit"] == ORIGIN["git_commit"] + ", with uncommitted changes"
     assert told["versions"] == "genies 1.0.0, torch 2.13.0"
-    assert (told["device"], told["dtype"], told["seconds of its step"]) == ("cpu", "float32", "12.5")
+    assert (told["device"], told["dtype"], told["seconds of its job"]) == ("cpu", "float32", "12.5")
     assert (told["fingerprint"], told["tuned model"]) == ("f" * 64, "c" * 64)
     assert told["made from"] == '{"kind": "evaluation", "seed": 3}'
     assert short_facts(reading()) == "verified, commit 0123456789 with changes, cpu, float32, 12 s"
@@ -64,7 +64,7 @@ def test_the_footer_counts_what_differs_and_each_step_once() -> None:
     assert together_["commits"] == "0123456789 (1), 0123456789, with uncommitted changes (2)"
     assert together_["versions"] == "genies 1.0.0 (3), torch 2.13.0 (3)"
     assert together_["number formats"] == "float32 (3)"
-    assert together_["computing"] == "2 evaluation steps, 112 s"
+    assert together_["computing"] == "2 evaluation jobs, 112 s"
 
 
 def test_odd_provenance_from_elsewhere_breaks_nothing() -> None:

@@ -155,7 +155,7 @@ def test_a_damaged_evaluation_is_named_once_and_left_out(results: WrittenResults
     study = read_study(results.folder)
     assert [each.missing for each in study.shifts] == [["source_ID_accuracy"]] * 2
     assert len([note for note in study.notes if str(broken) in note]) == 1
-    assert any("2 of 2 rows lack an evaluation" in note for note in study.notes)
+    assert any("2 of 2 rows have missing evaluations" in note for note in study.notes)
     assert all("\n" not in note for note in study.notes)
 
 
@@ -170,7 +170,7 @@ HEADER = b"source,target,target_reference,baseline_intervention,target_tuned_cap
         (b"\xff\xfe\x00", "is not UTF-8"),
         (
             HEADER + b'\n"a',
-            "no comma-s",
+            "not valid CSV",
         ),
         (HEADER + b"\na,b\n", "line 2"),
         (
@@ -216,10 +216,10 @@ def test_what_a_reader_must_know_is_noted(results: WrittenResults) -> None:
     results.table("mms", [AB, AC])
     notes = "\n".join(read_study(results.folder).notes)
     assert "different number formats are compared (bfloat16 1, float32 1)" in notes
-    assert "1 of 6 evaluations hold no probabilities" in notes
+    assert "1 of 6 evaluations contain no probabilities" in notes
     assert "1 of 6 evaluations do not say which pairs belong to one example" in notes
-    assert "1 of 6 evaluations carry no provenance: unverified" in notes
-    assert notes.count("mms, base: assumed of the model: the reward is the mean of two outputs") == 1
+    assert "1 of 6 evaluations have no provenance and are unverified" in notes
+    assert notes.count("mms, base: assumption about the model:  the reward is the mean of two outputs") == 1
 
 
 def test_a_base_model_and_a_source_may_hold_dashes(tmp_path: Path) -> None:

@@ -139,13 +139,13 @@ def test_summary_and_heat_map_show_the_figures_of_the_files(made: MadeReport) ->
         for shift in SHIFTS:
             lines = next(each for each in details if each[0] == f"{intervention}: {shift.source} → {shift.target}")
             if (intervention, shift.target) == ("mms", "starter_sums"):
-                assert lines[1] == "no figure"
+                assert lines[1] == "no value"
                 continue
             accuracy = made.evaluation(intervention, shift.source, shift.target)["eval_accuracy"]
             baseline = made.evaluation("zero_shot", None, shift.target)["eval_accuracy"]
             assert any(f"{accuracy:.3f}" == each[1] for each in details if each[0] == lines[0])
             assert any(f"{accuracy - baseline:+.3f} against".replace("-", "−") in " ".join(each) for each in details)
-    assert "lack an evaluation" in index
+    assert "have missing evaluations" in index
     assert "unverified" in index
 
 
@@ -172,7 +172,7 @@ def test_failed_step_is_the_reason_of_its_hole(made: MadeReport, tmp_path: Path)
     finally:
         state.unlink()
     index = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    assert "no figure: eval.py ran out of &lt;memory&gt;" in index
+    assert "no value: eval.py ran out of &lt;memory&gt;" in index
 
 
 def test_damaged_evaluation_is_the_reason_of_its_hole(made: MadeReport, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_damaged_evaluation_is_the_reason_of_its_hole(made: MadeReport, tmp_path
     finally:
         path.write_bytes(before)
     page = (tmp_path / "report" / shift_page_name(SHIFTS[3])).read_text(encoding="utf-8")
-    assert "is not valid JSON, or only half of it is there" in page
+    assert "is not valid JSON, or it is truncated" in page
 
 
 def test_published_means_are_shown_for_their_own_shifts_only() -> None:

@@ -48,7 +48,7 @@ def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Pa
     said = lead(page(results))
     assert said.startswith(
         "On average over 2 shifts, no intervention has a higher accuracy than the untuned model. "
-        "mms gets 0.250 of the pairs right (95 % interval "
+        "mms has an accuracy of 0.250 (95 % interval "
     )
     assert re.search(
         r"\), significantly below the untuned model \(0\.750; p = 0\.\d+\)\. Tuned on the target itself", said
@@ -79,20 +79,20 @@ def test_a_shift_that_one_intervention_is_clearly_best_on_says_so(tmp_path: Path
 
 def test_an_intervention_as_good_as_the_untuned_model_does_no_better(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 30, "zero_shot": 30})))
-    assert "no intervention has a higher accuracy than the untuned model. mms gets 0.750" in said
+    assert "no intervention has a higher accuracy than the untuned model. mms has an accuracy of 0.750" in said
     assert "not significantly different from the untuned model (0.750; p = 1.000)" in said
 
 
 def test_an_intervention_that_does_better_is_named_with_what_the_untuned_model_gets(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 36, "zero_shot": 30})))
-    assert said.startswith("On average over 2 shifts, mms gets 0.900 of the pairs right (95 % ")
+    assert said.startswith("On average over 2 shifts, mms has an accuracy of 0.900 (95 % ")
     assert "significantly above the untuned model (0.750; p " in said
     assert said.endswith(" Tuned on the target itself, lora_fine_tune reaches 0.950.")
 
 
 def test_a_baseline_alone_is_compared_with_nothing(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"zero_shot": 30})))
-    assert said.startswith("On average over 2 shifts, the untuned model (zero_shot) gets 0.750 of the pairs right (95")
+    assert said.startswith("On average over 2 shifts, the untuned model (zero_shot) has an accuracy of 0.750 (95")
     assert "significant" not in said
 
 
@@ -115,7 +115,7 @@ def test_interventions_with_different_references_are_shown_with_the_figure_of_ea
     table.write_text(table.read_text().replace("lora_fine_tune", "prompt_tuning"))
     text = " ".join(re.sub("<.*?>", "", page(results)).split())
     assert (
-        "Target-tuned capability: each intervention against its own reference, tuned and tested on the target "
+        "Target-tuned capability: each intervention has its own reference, tuned and tested on the target "
         "reference: lora_fine_tune, 0.950; prompt_tuning, 0.800."
     ) in text
     note = (
@@ -128,7 +128,7 @@ def test_interventions_with_different_references_are_shown_with_the_figure_of_ea
 
 def test_interventions_with_one_reference_name_it_once(tmp_path: Path) -> None:
     text = " ".join(re.sub("<.*?>", "", page(results_of(tmp_path, {"mms": 36, "cra": 34}))).split())
-    assert "Baseline: the untuned model read with zero_shot, 0.750." in text
+    assert "Baseline: the untuned model, evaluated with zero_shot, 0.750." in text
     assert "Target-tuned capability: lora_fine_tune tuned and tested on the target reference, 0.950." in text
     assert "different references" not in text
 
@@ -163,8 +163,8 @@ def test_samples_are_those_of_distributions_that_were_tested_on_and_absent_ones_
         distribution(tmp_path / "distributions", name)
     written = write_report(tmp_path / "report", Content(results.folder, tmp_path / "distributions"))
     note = (
-        "no samples of these distributions, since their data is not in distributions "
-        "(python download_data.py fetches it): a, c"
+        "no samples of these distributions, because their data is not in distributions "
+        "(python download_data.py downloads it): a, c"
     )
     assert note in written.notes
     for name in ("index.html", "samples.html"):
@@ -180,6 +180,6 @@ def test_without_the_data_of_any_the_samples_page_asks_for_no_folder_that_was_gi
     distribution(tmp_path / "distributions", "other")
     write_report(tmp_path / "report", Content(results.folder, tmp_path / "distributions"))
     text = (tmp_path / "report" / "samples.html").read_text(encoding="utf-8")
-    assert "No distribution of this report has its samples here." in text
-    assert "(python download_data.py fetches it): a, b, c" in text
+    assert "contains no samples of its distributions" in text
+    assert "(python download_data.py downloads it): a, b, c" in text
     assert "--distributions" not in text

@@ -163,7 +163,7 @@ def test_evaluations_without_probabilities_say_what_is_missing(results: WrittenR
     line = next(each for each in summary.shifts if each.intervention == "bad")
     assert line.estimate("generalization_accuracy").value == 1.0
     assert line.estimate("generalization_accuracy").interval is None
-    assert line.estimate("generalization_accuracy").missing == "the evaluation holds no probabilities"
+    assert line.estimate("generalization_accuracy").missing == "the evaluation contains no probabilities"
     assert line.estimate("RMS_calibration_error").value is None
     mean = mean_of(summary, "bad")
     assert mean.shifts == 10

@@ -92,12 +92,12 @@ def test_the_notes_say_in_one_sentence_what_brackets_are_and_why_a_figure_has_no
     )
     assert brackets.startswith("- in brackets: 95 % intervals (bootstrap over prompts of these shifts; Wilson; ")
     assert without == (
-        "- without brackets: no interval, since there are fewer than 5 sources (for the untuned "
-        "model: test sets), and no probabilities; this metric has intervals for means over several sources only"
+        "- without brackets: no interval, because there are fewer than 5 sources (for the untuned "
+        "model: test sets), and no probabilities; this metric has intervals only for means over several sources"
     )
     assert bold.startswith("- bold in a column of metrics: the best intervention of its base model, or not sig")
     assert paired.startswith("- paired differences: the baseline is the untuned model")
-    assert "do not say which test examples have the same prompt" in prompts
+    assert "do not contain prompt clusters" in prompts
     for name, model in (("mms", "base-a_1"), ("zero_shot", "base")):
         results.evaluation(name, model, "d", [0.9])
     (without,) = [note for note in notes(summarize(read_study(results.folder))) if "without brackets" in note]
@@ -176,7 +176,7 @@ def test_json_says_what_is_missing_and_holds_no_nan(results: WrittenResults) -> 
     line = next(each for each in value["shifts"] if (each["intervention"], each["target"]) == ("mms", "d"))
     assert line["metrics"]["generalization_accuracy"]["value"] is None
     assert line["metrics"]["generalization_accuracy"]["missing"] == "there is no evaluation"
-    assert any("1 of 3 rows lack an evaluation" in note for note in value["notes"])
+    assert any("1 of 3 rows have missing evaluations" in note for note in value["notes"])
     assert "2 of 3" in to_markdown(summarize(read_study(results.folder)))
 
 

@@ -1,4 +1,4 @@
-"""A distribution: a folder with train.json, test.json and metadata.json, read by these names and no others."""
+"""A distribution: a folder with train.json, test.json and metadata.json."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from genies.shipped import or_shipped
 
 SplitName = Literal["train", "test"]
 Sample = Literal["first", "seeded"]
-"""Which examples a limit leaves: the first of the file, or some drawn with the seed."""
+"""Which examples remain under a limit: the first of the file, or a random sample drawn with the seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt and its responses, in file order, exactly one of them best."""
+    """A prompt and its responses in file order. Exactly one response is best."""
 
     index: int
     """Position in its split, from 0."""
@@ -50,10 +50,11 @@ class Pair:
 
 
 class Distribution:
-    """The distribution in `folder`; its name is the folder's name, whatever metadata.json says.
+    """The distribution in `folder`. Its name is the folder's name; the id in metadata.json is ignored.
 
     A relative path that does not exist is looked up among the project's own files: distributions/starter_sums is
-    available everywhere. Reading a split validates all of it: InputError names the file, the example and the field.
+    available everywhere. A split is validated when it is read. Raises InputError with the file, the example and the
+    field.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -61,7 +62,7 @@ class Distribution:
         if not self.folder.is_dir():
             raise InputError(
                 f"distribution folder {self.folder} does not exist; "
-                "expected a folder with train.json and test.json (python download_data.py fetches the official ones)"
+                "expected a folder with train.json and test.json (python download_data.py downloads the official ones)"
             )
         self.name = self.folder.resolve().name if self.folder.name in ("", "..") else self.folder.name
 
@@ -79,17 +80,17 @@ class Distribution:
         return read_split(self.folder / "test.json")
 
     def split(self, name: SplitName, max_examples: int | None = None) -> list[Example]:
-        """The first `max_examples` examples of a split (all by default); a split without examples is an InputError."""
+        """The first `max_examples` examples of a split (all by default). Raises InputError if the split is empty."""
         examples = self.train if name == "train" else self.test
         if not examples:
-            raise InputError(f"{self.folder / f'{name}.json'} has no examples; at least one is needed")
+            raise InputError(f"{self.folder / f'{name}.json'} has no examples; expected at least one")
         return examples if max_examples is None else examples[:max_examples]
 
     def training_sample(self, max_examples: int | None, sample: Sample, seed: int) -> list[Example]:
-        """`max_examples` training examples (all by default), in file order: the first ones, or drawn with `seed`.
+        """`max_examples` training examples (all by default) in file order: the first, or a random sample.
 
-        Draws with one seed are nested: a smaller one is part of a larger one. A split without examples is an
-        InputError.
+        Samples with the same `seed` are nested: a smaller one is a subset of a larger one. Raises InputError if the
+        split is empty.
         """
         examples = self.split("train")
         if max_examples is None or sample == "first":
@@ -100,20 +101,20 @@ class Distribution:
 
     @cached_property
     def metadata(self) -> dict[str, Any]:
-        """metadata.json, every key of which is optional; empty when the file is absent."""
+        """The content of metadata.json, in which all keys are optional; empty if the file does not exist."""
         path = self.folder / "metadata.json"
         if not path.exists():
             return {}
         value = read_json(path, "metadata")
         if not isinstance(value, dict):
-            raise InputError(f"metadata {path} holds {_kind(value)}; expected an object")
+            raise InputError(f"metadata {path} contains {_kind(value)}; expected an object")
         return value
 
 
 def pairs(examples: Sequence[Example]) -> list[Pair]:
-    """All (best, worse) pairs in example order, the worse responses of an example in file order.
+    """All (best, worse) pairs in example order; the worse responses of an example are in file order.
 
-    An example with n responses gives n - 1 pairs: evaluation scores them all.
+    An example with n responses has n - 1 pairs. Evaluation scores all of them.
     """
     return [
         Pair(example.index, example.prompt, example.best_response, worse)
@@ -123,7 +124,7 @@ def pairs(examples: Sequence[Example]) -> list[Pair]:
 
 
 def one_pair_per_example(examples: Sequence[Example], seed: int) -> list[Pair]:
-    """One pair an example, its worse response drawn with `seed`: what training uses."""
+    """One pair for each example, with a worse response drawn with `seed`. Training uses these pairs."""
     draw = random.Random(seed)
     return [
         Pair(example.index, example.prompt, example.best_response, draw.choice(example.worse_responses))
@@ -132,15 +133,15 @@ def one_pair_per_example(examples: Sequence[Example], seed: int) -> list[Pair]:
 
 
 def read_split(path: Path) -> list[Example]:
-    """The examples of one train.json or test.json; InputError names the file, the example and the field."""
+    """The examples of one train.json or test.json. Raises InputError with the file, the example and the field."""
     value = read_json(path, "distribution file")
     if not isinstance(value, list):
-        raise InputError(f"distribution file {path} holds {_kind(value)}; expected a list of examples")
+        raise InputError(f"distribution file {path} contains {_kind(value)}; expected a list of examples")
     return [read_example(item, index, path) for index, item in enumerate(value)]
 
 
 def read_example(value: Any, index: int, path: Path) -> Example:
-    """The example in one entry of a split; InputError names the file, the example and the field."""
+    """The example in one entry of a split. Raises InputError with the file, the example and the field."""
 
     def fault(field: str, expected: str) -> InputError:
         return InputError(f"{path}, example {index}, field {field}: {expected}")
@@ -164,7 +165,7 @@ def read_example(value: Any, index: int, path: Path) -> Example:
         raise fault("responses", f"expected exactly one best response (label 1.0), got {len(best)}")
     for field, text in [("prompt", prompt), *(("responses", response) for response in responses)]:
         if not is_unicode(text):
-            raise fault(field, "holds half of a surrogate pair, which is not text; repair the file")
+            raise fault(field, "contains half of a surrogate pair, which is not text; repair the file")
     return Example(index, prompt, tuple(responses), best[0])
 
 

@@ -1,4 +1,4 @@
-"""Which test example each pair of an evaluation belongs to, and what is left when some examples are left out."""
+"""Match the pairs of an evaluation with test examples and prompts, and exclude examples from an evaluation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from genies.metrics.calibration import FORMULA
 
 
 def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int] | None:
-    """The test index of each pair's example; None where the evaluation cannot be matched with the test split.
+    """The test index of each pair's example; None if the evaluation cannot be matched with the test split.
 
-    An evaluation that does not say so has, by the contract, all pairs of all examples in order, or of the first
-    max_examples of them; its number of pairs tells whether it has.
+    According to the contract, an evaluation without indices contains all pairs of all examples, or of the first
+    max_examples, in order. Its number of pairs is compared with that.
     """
     probabilities = evaluation.eval_probabilities
     if not probabilities:
@@ -32,9 +32,9 @@ def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int
 
 
 def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: frozenset[int], why: str) -> Evaluation:
-    """An evaluation without some examples, its metrics computed anew; its provenance says what was left out and why.
+    """An evaluation without some examples. Metrics are recomputed, and provenance records the exclusion.
 
-    indices: the test index of each pair's example. At least one pair must be left.
+    indices: the test index of each pair's example. At least one pair must remain. why: the reason for provenance.
     """
     assert evaluation.eval_probabilities is not None
     kept = [position for position, index in enumerate(indices) if index not in left_out]
@@ -45,7 +45,7 @@ def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: f
         "pairs": len(indices) - len(kept),
     }
     clusters = evaluation.eval_prompt_clusters
-    figures = {
+    metrics = {
         "eval_accuracy": accuracy(p),
         "eval_probabilities": p,
         "eval_example_indices": [indices[position] for position in kept],
@@ -60,13 +60,14 @@ def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: f
         "eval_score": None,
         "provenance": {**(evaluation.provenance or {}), "excluded": excluded},
     }
-    return evaluation.model_copy(update=figures)
+    return evaluation.model_copy(update=metrics)
 
 
 def prompt_clusters(pairs: Iterable[tuple[int, Hashable]]) -> list[int]:
-    """The cluster of each pair, given as (test index of its example, prompt): the smallest index with the same prompt.
+    """The cluster of each pair: the smallest test index with the same prompt.
 
-    Prompts are equal when they are equal character by character; nothing is folded or stripped.
+    pairs: (test index of the example, prompt) for each pair. Prompts are compared exactly, without changes to case or
+    white space.
 
     >>> prompt_clusters([(3, "a"), (3, "a"), (4, "b"), (9, "a")])
     [3, 3, 4, 3]
@@ -118,9 +119,9 @@ def joined_clusters(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 
 def clusters_from_data(evaluation: Evaluation, test: Sequence[Example]) -> list[int] | None:
-    """The prompt cluster of each pair of an evaluation that does not store them, from the test split it is about.
+    """The prompt cluster of each pair, computed from the test split, for an evaluation that does not store clusters.
 
-    None where the evaluation cannot be matched with the test split (example_indices).
+    None if the evaluation cannot be matched with the test split (see example_indices).
     """
     indices = example_indices(evaluation, test)
     if indices is None:
@@ -130,9 +131,9 @@ def clusters_from_data(evaluation: Evaluation, test: Sequence[Example]) -> list[
 
 
 def cluster_labels(evaluation: Evaluation) -> list[int] | None:
-    """The cluster of each pair: eval_prompt_clusters, else eval_example_indices; None without either.
+    """The cluster of each pair: eval_prompt_clusters, or else eval_example_indices; None without both.
 
-    Examples stand in for prompts only where no two examples share one; clusters_from_data finds out.
+    Example indices are correct clusters only if no two examples share a prompt; clusters_from_data does not need that.
     """
     if not evaluation.eval_probabilities:
         return None

@@ -1,4 +1,4 @@
-"""Fetching one large file over HTTP: resumed where it stopped, tried again when the line drops, checked at the end."""
+"""Download one large file over HTTP, with resumption, retries and a final check of the hash."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from genies.files import read_json, sha256_of_file, write_json
 
 _CHUNK = 1 << 18
 _MAY_PASS = {408, 425, 429, 500, 502, 503, 504}
-"""HTTP statuses that are worth another attempt."""
+"""HTTP statuses after which another attempt is made."""
 
 
 class _Interrupted(Exception):
-    """The transfer stopped for a reason that may pass."""
+    """The transfer stopped for a reason that may be temporary."""
 
 
 class _NoConnection(_Interrupted):
-    """The server could not be reached at all."""
+    """The server could not be reached."""
 
 
 class _Refused(Exception):
-    """The transfer stopped for a reason that stays."""
+    """The transfer stopped for a permanent reason."""
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
@@ -39,7 +39,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message, newurl: str
     ) -> urllib.request.Request | None:
         if not newurl.startswith(("https://", f"{req.type}://")):
-            raise _Refused(f"the server sends on to {newurl}, which is no secure address")
+            raise _Refused(f"the server redirects to {newurl}, which is not a secure address")
         return super().redirect_request(req, fp, code, msg, headers, newurl)  # type: ignore[arg-type]
 
 
@@ -55,17 +55,18 @@ def fetch(
     timeout: float = 30,
     max_bytes: int = 4 << 30,
 ) -> Path:
-    """Fetch `url` (http or https) to `destination`, which appears only whole and, with `sha256`, only when right.
+    """Download `url` (http or https) to `destination`, which appears only when it is complete and matches `sha256`.
 
-    The part that came stands in `destination` + ".partial"; another call goes on from there when the server can and
-    its file is still the same. After `attempts` failures in a row without a new byte (waiting `first_wait` seconds
-    after the first and twice as long each time; half as many when the server was never reached), or at once when the
-    server says no, it gives up with an InputError
-    that says what was wanted and `instead`, the other way to get it; what came stays for the next call. `headers`,
-    such as an access token, go to the host of `url` only, never to one it sends on to.
+    Received data is kept in `destination` + ".partial". Another call continues from there if the server supports it
+    and its file is unchanged. `attempts` is the number of consecutive failures without new data that are allowed, half
+    as many if the server was never reached; the wait before a retry is `first_wait` seconds and doubles each time.
+
+    Raises InputError after these failures, or at once if the server refuses; the message ends with `instead`, another
+    way to get the file. `headers`, such as an access token, are sent only to the host of `url`, not to redirect
+    targets.
     """
     if not url.startswith(("http://", "https://")):
-        raise InputError(f"cannot fetch {url}: expected an address that starts with https:// or http://")
+        raise InputError(f"cannot download {url}: expected an address that starts with https:// or http://")
     if destination.is_file() and (sha256 is None or sha256_of_file(destination) == sha256):
         return destination
     partial = destination.with_name(destination.name + ".partial")
@@ -77,27 +78,27 @@ def fetch(
             _transfer(url, partial, headers or {}, timeout, max_bytes)
             break
         except _Refused as error:
-            raise InputError(f"cannot fetch {url}: {error}. {instead}".rstrip()) from None
+            raise InputError(f"cannot download {url}: {error}. {instead}".rstrip()) from None
         except _Interrupted as error:
             reached = reached or not isinstance(error, _NoConnection)
             failures = 1 if _size(partial) > before else failures + 1
             if failures >= (attempts if reached else (attempts + 1) // 2):
                 came = _size(partial)
-                kept = f" ({came:,} bytes are kept: the same command goes on from there)" if came else ""
+                kept = f" ({came:,} bytes are kept; run the same command again to continue)" if came else ""
                 raise InputError(
-                    f"cannot fetch {url}: {error}, {failures} times in a row{kept}. {instead}".rstrip()
+                    f"cannot download {url}: {error}, {failures} times in a row{kept}. {instead}".rstrip()
                 ) from None
             time.sleep(first_wait * 2 ** (failures - 1))
     if sha256 is not None and (found := sha256_of_file(partial)) != sha256:
         _forget(partial)
-        raise InputError(f"{url}: expected sha256 {sha256}, got {found}; what came was thrown away. {instead}".rstrip())
+        raise InputError(f"{url}: expected sha256 {sha256}, got {found}; the file was deleted. {instead}".rstrip())
     partial.replace(destination)
     _forget(partial)
     return destination
 
 
 def _transfer(url: str, partial: Path, secret: Mapping[str, str], timeout: float, max_bytes: int) -> None:
-    """Bring `partial` to the whole file, or raise _Interrupted or _Refused."""
+    """Complete the file `partial`, or raise _Interrupted or _Refused."""
     validator = _stored_validator(partial, url)
     if validator is None:
         _forget(partial)
@@ -116,14 +117,14 @@ def _transfer(url: str, partial: Path, secret: Mapping[str, str], timeout: float
             _receive(response, url, partial, start, max_bytes)
     except urllib.error.HTTPError as error:
         if error.code == 416:
-            # We asked for what follows the last byte: the part is the whole, or the file there has changed.
+            # The request starts after the last byte: the file is complete, or it has changed on the server.
             whole = (error.headers.get("Content-Range") or "").rpartition("/")[2]
             if whole == str(start):
                 return
             _forget(partial)
-            raise _Interrupted("the file on the server has become shorter") from None
+            raise _Interrupted("the file on the server is now shorter") from None
         kind = _Interrupted if error.code in _MAY_PASS else _Refused
-        raise kind(f"the server answers {error.code} {error.reason}") from None
+        raise kind(f"the server returned {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
         raise _NoConnection(f"no connection ({_reason(error.reason)})") from None
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as error:
@@ -137,16 +138,16 @@ def _receive(response: Any, url: str, partial: Path, start: int, max_bytes: int)
         total = int(whole) if whole.isdecimal() else None
         if sent.partition("-")[0] != str(start):
             _forget(partial)
-            raise _Interrupted(f"the server sends bytes {sent!r} when asked for those from {start:,} on")
+            raise _Interrupted(f"the server sent bytes {sent!r}; expected those from {start:,} on")
     else:
-        # The server cannot resume, or its file is no longer the one the part came from.
+        # The server does not support resumption, or its file has changed.
         start = 0
         _forget(partial)
         length = response.headers.get("Content-Length") or ""
         total = int(length) if length.isdecimal() else None
         write_json(_validator_path(partial), {"url": url, "validator": _validator(response.headers)})
     if total is not None and total > max_bytes:
-        raise _Refused(f"it is {total:,} bytes long, more than the {max_bytes:,} allowed")
+        raise _Refused(f"the file has {total:,} bytes, more than the {max_bytes:,} allowed")
     with (
         open(partial, "ab") as file,
         tqdm(total=total, initial=start, unit="B", unit_scale=True, desc=partial.stem, disable=None) as bar,
@@ -154,7 +155,7 @@ def _receive(response: Any, url: str, partial: Path, start: int, max_bytes: int)
         while data := response.read(_CHUNK):
             start += len(data)
             if start > max_bytes:
-                raise _Refused(f"it is longer than the {max_bytes:,} bytes allowed")
+                raise _Refused(f"the file is longer than the {max_bytes:,} bytes allowed")
             file.write(data)
             bar.update(len(data))
     if total is not None and start < total:
@@ -162,7 +163,7 @@ def _receive(response: Any, url: str, partial: Path, start: int, max_bytes: int)
 
 
 def _validator(headers: Message) -> str:
-    """What If-Range may name: a strong ETag, or the date of the last change; empty when there is neither."""
+    """The value for If-Range: a strong ETag, or the date of the last change; empty without both."""
     tag = headers.get("ETag") or ""
     return tag if tag.startswith('"') else headers.get("Last-Modified") or ""
 
@@ -172,7 +173,7 @@ def _validator_path(partial: Path) -> Path:
 
 
 def _stored_validator(partial: Path, url: str) -> str | None:
-    """The validator of the file a part came from; None when the part is of another address or unknown."""
+    """The validator of a partial file; None if it is unknown or the file is from another address."""
     try:
         value = read_json(_validator_path(partial), "download state")
     except InputError:
@@ -185,7 +186,7 @@ def _size(path: Path) -> int:
 
 
 def _forget(partial: Path) -> None:
-    # The part goes first: a part without its validator is never resumed.
+    # Delete the data first: a download without its validator is never resumed.
     partial.unlink(missing_ok=True)
     _validator_path(partial).unlink(missing_ok=True)
 

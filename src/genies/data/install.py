@@ -1,4 +1,4 @@
-"""Installing the distributions of an archive into a folder: each whole and valid or not at all, none written over."""
+"""Install the distributions of an archive into a folder. Each is validated first; existing ones are kept by default."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from genies.files import read_json, sha256_of_file, write_json
 from genies.locks import alone
 
 FILES = ("train.json", "test.json", "metadata.json")
-"""What a folder of the archive needs to count as a distribution; nothing else is taken from it."""
+"""The files of a distribution in the archive. Other files are skipped."""
 
 WORK_FOLDER = ".genies_download"
-"""Inside the folder of distributions: what is being fetched and unpacked, and the record of a finished download."""
+"""Folder in the folder of distributions for downloads in progress and the record of a finished download."""
 
 Status = Literal["installed", "already there", "replaced", "kept", "invalid"]
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What became of one distribution of the archive."""
+    """The result for one distribution of the archive."""
 
     name: str
     status: Status
     train_examples: int = 0
     test_examples: int = 0
     fault: str = ""
-    """Of an invalid one: file, example, field and what was expected."""
+    """For an invalid one: the file, the example, the field and what was expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """What became of an archive."""
+    """The result for an archive."""
 
     distributions: list[Installed] = field(default_factory=list)
     stray_files: int = 0
-    """Files of the archive that belong to no distribution and were left out."""
+    """Number of files in the archive that belong to no distribution and were skipped."""
 
     def with_status(self, status: Status) -> list[Installed]:
-        """The distributions of one status, by name."""
+        """The distributions with one status, by name."""
         return [each for each in self.distributions if each.status == status]
 
 
 @contextmanager
 def work_folder(distributions_dir: Path) -> Iterator[Path]:
-    """The hidden work folder of a download, locked against a second one; removed at the end when it is empty."""
+    """The hidden work folder of a download, locked against a second download and removed at the end if it is empty."""
     try:
         distributions_dir.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
@@ -64,16 +64,16 @@ def work_folder(distributions_dir: Path) -> Iterator[Path]:
         with alone(folder / "lock", f"another download is running into {distributions_dir}; wait for it to end"):
             yield folder
     finally:
-        with contextlib.suppress(OSError):  # something is kept in it, or another download works there
+        with contextlib.suppress(OSError):  # it is not empty, or another download uses it
             folder.rmdir()
 
 
 def install(archive: Path, distributions_dir: Path, work: Path, overwrite: bool = False) -> Installation:
-    """Install every valid distribution of `archive` under `distributions_dir`, each moved in place by one rename.
+    """Install all valid distributions of `archive` in `distributions_dir`, each with one rename.
 
-    `work` is a folder on the same file system. A distribution that lies there already with other content is
-    replaced only with `overwrite`. Raises InputError, and installs nothing, when the archive is damaged or hostile
-    or holds no distribution.
+    `work` is a folder on the same file system. An existing distribution with other content is replaced only with
+    `overwrite`. Raises InputError, and installs nothing, if the archive is damaged or malicious or contains no
+    distribution.
     """
     staging, replaced = work / "staging", work / "replaced"
     _give_back(replaced, distributions_dir)
@@ -86,7 +86,7 @@ def install(archive: Path, distributions_dir: Path, work: Path, overwrite: bool 
         )
         if not names:
             raise InputError(
-                f"archive {archive} holds no distribution; expected distributions/NAME/train.json and test.json"
+                f"archive {archive} contains no distribution; expected distributions/NAME/train.json and test.json"
             )
         checked = [_check(staging, name) for name in names]
         moved = [
@@ -138,7 +138,7 @@ def _move(each: Installed, staging: Path, distributions_dir: Path, replaced: Pat
 
 
 def _give_back(replaced: Path, distributions_dir: Path) -> None:
-    """Put back a distribution whose replacement stopped between its two renames; delete those that were replaced."""
+    """Restore a distribution whose replacement stopped between its two renames; delete those that were replaced."""
     if replaced.is_dir():
         for folder in replaced.iterdir():
             target = distributions_dir / folder.name
@@ -156,12 +156,12 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def write_record(work: Path, distributions_dir: Path, url: str, sha256: str, names: list[str]) -> None:
-    """Remember what a finished download installed, so that the next run need not fetch it to know."""
+    """Record what a finished download installed, so that the next run need not download it again."""
     write_json(work / "record.json", {"url": url, "sha256": sha256, "files": _digests(distributions_dir, names)})
 
 
 def recorded_names(work: Path, distributions_dir: Path, url: str, sha256: str | None) -> list[str] | None:
-    """The distributions a finished download of `url` installed, when every one still lies there unchanged."""
+    """The distributions that a finished download of `url` installed; None unless all are still there unchanged."""
     path = work / "record.json"
     if not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Shifts: which distribution a model is tuned on and which it is tested on, from shift files or folder arguments."""
+"""Shifts: the distributions on which a model is tuned and tested, from shift files or folder arguments."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from genies.names import check_distinct, check_name, is_folder_argument, name_of
 from genies.shipped import SHIPPED, or_shipped
 
 LABELS = ("extreme", "probing")
-"""Extreme shifts change what a task looks like; probing shifts set a trap for what tuning may have taught."""
+"""Extreme shifts change what a task looks like. Probing shifts test for unintended effects of tuning."""
 
 FIELDS = ("source", "target", "target_reference", "label", "category")
 
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """source > target, by the names of their folders."""
+    """A shift from a source to a target, by the names of their folders."""
 
     source: str
     """The distribution to tune on."""
     target: str
-    """The distribution to test on; may equal the source."""
+    """The distribution to test on; may be the source."""
     target_reference: str = ""
-    """The distribution on which the target-tuned capability is measured; empty text stands for the target."""
+    """The distribution on which the target-tuned capability is measured (default: the target)."""
     label: str | None = None
-    """extreme or probing, where the shift file says so."""
+    """extreme or probing; None if the shift file has no label."""
     category: str | None = None
-    """A group of shifts within the label, such as difficulty, where the shift file says so."""
+    """A group of shifts with the same label, such as difficulty; None if the shift file has no category."""
 
     def __post_init__(self) -> None:
         if not self.target_reference:
@@ -43,14 +43,14 @@ class Shift:
 
 
 def read_shifts(path: str | Path) -> list[Shift]:
-    """The shifts in a JSON file, in file order, repeats included.
+    """The shifts in a JSON file, in file order, including repeats.
 
-    A relative path that does not exist is looked up among the project's own files: distribution_shifts/GENIES.json
-    is available everywhere.
+    A relative path that does not exist is looked up among the project's own files: distribution_shifts/GENIES.json is
+    available everywhere.
 
-    The file is a list; an entry is an object with source, target and, if wanted, target_reference, label and
-    category (keys that start with _ are comments), or a pair [source, target]. Raises InputError that names the
-    file, the entry (counted from 0) and the field.
+    The file is a list. An entry is a pair [source, target], or an object with source, target and optionally
+    target_reference, label and category (keys that start with _ are comments). Raises InputError with the file, the
+    entry (counted from 0) and the field.
     """
     path = or_shipped(Path(path))
     if not path.exists():
@@ -60,16 +60,16 @@ def read_shifts(path: str | Path) -> list[Shift]:
 
 
 def shifts_of(value: Any, where: str) -> list[Shift]:
-    """The shifts in a list of entries as a shift file holds them; `where` opens the messages."""
+    """The shifts in a list of entries of a shift file; `where` is the start of messages."""
     if not isinstance(value, list):
         raise InputError(f"{where}: expected a list of shifts, got {_show(value)}")
     if not value:
-        raise InputError(f"{where} lists no shifts; expected at least one {{source, target}}")
+        raise InputError(f"{where} contains no shifts; expected at least one {{source, target}}")
     return [_shift(entry, f"{where}, entry {index}") for index, entry in enumerate(value)]
 
 
 def _absent(path: Path) -> str:
-    """What to say of a shift file that is not there: where it was looked for, and what lies near."""
+    """The message for a missing shift file, with similar names."""
     where = "" if path.is_absolute() else f" in the working directory, {Path.cwd()}"
     there = sorted(each.name for each in path.parent.glob("*.json")) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, there)
@@ -79,14 +79,14 @@ def _absent(path: Path) -> str:
 
 
 def shifts_from_dirs(source_dirs: Sequence[str | Path], target_dirs: Sequence[str | Path]) -> list[Shift]:
-    """Shifts that pair sources and targets item by item; an item is a folder or the name of a distribution.
+    """Shifts from sources and targets, paired item by item. An item is a folder or the name of a distribution.
 
-    A folder's name is its identity, a trailing slash makes no difference; give the same items to `folders`.
+    A folder is identified by its name; a trailing slash is ignored. Pass the same items to `folders`.
     """
     if len(source_dirs) != len(target_dirs):
         raise InputError(
-            f"--source_dirs names {len(source_dirs)} distributions and --target_dirs {len(target_dirs)}; "
-            "they pair item by item, so expected as many of each"
+            f"--source_dirs has {len(source_dirs)} distributions, but --target_dirs has {len(target_dirs)}; "
+            "expected one target for each source"
         )
     if not source_dirs:
         raise InputError("--source_dirs and --target_dirs are empty; expected at least one distribution in each")
@@ -102,11 +102,10 @@ def folders(
     given: Iterable[str | Path] = (),
     spare_dir: Path | None = None,
 ) -> dict[str, Path]:
-    """The folder of every distribution in `shifts`, by name, in order of first mention, whether it is there or not.
+    """The folder of each distribution in `shifts`, by name, in order of first mention. Folders may be missing.
 
-    given: folders or names a person listed (--source_dirs, --target_dirs); a folder among them, an item with a path
-    separator in it, is taken as it stands, and every other name lies in `distributions_dir`. spare_dir: where a name
-    is looked for that `distributions_dir` lacks.
+    given: folders or names from --source_dirs and --target_dirs. An item with a path separator is a folder; all other
+    names are folders in `distributions_dir`, or in `spare_dir` if `distributions_dir` does not contain them.
     """
 
     def place(name: str) -> Path:
@@ -119,7 +118,8 @@ def folders(
         folder = _folder_of(item, name) if is_folder_argument(item) else place(name)
         if by_name.setdefault(name, folder).resolve() != folder.resolve():
             raise InputError(
-                f"{by_name[name]} and {folder} are two folders of one name; results are kept by name, so rename one"
+                f"{by_name[name]} and {folder} are two folders with the same name; results are stored by name, so "
+                "rename one of them"
             )
     names = [name for shift in shifts for name in (shift.source, shift.target, shift.target_reference)]
     check_distinct(names, "the distributions")
@@ -127,7 +127,7 @@ def folders(
 
 
 def first_mention(shifts: Iterable[Shift], name: str) -> tuple[int, str] | None:
-    """The number, from 0, of the first shift that names a distribution, and the field that does."""
+    """The index, from 0, of the first shift that names a distribution, and the field that names it."""
     for index, shift in enumerate(shifts):
         for field in ("source", "target", "target_reference"):
             if getattr(shift, field) == name:
@@ -136,9 +136,9 @@ def first_mention(shifts: Iterable[Shift], name: str) -> tuple[int, str] | None:
 
 
 def resolve(name: str, distributions_dir: str | Path, where: str = "") -> Path:
-    """The folder of the distribution `name`; InputError offers the nearest names when there is none.
+    """The folder of the distribution `name`. Raises InputError with the nearest names if it does not exist.
 
-    where: the place that names it, as "shift file a.json, entry 3, field target"; it opens the message.
+    where: start of the message, such as "shift file a.json, entry 3, field target".
     """
     check_name(name, "distribution")
     parent = Path(distributions_dir)
@@ -152,19 +152,19 @@ def resolve(name: str, distributions_dir: str | Path, where: str = "") -> Path:
     elif near:
         found = f"nearest names: {', '.join(near)}"
     else:
-        found = f"it holds {len(known)} others"
+        found = f"it contains {len(known)} others"
     place = f"{where}: " if where else ""
     raise InputError(f"{place}unknown distribution {name!r}: no such folder in {parent} ({found}); {_ADVICE}")
 
 
 _ADVICE = (
-    "check the spelling, run `python download_data.py` to fetch the official distributions, "
-    "or name another folder with --distributions_dir"
+    "check the spelling, run `python download_data.py` to download the official distributions, "
+    "or pass another folder with --distributions_dir"
 )
 
 
 def unique_pairs(shifts: Iterable[Shift]) -> list[Shift]:
-    """The first of every (source, target, target_reference), in order."""
+    """The first shift with each (source, target, target_reference), in order."""
     first: dict[tuple[str, str, str], Shift] = {}
     for shift in shifts:
         first.setdefault(_key(shift), shift)
@@ -172,7 +172,7 @@ def unique_pairs(shifts: Iterable[Shift]) -> list[Shift]:
 
 
 def repeats(shifts: Iterable[Shift]) -> list[Shift]:
-    """Every shift whose (source, target, target_reference) stands earlier in the list, in order."""
+    """The shifts that repeat the (source, target, target_reference) of an earlier one, in order."""
     seen: set[tuple[str, str, str]] = set()
     again: list[Shift] = []
     for shift in shifts:

@@ -1,7 +1,7 @@
-"""Metrics of evaluations, from the probability that each pair's best response was given.
+"""Metrics of evaluations, computed from the probability of the best response in each pair.
 
-Arithmetic is in float64; a score that is no probability is an InputError, never a point. The metrics themselves are
-re-exported here; `genies.metrics.intervals`, `elicitation`, `shift_means` and `verdict` compute intervals and tests.
+Arithmetic is in float64. Values that are not probabilities raise InputError. The metrics are re-exported here;
+`genies.metrics.intervals`, `elicitation`, `shift_means` and `verdict` compute intervals and tests.
 """
 
 from genies.metrics.calibration import (

@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: calibration error, reliability bins and log loss."""
+"""Calibration error, reliability bins and log loss."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats, Indices, Probabilities, checked, checked_labels
 
 CONFIDENCE_BINS = 10
-"""Equal bins over [0.5, 1] of rms_calibration_error and reliability_bins."""
+"""Number of equal bins over [0.5, 1] in rms_calibration_error and reliability_bins."""
 
 FORMULA = "confidence"
-"""The name of rms_calibration_error in `eval_rms_calibration_formula` and in the column RMS_calibration_formula."""
+"""Name of rms_calibration_error in `eval_rms_calibration_formula` and in the column RMS_calibration_formula."""
 
 SMALLEST_PROBABILITY = float(np.finfo(np.float64).eps)
-"""Probabilities below this count as this in log_loss (as in scikit-learn), so that one pair costs at most 36.04."""
+"""log_loss replaces smaller probabilities by this (as scikit-learn does), so the loss of a pair is at most 36.04."""
 
 
 def confidence(probabilities: Probabilities) -> Floats:
-    """max(p, 1 - p), the probability that the preferred response of each pair was given, shape (pairs,).
+    """max(p, 1 - p), the probability of the preferred response in each pair, shape (pairs,).
 
     >>> confidence([0.9, 0.25])
     array([0.9 , 0.75])
@@ -34,9 +34,9 @@ def confidence(probabilities: Probabilities) -> Floats:
 def rms_calibration_error(probabilities: Probabilities, n_bins: int = CONFIDENCE_BINS) -> float:
     """Root-mean-square calibration error of the confidence (Hendrycks et al. 2019); 0 is perfect.
 
-    sqrt(sum_b n_b / n (mean right_b - mean confidence_b)^2) over `n_bins` equal bins b of the confidence in [0.5, 1],
-    the last closed at 1; right is 1 where p > 0.5, one half for a tie, else 0. The estimate is biased upward in small
-    samples: calibration_error_of_calibrated returns the expected value for a calibrated scorer.
+    sqrt(sum_b n_b / n (mean right_b - mean confidence_b)^2) over `n_bins` equal bins b of the confidence in [0.5, 1];
+    the last bin includes 1. right is 1 if p > 0.5, one half for a tie, otherwise 0. The estimate is biased upward in
+    small samples; calibration_error_of_calibrated returns the expected value for a calibrated scorer.
 
     >>> rms_calibration_error([0.75, 0.75, 0.75, 0.25])  # three of four right, at a confidence of three quarters
     0.0
@@ -44,15 +44,15 @@ def rms_calibration_error(probabilities: Probabilities, n_bins: int = CONFIDENCE
     [0.45, 0.55, 0.0, 0.0, 1.0]
     """
     error = calibration_error(confidence(probabilities), scores(probabilities), n_bins, low=0.5)
-    assert error is not None  # every bin that has members counts
+    assert error is not None  # all bins with members are used
     return error
 
 
 def rms_calibration_error_weighted(probabilities: Probabilities, n_bins: int = 5) -> float:
-    """The formula of evaluations written before 2026-11-26, to read their stored values; not a calibration error.
+    """The formula of evaluations written before 2026-11-26, for reading their stored values; not a calibration error.
 
-    calibration_error over [0, 1] of both orders of each pair, (p, 1) and (1 - p, 0). With an odd number of bins the
-    middle one holds both orders of every unsure pair, so that its gap is 0 whatever the answers are.
+    calibration_error over [0, 1] of both orders of each pair, (p, 1) and (1 - p, 0). With an odd number of bins, the
+    middle one contains both orders of every pair with p near 1/2, so its gap is 0 whatever the answers are.
 
     >>> rms_calibration_error_weighted([0.55, 0.55]), rms_calibration_error_weighted([0.45, 0.45])
     (0.0, 0.0)
@@ -72,11 +72,11 @@ def calibration_error(
     weighted: bool = True,
     low: float = 0.0,
 ) -> float | None:
-    """Root of the mean over bins b of (mean label_b - mean prediction_b)^2, bins weighted by their size or all alike.
+    """Root of the mean over bins b of (mean label_b - mean prediction_b)^2, weighted by bin size or unweighted.
 
-    labels: a number from 0 to 1 for each prediction. The bins are the `n_bins` equal parts of [low, 1], each with its
-    lower edge, the last with 1 as well. Bins with fewer than `smallest_bin` members are left out; None when no bin is
-    left.
+    labels: a number from 0 to 1 for each prediction. The bins are `n_bins` equal parts of [low, 1]. Each includes its
+    lower edge, and the last also includes 1. Bins with fewer than `smallest_bin` members are excluded. None if no bin
+    remains.
 
     >>> calibration_error([0.9, 0.9, 0.1, 0.3], [1, 0, 0, 0])  # bin gaps 0.4 (2 members), 0.1 (1) and 0.3 (1)
     0.32403703492039304
@@ -99,15 +99,15 @@ def calibration_error(
 
 @dataclass(frozen=True, slots=True)
 class ReliabilityBin:
-    """The pairs whose confidence is in one part of [0.5, 1]; the means are None for an empty bin."""
+    """The pairs with a confidence in one part of [0.5, 1]. The means are None for an empty bin."""
 
     low: float
-    """Lower edge, which belongs to the bin; the upper one belongs to the last bin only."""
+    """Lower edge, which is part of the bin. The upper edge is part of the last bin only."""
     high: float
     count: int
     mean_confidence: float | None
     accuracy: float | None
-    """Share of the pairs that are right, ties counting half."""
+    """Share of pairs that are right; a tie counts half."""
 
 
 def reliability_bins(probabilities: Probabilities, n_bins: int = CONFIDENCE_BINS) -> list[ReliabilityBin]:
@@ -131,9 +131,9 @@ def reliability_bins(probabilities: Probabilities, n_bins: int = CONFIDENCE_BINS
 
 
 def log_loss(probabilities: Probabilities) -> float:
-    """Mean negative natural logarithm of the probability of the best response; 0 is perfect, log 2 a constant 1/2.
+    """Mean negative natural logarithm of the probability of the best response; 0 is perfect, log 2 for a constant 1/2.
 
-    A probability below SMALLEST_PROBABILITY counts as that, so that a model that is sure and wrong has a finite loss.
+    Smaller probabilities are replaced by SMALLEST_PROBABILITY, so that a confident wrong model has a finite loss.
 
     >>> round(log_loss([0.5, 1.0]), 4), round(log_loss([0.0]), 2)
     (0.3466, 36.04)
@@ -153,12 +153,12 @@ def calibration_error_of_calibrated(
     draws: int = 1_000,
     seed: int = 0,
 ) -> float:
-    """Mean rms_calibration_error of a calibrated scorer with these confidences: how much of the error is noise.
+    """Expected rms_calibration_error of a calibrated scorer with these confidences, which is due to noise alone.
 
-    A pair of the calibrated scorer is right with the probability of its confidence. `clusters` holds the cluster of
-    each pair; the pairs of one are right together as often as the correlation between them in the sample says, which is
-    estimated by moments from right - mean right of the bin, and counts as 1 where that never varies. The mean over
-    `draws` seeded simulations; confidences spread evenly over [0.5, 1] give about 0.125 for 100 pairs and 0.23 for 30.
+    Each pair of the calibrated scorer is right with the probability of its confidence. `clusters` contains the cluster
+    of each pair; pairs of one cluster have the correlation estimated from the sample, by moments of right - mean right
+    of the bin (1 if this never varies). Returns the mean of `draws` seeded simulations. With confidences spread evenly
+    over [0.5, 1] it is about 0.125 for 100 pairs and 0.23 for 30.
 
     >>> round(calibration_error_of_calibrated([0.5 + (i + 0.5) / 200 for i in range(100)]), 2)
     0.12
@@ -167,7 +167,7 @@ def calibration_error_of_calibrated(
     bins = bin_of(sure, n_bins, 0.5)
     labels = np.arange(sure.size) if clusters is None else checked_labels(clusters, sure.size)
     _, places = np.unique(labels, return_inverse=True)
-    # Each pair takes its cluster's draw with chance sqrt(correlation), so that two do so with chance correlation.
+    # Each pair uses its cluster's draw with probability sqrt(correlation), so two pairs do with that of correlation.
     common = np.sqrt(_correlation(scores(probabilities), bins, places))
     draw = np.random.default_rng([seed, sure.size])
     member = np.eye(n_bins)[bins]
@@ -182,7 +182,7 @@ def calibration_error_of_calibrated(
 
 
 def _correlation(right: Floats, bins: npt.NDArray[np.intp], places: npt.NDArray[np.intp]) -> float:
-    """Correlation in [0, 1] of the answers to two pairs of one cluster; 0 where every cluster has one pair."""
+    """Correlation in [0, 1] of the answers to two pairs of one cluster; 0 if all clusters have one pair."""
     sizes = np.bincount(places)
     couples = float(np.sum(sizes * (sizes - 1)))
     if couples == 0:
@@ -197,7 +197,7 @@ def _correlation(right: Floats, bins: npt.NDArray[np.intp], places: npt.NDArray[
 
 
 def bin_of(predictions: Floats, n_bins: int, low: float = 0.0) -> npt.NDArray[np.intp]:
-    """The number, from 0, of each prediction's bin among `n_bins` equal parts of [low, 1]; 1 belongs to the last."""
+    """The index of each prediction's bin among `n_bins` equal parts of [low, 1]; 1 is in the last bin."""
     if n_bins < 1:
         raise InputError(f"expected at least 1 calibration bin, got {n_bins}")
     return np.minimum(np.digitize(predictions, np.linspace(low, 1, n_bins + 1)), n_bins) - 1

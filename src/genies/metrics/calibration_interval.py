@@ -1,4 +1,4 @@
-"""An interval for the calibration error, which noise only ever adds to."""
+"""An interval for the calibration error. Noise always increases this error."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from genies.metrics.probabilities import Floats, Indices, Probabilities, checked
 from genies.metrics.resampling import FEWEST_CLUSTERS, resample_weights
 
 _PRIOR_CLUSTERS = 2
-"""How many clusters of the assumed variance are added to each bin, for bins of one or two clusters show none."""
+"""Number of clusters with the assumed variance that are added to each bin, because one or two clusters show none."""
 
 
 def calibration_interval(
     probabilities: Probabilities, clusters: Indices, n_bins: int = CONFIDENCE_BINS, level: float = 0.95
 ) -> Interval | None:
-    """Interval for rms_calibration_error e; `clusters` holds the cluster of each pair. None for too few clusters.
+    """Interval for rms_calibration_error e; `clusters` contains the cluster of each pair. None for too few clusters.
 
-    e^2 is a weighted sum of squared gaps, each with an error variance v_b. It is taken as distributed like k times a
-    noncentral chi-squared variable with mean theta^2 + N, where theta is the true error and N = sum_b w_b v_b the
-    noise, and with the variance of e^2: 2 sum_b w_b^2 v_b^2 for a calibrated scorer, and beyond that what the clusters'
-    influences on e^2 show. The interval holds every theta whose distribution has e^2 between its tails, so that it
-    starts at 0 for a calibrated scorer; it is widened to hold e and sqrt(N). v_b is a cluster-robust estimate, with two
-    clusters of the mean variance of the bins (or of confidence (1 - confidence), where that is larger) added to each.
+    e^2 is a weighted sum of squared gaps, each with an error variance v_b. Its distribution is approximated by k times
+    a noncentral chi-squared variable. The mean is theta^2 + N, where theta is the true error and N = sum_b w_b v_b is
+    the noise. The variance is that of e^2: 2 sum_b w_b^2 v_b^2 for a calibrated scorer, plus what the clusters'
+    influences on e^2 add. The interval contains all theta for which e^2 is between the tails of the distribution, so
+    it starts at 0 for a calibrated scorer. It is widened to contain e and sqrt(N). v_b is a cluster-robust estimate;
+    two clusters with the mean variance of the bins (or with confidence (1 - confidence), if larger) are added to each.
 
-    A bootstrap does not do: a bin with one pair has the same gap in every resample, so that 13 % of the intervals of a
-    calibrated scorer with 60 pairs and confidences near 1 left out 0. benchmarks/coverage.py has the coverage.
+    A bootstrap is not suitable: a bin with one pair has the same gap in every resample, and 13 % of the intervals of a
+    calibrated scorer with 60 pairs and confidences near 1 excluded 0. benchmarks/coverage.py measures the coverage.
     """
     from scipy.special import chndtr, chndtrinc  # takes long to load
 
@@ -40,7 +40,7 @@ def calibration_interval(
     gap, weight = gaps.sum(axis=0) / sizes, sizes / sizes.sum()
     squared = float(weight @ gap**2)
     around = np.sum((gaps - gap * pairs) ** 2, axis=0)
-    around += weight * max(0.0, 1 - float(around.sum()))  # as two right and two wrong answers would add
+    around += weight * max(0.0, 1 - float(around.sum()))  # as for two right and two wrong answers
     assumed = np.maximum(assumed, around.sum() / max(float(sizes.sum()) - sizes.size, 1.0))
     per_cluster = np.sum(pairs**2, axis=0) / sizes  # pairs in the cluster of a pair
     effective = sizes / per_cluster
@@ -49,25 +49,25 @@ def calibration_interval(
     noise, spread = float(weight @ variance), float(np.sum((weight * variance) ** 2))
     influence = (2 * gap * gaps - gap**2 * pairs).sum(axis=1) - squared * pairs.sum(axis=1)
     linear = float(np.sum(influence**2)) * count / (count - 1) / float(sizes.sum()) ** 2
-    linear = max(linear, 4 * float(np.sum((weight * gap) ** 2 * variance)))  # where clusters happen to be alike
-    beyond = max(linear - 4 * spread, 0.0)  # the estimated gaps are noisy themselves, which adds 4 spread
+    linear = max(linear, 4 * float(np.sum((weight * gap) ** 2 * variance)))  # if clusters happen to be equal
+    beyond = max(linear - 4 * spread, 0.0)  # the noise of the estimated gaps adds 4 spread
     scale = (spread + beyond / 4) / (noise + max(squared - noise, 0.0))
     low_tail, high_tail = expanded_tails(count, level)
 
     def noncentrality(tail: float) -> float:
-        """The one under which a value as small as e^2 has probability `tail`; 0 where none has so much."""
+        """The noncentrality for which a value of at most e^2 has probability `tail`; 0 if there is none."""
         value, freedom = squared / scale, noise / scale
         return float(chndtrinc(value, freedom, tail)) if chndtr(value, freedom, 0) > tail else 0.0
 
     low, high = (min(1.0, (scale * noncentrality(tail)) ** 0.5) for tail in (high_tail, low_tail))
-    # Less error than noise makes likely is luck, or too small a sample to vary: the noise is then the upper end.
+    # An error smaller than the noise is chance, or the sample is too small to vary: the upper end is then the noise.
     return Interval(
         min(low, squared**0.5), min(1.0, max(high, squared**0.5, noise**0.5)), "noncentral chi-squared, by prompt"
     )
 
 
 def _by_cluster_and_bin(probabilities: Probabilities, clusters: Indices, n_bins: int) -> tuple[Floats, Floats, Floats]:
-    """Pairs and sums of right - confidence, shape (clusters, filled bins), and each bin's mean of c (1 - c)."""
+    """Numbers of pairs and sums of right - confidence, shape (clusters, filled bins), and each bin's mean c (1 - c)."""
     sure, right = confidence(probabilities), scores(probabilities)
     bins = bin_of(sure, n_bins, 0.5)
     pairs, gaps = _tables(checked_labels(clusters, sure.size), bins, right - sure, n_bins)
@@ -79,7 +79,7 @@ def _by_cluster_and_bin(probabilities: Probabilities, clusters: Indices, n_bins:
 def _tables(
     clusters: npt.NDArray[np.int64], bins: npt.NDArray[np.intp], gaps: Floats, n_bins: int
 ) -> tuple[Floats, Floats]:
-    """How many pairs each cluster has in each bin, and their summed gaps, shape (clusters, n_bins)."""
+    """Number of pairs and sum of gaps of each cluster in each bin, shape (clusters, n_bins)."""
     _, places = np.unique(clusters, return_inverse=True)
     counts, sums = (np.zeros((int(places.max()) + 1, n_bins)) for _ in range(2))
     np.add.at(counts, (places, bins), 1)
@@ -90,10 +90,10 @@ def _tables(
 def resampled_calibration_errors(
     probabilities: Probabilities, clusters: Indices, n_bins: int, resamples: int, seed: int
 ) -> tuple[float, Floats | None]:
-    """rms_calibration_error, and the same in each resample of clusters, shape (resamples,); None for too few clusters.
+    """rms_calibration_error, and its value in each resample of clusters, shape (resamples,); None for too few clusters.
 
-    Bin by bin sqrt(sum_b gap_b^2 / n_b / n), where gap_b adds up right - confidence over the n_b pairs of the bin, and
-    both are sums over clusters, so that a matrix of weights gives all resamples at once.
+    The error is sqrt(sum_b gap_b^2 / n_b / n), where gap_b is the sum of right - confidence over the n_b pairs of the
+    bin. Both are sums over clusters, so a matrix of weights gives all resamples at once.
     """
     sure, right = confidence(probabilities), scores(probabilities)
     labels = checked_labels(clusters, sure.size)

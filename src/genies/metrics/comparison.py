@@ -12,9 +12,9 @@ _MOST_ENUMERATED = 16
 
 
 def mcnemar_p_value(first_only: int, second_only: int) -> float:
-    """Two-sided exact p-value of McNemar's test (1947): were the disagreements a fair coin's?
+    """Two-sided exact p-value of McNemar's test (1947).
 
-    min(1, 2 P(X <= min(first_only, second_only))), X binomial with n = first_only + second_only and one half.
+    min(1, 2 P(X <= min(first_only, second_only))), where X is binomial with n = first_only + second_only and p = 1/2.
 
     >>> mcnemar_p_value(1, 8)
     0.0390625
@@ -24,11 +24,11 @@ def mcnemar_p_value(first_only: int, second_only: int) -> float:
 
 
 def sign_flip_p_value(differences: npt.ArrayLike, seed: int = 0) -> float:
-    """Two-sided p-value of the sum of paired differences when each could as well have had the other sign (Fisher 1935).
+    """Two-sided p-value of a sum of paired differences if the sign of each is random (Fisher 1935).
 
-    Exact, by convolution, for whole numbers of some part from 1/1 to 1/24, as points are; exact for up to 16
-    differences that are not zero, by going through all signs; else the share, with one added above and below, of 2^16
-    seeded draws of signs.
+    Exact by convolution if all differences are multiples of 1/k for some k from 1 to 24, as scores are. Exact by
+    enumeration of all signs for up to 16 nonzero differences. Otherwise estimated from 2^16 seeded draws of signs, with
+    one added to numerator and denominator.
 
     >>> sign_flip_p_value([1, 1, 1, 1, 1, 1, 1, 1, -1])  # McNemar's test
     0.0390625
@@ -44,20 +44,20 @@ def sign_flip_p_value(differences: npt.ArrayLike, seed: int = 0) -> float:
         if np.allclose(sizes * parts, whole, rtol=0, atol=1e-9) and whole.sum() < 100_000:
             return _by_convolution(whole.astype(np.int64), round(observed * parts))
     n = sizes.size
-    near = observed - 1e-9 * max(1.0, observed)  # sums of the same numbers in another order
+    near = observed - 1e-9 * max(1.0, observed)  # tolerance for sums of the same numbers in another order
     if n <= _MOST_ENUMERATED:
         signs = 1 - 2 * ((np.arange(2**n)[:, None] >> np.arange(n)) & 1)
         return float(np.mean(np.abs(signs @ sizes) >= near))
     draw = np.random.default_rng([seed, n])
     as_far = 0
-    for _ in range(64):  # 1,024 draws at a time, for the sake of memory
+    for _ in range(64):  # 1,024 draws at a time, to limit memory
         signs = draw.integers(2, size=(1_024, n)) * 2 - 1
         as_far += int(np.count_nonzero(np.abs(signs @ sizes) >= near))
     return float((as_far + 1) / (2**_MOST_ENUMERATED + 1))
 
 
 def _by_convolution(sizes: npt.NDArray[np.int64], observed: int) -> float:
-    """Of whole numbers: the distribution of their signed sum, one kind of size after another."""
+    """The p-value for whole numbers, from the distribution of their signed sum, one distinct size after another."""
     distribution = np.ones(1)
     for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
         flips = np.zeros(2 * int(count) * int(size) + 1)
@@ -68,9 +68,10 @@ def _by_convolution(sizes: npt.NDArray[np.int64], observed: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p-values adjusted for being several, so that the chance of any false finding stays bounded (Holm 1979).
+    """p-values adjusted for multiple tests, which bounds the probability of any false finding (Holm 1979).
 
-    With p_(1) <= ... <= p_(m): the largest of (m - j + 1) p_(j) over j <= i, at most 1; in the order given.
+    With p_(1) <= ... <= p_(m), the adjusted p_(i) is the maximum of (m - j + 1) p_(j) over j <= i, at most 1. Returned
+    in the order given.
 
     >>> holm([0.01, 0.04, 0.03])
     [0.03, 0.06, 0.06]

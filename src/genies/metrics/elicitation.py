@@ -1,4 +1,4 @@
-"""How much of a capability tuning on another distribution brings out."""
+"""Differential elicitation: how much of a capability is elicited by tuning on another distribution."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from genies.metrics.resampling import ClusterSums, on_same_clusters, resample_we
 def differential_elicitation(
     generalization_accuracy: float, baseline_accuracy: float, target_tuned_capability: float
 ) -> float | None:
-    """How much of the capability that tuning on the target reaches was elicited by tuning on the source.
+    """The share of the target-tuned capability that is elicited by tuning on the source.
 
-    (generalization_accuracy - baseline_accuracy) / target_tuned_capability (Clymer et al. 2023, section 3);
-    None for a capability of 0, where the ratio has no value.
+    (generalization_accuracy - baseline_accuracy) / target_tuned_capability (Clymer et al. 2023, section 3).
+    None for a capability of 0, for which the ratio is undefined.
 
     >>> differential_elicitation(0.75, 0.5, 0.8)
     0.3125
@@ -40,18 +40,18 @@ def resampled_elicitation(
     resamples: int = 2_000,
     seed: int = 0,
 ) -> Floats | None:
-    """differential_elicitation in each resample, shape (resamples,); None where a resampled capability is 0.
+    """differential_elicitation in each resample, shape (resamples,); None if a resampled capability is 0.
 
-    Each argument holds the scores of pairs added up by prompt cluster. Generalization and baseline, tested on the same
-    target, are drawn together, so that a prompt that is hard for both moves both; the capability is drawn with them
-    where it was measured on the target too (target_reference = target), and else by itself.
+    Each argument contains the scores of pairs summed by prompt cluster. Generalization and baseline are tested on the
+    same target, so they share the resampled prompts. The capability shares them too if it was measured on the target
+    (target_reference = target); otherwise it is resampled independently.
     """
     on_target = [generalization, baseline, capability] if capability_on_target else [generalization, baseline]
     joined = on_same_clusters(on_target)
     weights = resample_weights(joined[0].sums.size, resamples, seed)
     drawn = [resampled_means(part, weights) for part in joined]
     if not capability_on_target:
-        # Another seed: where both have as many examples, the same weights would draw them hand in hand.
+        # A different seed, because with equal numbers of examples the same weights would correlate the two.
         drawn.append(resampled_means(capability, resample_weights(capability.sums.size, resamples, seed + 1)))
     if np.any(drawn[2] == 0):
         return None

@@ -1,6 +1,6 @@
-"""95 % intervals for the metrics of one evaluation: how far other test prompts could move them.
+"""95 % intervals for the metrics of one evaluation, with respect to other test prompts.
 
-They say nothing about training anew: for that, several seeds are needed.
+They do not include the variation between trainings, which requires several seeds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OVER_PROMPTS = "bootstrap over prompts"
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An interval for a metric, and the method it was computed by."""
+    """An interval for a metric, and the name of its method."""
 
     low: float
     high: float
@@ -40,15 +40,16 @@ class Interval:
 def wilson_interval(right: float, n: float, level: float = 0.95) -> Interval:
     """Interval for a share, `right` of `n` independent trials (Wilson 1927).
 
-    (s + z^2/2n +- z sqrt(s (1 - s) / n + z^2/4n^2)) / (1 + z^2/n) with s = right/n and z the normal quantile. It has
-    a width at 0 and 1 too: of 50 out of 50 it says at least 0.929. Half points for ties make it a little too wide.
+    (s + z^2/2n +- z sqrt(s (1 - s) / n + z^2/4n^2)) / (1 + z^2/n), where s = right/n and z is the normal quantile. It
+    has a positive width at 0 and 1: for 50 of 50, its lower end is 0.929. With ties, which count half, it is slightly
+    too wide.
 
     >>> interval = wilson_interval(50, 50)
     >>> round(interval.low, 4), interval.high
     (0.9287, 1.0)
     """
     if not (n > 0 and 0 <= right <= n):
-        raise InputError(f"expected from 0 to n right of n > 0 trials, got {right} of {n}")
+        raise InputError(f"expected 0 <= right <= n and n > 0, got right = {right} and n = {n}")
     z = _normal_quantile(level)
     share, shrink = right / n, 1 + z**2 / n
     centre = (share + z**2 / (2 * n)) / shrink
@@ -64,13 +65,13 @@ def accuracy_interval(
     seed: int = 0,
     level: float = 0.95,
 ) -> Interval | None:
-    """Interval for accuracy over pairs, when prompts are a sample and the pairs of one prompt belong together.
+    """Interval for accuracy over pairs, with prompts as the sampled units.
 
-    `clusters` holds the cluster of each pair. None for fewer than FEWEST_CLUSTERS. Where every cluster has one pair,
-    Wilson's interval. Else the bias-corrected and accelerated bootstrap over clusters (Efron 1987), with Student's
-    quantile for clusters - 1 degrees of freedom in place of the normal one: plain percentiles hold the truth too
-    rarely with 50 clusters and accuracies near 1. Where all clusters score alike no resample differs, and Wilson's
-    interval for as many trials as there are clusters is returned, as if the pairs of one told nothing new.
+    `clusters` contains the cluster of each pair. None for fewer than FEWEST_CLUSTERS. If all clusters have one pair,
+    this is Wilson's interval. Otherwise it is the bias-corrected and accelerated bootstrap over clusters (Efron 1987),
+    with Student's quantile for clusters - 1 degrees of freedom instead of the normal one, because the coverage of plain
+    percentiles is too low with 50 clusters and accuracies near 1. If all clusters have the same score, resamples do not
+    differ; the result is then Wilson's interval with one trial per cluster.
 
     >>> interval = accuracy_interval([0.9, 0.8, 0.3, 0.7, 0.6], [0, 1, 2, 3, 4])
     >>> round(interval.low, 4), round(interval.high, 4), interval.method
@@ -93,8 +94,8 @@ def mean_interval(
 ) -> Interval | None:
     """Interval for the mean over pairs of any `values`, shape (pairs,), such as p, (1 - p)^2 or 2p - 1.
 
-    The bootstrap of accuracy_interval; None for fewer than FEWEST_CLUSTERS, or when all clusters have the same mean:
-    nothing is then known of how they vary.
+    Uses the bootstrap of accuracy_interval. None for fewer than FEWEST_CLUSTERS, or if all clusters have the same mean,
+    because their variation is then unknown.
     """
     part = sums_by_cluster(np.asarray(values, dtype=np.float64), clusters)
     if part.sums.size < FEWEST_CLUSTERS or np.ptp(part.sums / part.pairs) == 0:
@@ -103,10 +104,10 @@ def mean_interval(
 
 
 def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95) -> Interval:
-    """Percentiles of resampled figures, taken further out for a sample of `n` (Hesterberg 2015, expanded percentiles).
+    """Expanded percentiles of resampled values for a sample of size `n` (Hesterberg 2015).
 
-    The tails are Phi(-sqrt(n / (n - 1)) t) with t the quantile of Student's t with n - 1 degrees of freedom: 0.017 for
-    n = 50, 0.013 for 15, none left for 3, whose interval spans all resamples.
+    The tail probabilities are Phi(-sqrt(n / (n - 1)) t), where t is the quantile of Student's t with n - 1 degrees of
+    freedom: 0.017 for n = 50, 0.013 for n = 15, and almost 0 for n = 3, for which the interval spans all resamples.
 
     >>> interval = percentile_interval(np.arange(1001) / 1000, 50, "")
     >>> round(interval.low, 4), round(interval.high, 4)
@@ -117,7 +118,7 @@ def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95)
 
 
 def percentile_p_value(drawn: Floats, n: int) -> float:
-    """Two-sided p-value of a value's being 0: one less the level at which percentile_interval ends at 0.
+    """Two-sided p-value for the hypothesis of 0: one minus the level at which percentile_interval ends at 0.
 
     >>> round(percentile_p_value(np.arange(-20, 981) / 1000, 50), 2)
     0.05
@@ -129,10 +130,10 @@ def percentile_p_value(drawn: Floats, n: int) -> float:
 
 
 def agreeing(interval: Interval, p_value: float, level: float = 0.95) -> Interval:
-    """An interval that leaves out 0 exactly where the p-value of its being 0 is below 1 - level.
+    """An interval that excludes 0 if and only if the p-value for 0 is below 1 - level.
 
-    Both come from the same resamples, or from as many, so that they disagree only within the error of resampling: the
-    end next to 0 is then moved to 0, or to the next number after it.
+    Both are computed from the same resamples, or from equally many, so they disagree only within the error of
+    resampling. In that case the end next to 0 is moved to 0, or to the next number after it.
 
     >>> agreeing(Interval(-0.001, 0.2, ""), 0.049).low > 0, agreeing(Interval(0.001, 0.2, ""), 0.051).low
     (True, 0.0)
@@ -157,14 +158,14 @@ def expanded_tails(n: int, level: float = 0.95) -> tuple[float, float]:
 
 def _bca(part: ClusterSums, drawn: Floats, level: float) -> Interval:
     estimate = part.mean
-    influence = part.sums - estimate * part.pairs  # of each cluster on a ratio of sums, up to a constant
+    influence = part.sums - estimate * part.pairs  # of each cluster on the ratio of sums, up to a constant
     acceleration = float(np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5))
     below = float(np.mean(drawn < estimate) + np.mean(drawn == estimate) / 2)
     bias = _NORMAL.inv_cdf(min(max(below, 1 / (2 * drawn.size)), 1 - 1 / (2 * drawn.size)))
     t = t_quantile(level, part.sums.size - 1)
     tails = []
     for end in (bias - t, bias + t):
-        # Beyond the pole the shares would turn round; there the outermost resample is meant.
+        # Beyond the pole the sign would change; use the outermost resample there.
         bend = 1 - acceleration * end
         tails.append(_NORMAL.cdf(bias + end / bend) if bend > 0 else float(end > 0))
     low, high = np.quantile(drawn, tails)
@@ -178,14 +179,14 @@ def _normal_quantile(level: float) -> float:
 
 
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
-    """The quantile of Student's t that `level` of the distribution lies within, on both sides."""
+    """The two-sided quantile of Student's t: `level` of the distribution is between minus and plus this value."""
     from scipy.special import stdtrit  # takes longer to load than a short command to run
 
     return float(stdtrit(degrees_of_freedom, (1 + level) / 2))
 
 
 def t_tails(t: float, degrees_of_freedom: float) -> float:
-    """The probability that Student's t is further from 0 than `t`, on either side."""
+    """The probability that the absolute value of Student's t exceeds that of `t`."""
     from scipy.special import stdtr
 
     return min(1.0, 2 * float(stdtr(degrees_of_freedom, -abs(t))))

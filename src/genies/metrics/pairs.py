@@ -1,6 +1,6 @@
-"""How often and how clearly the best response of a pair is preferred.
+"""Metrics of pairs: how often and how clearly the best response is preferred.
 
-Every function takes the probabilities p of all pairs, shape (pairs,), each in [0, 1].
+All functions take the probabilities p of the best response in all pairs, shape (pairs,), each in [0, 1].
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from genies.metrics.probabilities import Floats, Probabilities, checked
 
 
 def accuracy(probabilities: Probabilities) -> float:
-    """Share of pairs whose best response got more than half; a tie counts half.
+    """Share of pairs whose best response has a probability above one half; a tie counts half.
 
     mean([p > 0.5] + [p = 0.5] / 2)
 
@@ -23,7 +23,7 @@ def accuracy(probabilities: Probabilities) -> float:
 
 
 def ties(probabilities: Probabilities) -> int:
-    """Number of pairs at exactly one half.
+    """Number of pairs with a probability of exactly one half.
 
     >>> ties([0.9, 0.5, 0.2, 0.5])
     2
@@ -32,7 +32,7 @@ def ties(probabilities: Probabilities) -> int:
 
 
 def brier_score(probabilities: Probabilities) -> float:
-    """Mean squared distance from certainty in the best response, mean((1 - p)^2); 0 is perfect (Brier 1950).
+    """Brier score, mean((1 - p)^2); 0 is perfect (Brier 1950).
 
     >>> brier_score([1.0, 0.5, 0.0])
     0.4166666666666667
@@ -50,7 +50,7 @@ def average_probability(probabilities: Probabilities) -> float:
 
 
 def scores(probabilities: Probabilities) -> Floats:
-    """What each pair counts in accuracy, shape (pairs,): 1 where p > 0.5, one half for a tie, else 0.
+    """The score of each pair in accuracy, shape (pairs,): 1 if p > 0.5, one half for a tie, otherwise 0.
 
     >>> scores([0.9, 0.5, 0.2])
     array([1. , 0.5, 0. ])
@@ -59,7 +59,7 @@ def scores(probabilities: Probabilities) -> Floats:
 
 
 def margin(probabilities: Probabilities) -> float:
-    """Mean over pairs of p - (1 - p), by how much the best response is ahead; from -1 to 1.
+    """Mean over pairs of p - (1 - p), the lead of the best response; from -1 to 1.
 
     >>> margin([1.0, 0.75, 0.5])
     0.5
@@ -70,10 +70,10 @@ def margin(probabilities: Probabilities) -> float:
 def auroc(probabilities: Probabilities) -> float:
     """Area under the ROC curve when every pair is presented in both orders, as (p, label 1) and (1 - p, label 0).
 
-    The share of all (i, j) with p_i > 1 - p_j, equality counting half (Hanley and McNeil 1982): unlike accuracy it
-    asks whether p orders presentations across pairs, so that sure and right beats unsure and wrong.
+    The share of all (i, j) with p_i > 1 - p_j, where equality counts half (Hanley and McNeil 1982). Unlike accuracy, it
+    measures whether p ranks presentations across pairs, so that confident right answers rank above unsure wrong ones.
 
-    >>> auroc([0.9, 0.6, 0.3])  # of the nine sums p_i + p_j, six are above 1: all but 0.3 with 0.6 (twice) and 0.3
+    >>> auroc([0.9, 0.6, 0.3])  # six of the nine sums p_i + p_j are above 1: all but 0.3 with 0.6 (twice) and 0.3
     0.6666666666666666
     >>> auroc([0.5, 0.5])
     0.5

@@ -1,4 +1,4 @@
-"""What every figure starts from: the probabilities of all pairs, checked."""
+"""Validation of the probabilities from which all metrics are computed."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ Indices = Sequence[int] | npt.NDArray[np.integer]
 
 
 def checked(probabilities: Probabilities) -> Floats:
-    """The probabilities as float64, shape (pairs,); InputError for none, and for a value that is not from 0 to 1."""
+    """The probabilities as float64, shape (pairs,). Raises InputError if there are none or one is outside [0, 1]."""
     values = np.asarray(probabilities)
     if values.ndim != 1:
         raise InputError(f"expected a flat list of probabilities, got an array of shape {values.shape}")
     if values.size == 0:
         raise InputError("expected the probability of at least one pair, got none; is the test split empty?")
     if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
-        raise InputError(f"expected probabilities, numbers from 0 to 1, got an array of {values.dtype}")
+        raise InputError(f"expected probabilities (numbers from 0 to 1), got an array of {values.dtype}")
     values = values.astype(np.float64)
     faults = np.flatnonzero(~((values >= 0) & (values <= 1)))
     if faults.size:
         raise InputError(
             f"{faults.size} of {values.size} probabilities are not numbers from 0 to 1; "
-            f"the first is number {faults[0]}, {values[faults[0]]}"
+            f"the first is {values[faults[0]]} at index {faults[0]}"
         )
     return values
 
 
 def checked_labels(labels: Indices, pairs: int) -> npt.NDArray[np.int64]:
-    """The cluster of each pair, or its example; InputError unless there is a whole number for each of `pairs` pairs."""
+    """The cluster or example of each pair. Raises InputError unless there is one integer for each of `pairs` pairs."""
     values = np.asarray(labels)
     if values.shape != (pairs,) or not np.issubdtype(values.dtype, np.integer):
         raise InputError(
-            f"expected the cluster or example of each of {pairs} pairs, whole numbers, "
+            f"expected an integer for each of {pairs} pairs (its cluster or example), "
             f"got an array of {values.dtype} of shape {values.shape}"
         )
     return values.astype(np.int64)
 
 
 def is_constant_half(probabilities: Probabilities) -> bool:
-    """Whether every probability is 1/2, to 1e-9: such a scorer prefers nothing, and has no calibration to speak of.
+    """Whether all probabilities are within 1e-9 of 1/2. Such a scorer has no preferences, and calibration is undefined.
 
     >>> is_constant_half([0.5, 0.5]), is_constant_half([0.5, 0.51])
     (True, False)

@@ -1,4 +1,4 @@
-"""Figures as the 2023 release computed them, for comparison with its files only."""
+"""Metrics as computed by the 2023 release, only for comparison with its files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genies.metrics.probabilities import Floats, Probabilities, checked
 
 
 def accuracy_published(probabilities: Probabilities) -> float:
-    """Accuracy as the 2023 release counts it, for comparison only: a tie is a point, mean([p >= 0.5]).
+    """Accuracy as in the 2023 release, for comparison only: a tie counts as correct, mean([p >= 0.5]).
 
     >>> accuracy_published([0.9, 0.5, 0.2, 0.7])
     0.75
@@ -19,12 +19,12 @@ def accuracy_published(probabilities: Probabilities) -> float:
 
 
 def rms_calibration_error_published(probabilities: Probabilities) -> float | None:
-    """What the 2023 release calls RMS calibration error, for comparison only; None where the release has NaN.
+    """The RMS calibration error of the 2023 release, for comparison only; None where the release has NaN.
 
-    With r and labels from published_presentation: five bins by numpy.digitize(r, linspace(0, 1, 6)), so that r = 1
-    falls outside and is dropped; bins under 20 members are skipped; then the root of the unweighted mean over bins
-    of (mean of ALL labels - mean r in the bin)^2. It is no calibration error: the labels of the bin take no part,
-    so that always right and always wrong come out alike.
+    r and labels are from published_presentation. There are five bins by numpy.digitize(r, linspace(0, 1, 6)), which
+    excludes r = 1. Bins with fewer than 20 members are skipped. The result is the root of the unweighted mean over bins
+    of (mean of ALL labels - mean r in the bin)^2. It is not a calibration error: the labels of a bin are not used, so
+    always right and always wrong have the same value.
 
     >>> rms_calibration_error_published([1.0] * 100) == rms_calibration_error_published([0.0] * 100)
     True
@@ -40,9 +40,9 @@ def rms_calibration_error_published(probabilities: Probabilities) -> float | Non
 
 
 def published_presentation(probabilities: Probabilities) -> tuple[Floats, Floats]:
-    """Predictions and labels as the 2023 release draws them: each pair once, in an order drawn with seed 42.
+    """Predictions and labels as in the 2023 release: each pair once, in a random order with seed 42.
 
-    The label of a pair is random.choice([0, 1]); its prediction is p where the label is 1, else 1 - p.
+    The label of a pair is random.choice([0, 1]). Its prediction is p if the label is 1, otherwise 1 - p.
 
     >>> published_presentation([0.75, 0.75, 0.75, 0.75])
     (array([0.25, 0.25, 0.75, 0.25]), array([0., 0., 1., 0.]))

@@ -1,4 +1,4 @@
-"""The variance of a weighted mean of values that share sources and targets, by a random-effects model."""
+"""The variance of a weighted mean of values that share sources and targets, from a random-effects model."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from genies.metrics.probabilities import Floats
 
 _ROUNDS = 25
 _CLOSE_ENOUGH = 1e-4
-"""Change of a variance, as a share of all variance, at which the estimation ends."""
+"""The estimation ends when the variances change by less than this share of the total variance."""
 _SMALLEST_SHARE = 1e-6
-"""Of the residual in all variance, so that the covariance stays invertible."""
+"""Smallest share of the residual in the total variance, so that the covariance remains invertible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomEffects:
-    """The estimated variances of the effects of each grouping, and of the residual, which is last."""
+    """The estimated variances of the effects of each grouping, followed by that of the residual."""
 
     variances: Floats
     information: Floats
-    """tr(P G_k P G_l), shape (variances, variances): half the inverse covariance of `variances` is this."""
+    """tr(P G_k P G_l), shape (variances, variances). Half of this is the inverse covariance of `variances`."""
     covariances: Floats
-    """G_k: 1 where two values share a group, shape (variances, n, n); the identity for the residual."""
+    """G_k, shape (variances, n, n): 1 if two values share a group, otherwise 0; the identity for the residual."""
     fewest_degrees: int
-    """One less than the number of groups of the grouping with the fewest."""
+    """The smallest number of groups in any grouping, minus 1."""
     most_degrees: int
-    """n less the number of means that were estimated."""
+    """n minus the number of estimated means."""
 
     def variance_of_mean(self, weights: Floats) -> tuple[float, float]:
-        """Variance of sum(weights * values), weights adding up to 1, and its degrees of freedom.
+        """Variance of sum(weights * values), where weights sum to 1, and its degrees of freedom.
 
-        With c_k = w' G_k w: c's, and (c's)^2 / c' F^-1 c (Satterthwaite 1946), which is n - 1 for n groups of one
-        value. That approximation comes down to 1 where a variance is estimated as next to nothing, and intervals then
-        hold everything; so no less than the number of groups - 1 is taken (benchmarks/coverage.py has the coverage).
+        With c_k = w' G_k w, these are c's and (c's)^2 / c' F^-1 c (Satterthwaite 1946). The latter is n - 1 for n
+        groups of one value. It approaches 1 if a variance is estimated near 0, which makes intervals useless, so the
+        number of groups - 1 is used as the minimum (benchmarks/coverage.py measures the coverage).
         """
         of_mean = np.einsum("i,kij,j->k", weights, self.covariances, weights)
         variance = float(of_mean @ self.variances)
@@ -49,16 +49,17 @@ class RandomEffects:
 def fit_random_effects(
     values: Floats, groupings: Sequence[npt.NDArray[np.intp]], fixed: npt.NDArray[np.intp] | None = None
 ) -> RandomEffects:
-    """Estimate how much the groups of each grouping differ; each group is a draw from a population of groups.
+    """Estimate the variance between the groups of each grouping. Groups are samples from a population of groups.
 
-    values: shape (n,), at least two. A grouping holds the group of each value, whole numbers from 0; the groups of
-    `fixed` are no draws, and their means are taken out. The model is
-    value = mean + one normal effect a group of each grouping + residual, each kind with a variance of its own,
-    estimated by restricted maximum likelihood (Patterson and Thompson 1971): Fisher scoring, which solves
-    tr(P G_k P G_l) s_l = y' P G_k P y over and over, with no variance below 0.
+    values: shape (n,), at least two. A grouping contains the group of each value, as integers from 0. The groups of
+    `fixed` are fixed effects: their means are removed. The model is
+    value = mean + one normal effect for each group of each grouping + residual, with a variance for each grouping and
+    for the residual. They are estimated by restricted maximum likelihood (Patterson and Thompson 1971) with Fisher
+    scoring, which repeatedly solves tr(P G_k P G_l) s_l = y' P G_k P y with no variance below 0.
 
-    statsmodels' MixedLM gives the same variances (a test compares them), but has no degrees of freedom, takes crossed
-    groupings only as one group with variance components, and takes some 20 times as long (115 ms for 15 values).
+    statsmodels' MixedLM gives the same variances (a test compares them), but has no degrees of freedom, supports
+    crossed groupings only as one group with variance components, and takes some 20 times as long (115 ms for 15
+    values).
     """
     labels = tuple(each.astype(np.int64).tobytes() for each in groupings)
     covariances, design, fewest = _layout(values.size, labels, None if fixed is None else fixed.tobytes())
@@ -88,9 +89,9 @@ def fit_random_effects(
 
 @lru_cache(maxsize=64)
 def _layout(n: int, groupings: tuple[bytes, ...], fixed: bytes | None) -> tuple[Floats, Floats, int]:
-    """The matrices G_k, the design and the fewest groups - 1, once for all metrics of the same shifts.
+    """The matrices G_k, the design and the fewest groups - 1, cached for all metrics of the same shifts.
 
-    A grouping that is one group, has a value a group or is the same as another adds nothing.
+    A grouping with a single group, with one value per group, or equal to another is skipped.
     """
     kept: dict[bytes, npt.NDArray[np.bool_]] = {}
     fewest = n - 1
@@ -110,7 +111,7 @@ def _layout(n: int, groupings: tuple[bytes, ...], fixed: bytes | None) -> tuple[
 
 
 def _not_negative(matrix: Floats, right: Floats) -> Floats:
-    """The solution of matrix @ x = right without its negative entries, the most negative left out first."""
+    """The solution of matrix @ x = right with negative entries set to 0, the most negative first."""
     active = np.ones(right.size, dtype=bool)
     while True:
         x = np.zeros(right.size)

@@ -1,4 +1,4 @@
-"""The bootstrap over clusters: the pairs of one prompt are drawn together, for they are not independent."""
+"""The bootstrap over clusters. The pairs of one prompt are not independent, so they are drawn together."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 from genies.metrics.probabilities import Floats, Indices, checked_labels
 
 FEWEST_CLUSTERS = 5
-"""Fewer prompts than this give no interval and no test: they do not show how much prompts differ."""
+"""With fewer prompts there is no interval and no test, because they do not show how much prompts differ."""
 
 
 def too_few_clusters(clusters: int) -> str:
-    """Why so few clusters have no interval; empty text where they are enough.
+    """The reason why there is no interval for so few clusters; empty if there are enough.
 
     >>> too_few_clusters(1)
     'the test examples have 1 different prompt; an interval needs at least 5'
@@ -29,14 +29,14 @@ def too_few_clusters(clusters: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ClusterSums:
-    """The values of pairs, added up by cluster (or by example). A mean over pairs is sums.sum() / pairs.sum()."""
+    """Values of pairs summed by cluster (or by example). The mean over pairs is sums.sum() / pairs.sum()."""
 
     clusters: npt.NDArray[np.int64]
-    """Labels, ascending, shape (clusters,)."""
+    """Labels in ascending order, shape (clusters,)."""
     sums: Floats
     """Sum of the values of each cluster's pairs, shape (clusters,)."""
     pairs: Floats
-    """How many pairs each cluster has, shape (clusters,)."""
+    """Number of pairs in each cluster, shape (clusters,)."""
 
     @property
     def mean(self) -> float:
@@ -48,7 +48,7 @@ class ClusterSums:
         return bool(np.all(self.pairs == 1))
 
     def over(self, clusters: npt.NDArray[np.int64]) -> ClusterSums:
-        """The same for more clusters; one that has no pair here counts nothing."""
+        """The same sums over a superset of clusters; clusters without pairs have 0."""
         places = np.searchsorted(clusters, self.clusters)
         sums, pairs = np.zeros(clusters.size), np.zeros(clusters.size)
         sums[places], pairs[places] = self.sums, self.pairs
@@ -56,7 +56,7 @@ class ClusterSums:
 
 
 def sums_by_cluster(values: Floats, labels: Indices) -> ClusterSums:
-    """`values` of the pairs, shape (pairs,), added up by the label of each pair; the pairs may be in any order.
+    """`values` of the pairs, shape (pairs,), summed by the label of each pair. The pairs can be in any order.
 
     >>> sums_by_cluster(np.array([1.0, 0.0, 0.5]), [4, 7, 4])
     ClusterSums(clusters=array([4, 7]), sums=array([1.5, 0. ]), pairs=array([2., 1.]))
@@ -71,16 +71,16 @@ def _added_up(places: npt.NDArray[np.intp], values: Floats) -> Floats:
 
 
 def on_same_clusters(parts: Sequence[ClusterSums]) -> list[ClusterSums]:
-    """Sums over the union of their clusters, in one order, so that one draw of clusters serves them all."""
+    """Sums over the union of the clusters, in the same order, so that all can use the same resamples."""
     clusters = np.unique(np.concatenate([each.clusters for each in parts]))
     return [each.over(clusters) for each in parts]
 
 
 @lru_cache(maxsize=32)
 def resample_weights(clusters: int, resamples: int, seed: int) -> Floats:
-    """How often each cluster is drawn in each resample, shape (resamples, clusters); a row adds up to `clusters`.
+    """How often each cluster is drawn in each resample, shape (resamples, clusters). Each row sums to `clusters`.
 
-    Seeded by all three, so that it is the same everywhere; the array is shared and cannot be written to.
+    The result depends only on the three arguments. The array is cached and read-only.
     """
     draw = np.random.default_rng([seed, clusters, resamples])
     chosen = draw.integers(clusters, size=(resamples, clusters))
@@ -92,8 +92,8 @@ def resample_weights(clusters: int, resamples: int, seed: int) -> Floats:
 
 
 def resampled_means(part: ClusterSums, weights: Floats) -> Floats:
-    """The mean over pairs in each resample, shape (resamples,); a resample without any pair has the mean itself."""
-    if np.all(part.pairs == part.pairs[0]):  # a resample has as many pairs as the sample
+    """The mean over pairs in each resample, shape (resamples,). A resample without pairs has the mean of the sample."""
+    if np.all(part.pairs == part.pairs[0]):  # each resample has as many pairs as the sample
         means: Floats = (weights @ part.sums) / np.sum(part.pairs)
         return means
     pairs = weights @ part.pairs
@@ -101,11 +101,11 @@ def resampled_means(part: ClusterSums, weights: Floats) -> Floats:
 
 
 def resampled_means_of_few_kinds(part: ClusterSums, resamples: int, seed: int) -> Floats:
-    """resampled_means without the weights: only how often each kind of cluster is drawn matters.
+    """resampled_means computed from the number of draws of each kind of cluster, without weights.
 
-    Clusters with the same sum and number of pairs are of one kind. Drawing n clusters gives kinds with a multinomial
-    distribution, so that the result is distributed as with resample_weights; with few kinds, as the scores of pairs
-    have, it is many times faster.
+    Clusters with the same sum and number of pairs are of the same kind. If n clusters are drawn, the counts of kinds
+    are multinomial, so the result has the same distribution as with resample_weights. With few kinds, as for scores of
+    pairs, it is many times faster.
     """
     kinds, counts = np.unique(np.stack([part.sums, part.pairs], axis=1), axis=0, return_counts=True)
     draw = np.random.default_rng([seed, part.sums.size, resamples])

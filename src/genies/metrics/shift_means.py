@@ -1,4 +1,4 @@
-"""Means over shifts, with intervals about other sources and test sets where there are enough of them."""
+"""Means over shifts, with intervals that generalize to other sources and test sets if there are enough of them."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ from genies.metrics.probabilities import Floats
 from genies.metrics.random_effects import fit_random_effects
 
 FEWEST_SOURCES = 5
-"""An interval about other sources needs as many: fewer do not show how much sources differ."""
+"""Fewest sources for an interval about other sources; fewer do not show how much sources differ."""
 
 Average = Literal["shifts", "sources"]
-"""What counts alike in a mean: every shift by its weight, or every source."""
+"""What is averaged: shifts, by their weights, or sources, equally."""
 
 ROUNDING = 1e-12
 """Values of a metric that differ by less are equal."""
 
-NO_VARIATION = "all prompts score alike"
+NO_VARIATION = "all prompts have the same score"
 
 About = Literal["other sources", "other test sets", "these shifts"]
-"""What the interval of a mean allows for: more of the same kind, or other test prompts and seeds only."""
+"""The population that the interval of a mean is about. For these shifts, only prompts and seeds vary."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ShiftFigure:
-    """A metric on one shift, with every seed, and the same in resamples of the shift's test prompts."""
+    """A metric on one shift for each seed, and its values in resamples of the shift's test prompts."""
 
     estimates: Floats
-    """Shape (seeds,); one number where no seeds were asked for."""
+    """Shape (seeds,); a single value if the study has no seeds."""
     drawn: Floats | None
-    """Shape (seeds, resamples), all seeds on the same draws; None where it is not known which pairs belong together."""
+    """Shape (seeds, resamples), with the same resamples for all seeds; None if the clusters of pairs are unknown."""
     clusters: int = 0
-    """How many prompts were drawn from."""
+    """Number of prompts."""
     weight: float = 1.0
-    """How much the shift counts in the mean over shifts."""
+    """Weight of the shift in the mean over shifts."""
     target: str = ""
-    """The distribution whose test split was used; empty for one that no other shift shares."""
+    """The distribution whose test split was used; empty if no other shift shares it."""
     source: str = ""
-    """The source of the shift; empty for one that no other shift shares."""
+    """The source of the shift; empty if no other shift shares it."""
     model: str | None = None
-    """The distribution that the measured model was tuned on: None for the source, empty for an untuned model."""
+    """The distribution on which the measured model was tuned: None for the source, empty for an untuned model."""
     bounds: tuple[float, float] = (-math.inf, math.inf)
-    """The range of the metric; intervals are cut to it."""
+    """The range of the metric, to which intervals are clipped."""
 
     @property
     def mean(self) -> float:
@@ -57,23 +57,23 @@ class ShiftFigure:
 
 @dataclass(frozen=True, slots=True)
 class MeanEstimate:
-    """A mean over shifts and how sure it is."""
+    """A mean over shifts with its interval and p-value."""
 
     value: float
     interval: Interval | None
     p_value: float | None
-    """Two-sided, of the hypothesis that the mean is 0; below 1 - level exactly where the interval leaves out 0. None
-    for a metric that cannot be negative."""
+    """Two-sided, for the hypothesis that the mean is 0; below 1 - level if and only if the interval excludes 0. None for
+    a metric that cannot be negative."""
     about: About
     n_sources: int
-    """How many distributions the measured models were tuned on; of untuned models, how many test sets there are."""
+    """Number of distributions on which the measured models were tuned; for untuned models, number of test sets."""
     n_shifts: int
     n_clusters: int
-    """The fewest prompts of a test set; 0 where a shift does not tell."""
+    """The smallest number of prompts in a test set; 0 if it is unknown for a shift."""
     effective_sources: float
-    """1 / sum(share^2), where share is what a source counts in the mean: 3.2 for GENIES, whose sources are 8."""
+    """1 / sum(share^2), where share is the weight of a source in the mean: 3.2 for GENIES, which has 8 sources."""
     reason: str = ""
-    """Why there is no interval, or none about other sources; empty where there is one."""
+    """Why there is no interval, or none about other sources; empty otherwise."""
 
 
 def mean_over_shifts(figures: Sequence[ShiftFigure]) -> float:
@@ -98,20 +98,20 @@ def mean_over_sources(figures: Sequence[ShiftFigure]) -> float:
 def estimate_mean(
     figures: Sequence[ShiftFigure], average: Average = "shifts", level: float = 0.95, seed: int = 0
 ) -> MeanEstimate:
-    """A mean over shifts or over sources, with its interval and the p-value of its being 0.
+    """A mean over shifts or over sources, with its interval and the p-value for the hypothesis of 0.
 
-    With FEWEST_SOURCES sources or more the interval is about other sources, and about other test sets where shifts
-    share them: shifts that share a source share a tuned model, those that share a test set share its examples, so
-    neither are independent. The variance of the mean is that of random effects of sources and test sets
-    (fit_random_effects), or that of the sources' means alone where it is larger, and at least that of other prompts;
-    seeds add what they have in common beyond the sources' own. The quantile is Student's. Fewer than FEWEST_SOURCES
-    shared test sets are taken as they are. For an untuned model the test sets take the place of the sources.
-    A bootstrap of sources and test sets (Owen and Eckles 2012) holds the truth less often in the layout of GENIES, of
-    whose 15 shifts 8 share one source, and nearly always where test sets are shared: benchmarks/coverage.py.
+    With FEWEST_SOURCES sources or more, the interval is about other sources, and also about other test sets if shifts
+    share them. Shifts with the same source share a tuned model, and shifts with the same test set share its examples,
+    so neither are independent. The variance of the mean is that of random effects of sources and test sets
+    (fit_random_effects), or that of the sources' means alone if it is larger, and at least that of resampled prompts.
+    Seeds add the variance that they have in common beyond that of each source. The quantile is Student's. Fewer than
+    FEWEST_SOURCES shared test sets are fixed effects. For an untuned model, test sets take the place of sources.
+    A bootstrap of sources and test sets (Owen and Eckles 2012) has a lower coverage in the layout of GENIES, in which 8
+    of 15 shifts share one source, and almost full coverage if test sets are shared; see benchmarks/coverage.py.
 
-    With fewer sources the interval is about these shifts: a bootstrap over seeds and over prompts, those of a test set
-    drawn once for all its shifts, with expanded percentiles. The p-value is the level at which the interval ends at 0.
-    There is no interval where all prompts score alike: their resamples are all the same, whatever the sample is.
+    With fewer sources the interval is about these shifts: a bootstrap over seeds and prompts with expanded percentiles.
+    The prompts of a test set are drawn once for all its shifts. The p-value is one minus the level at which the
+    interval ends at 0. There is no interval if all prompts have the same score, because then all resamples are equal.
     """
     shares = _shares(figures, average)
     value = float(shares @ [each.mean for each in figures])
@@ -177,9 +177,9 @@ def _about_others(
 
 
 def _of_source_means(values: Floats, weights: Floats, sources: npt.NDArray[np.intp]) -> float:
-    """The variance of the mean by how far each source is from the others, without a model of its shifts.
+    """The variance of the mean from the differences between sources' means, without a model of their shifts.
 
-    It is the larger where the source that counts most is unlike the others, as alpaca_mmlu may be in GENIES.
+    It is the larger one if the source with the largest weight differs from the others, as alpaca_mmlu may in GENIES.
     """
     shares = np.bincount(sources, weights)
     means = np.bincount(sources, values) / np.bincount(sources)
@@ -190,9 +190,9 @@ def _of_source_means(values: Floats, weights: Floats, sources: npt.NDArray[np.in
 def _of_seeds(
     cells: Sequence[ShiftFigure], weights: Floats, sources: npt.NDArray[np.intp]
 ) -> list[tuple[float, float]]:
-    """The variance that seeds have in common beyond what each source's own add up to, and its degrees of freedom.
+    """The variance that seeds have in common beyond the sum of each source's own, and its degrees of freedom.
 
-    What differs between seeds source by source is in the differences between sources already.
+    The variance between seeds within each source is already part of the variance between sources.
     """
     counts = {each.estimates.size for each in cells}
     seeds = max(counts)
@@ -243,11 +243,11 @@ def _is_signed(figures: Sequence[ShiftFigure]) -> bool:
 def _drawn_rows(
     cells: Sequence[ShiftFigure], chosen: npt.NDArray[np.integer] | None = None, resamples: int = 0
 ) -> Floats | None:
-    """The mean over seeds in each resample of every cell, shape (cells, resamples); None where one has no draws.
+    """The mean over seeds in each resample of every cell, shape (cells, resamples); None if one has no draws.
 
-    chosen: the seeds of each resample, shape (resamples, seeds), with which cells without draws are taken as they are.
-    Test sets with as many prompts share one set of draws, so each test set takes its draws from another place: no two
-    move hand in hand, but the shifts of one do.
+    chosen: the seeds of each resample, shape (resamples, seeds); with it, cells without draws keep their estimates.
+    Test sets with equally many prompts have the same draws. They are rotated by a different amount for each test set,
+    so that different test sets are uncorrelated and the shifts of one test set share their draws.
     """
     if chosen is None and any(each.drawn is None for each in cells):
         return None
@@ -262,7 +262,7 @@ def _drawn_rows(
 
 
 def _shares(figures: Sequence[ShiftFigure], average: Average) -> Floats:
-    """What each figure counts, adding up to 1."""
+    """The weight of each shift, normalized to a sum of 1."""
     weights = np.array([each.weight for each in figures], dtype=np.float64)
     if average == "sources":
         sources = _numbered([each.source or f"\0{number}" for number, each in enumerate(figures)])
@@ -272,10 +272,10 @@ def _shares(figures: Sequence[ShiftFigure], average: Average) -> Floats:
 
 
 def _cells(figures: Sequence[ShiftFigure], shares: Floats) -> list[ShiftFigure]:
-    """One figure for each model and test set, its weight the share of all that are about them, names filled in.
+    """One value for each model and test set, with names filled in and the total weight of its shifts.
 
-    A source that nine shifts start from has one accuracy on itself, not nine. The order does not depend on that of the
-    shifts, so that resamples do not either.
+    For example, the accuracy of a source on itself is one value, even if nine shifts have that source. The order does
+    not depend on the order of the shifts, and neither do the resamples.
     """
     together: dict[tuple[str, str], list[ShiftFigure]] = {}
     for number, (each, share) in enumerate(zip(figures, shares, strict=True)):
@@ -302,7 +302,7 @@ def _joined(figures: Sequence[ShiftFigure]) -> ShiftFigure:
 
 
 def _numbered(names: Sequence[str | None]) -> npt.NDArray[np.intp]:
-    """Names as whole numbers from 0, in order of first mention."""
+    """Names as integers from 0, in order of first occurrence."""
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], dtype=np.intp)
 

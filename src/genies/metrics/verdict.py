@@ -1,4 +1,4 @@
-"""Whether one intervention differs from another: one decision, that every page, table and sentence reads."""
+"""Whether one intervention differs from another. All pages and tables use this decision."""
 
 from __future__ import annotations
 
@@ -26,35 +26,35 @@ _SUBSETS = 1_999
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first of two interventions minus the second, in one metric."""
+    """The difference of two interventions in one metric: the first minus the second."""
 
     value: float
     interval: Interval | None
-    """95 %. It leaves out 0 exactly where p_value, not adjusted for being one of several, is below 0.05. None without a
-    test, and where the difference is the same on all prompts."""
+    """95 % interval. It excludes 0 if and only if p_value, without adjustment, is below 0.05. None without a test, and if
+    the difference is the same on all prompts."""
     p_value: float | None
-    """Two-sided, of the hypothesis that there is no difference; None where that cannot be tested."""
+    """Two-sided, for the hypothesis that there is no difference; None if it cannot be tested."""
     test: str
     """The name of the test; empty without one."""
     about: About | Literal["this shift"]
-    """What the interval and the test allow for besides other prompts and seeds."""
+    """The population that the interval and the test are about."""
     n_sources: int
     n_shifts: int
     n_clusters: int
-    """Prompts that both were tested on; of several shifts, on the one that has the fewest."""
+    """Number of prompts on which both were tested; for several shifts, the smallest number."""
     adjusted_p_value: float | None = None
-    """p_value adjusted by Holm's method for the family given to `adjust`."""
+    """p_value adjusted by Holm's method for the family passed to `adjust`."""
     first_only: int = 0
-    """Prompts on which the first got more of the pairs right; on one shift only."""
+    """Number of prompts on which the first is right in more pairs; only for one shift."""
     second_only: int = 0
     left_out: int = 0
-    """Prompts that only one of the two was tested on."""
+    """Number of prompts on which only one of the two was tested."""
     reason: str = ""
     """Why there is no test, or none about other sources."""
 
     @property
     def verdict(self) -> Literal["higher", "lower", "not significant", "unknown"]:
-        """By the adjusted p-value where there is one. No significant difference is no evidence of none."""
+        """The result by the adjusted p-value, or p_value without one. "not significant" does not mean equal."""
         p_value = self.p_value if self.adjusted_p_value is None else self.adjusted_p_value
         if p_value is None:
             return "unknown"
@@ -64,17 +64,17 @@ class Difference:
 
 
 def difference_on_shift(first: ClusterSums, second: ClusterSums) -> Difference:
-    """Two interventions on one test set, paired by prompt, from the scores of pairs added up by prompt.
+    """The difference of two interventions on one test set, from the scores of pairs summed by prompt.
 
-    Prompts that only one was tested on, or with another number of pairs, are left out. The p-value is that of
-    McNemar's exact test where every prompt has one pair and there are no ties, else that of the sign-flip test, which
-    is the same for such data. The interval holds every difference that the sign-flip test does not reject: its ends
-    are quantiles of the mean differences of random halves of the prompts and of what is left (Hartigan 1969), so that
-    test and interval are one.
+    Prompts on which only one was tested, or with different numbers of pairs, are excluded. The p-value is that of
+    McNemar's exact test if all prompts have one pair and there are no ties, otherwise that of the sign-flip test, which
+    is the same for such data. The interval contains all differences that the sign-flip test does not reject. Its ends
+    are quantiles of the mean differences of random halves of the prompts and of the remaining prompts (Hartigan 1969),
+    so test and interval agree.
     """
     one, other, left_out = _on_common(first, second)
     count = one.sums.size
-    reason = too_few_clusters(count) if count else "no prompt was given to both"
+    reason = too_few_clusters(count) if count else "they have no test prompt in common"
     value = one.mean - other.mean if count else 0.0
     differences = one.sums - other.sums
     only = int(np.count_nonzero(differences > 0)), int(np.count_nonzero(differences < 0))
@@ -90,9 +90,10 @@ def difference_on_shift(first: ClusterSums, second: ClusterSums) -> Difference:
 
 
 def difference_over_shifts(figures: Sequence[ShiftFigure], average: Average = "shifts") -> Difference:
-    """The mean of differences on shifts, each figure the first minus the second: estimate_mean's interval and p-value.
+    """The mean of differences on shifts, with the interval and p-value of estimate_mean.
 
-    Both come from one t statistic, or from one set of resamples, so that they cannot disagree.
+    figures: the first minus the second on each shift. Interval and p-value are computed from the same t statistic or
+    the same resamples, so they agree.
     """
     mean = estimate_mean(figures, average)
     return Difference(
@@ -109,9 +110,9 @@ def difference_over_shifts(figures: Sequence[ShiftFigure], average: Average = "s
 
 
 def adjust(differences: Sequence[Difference | None]) -> list[Difference | None]:
-    """The differences with p-values adjusted by Holm's method: those given are one family, in the order given.
+    """The differences with p-values adjusted by Holm's method, as one family, in the same order.
 
-    None, and what could not be tested, takes no part and takes nothing from the others.
+    None and differences without a test are not part of the family.
     """
     tested = [place for place, each in enumerate(differences) if each is not None and each.p_value is not None]
     p_values = [each.p_value for each in differences if each is not None and each.p_value is not None]
@@ -123,7 +124,7 @@ def adjust(differences: Sequence[Difference | None]) -> list[Difference | None]:
 
 
 def _on_common(first: ClusterSums, second: ClusterSums) -> tuple[ClusterSums, ClusterSums, int]:
-    """Both over the prompts on which they have as many pairs, and how many other prompts there are."""
+    """Both over the prompts with equal numbers of pairs, and the number of other prompts."""
     common, ours, theirs = np.intersect1d(first.clusters, second.clusters, return_indices=True)
     same = first.pairs[ours] == second.pairs[theirs]
     total = np.union1d(first.clusters, second.clusters).size
@@ -135,23 +136,23 @@ def _on_common(first: ClusterSums, second: ClusterSums) -> tuple[ClusterSums, Cl
 
 
 def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interval:
-    """The differences a pair that the sign-flip test does not reject at 1 - level, cut to [-1, 1].
+    """The differences per pair that the sign-flip test does not reject at 1 - level, clipped to [-1, 1].
 
-    Taking d off every pair, the signed sum over prompts is as large as the observed one where d lies between the mean
-    of the prompts whose sign is flipped and the mean of the others.
+    If d is subtracted from every pair, the signed sum over prompts is at least as large as the observed one if d is
+    between the mean of the prompts whose sign is flipped and the mean of the others.
     """
     flipped = _subsets(differences.size)
     sums, sizes = flipped @ differences, flipped @ pairs
     rest, rest_sizes = differences.sum() - sums, pairs.sum() - sizes
-    # All flipped, or none: as large whatever d is.
+    # If all or none are flipped, the sum is as large for any d.
     some, others = (
         np.divide(part, size, out=np.full(part.size, np.nan), where=size > 0)
         for part, size in ((sums, sizes), (rest, rest_sizes))
     )
     low = np.sort(np.where(np.isnan(some + others), -np.inf, np.minimum(some, others)))
     high = np.sort(np.where(np.isnan(some + others), np.inf, np.maximum(some, others)))[::-1]
-    # The first place at which the share of signs as extreme is no longer below 1 - level; drawn signs and the
-    # observed ones make up one more than were drawn, and the observed ones are always as extreme.
+    # The first place at which the share of equally extreme signs is not below 1 - level. With drawn signs, the
+    # observed signs are counted as one more draw, which is always as extreme.
     enumerated = differences.size <= _MOST_ENUMERATED
     count = low.size if enumerated else low.size + 1
     place = max(0, int(np.ceil((1 - level) * count - 1e-9)) - (1 if enumerated else 2))
@@ -160,7 +161,7 @@ def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interva
 
 @lru_cache(maxsize=32)
 def _subsets(count: int) -> Floats:
-    """All subsets of so few, or _SUBSETS seeded ones, as rows of 0 and 1."""
+    """All subsets of a small set, or _SUBSETS random ones with a seed, as rows of 0 and 1."""
     if count <= _MOST_ENUMERATED:
         found = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     else:

@@ -1,1 +1,1 @@
-"""What a results folder says: statistics, tables, data frames and pages. Never torch."""
+"""Reports on a results folder: statistics, tables, data frames and pages. Imports no torch."""

@@ -1,4 +1,4 @@
-"""The sample browser of a report: which distributions, which evaluations of them, which examples leaked."""
+"""The sample browser of a report: distributions, their evaluations, and leaked examples."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ PAGE = "samples.html"
 
 @dataclass(frozen=True)
 class Browser:
-    """What the sample browser holds, for the pages that link into it."""
+    """The content of the sample browser, for pages that link to it."""
 
     sampled: Mapping[str, Sampled]
     notes: list[str]
 
     def link(self, distribution: str, **view: str | int | None) -> str | None:
-        """The address of a view of a distribution; None where its samples are not in the report.
+        """The address of a view of a distribution; None if its samples are not in the report.
 
-        view: the parts of the address that assets/samples.js reads, as f="wrong" or i=17.
+        view: the parts of the address that assets/samples.js reads, such as f="wrong" or i=17.
         """
         return view_address(distribution, **view) if distribution in self.sampled else None
 
@@ -41,7 +41,7 @@ def view_address(distribution: str, **view: str | int | None) -> str:
 
 
 def evaluation_key(reading: Reading) -> str:
-    """What links name an evaluation by: its folder."""
+    """The key of an evaluation in links: its folder."""
     return f"{reading.path.parent.parent.name}/{reading.path.parent.name}"
 
 
@@ -51,7 +51,7 @@ def write_browser(
     readings: Sequence[Reading],
     splits: Sequence[SplitName] = ("test",),
 ) -> Browser:
-    """Write samples.html and its data: the distributions in a folder that were tested on, or all without readings."""
+    """Write samples.html and its data for the distributions with evaluations, or for all if there are no readings."""
     sampled: list[Sampled] = []
     notes: list[str] = []
     by_target: dict[str, list[Reading]] = {}
@@ -67,42 +67,42 @@ def write_browser(
             scored, misfits = _scored(distribution, evaluated)
             sampled.append(write_samples(distribution, splits, scored, leaks, site.folder / "data"))
         except InputError as error:
-            notes.append(f"left out: {error}")
+            notes.append(f"skipped: {error}")
             continue
         notes += misfits
     missing = sorted(set(by_target) - {each.name for each in there})
     if missing and distributions_dir is not None:
         notes.append(
-            f"no samples of these distributions, since their data is not in {_name(distributions_dir)} "
-            f"(python download_data.py fetches it): {', '.join(missing)}"
+            f"no samples of these distributions, because their data is not in {_name(distributions_dir)} "
+            f"(python download_data.py downloads it): {', '.join(missing)}"
         )
     _write_page(site, sampled, notes, splits, given=distributions_dir is not None)
     return Browser({each.name: each for each in sampled}, notes)
 
 
 def distribution_folders(folder: Path) -> list[Path]:
-    """The distributions in a folder, by name, or the folder itself where it is one."""
+    """The distributions in a folder, by name, or the folder itself if it is a distribution."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; expected a folder of distributions")
+        raise InputError(f"{folder} is not a folder; expected a folder of distributions")
     if (folder / "test.json").exists():
         return [folder]
     inside = (each for each in folder.iterdir() if not each.name.startswith(".") and is_unicode(each.name))
     found = sorted(each for each in inside if (each / "test.json").exists())
     if not found:
         raise InputError(
-            f"{folder} holds no distribution; expected folders with train.json and test.json "
-            "(python download_data.py fetches the official ones)"
+            f"{folder} contains no distribution; expected folders with train.json and test.json "
+            "(python download_data.py downloads the official ones)"
         )
     return found
 
 
 def _name(folder: Path) -> str:
-    """A folder's own name: where it lies on this machine says nothing to those who read the report elsewhere."""
+    """A folder's name without its path, which is meaningless to readers on other machines."""
     return folder.name or folder.resolve().name
 
 
 class _Prompts:
-    """The examples of train splits, each read once; None for one that is not there or cannot be read."""
+    """Distributions whose train splits are read once; None for one that is missing or cannot be read."""
 
     def __init__(self) -> None:
         self._read: dict[Path, Distribution | None] = {}
@@ -120,7 +120,7 @@ class _Prompts:
 def _leaks(
     distribution: Distribution, evaluated: Iterable[Reading], distributions_dir: Path, prompts: _Prompts
 ) -> list[Leak] | None:
-    """Leaks from the distribution's own train split and from those that models evaluated on it were tuned on."""
+    """Leaks from the distribution's own train split and from the sources of the models evaluated on it."""
     sources = [distribution.name, *sorted({each.source for each in evaluated if each.source is not None})]
     leaks = []
     for source in dict.fromkeys(sources):
@@ -131,7 +131,7 @@ def _leaks(
 
 
 def _scored(distribution: Distribution, evaluated: Sequence[Reading]) -> tuple[list[Scored], list[str]]:
-    """Evaluations whose probabilities fit the split as it is now, and a note for each that does not."""
+    """Evaluations whose probabilities match the current test split, and a note for each that does not."""
     scored: list[Scored] = []
     notes: list[str] = []
     tuned_first = sorted(evaluated, key=lambda each: (each.source is None, each.source == distribution.name))
@@ -142,8 +142,8 @@ def _scored(distribution: Distribution, evaluated: Sequence[Reading]) -> tuple[l
         grouped = by_example(distribution.test, evaluation.eval_probabilities, evaluation.eval_example_indices)
         if grouped is None:
             notes.append(
-                f"{reading.path.parent.parent.name}/{reading.path.parent.name}/{reading.path.name} does not fit the "
-                "test split as it is now (other numbers of pairs); its samples show no probabilities"
+                f"{reading.path.parent.parent.name}/{reading.path.parent.name}/{reading.path.name} does not match the "
+                "current test split (different numbers of pairs); its samples are shown without probabilities"
             )
             continue
         scored.append(

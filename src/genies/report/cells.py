@@ -1,4 +1,4 @@
-"""The grid of a study: one cell for each intervention and shift, its seeds together, or why it is empty."""
+"""The grid of a study: one cell for each intervention and shift, over all seeds, or the reason why it is empty."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from genies.report.verdicts import Verdict
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """What is compared: an intervention on a base model."""
+    """An intervention on a base model."""
 
     base_model: str
     intervention: str
@@ -29,11 +29,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Cell:
-    """An intervention on a shift, over all its seeds."""
+    """An intervention on a shift, over all seeds."""
 
     summary: ShiftSummary
     hole: str | None
-    """Why there is no accuracy; None where there is one."""
+    """Why there is no accuracy; None if there is one."""
     verdict: Verdict
 
     @property
@@ -62,7 +62,7 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Accuracy above the baseline's: the difference that is tested where one is, on the examples of both."""
+        """Accuracy minus the baseline's: the tested difference, on common examples, if there is a test."""
         tested = self.verdict.against_baseline
         if tested is not None and tested.n_clusters:
             return tested.value
@@ -70,7 +70,7 @@ class Cell:
 
     @property
     def evaluated(self) -> list[Reading]:
-        """The evaluations behind the accuracy, a seed each."""
+        """The evaluations behind the accuracy, one for each seed."""
         return [each.generalization for each in self.seeds if each.generalization is not None]
 
     @property
@@ -86,12 +86,12 @@ class Grid:
     """All cells of a study."""
 
     entries: list[Entry]
-    """By base model, the highest mean accuracy first."""
+    """By base model, then by mean accuracy in descending order."""
     shifts: list[Shift]
     cells: Mapping[tuple[Entry, Shift], Cell]
 
     def of_shift(self, shift: Shift) -> list[Cell]:
-        """A cell for each entry that the study has on this shift, in the order of the entries."""
+        """The cells of this shift, in the order of the entries."""
         found = (self.cells.get((entry, shift)) for entry in self.entries)
         return [cell for cell in found if cell is not None]
 
@@ -106,13 +106,13 @@ class Grid:
         return list(dict.fromkeys(entry.base_model for entry in self.entries))
 
     def name(self, entry: Entry) -> str:
-        """What an entry is called on the pages: the base model is named only where there are several."""
+        """The name of an entry on the pages, which includes the base model only if there are several."""
         return f"{entry.intervention}, {entry.base_model}" if len(self.models) > 1 else entry.intervention
 
 
 def make_grid(summary: Summary, results_dir: Path) -> Grid:
-    """The grid of a study; `results_dir` holds what the harness remembers of failed steps."""
-    found = [Cell(each, _hole(each, results_dir), summary.verdict(each)) for each in summary.shifts]
+    """The grid of a study. `results_dir` contains the harness's records of failed jobs."""
+    found = [Cell(each, _reason(each, results_dir), summary.verdict(each)) for each in summary.shifts]
     cells = {(cell.entry, cell.shift): cell for cell in found}
     entries = list(dict.fromkeys(cell.entry for cell in found))
     models = list(dict.fromkeys(entry.base_model for entry in entries))
@@ -129,8 +129,8 @@ def _mean(values: Iterable[float | None]) -> float:
     return sum(there) / len(there) if there else 0.0
 
 
-def _hole(summary: ShiftSummary, results_dir: Path) -> str | None:
-    """Why there is no accuracy, in the words of the step that failed where the harness remembers them."""
+def _reason(summary: ShiftSummary, results_dir: Path) -> str | None:
+    """Why there is no accuracy: the message of the failed job if the harness recorded it; None if there is one."""
     if summary.estimate("generalization_accuracy").value is not None:
         return None
     lacking = [each for each in summary.readings if each.generalization is None]
@@ -142,7 +142,7 @@ def _hole(summary: ShiftSummary, results_dir: Path) -> str | None:
             return str(error)
         folder = results_dir / ".state" / each.intervention / model
         for path in sorted(folder.glob("*.json")):
-            failure = _remembered(path)
+            failure = _recorded_failure(path)
             if failure is not None:
                 return failure if len(failure) <= 400 else failure[:397] + "..."
     seeds = [str(each.seed) for each in lacking if each.seed is not None]
@@ -151,7 +151,7 @@ def _hole(summary: ShiftSummary, results_dir: Path) -> str | None:
     return f"no evaluation: {summary.intervention} tuned on {shift.source}{which}, tested on {shift.target}"
 
 
-def _remembered(path: Path) -> str | None:
+def _recorded_failure(path: Path) -> str | None:
     try:
         value: Any = read_json(path, "state")
     except (InputError, OSError):

@@ -1,4 +1,4 @@
-"""The page that sets two interventions side by side: every two of a base model, for its script to choose from."""
+"""The page that compares two interventions. It contains the data of all pairs of each base model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from genies.report.verdicts import direction, tests_of
 PAGE = "compare.html"
 
 Pairs = Mapping[tuple[Entry, Entry], Comparison]
-"""Every two entries of one base model, in both orders."""
+"""All pairs of entries of one base model, in both orders."""
 
 
 def write_compare_page(site: Site, summary: Summary, grid: Grid, browser: Browser) -> None:
@@ -53,7 +53,7 @@ def write_compare_page(site: Site, summary: Summary, grid: Grid, browser: Browse
 
 
 def _pairs(summary: Summary, grid: Grid) -> Pairs:
-    """Every two interventions of each base model, in both orders, over all shifts."""
+    """All pairs of interventions of each base model, in both orders, over all shifts."""
     differences = PairedDifferences(summary)
     return {
         (one, other): differences.compare(
@@ -88,13 +88,13 @@ def _model(grid: Grid, model: str, entries: Sequence[Entry], pairs: Pairs) -> di
 
 
 def _key(grid: Grid, entry: Entry, shift: Shift) -> str | None:
-    """What the sample browser calls the evaluation of the first seed."""
+    """The key of the first seed's evaluation in the sample browser."""
     cell = grid.cells.get((entry, shift))
     return evaluation_key(cell.evaluated[0]) if cell is not None and cell.evaluated else None
 
 
 def _numbers(grid: Grid, pair: Comparison) -> dict[str, Any]:
-    """What the page says of two interventions, and of each shift; the script only lays it out."""
+    """The data of the page about two interventions and each shift. The script only displays it."""
     rows = [_row(pair.shifts.get(shift)) for shift in grid.shifts]
     verdicts = [found.verdict for _, found in pair.shifts.values() if found is not None]
     mean = pair.mean
@@ -111,7 +111,7 @@ def _numbers(grid: Grid, pair: Comparison) -> dict[str, Any]:
 
 
 def _row(found: tuple[float, Difference | None] | None) -> Any:
-    """[difference, low, high, direction, adjusted p, better in first, better in second, examples]; 0 for a hole."""
+    """[difference, low, high, direction, adjusted p, first better, second better, prompts]; 0 if missing."""
     if found is None:
         return 0
     value, difference = found
@@ -139,7 +139,7 @@ def _short(p_value: float) -> float:
 
 
 def _matrix_row(entry: Entry, entries: Sequence[Entry], pairs: Pairs) -> dict[str, Any]:
-    """Row minus column for every other intervention of the base model; None for the intervention itself."""
+    """Row minus column for all other interventions of the base model; None for the intervention itself."""
     cells: list[dict[str, Any] | None] = []
     for other in entries:
         if other == entry:

@@ -1,7 +1,8 @@
-"""Paired differences: two interventions, or one and the baseline, on every shift and in the mean over a group.
+"""Paired differences of two interventions, or of one and the baseline, on shifts and in the mean over a group.
 
-Any two are compared once: with the baseline and with the best intervention as the summary and the heat map say; every
-other two are adjusted by Holm's method over all such pairs of a group of shifts, and on shifts over those of the pair.
+Each pair has one result. Comparisons with the baseline and with the best intervention are those of the summary and the
+heat map. The p-values of all other pairs are adjusted by Holm's method: means over all such pairs of a group of shifts,
+single shifts over the shifts of the pair.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ Key = tuple[str, str]
 """Base model and intervention."""
 
 THE_BASELINE = "baseline"
-"""What stands for the baseline in `Comparison.second`."""
+"""The value of `Comparison.second` for the baseline."""
 
 Cells = dict[Shift, tuple[float, Difference | None]]
-"""For every shift that both have, the difference of the accuracies and what is decided about it."""
+"""For each shift that both have, the difference in accuracy and its test."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,12 @@ class Comparison:
     second: str
     """An intervention, or THE_BASELINE."""
     mean: Difference | None
-    """None where they have no shift in common or one of them cannot be paired."""
+    """None if they have no shift in common or one of them cannot be paired."""
     shifts: Cells
 
 
 def turned(difference: Difference) -> Difference:
-    """The same difference with its terms exchanged: the tests are two-sided, so that its p-values stay."""
+    """The difference with its terms exchanged. The tests are two-sided, so p-values are unchanged."""
     interval = difference.interval
     return replace(
         difference,
@@ -56,7 +57,7 @@ def turned(difference: Difference) -> Difference:
 
 
 class PairedDifferences:
-    """The paired differences of a study; each is computed when it is first asked for, and once."""
+    """The paired differences of a study, which are computed on first use and cached."""
 
     def __init__(self, summary: Summary) -> None:
         self._summary = summary
@@ -65,7 +66,7 @@ class PairedDifferences:
         self._means: dict[tuple[str, str], dict[tuple[Key, Key], Difference | None]] = {}
 
     def against_baseline(self, group: Group) -> list[Comparison]:
-        """Every intervention but the baseline against the baseline."""
+        """All interventions except the baseline against the baseline."""
         found = []
         for mean in group.means:
             lines = self._lines[mean.base_model, mean.intervention]
@@ -78,7 +79,7 @@ class PairedDifferences:
         return found
 
     def against(self, group: Group, name: str) -> list[Comparison]:
-        """Every other intervention of a base model against the one of this name."""
+        """All other interventions of each base model against the one with this name."""
         keys = [(mean.base_model, mean.intervention) for mean in group.means]
         return [self.compare(group, key, (key[0], name)) for key in keys if key[1] != name and (key[0], name) in keys]
 
@@ -151,7 +152,7 @@ def _evaluated(lines: Sequence[ShiftSummary]) -> list[ShiftSummary]:
 
 
 def _decided(pair: tuple[Key, Key], verdicts: Mapping[Key, Verdict]) -> Difference | None:
-    """The first minus the second, where one of them is the baseline or the best and the verdict of the other says."""
+    """The first minus the second from a known verdict, if one of them is the baseline or the best intervention."""
     for (this, other), sign in ((pair, 1), (pair[::-1], -1)):
         of_other = verdicts[other]
         known = None
@@ -165,13 +166,13 @@ def _decided(pair: tuple[Key, Key], verdicts: Mapping[Key, Verdict]) -> Differen
 
 
 def check_name(summary: Summary, name: str) -> None:
-    """InputError for an intervention that the study does not have."""
+    """Raise InputError if the study does not contain the intervention."""
     names = list(dict.fromkeys(line.intervention for line in summary.shifts))
     if name not in names:
         raise InputError(f"--against {name}: expected an intervention of the study: {', '.join(names)}")
 
 
 def comparisons(differences: PairedDifferences, group: Group, name: str | None = None) -> list[Comparison]:
-    """Every intervention against the baseline and, where one is named, against that one."""
+    """All interventions against the baseline and, if `name` is given, also against that intervention."""
     found = differences.against_baseline(group)
     return found if name is None else [*found, *differences.against(group, name)]

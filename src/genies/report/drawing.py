@@ -1,6 +1,6 @@
-"""Plots as SVG text: what they draw takes its colours from the style sheet, so that light and dark are one file.
+"""Plots as SVG text. Colours are from the style sheet, so the same file is used in light and dark mode.
 
-Horizontal places of a track are percentages: it stretches with its column, and the words around it keep their size.
+Horizontal positions in a track are percentages, so that it stretches with its column while text keeps its size.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Scale:
     high: float = 1.0
 
     def percent(self, value: float) -> str:
-        """Where a value stands, kept inside the track, with room for half a dot at either end."""
+        """The position of a value, clipped to the track, with room for half a dot at each end."""
         share = (value - self.low) / (self.high - self.low)
         return f"{number(2 + 96 * min(max(share, 0.0), 1.0))}%"
 
     def ticks(self) -> list[float]:
-        """Round values in the scale, at most five."""
+        """At most five round values in the scale."""
         width = self.high - self.low
         step = next(step for step in (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 1.0) if width / step <= 4.5 or step == 1.0)
         first = int(self.low / step) - 1
@@ -44,7 +44,7 @@ class Scale:
 
 
 def scale_of(values: Sequence[float], step: float = 0.1) -> Scale:
-    """The smallest scale with ends on a multiple of `step` that shows all values; at least two steps wide."""
+    """The smallest scale that contains all values, with ends at multiples of `step`; at least two steps wide."""
     if not values:
         return Scale()
     low = int(min(values) / step + 1000) * step - 1000 * step
@@ -55,7 +55,7 @@ def scale_of(values: Sequence[float], step: float = 0.1) -> Scale:
 
 
 def number(value: float) -> str:
-    """A coordinate to two decimals, without needless zeros.
+    """A coordinate with at most two decimals.
 
     >>> number(1.0), number(0.456), number(-0.001)
     ('1', '0.46', '0')
@@ -73,7 +73,7 @@ def track(
 ) -> Markup:
     """One row of a dot-and-interval plot: reference lines, the interval as a bar, the value as a dot.
 
-    `diamond` marks a figure from elsewhere. The picture repeats what the row says in words and is hidden from readers.
+    `diamond` marks a published value. The plot repeats the text of the row, so it is hidden from screen readers.
     """
     upright = [Line(tick, "grid") for tick in scale.ticks()] + list(lines)
     parts = [
@@ -110,7 +110,7 @@ def _svg(kind: str, body: str) -> Markup:
 
 
 def picture(width: int, height: int, kind: str, description: str, body: str) -> Markup:
-    """An SVG of its own with a description for readers who do not see it."""
+    """A complete SVG with a description for screen readers."""
     return Markup(
         f'<svg class="plot {kind}" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">'
         f"<title>{escape(visible(description))}</title>{body}</svg>"
@@ -128,7 +128,7 @@ def _segment(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
 
 @dataclass(frozen=True)
 class Bin:
-    """A bin of pairs by confidence: its mean confidence, from 0.5 to 1, the share that is right, and its size."""
+    """A bin of pairs by confidence: its mean confidence, from 0.5 to 1, the share of right pairs, and its size."""
 
     confidence: float
     right: float
@@ -136,7 +136,7 @@ class Bin:
 
 
 def reliability(bins: Sequence[Bin], description: str) -> Markup:
-    """Share right against confidence, from 0.5 to 1; the diagonal is perfect calibration, areas are counts."""
+    """Share of right pairs against confidence, from 0.5 to 1. The diagonal is perfect calibration; areas are counts."""
     side, left, top = 132, 26, 8
     largest = max((each.count for each in bins), default=1)
 
@@ -165,7 +165,7 @@ def reliability(bins: Sequence[Bin], description: str) -> Markup:
 
 
 def margin_histogram(counts: Sequence[float], description: str) -> Markup:
-    """Counts of pairs by margin, in equal bins over [-1, 1]: left of the middle the worse response is preferred."""
+    """Counts of pairs by margin in equal bins over [-1, 1]. In the left half, the worse response is preferred."""
     width, height, left, top = 150, 74, 8, 6
     largest = max([*counts, 1])
     step = width / len(counts)
@@ -196,9 +196,9 @@ class Point:
 
 
 def scatter(points: Sequence[Point], lines: Sequence[Line], description: str) -> Markup:
-    """Target against source accuracy; on the diagonal nothing is lost. `lines` are horizontal.
+    """Target against source accuracy, which are equal on the diagonal. `lines` are horizontal.
 
-    Labels stand in a column at the right, pushed apart so that none covers another, each with a leader to its point.
+    Labels are in a column at the right, spaced so that they do not overlap, each with a line to its point.
     """
     side, left, top, label_gap = 300, 36, 10, 15.0
 
@@ -235,7 +235,7 @@ def scatter(points: Sequence[Point], lines: Sequence[Line], description: str) ->
 
 
 def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places near the wanted ones (rising), at least `gap` apart, inside [low, high] as far as there is room."""
+    """Positions near the wanted ones (ascending), at least `gap` apart, inside [low, high] if there is room."""
     places = list(wanted)
     for _ in range(60):
         for position in range(1, len(places)):

@@ -1,4 +1,4 @@
-"""Text and data from outside inside pages: file names, JSON in script elements, characters that hide or reorder."""
+"""Embed untrusted text and data in pages: file names, JSON in script elements, invisible characters."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LOOKS_HASHED = re.compile(r".*-[0-9a-f]{16}")
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
-"""Control characters, invisible ones, and those that change the direction of writing. Tab and line feed are text, and
-so are the joiners, which some scripts are spelt with."""
+"""Control characters, invisible characters, and those that change the direction of text. Tab, line feed and the
+joiners, which some scripts need, are not included."""
 
 
 def script_json(value: Any) -> str:
-    r"""JSON that may stand in a script element and in a script file: it can neither end one nor be read as markup.
+    r"""JSON that is safe in a script element and in a script file: it cannot end the element or be parsed as markup.
 
     >>> script_json(["</script>", "a & b"])
     '["\\u003c/script\\u003e","a \\u0026 b"]'
@@ -30,14 +30,14 @@ def script_json(value: Any) -> str:
 
 
 def data_script(key: str, value: Any) -> str:
-    """A script file that hands `value` to the page that loads it: pages opened from disk may load nothing else."""
+    """A script file that passes `value` to the page. Pages opened from disk cannot load data in any other way."""
     return f"genies.add({script_json(key)},{script_json(value)});\n"
 
 
 def file_name(name: str) -> str:
-    """A name for files made from a name in the data: letters, digits, `_` and `-`, different for different names.
+    """A file name for a name in the data: letters, digits, `_` and `-`, unique for each name.
 
-    What is short and plain stays as it is; anything else is cleaned and told apart by a part of its sha256.
+    Short names of these characters are unchanged. Others are cleaned, and a part of their sha256 is appended.
 
     >>> file_name("alpaca_mmlu"), file_name("../etc")
     ('alpaca_mmlu', 'etc-f7f9121fdb53d8de')
@@ -50,7 +50,7 @@ def file_name(name: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text in which characters that cannot be seen, or that reorder others, are written out.
+    """Text with the code points of invisible characters and of those that reorder others written out.
 
     >>> visible("a\\x00b\\u202ec")
     'a[U+0000]b[U+202E]c'

@@ -1,4 +1,4 @@
-"""The scores of one evaluation by test example, for comparing evaluations on the examples that they share."""
+"""The scores of one evaluation by test example, for comparing evaluations on common examples."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from genies.metrics.resampling import ClusterSums, sums_by_cluster
 
 @dataclass(frozen=True, eq=False)
 class ExampleScores:
-    """The scores of one evaluation's pairs added up by test example, and the prompt cluster of each example."""
+    """The scores of one evaluation's pairs summed by test example, and the prompt cluster of each example."""
 
     sums: ClusterSums
     clusters: npt.NDArray[np.int64]
 
     @property
     def examples(self) -> set[tuple[int, float]]:
-        """Every example with its number of pairs."""
+        """All examples with their numbers of pairs."""
         return set(zip(self.sums.clusters.tolist(), self.sums.pairs.tolist(), strict=True))
 
     def over(self, examples: npt.NDArray[np.int64]) -> ExampleScores:
@@ -32,7 +32,7 @@ class ExampleScores:
 
 
 def example_scores(evaluation: Evaluation) -> ExampleScores | None:
-    """The scores of an evaluation; None where it does not list its pairs by example."""
+    """The scores of an evaluation; None if it does not contain the example of each pair."""
     if not evaluation.eval_probabilities or evaluation.eval_example_indices is None:
         return None
     sums = sums_by_cluster(scores(evaluation.eval_probabilities), evaluation.eval_example_indices)

@@ -1,4 +1,4 @@
-"""A summary for programs: CSV and JSON with every value, interval, test and verdict."""
+"""A summary for programs: CSV and JSON with all values, intervals, tests and verdicts."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _OF_METRIC = ("name", "title", "lower_is_better", "compared", "constant_half")
 
 
 def to_json(summary: Summary, against: str | None = None) -> str:
-    """Everything in a summary as JSON; a value that is not there is null, and `missing` says why.
+    """A complete summary as JSON. A missing value is null, and `missing` contains the reason.
 
-    against: an intervention that the others are compared with, besides the baseline.
+    against: an intervention with which the others are compared, in addition to the baseline.
     """
     differences = PairedDifferences(summary)
     value = {
@@ -49,10 +49,10 @@ def to_json(summary: Summary, against: str | None = None) -> str:
 
 
 def to_csv(summary: Summary, which: Which = "shifts", against: str | None = None) -> str:
-    """A line for each shift, intervention and seed, the columns of the main job's table first; or for each mean; or
-    for each paired difference.
+    """A summary as CSV: a line for each shift, intervention and seed, for each mean, or for each paired difference.
 
-    With the release's weights a shift has as many lines as it counts.
+    The lines of shifts start with the columns of the main job's table. With the release's weights, a shift has as many
+    lines as its weight.
     """
     if which == "shifts":
         lines = _shift_lines(summary)
@@ -122,7 +122,7 @@ def _mean_lines(summary: Summary) -> list[dict[str, Any]]:
 
 
 def difference_lines(summary: Summary, against: str | None = None) -> list[dict[str, Any]]:
-    """A line for each paired difference in generalization accuracy: first of every group, then of every shift."""
+    """A line for each paired difference in generalization accuracy: first for groups, then for shifts."""
     differences, lines = PairedDifferences(summary), []
     for group in summary.groups:
         for each in comparisons(differences, group, against):

@@ -1,4 +1,4 @@
-"""The metrics of one intervention on one shift, each with its interval, over all its seeds."""
+"""The metrics of one intervention on one shift, each with its interval, over all seeds."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Metric:
     """A column of a summary."""
 
     name: str
-    """As in the CSV table, where it stands there."""
+    """The name of its column in the CSV table, if it has one."""
     title: str
     lower_is_better: bool = False
     compared: bool = True
-    """Whether it says something about the intervention, so that the best one is marked."""
+    """Whether interventions are compared by it, so that the best one is marked."""
     with_interval: bool = True
-    """Whether it is an estimate, so that its mean has an interval."""
+    """Whether its mean has an interval."""
     bounds: tuple[float, float] = (0.0, 1.0)
-    """Its range, to which intervals are cut."""
+    """Its range, to which intervals are clipped."""
     constant_half: float | None = None
-    """What a scorer gets that gives every pair 1/2; None where that depends on the shift."""
+    """Its value for a scorer that gives all pairs 1/2; None if that depends on the shift."""
 
 
 MAIN = Metric("generalization_accuracy", "generalization", constant_half=0.5)
@@ -56,24 +56,24 @@ METRICS = (
 )
 
 PUBLISHED_CALIBRATION = Metric("RMS_calibration_error_published", "RMS calib. error as published", compared=False)
-"""Part of a summary with the release's weights only: it is no calibration error."""
+"""Only in summaries with the release's weights; it is not a calibration error."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A metric's value and how sure it is."""
+    """A metric's value and its interval."""
 
     value: float | None
     interval: Interval | None = None
     missing: str = ""
-    """Why there is no value, or no interval; empty where both are there."""
+    """Why there is no value, or no interval; empty if there are both."""
     limit: str = ""
-    """Why the interval of a mean is about these shifts only; empty where it is about other sources as well."""
+    """Why the interval of a mean is about these shifts only; empty if it is also about other sources."""
 
 
 @dataclass(frozen=True)
 class MetricFigure:
-    """A metric on one shift: its estimate, and what a mean over shifts is made from (None for a hole)."""
+    """A metric on one shift: its estimate, and the values for means over shifts (None if there is no value)."""
 
     estimate: Estimate
     figure: ShiftFigure | None = None
@@ -82,16 +82,16 @@ class MetricFigure:
 def figure(
     metric: Metric, seeds: Sequence[ShiftReading], known: Known | None = None, weight: float = 1.0
 ) -> MetricFigure:
-    """A metric of one intervention on one shift; `seeds` holds its reading for each seed, or the only one.
+    """A metric of one intervention on one shift; `seeds` contains its reading for each seed, or a single one.
 
-    known: accuracies by the id of their evaluation, to compute those once that several interventions share.
+    known: accuracies by the id of their evaluation, a cache for those that several interventions share.
     """
     parts = [PARTS[metric.name](each, {} if known is None else known) for each in seeds]
     gap = next((part for part in parts if part.value is None), None)
     if gap is not None:
         return MetricFigure(Estimate(None, None, gap.missing))
     if all(part is parts[0] for part in parts):
-        parts = parts[:1]  # one evaluation for all seeds, as of the untuned model, is no sample of seeds
+        parts = parts[:1]  # one evaluation for all seeds, as for the untuned model, is not a sample of seeds
     drawn = [part.drawn for part in parts if part.drawn is not None]
     target, model = _measured(metric, seeds[0])
     found = ShiftFigure(
@@ -114,7 +114,7 @@ def figure(
 
 
 def _measured(metric: Metric, shift: ShiftReading) -> tuple[str, str | None]:
-    """The test set that a metric is about, and what the model was tuned on: None for the source, empty for nothing."""
+    """The test set of a metric, and the distribution tuned on: None for the source, empty for the untuned model."""
     names = shift.shift
     untuned = "" if shift.is_baseline else None
     if metric == SOURCE:

@@ -1,4 +1,4 @@
-"""A results folder as pandas data frames, for a notebook. Nothing else here needs pandas."""
+"""A results folder as pandas data frames, for notebooks. No other module needs pandas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genies.report.study import Reading, ShiftReading
 from genies.report.summary import summarize
 
 _WHOLE = ("seed", "pairs", "ties", "shifts", "sources", "left_out_examples", LEAKED)
-"""Columns of whole numbers of which some are missing."""
+"""Columns of integers in which values can be missing."""
 
 _TEXT = ("source", "target", "target_reference", "label", "category", "dtype", "device", "test")
 
@@ -39,8 +39,8 @@ class Frames:
     seed, target, accuracy, pairs, ties, brier_score, log_loss, average_probability, dtype, device, seconds, verified,
     path."""
     pairs: pd.DataFrame
-    """A row for each pair of each evaluation that lists them: the five columns that name the evaluation, pair (its
-    position, from 0), example (its test index; missing where not known), probability, score (1, 0.5 for a tie, 0)."""
+    """A row for each pair of each evaluation with probabilities: the five columns that identify the evaluation, pair
+    (its index), example (its index in test.json, missing if unknown), probability, score (1, 0.5 for a tie, 0)."""
     shifts: pd.DataFrame
     """A row for each base model, intervention, seed and shift: the columns of the main job's table, then the ends of
     the 95 % interval of each metric as <name>_low and <name>_high, brier_score, log_loss, auroc and margin."""
@@ -63,11 +63,11 @@ def read_results(
     exclude_leaked: bool = False,
     against: str | None = None,
 ) -> Frames:
-    """Read a results folder; the arguments are those of genies.report.reading.read_study.
+    """Read a results folder. Most arguments are those of genies.report.reading.read_study.
 
-    exclude_leaked: leave out of `shifts` and `differences` the test examples whose prompt was tuned on; the other
-    frames stay whole. against: an intervention that `differences` compares the others with, besides the baseline.
-    Raises InputError for a folder that cannot be read, and for an unknown intervention.
+    exclude_leaked: exclude test examples whose prompt was tuned on from `shifts` and `differences`; the other frames
+    are not affected. against: an intervention with which `differences` compares the others, in addition to the
+    baseline. Raises InputError for a folder that cannot be read, and for an unknown intervention.
     """
     distributions = None if distributions_dir is None else Path(distributions_dir)
     study = read_study(Path(results_dir), shifts, baseline, capability, distributions)

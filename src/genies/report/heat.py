@@ -1,4 +1,4 @@
-"""The heat map of shifts and interventions: a table whose colours say how far above or below the baseline a cell is."""
+"""The heat map of shifts and interventions: a table whose colours show differences from the baseline."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from genies.report.shift_page import shift_page_name
 from genies.report.verdicts import tests_of
 
 STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
-"""Distances from the baseline at which the colour deepens."""
+"""Differences from the baseline at which the colour changes."""
 
 
 def heat_class(difference: float | None, direction: str) -> str:
-    """u1 to u5 for significantly above, d1 to d5 for below, h0 for not significant, plain where that is not known.
+    """u1 to u5 for significantly above, d1 to d5 for below, h0 for not significant, plain if not tested.
 
-    direction: up, down, level or untested, as genies.report.verdicts.direction gives it; the depth is the size.
+    direction: up, down, level or untested, from genies.report.verdicts.direction. The number is the size.
     """
     if difference is None or direction == "untested":
         return "plain"
@@ -29,7 +29,7 @@ def heat_class(difference: float | None, direction: str) -> str:
 
 
 def heat_map(grid: Grid) -> dict[str, Any]:
-    """Rows of cells in groups by label and category, and the lines of the box that each cell opens."""
+    """Rows of cells in groups by label and category, and the lines of each cell's tooltip."""
     details: list[list[str]] = []
     groups: dict[str, list[dict[str, Any]]] = {}
     for shift in grid.shifts:
@@ -54,7 +54,7 @@ def heat_map(grid: Grid) -> dict[str, Any]:
 
 
 def category_title(shift: Shift) -> str:
-    """The heading of a shift's group; empty where the shift file does not say."""
+    """The heading of a shift's group; empty if the shift file has no label and category."""
     return ", ".join(part.replace("_", " ") for part in (shift.label, shift.category) if part)
 
 
@@ -74,9 +74,9 @@ def _cell(grid: Grid, entry: Entry, shift: Shift, details: list[list[str]]) -> d
 def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[str]:
     title = f"{grid.name(entry)}: {shift.source} → {shift.target}"
     if cell is None:
-        return [title, "not asked for", "No table of this study names this intervention with this shift."]
+        return [title, "not requested", "No table of this study contains this intervention with this shift."]
     if cell.accuracy is None:
-        return [title, "no figure", cell.hole or ""]
+        return [title, "no value", cell.hole or ""]
     lines = []
     if cell.interval is not None:
         lines.append(f"95 % interval {three(cell.interval.low)} to {three(cell.interval.high)}, {cell.interval.method}")
@@ -108,7 +108,7 @@ def _left_out(cell: Cell) -> str:
 
 
 def _verdict(cell: Cell) -> str:
-    """What is decided about a cell and the baseline."""
+    """The result of the test of a cell against the baseline."""
     difference = cell.verdict.against_baseline
     if difference is None or difference.adjusted_p_value is None:
         reason = difference.reason if difference else ""

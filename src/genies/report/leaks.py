@@ -11,12 +11,12 @@ from genies.report.study import Reading, ShiftReading, Study
 
 
 def exclude_leaked(study: Study, distributions_dir: Path) -> Study:
-    """The study with every shift's figures computed without the test examples whose prompt was tuned on.
+    """The study with the metrics of all shifts computed without test examples whose prompt was tuned on.
 
-    Of the evaluations on the target, the baseline's too, those are left out that leak from the source, so that both
-    are about the same examples; of the other two those that leak from the train split they were tuned on. The
-    readings by themselves stay whole. What cannot be reduced is a hole, and a note says why. InputError for a
-    distribution that is not in `distributions_dir`.
+    Evaluations on the target, including the baseline's, exclude examples that leak from the source, so that both
+    contain the same examples. The other two exclude those that leak from the train split on which they were tuned. The
+    readings of the study are unchanged. An evaluation from which examples cannot be excluded becomes a missing value,
+    with a note. Raises InputError for a distribution that is not in `distributions_dir`.
     """
     leaks = Leaks(lambda name: resolve(name, distributions_dir))
     shifts = [_without(each, leaks) for each in study.shifts]

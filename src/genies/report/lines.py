@@ -1,4 +1,4 @@
-"""One intervention on one shift, over all its seeds: the row that every table, page and comparison is made from."""
+"""One intervention on one shift, over all seeds: the input of all tables, pages and comparisons."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from genies.report.parts import Known
 from genies.report.study import Reading, ShiftReading
 
 ExampleSets = frozenset[frozenset[int] | None]
-"""The different sets of test examples that some evaluations are about; None stands for one that does not say."""
+"""The distinct sets of test examples of some evaluations; None for an evaluation without example indices."""
 
 
 @dataclass(frozen=True)
 class ShiftSummary:
-    """One intervention on one shift, over all its seeds."""
+    """One intervention on one shift, over all seeds."""
 
     shift: Shift
     base_model: str
@@ -30,17 +30,17 @@ class ShiftSummary:
     listed: int
     """How often a table lists the shift."""
     weight: float
-    """How much the shift counts in a mean."""
+    """Weight of the shift in a mean."""
     pairs: int | None
-    """Pairs tested on the target; None where the evaluation does not list them."""
+    """Number of test pairs on the target; None if the evaluation does not contain probabilities."""
     examples: int | None
     ties: int | None
     left_out: int | None
-    """Pairs left out because their prompt is in the train split; None unless that was asked for."""
+    """Number of pairs excluded because their prompt is in the train split; None unless requested."""
     is_baseline: bool
-    """Whether this is the untuned model that the others are compared with."""
+    """Whether this is the untuned model with which the others are compared."""
     is_constant_half: bool
-    """Whether every pair got exactly 1/2, as from `random`."""
+    """Whether all pairs have a probability of 1/2, as with `random`."""
     target_examples: ExampleSets
     source_examples: ExampleSets
     baseline_examples: ExampleSets
@@ -55,7 +55,7 @@ class ShiftSummary:
 
     @property
     def complete(self) -> bool:
-        """Whether every seed has all four accuracies."""
+        """Whether all seeds have all four accuracies."""
         return not any(reading.missing for reading in self.readings)
 
     def estimate(self, metric: str) -> Estimate:
@@ -68,7 +68,7 @@ class ShiftSummary:
 def shift_summaries(
     shifts: Iterable[ShiftReading], metrics: Sequence[Metric], counted_once: bool
 ) -> list[ShiftSummary]:
-    """A line for each base model, intervention and shift, in order; each counts once, or as often as it is listed."""
+    """A summary for each base model, intervention and shift, in order, with weight 1 or the number of listings."""
     together: dict[tuple[str, str, Shift], list[ShiftReading]] = {}
     for each in shifts:
         together.setdefault((each.base_model, each.intervention, each.shift), []).append(each)

@@ -1,4 +1,4 @@
-"""Which shifts a results folder is about, read from the tables that the main job wrote."""
+"""The shifts of a results folder, read from the tables that the main job wrote."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NEEDED = ("source", "target", "target_reference", "baseline_intervention", "tar
 
 @dataclass(frozen=True)
 class Listed:
-    """One line of a table, without its figures: they are read from the evaluations."""
+    """One line of a table without its values, which are read from the evaluations."""
 
     shift: Shift
     base_model: str
@@ -32,22 +32,22 @@ class Listed:
     baseline: str
     capability: str
     listed: int = 1
-    """How often the line stands in one table."""
+    """How often one table contains the line."""
     capability_accuracy: float | None = None
-    """target_tuned_capability as the table gives it."""
+    """The value of target_tuned_capability in the table."""
 
     def meant_capability(self, candidates: Sequence[Reading]) -> Reading | None:
-        """The reference's evaluation: of several the one whose accuracy the table gives, else the first."""
+        """The reference's evaluation: the candidate with the accuracy in the table, otherwise the first."""
         same = [each for each in candidates if each.evaluation.eval_accuracy == self.capability_accuracy]
         return next(iter([*same, *candidates]), None)
 
 
 def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
-    """The lines of all tables under <results_dir>/generalization_metrics, each once, and notes on what was left out.
+    """The distinct lines of all tables in <results_dir>/generalization_metrics, and notes on skipped tables.
 
-    Tables are read in the order of their paths; combined ones, which repeat others, are left out. A shift that stands
-    in several tables counts as often as in the table that has it most; its baseline and reference are those of the
-    first table. All lines about a shift have one label and category: those of the first line that says most of them.
+    Tables are read in the order of their paths; combined ones, which repeat others, are skipped. A shift in several
+    tables counts as often as in the table that lists it most often. Its baseline and reference are those of the first
+    table. All lines about a shift have the label and category of the most complete line, or the first of several.
     """
     lines: dict[_Key, Listed] = {}
     labelled: dict[Shift, Shift] = {}
@@ -59,7 +59,7 @@ def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
         try:
             read = list(_lines(path, folder))
         except InputError as error:
-            notes.append(f"{error}; the table is left out")
+            notes.append(f"{error}; the table is skipped")
             continue
         counts = Counter(map(_key, read))
         others = set()
@@ -70,40 +70,39 @@ def read_tables(results_dir: Path) -> tuple[list[Listed], list[str]]:
                 others.add(f"{line.baseline} and {line.capability}")
             lines[key] = replace(first, listed=max(first.listed, counts[key]))
             bare = _bare(line.shift)
-            labelled[bare] = max(labelled.get(bare, bare), line.shift, key=_told)
+            labelled[bare] = max(labelled.get(bare, bare), line.shift, key=_known_parts)
         if others:
             notes.append(
-                f"table {path} names {', '.join(sorted(others))} as baseline and reference for shifts that another "
-                "table has with others; those of the first table are taken"
+                f"table {path} has {', '.join(sorted(others))} as baseline and reference for shifts that another "
+                "table has with different ones; those of the first table are used"
             )
     return [replace(line, shift=labelled[_bare(line.shift)]) for line in lines.values()], notes
 
 
 def _bare(shift: Shift) -> Shift:
-    """The shift without label and category: the same whether it came from a file of shifts or from folders."""
+    """The shift without label and category, which is the same from a shift file and from folder arguments."""
     return replace(shift, label=None, category=None)
 
 
-def _told(shift: Shift) -> int:
+def _known_parts(shift: Shift) -> int:
     """How many of label and category a shift has."""
     return (shift.label is not None) + (shift.category is not None)
 
 
 def with_told_capability(lines: Sequence[Listed], results_dir: Path) -> list[Listed]:
-    """The lines with the accuracy of the reference that a table of the folder gives them, where one does, and for BEST
-    with the reference that it names.
+    """The lines with the reference's accuracy from a table in the folder if there is one, and for BEST its reference.
 
-    Evaluations alone do not say whether the reference was tuned once for all seeds or with each.
+    Evaluations alone do not show whether the reference was tuned once for all seeds or with each seed.
     """
-    told = {(_key(line), line.baseline): line for line in read_tables(results_dir)[0]}
+    in_tables = {(_key(line), line.baseline): line for line in read_tables(results_dir)[0]}
 
-    def with_told(line: Listed) -> Listed:
-        found = told.get((_key(line), line.baseline))
+    def completed(line: Listed) -> Listed:
+        found = in_tables.get((_key(line), line.baseline))
         if found is None or line.capability not in (found.capability, BEST):
             return line
         return replace(line, capability=found.capability, capability_accuracy=found.capability_accuracy)
 
-    return [with_told(line) for line in lines]
+    return [completed(line) for line in lines]
 
 
 _Key = tuple[str, str, int | None, str, str, str]
@@ -115,7 +114,7 @@ def _key(line: Listed) -> _Key:
 
 
 def _lines(path: Path, folder: Path) -> Iterator[Listed]:
-    # Tables with the documented columns alone say whose they are by <base model>/<intervention>/<name>.csv.
+    # Tables with only the documented columns are identified by their path, <base model>/<intervention>/<name>.csv.
     *_, base_model, intervention = ("", "", *path.parent.relative_to(folder).parts)
     try:
         with open_regular(path, "table") as opened, io.TextIOWrapper(opened, "utf-8-sig", newline="") as file:
@@ -127,7 +126,7 @@ def _lines(path: Path, folder: Path) -> Iterator[Listed]:
     except UnicodeDecodeError as error:
         raise InputError(f"table {path} is not UTF-8 text (byte {error.start})") from None
     except csv.Error as error:
-        raise InputError(f"table {path} is no comma-separated table: {error}") from None
+        raise InputError(f"table {path} is not valid CSV: {error}") from None
     except OSError as error:
         raise InputError(f"table {path} cannot be read: {error.strerror}") from None
     for number, row in enumerate(rows, start=2):
@@ -137,7 +136,7 @@ def _lines(path: Path, folder: Path) -> Iterator[Listed]:
 
 
 def _as_written(field: Any) -> Any:
-    """A field's text; a line with too few or too many fields has None or a list among them."""
+    """The text of a field. In a line with too few or too many fields, some are None or a list and are unchanged."""
     return as_written(field) if isinstance(field, str) else field
 
 

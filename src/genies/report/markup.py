@@ -1,4 +1,4 @@
-"""A table to read in Markdown and in LaTeX; names from data are escaped in both."""
+"""Text tables in Markdown and LaTeX. Names from data are escaped in both."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from genies import markdown
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table to read."""
+    """A cell of a text table."""
 
     text: str
     interval: str = ""
-    """As [0.941, 0.979]."""
+    """For example [0.941, 0.979]."""
     strong: bool = False
-    """The best of its column, or not to be told from it."""
+    """Whether it is bold."""
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table to read: a caption, a header and rows of cells; `names` columns of text, then numbers."""
+    """A text table with a caption, a header and rows of cells. The first `names` columns are text, the rest numbers."""
 
     caption: str
     header: list[str]
@@ -39,7 +39,7 @@ _LATEX = {
 
 
 def latex_text(text: str) -> str:
-    """Text that LaTeX sets as it is.
+    """Text escaped for LaTeX.
 
     >>> print(latex_text("alpaca_mmlu 50% > {x}"))
     alpaca\\_mmlu 50\\% \\textgreater{} \\{x\\}
@@ -48,7 +48,7 @@ def latex_text(text: str) -> str:
 
 
 def markdown_table(table: TextTable) -> str:
-    """A Markdown table with padded columns: names to the left, numbers to the right."""
+    """A Markdown table with padded columns, in which names are aligned left and numbers right."""
     rows = [[_markdown_cell(cell) for cell in row] for row in table.rows]
     numbers = range(table.names, len(table.header))
     return "\n".join(markdown.table([*map(markdown.escaped, table.header)], rows, numbers))
@@ -61,7 +61,7 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def latex_table(table: TextTable) -> str:
-    """A longtable with the rules of booktabs, which breaks over pages."""
+    """A LaTeX longtable with booktabs rules, which can break over pages."""
     columns = "l" * table.names + "r" * (len(table.header) - table.names)
     header = " & ".join(map(latex_text, table.header)) + r" \\"
     rows = [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]

@@ -1,4 +1,4 @@
-"""What a reader of a study should know before relying on its values."""
+"""Notes on a study that a reader should know before relying on its values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from genies.report.study import Reading, ShiftReading
 
 
 def holes(shifts: Sequence[ShiftReading]) -> list[str]:
-    """A line for each intervention that lacks an evaluation for some of its shifts."""
+    """A note for each intervention with missing evaluations."""
     notes = []
     groups: dict[tuple[str, str], list[ShiftReading]] = {}
     for each in shifts:
@@ -23,16 +23,16 @@ def holes(shifts: Sequence[ShiftReading]) -> list[str]:
         if lacking:
             more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
             notes.append(
-                f"{intervention}, {base_model}: {len(lacking)} of {len(group)} rows lack an evaluation: "
+                f"{intervention}, {base_model}: {len(lacking)} of {len(group)} rows have missing evaluations: "
                 f"{', '.join(lacking[:3])}{more}"
             )
     return notes
 
 
 def references(shifts: Sequence[ShiftReading]) -> list[str]:
-    """A line for each base model whose interventions are set against different baselines or references on a shift.
+    """A note for each base model whose interventions have different baselines or references on the same shift.
 
-    The best reference of a study differs from shift to shift, and is the same for all interventions.
+    The best reference of a study can differ between shifts; on one shift it is the same for all interventions.
     """
     notes = []
     for base_model in dict.fromkeys(each.base_model for each in shifts):
@@ -49,19 +49,19 @@ def references(shifts: Sequence[ShiftReading]) -> list[str]:
                 for (baseline, capability), interventions in against.items()
             )
             notes.append(
-                f"{base_model}: differential elicitations of different references are no measure of which "
-                f"intervention elicits more ({which})"
+                f"{base_model}: differential elicitations are not comparable, because interventions have different "
+                f"references ({which})"
             )
     return notes
 
 
 def sample(shifts: Sequence[ShiftReading]) -> list[str]:
-    """What the shifts of GENIES are a sample of, and which interventions have fewer seeds than others."""
+    """Notes on the selection of the GENIES shifts, and on interventions with fewer seeds than others."""
     notes = []
     if is_genies(each.shift for each in shifts):
         notes.append(
             "these are the 15 shifts of GENIES, the hardest ones of its authors' list and not a random sample of "
-            "shifts: intervals and tests about other sources are about sources and shifts chosen in the same way"
+            "shifts; intervals and tests about other sources are about sources and shifts chosen in the same way"
         )
     for base_model in dict.fromkeys(each.base_model for each in shifts):
         counts: dict[str, set[int | None]] = {}
@@ -72,47 +72,47 @@ def sample(shifts: Sequence[ShiftReading]) -> list[str]:
         single = [intervention for intervention, seeds in counts.items() if len(seeds) == 1]
         if most > 1 and single:
             notes.append(
-                f"{base_model}: {', '.join(single)} {'has' if len(single) == 1 else 'have'} one seed and others up to "
-                f"{most}; the intervals of the former do not cover training with other seeds"
+                f"{base_model}: {', '.join(single)} {'has' if len(single) == 1 else 'have'} one seed, others have up "
+                f"to {most}; intervals with one seed do not include the variation between seeds"
             )
     return notes
 
 
 def tuning(shifts: Sequence[ShiftReading]) -> list[str]:
-    """Runs that gained nothing from tuning, where that is known."""
+    """A note on runs without any gain from tuning, if that is known."""
     said = not_learned([each.row for each in shifts])
     return [] if said is None else [said]
 
 
 def rules(readings: Sequence[Reading]) -> list[str]:
-    """Evaluations that were made by an older version of the library's numerical rules."""
+    """A note on evaluations from an older version of the library's computations."""
     older: Counter[int] = Counter()
     for each in readings:
         parts = (each.provenance or {}).get("parts")
         version = parts.get("numerics_version") if isinstance(parts, dict) else None
-        # 0 stands for an intervention that does not use the library.
+        # 0: the intervention does not use the library.
         if isinstance(version, int) and 0 < version < NUMERICS_VERSION:
             older[version] += 1
     if not older:
         return []
     versions = ", ".join(str(version) for version in sorted(older))
     return [
-        f"{sum(older.values())} of {len(readings)} evaluations were made by older rules (numerics version {versions}; "
-        f"now {NUMERICS_VERSION}): their probabilities may differ from those of a new run"
+        f"{sum(older.values())} of {len(readings)} evaluations are from an older version of the library (numerics "
+        f"version {versions}; now {NUMERICS_VERSION}); their probabilities may differ from those of a new run"
     ]
 
 
 def assumptions(readings: Sequence[Reading]) -> list[str]:
-    """A line for each thing that evaluations assumed about their models."""
+    """A note for each assumption of evaluations about their models."""
     models: dict[str, dict[str, None]] = {}
     for each in readings:
         for said in each.evaluation.assumptions or ():
             models.setdefault(said, {})[f"{each.intervention}, {each.base_model}"] = None
-    return [f"{'; '.join(names)}: assumed of the model: {said}" for said, names in models.items()]
+    return [f"{'; '.join(names)}: assumption about the model: {said}" for said, names in models.items()]
 
 
 def limits(readings: Sequence[Reading]) -> list[str]:
-    """Mixed number formats, and evaluations without probabilities, examples or provenance."""
+    """Notes on mixed number formats, and on evaluations without probabilities, examples or provenance."""
     notes = []
     for base_model in dict.fromkeys(each.base_model for each in readings):
         formats = Counter(each.evaluation.dtype for each in readings if each.base_model == base_model)
@@ -123,27 +123,26 @@ def limits(readings: Sequence[Reading]) -> list[str]:
     without = [each for each in readings if not each.evaluation.eval_probabilities]
     if without:
         notes.append(
-            f"{len(without)} of {len(readings)} evaluations hold no probabilities: no calibration error, no interval, "
-            f"no samples ({', '.join(dict.fromkeys(each.intervention for each in without))})"
+            f"{len(without)} of {len(readings)} evaluations contain no probabilities, so they have no calibration "
+            f"error, no interval and no samples ({', '.join(dict.fromkeys(each.intervention for each in without))})"
         )
     unclustered = [
         each for each in readings if each.evaluation.eval_example_indices and not each.evaluation.eval_prompt_clusters
     ]
     if unclustered:
         notes.append(
-            f"{len(unclustered)} of {len(readings)} evaluations do not say which test examples have the same prompt: "
-            "every example counts as a prompt of its own (with the data in the distributions folder, prompts are "
-            "compared)"
+            f"{len(unclustered)} of {len(readings)} evaluations do not contain prompt clusters, so each example counts "
+            "as a different prompt (with the data in the distributions folder, prompts are compared)"
         )
     unmatched = [
         each for each in readings if each.evaluation.eval_probabilities and not each.evaluation.eval_example_indices
     ]
     if unmatched:
         notes.append(
-            f"{len(unmatched)} of {len(readings)} evaluations do not say which pairs belong to one example: "
-            "no interval (python download_data.py fetches the official data, by which they can be matched)"
+            f"{len(unmatched)} of {len(readings)} evaluations do not contain the example of each pair, so they have no "
+            "interval (python download_data.py downloads the official data, which is used to match them)"
         )
     unverified = sum(not each.verified for each in readings)
     if unverified:
-        notes.append(f"{unverified} of {len(readings)} evaluations carry no provenance: unverified")
+        notes.append(f"{unverified} of {len(readings)} evaluations have no provenance and are unverified")
     return notes

@@ -1,4 +1,4 @@
-"""How evaluations came to be, in the words of the report: one by one, and all together in the footer."""
+"""The provenance of evaluations as text: of each evaluation, and of all together in the footer."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from genies.credentials import published, published_items
 from genies.report.study import Reading
 
 Fact = tuple[str, str]
-"""What is said, and the words of it."""
+"""A name and its value as text."""
 
 
 def facts(reading: Reading) -> list[Fact]:
-    """Everything that is recorded of one evaluation."""
+    """The complete provenance of one evaluation."""
     evaluation, origin = reading.evaluation, reading.provenance or {}
     found: list[Fact] = [("verified", verdict(reading))]
     argv = origin.get("argv")
@@ -31,7 +31,7 @@ def facts(reading: Reading) -> list[Fact]:
         if isinstance(origin.get(key), str):
             found.append((name, origin[key]))
     if isinstance(origin.get("seconds"), int | float):
-        found.append(("seconds of its step", f"{origin['seconds']:,.1f}"))
+        found.append(("seconds of its job", f"{origin['seconds']:,.1f}"))
     for name, value in (("device", evaluation.device or origin.get("device")), ("dtype", evaluation.dtype)):
         if isinstance(value, str):
             found.append((name, value))
@@ -46,8 +46,8 @@ def facts(reading: Reading) -> list[Fact]:
 
 def verdict(reading: Reading) -> str:
     if reading.verified:
-        return "yes: it carries the fingerprint of what it was made from"
-    return "no: it carries no fingerprint, so nothing says what it was made from"
+        return "yes: it contains the fingerprint of its inputs"
+    return "no: it contains no fingerprint of its inputs"
 
 
 def commit(origin: dict[str, Any]) -> str:
@@ -55,7 +55,7 @@ def commit(origin: dict[str, Any]) -> str:
 
 
 def short_facts(reading: Reading) -> str:
-    """One line for a box: verified or not, commit, device, format, seconds."""
+    """One line for a tooltip: verified or not, commit, device, number format, seconds."""
     origin = reading.provenance or {}
     words = ["verified" if reading.verified else "unverified"]
     if isinstance(origin.get("git_commit"), str):
@@ -69,7 +69,7 @@ def short_facts(reading: Reading) -> str:
 
 
 def together(readings: Sequence[Reading]) -> list[Fact]:
-    """What the evaluations of a study have in common, and in what they differ, with counts."""
+    """The provenance of all evaluations of a study, with counts of values that differ."""
     origins = [reading.provenance or {} for reading in readings]
     unverified = sum(not reading.verified for reading in readings)
     found: list[Fact] = [
@@ -92,14 +92,14 @@ def together(readings: Sequence[Reading]) -> list[Fact]:
         words = _counted(values, len(readings))
         if words:
             found.append((name, words))
-    # A step evaluates several distributions, and each of its files carries the step's seconds.
+    # A job evaluates several distributions, and each of its files contains the seconds of the job.
     steps = {
         (json.dumps(each.get("argv")), each.get("started")): each["seconds"]
         for each in origins
         if isinstance(each.get("seconds"), int | float)
     }
     if steps:
-        found.append(("computing", f"{len(steps):,} evaluation steps, {_duration(sum(steps.values()))}"))
+        found.append(("computing", f"{len(steps):,} evaluation jobs, {_duration(sum(steps.values()))}"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Pages from templates: everything that comes from data is escaped, and what would not be seen is written out."""
+"""Render pages from templates. All values are escaped, and invisible characters are written out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Navigation:
-    """A page that every page links to."""
+    """A page in the navigation of all pages."""
 
     id: str
     title: str
@@ -29,15 +29,15 @@ class Navigation:
 
 @dataclass(frozen=True)
 class Site:
-    """The folder that is filled, and what all its pages have in common."""
+    """The folder of the report, and the common content of its pages."""
 
     folder: Path
     navigation: list[Navigation]
     origins: list[Fact]
-    """How the evaluations behind the pages came to be, for the footer; empty without results."""
+    """The provenance of the evaluations, for the footer; empty without results."""
 
     def page(self, template: str, path: str, here: str, **values: Any) -> None:
-        """Write one page; `path` is relative to the folder of the report, and has no folder in it."""
+        """Write one page. `path` is a file name in the folder of the report."""
         text = (
             _environment()
             .get_template(template)
@@ -54,22 +54,22 @@ class Site:
         (self.folder / path).write_text(text + "\n", encoding="utf-8", newline="\n")
 
     def assets(self) -> None:
-        """The style sheet and the scripts."""
+        """Write the style sheet and the scripts."""
         shutil.copytree(_HERE / "assets", self.folder / "assets", copy_function=shutil.copyfile)
 
 
 def breakable(name: str) -> Markup:
-    """A name in which a line may break after an underscore."""
+    """A name with possible line breaks after underscores."""
     return Markup("_<wbr>").join(escape(part) for part in visible(name).split("_"))
 
 
 def data_block(identity: str, value: Any) -> Markup:
-    """Data for the scripts of a page, inside the page."""
+    """Data for the scripts of a page, embedded in the page."""
     return Markup(f'<script type="application/json" id="{escape(identity)}">{script_json(value)}</script>')
 
 
 def three(value: float | None) -> str:
-    """Three decimals with a true minus; empty for a hole."""
+    """Three decimals with a minus sign; empty for None."""
     return "" if value is None else f"{value:.3f}".replace("-", "−")
 
 
@@ -79,17 +79,17 @@ def signed(value: float | None) -> str:
 
 
 def p_value(value: float) -> str:
-    """A p-value to three decimals with its relation, as = 0.034 or < 0.001."""
+    """A p-value with three decimals and a relation, such as = 0.034 or < 0.001."""
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
 def seeds(counts: tuple[int, int]) -> str:
-    """How many seeds the shifts of a row have, as 3, or 1 to 3 where they differ."""
+    """The number of seeds of the shifts of a row, such as 3, or 1 to 3 if they differ."""
     return f"{counts[0]}" if counts[0] == counts[1] else f"{counts[0]} to {counts[1]}"
 
 
 def short_signed(value: float) -> str:
-    """Two decimals with a sign, for cells of a matrix; nothing is a negative zero."""
+    """Two decimals with a sign, for cells of a matrix; there is no negative zero."""
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
 
 

@@ -1,4 +1,4 @@
-"""Two interventions on one shift, or one and the baseline, on the test examples that both were tested on."""
+"""Compare two interventions, or one and the baseline, on the common test examples of one shift."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from genies.report.study import Reading, ShiftReading
 
 
 def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | None]) -> Difference | None:
-    """The first minus the second in accuracy on one target, paired by prompt; an item of each is a seed.
+    """The accuracy of the first minus that of the second on one target, paired by prompt.
 
-    Only the examples that all evaluations have take part, the others are counted in `left_out`. None where an
-    evaluation does not list its pairs by example, and where no example is common to all.
+    first, second: one evaluation for each seed. Only examples in all evaluations are compared; `left_out` counts the
+    others. None if an evaluation does not contain the example of each pair, or if no example is in all of them.
     """
     sides = [
         [None if reading is None else reading.example_scores for reading in readings] for readings in (first, second)
@@ -40,7 +40,7 @@ def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | 
 
 
 def _seed_mean(parts: Sequence[ExampleScores]) -> ClusterSums:
-    """Scores by prompt, mean over seeds that have the same examples."""
+    """Scores by prompt, averaged over seeds with the same examples."""
     mean = np.mean([each.sums.sums for each in parts], axis=0)
     clusters, places = np.unique(parts[0].clusters, return_inverse=True)
     sums, pairs = (np.bincount(places, each).astype(np.float64) for each in (mean, parts[0].sums.pairs))
@@ -48,7 +48,7 @@ def _seed_mean(parts: Sequence[ExampleScores]) -> ClusterSums:
 
 
 def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:
-    """Generalization accuracy minus the baseline's on the examples of both, and how many examples were left out."""
+    """Generalization accuracy minus the baseline's on the common examples, and the number of excluded examples."""
     common, left_out = _common(line.target_examples | line.baseline_examples)
     if common is None:
         ours, theirs = line.shift_figure(MAIN.name), line.shift_figure(BASELINE.name)
@@ -61,7 +61,7 @@ def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:
 
 
 def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tuple[ShiftFigure | None, int]:
-    """A metric of the first minus that of the second on the examples of both, and how many examples were left out."""
+    """A metric of the first minus that of the second on the common examples, and the number of excluded examples."""
     on_source = metric.name == "source_ID_accuracy"
     if on_source:
         sets = first.source_examples | second.source_examples
@@ -82,10 +82,10 @@ def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tup
 
 
 def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFigure:
-    """The difference of two figures on the same draws of prompts.
+    """The difference of two values with the same resamples of prompts.
 
-    Seed by seed where both have the same; one that has a single seed is set against every seed of the other; else the
-    means over seeds are compared.
+    Seeds are paired if both have the same. A single seed is compared with each seed of the other. Otherwise the means
+    over seeds are compared.
     """
     seed_by_seed = same_seeds or 1 in (first.estimates.size, second.estimates.size)
 
@@ -101,13 +101,15 @@ def minus(first: ShiftFigure, second: ShiftFigure, same_seeds: bool) -> ShiftFig
         estimates=part(first.estimates) - part(second.estimates),
         drawn=drawn,
         clusters=min(first.clusters, second.clusters),
-        model=second.model if first.model == "" else first.model,  # an untuned model differs by what the other is
+        model=second.model
+        if first.model == ""
+        else first.model,  # for an untuned model, the other one determines the source
         bounds=(low, high),
     )
 
 
 def _common(sets: ExampleSets) -> tuple[frozenset[int] | None, int]:
-    """The examples in all sets and how many are in some only; None where all are alike or one is not known."""
+    """The examples in all sets, and the number of those in only some; None if all are equal or one is unknown."""
     known = [each for each in sets if each is not None]
     if len(sets) < 2 or len(known) < len(sets):
         return None, 0
@@ -124,7 +126,7 @@ def _on_source(shift: ShiftReading, kept: frozenset[int]) -> ShiftReading:
 
 
 def _with(shift: ShiftReading, **changed: Reading | None) -> ShiftReading:
-    """The shift with some evaluations changed, and its line of the table computed anew."""
+    """The shift with some evaluations replaced, and its table row recomputed."""
     names = ("generalization", "source_id", "baseline", "capability", "baseline_source", "baseline_reference")
     return shift.with_evaluations(*(changed.get(name, getattr(shift, name)) for name in names))
 

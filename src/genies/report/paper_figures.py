@@ -1,6 +1,6 @@
-"""Figures for a paper, drawn by matplotlib: the means with their intervals, and the heat map, as SVG and PDF.
+"""Figures for papers, drawn with matplotlib: means with intervals, and the heat map, as SVG and PDF.
 
-The pages' own plots are SVG of drawing.py: they follow the colours of the page, and a hundred of them take no time.
+The plots in pages are SVG from drawing.py, which use the colours of the page and are fast to draw.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ MAIN = "generalization_accuracy"
 BLUE, GREY, GREEN = "#1f6fb2", "#6b707a", "#5d7f3a"
 
 SETTINGS: dict[Any, Any] = {
-    "text.parse_math": False,  # a dollar in a name is no formula
-    "svg.hashsalt": "genies",  # else names inside the file are random
+    "text.parse_math": False,  # a dollar in a name does not start a formula
+    "svg.hashsalt": "genies",  # otherwise identifiers in the file are random
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
     "font.size": 9,
@@ -35,7 +35,7 @@ SETTINGS: dict[Any, Any] = {
 
 
 def write_paper_figures(site: Site, whole: Group, grid: Grid) -> list[dict[str, str]]:
-    """Write the figures of every base model and say where they are and what they are called; the same bytes each time.
+    """Write the figures of each base model and return their addresses and titles. The output is deterministic.
 
     whole: the means over all shifts.
     """
@@ -45,7 +45,7 @@ def write_paper_figures(site: Site, whole: Group, grid: Grid) -> list[dict[str, 
     folder.mkdir()
     files = []
     with rc_context(SETTINGS), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a name in a script that the font does not have
+        warnings.simplefilter("ignore")  # names with characters that are not in the font
         for number, model in enumerate(grid.models):
             ending = "" if number == 0 else f"-{number + 1}"
             of = f", {model}" if len(grid.models) > 1 else ""
@@ -62,7 +62,7 @@ def write_paper_figures(site: Site, whole: Group, grid: Grid) -> list[dict[str, 
 
 
 def _new(width: float, height: float) -> tuple[Figure, Any]:
-    # Not by pyplot, which would keep state and could open windows.
+    # Without pyplot, which has global state and can open windows.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
@@ -121,12 +121,12 @@ def _heat_map(grid: Grid, model: str) -> Figure:
 
 
 def _shade(cell: Cell) -> float:
-    """The difference that gives a cell its colour: that from the baseline where it is significant, else none."""
+    """The value for the colour of a cell: the difference from the baseline if it is significant, otherwise 0."""
     significant = cell.verdict.direction in ("up", "down")
     return cell.difference if significant and cell.difference is not None else 0.0
 
 
 def _name(axis: Any, names: Sequence[str], **style: Any) -> None:
-    """Names at the whole numbers of an axis."""
+    """Put names at the integers of an axis."""
     axis.set_ticks(range(len(names)), [visible(name) for name in names], **style)
     axis.set_tick_params(length=0)

@@ -1,4 +1,4 @@
-"""Every metric on one shift with one seed: its value, its interval, and the value in resamples of the test prompts."""
+"""Metrics on one shift with one seed: the value, the interval, and the value in each resample of test prompts."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ from genies.report.study import Reading, ShiftReading
 RESAMPLES = 2_000
 
 CALIBRATED_DRAWS = 30
-"""Simulations of a calibrated scorer for each evaluation: enough for its mean to two decimals."""
+"""Number of simulations of a calibrated scorer for each evaluation, enough for two decimals of the mean."""
 
 NO_EVALUATION = "there is no evaluation"
-NO_PROBABILITIES = "the evaluation holds no probabilities"
-NO_EXAMPLES = "the evaluation does not say which pairs belong to one example"
-OVER_SOURCES_ONLY = "this metric has intervals for means over several sources only"
+NO_PROBABILITIES = "the evaluation contains no probabilities"
+NO_EXAMPLES = "the evaluation does not contain the example of each pair"
+OVER_SOURCES_ONLY = "this metric has intervals only for means over several sources"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,19 +54,19 @@ class Part:
     value: float | None
     interval: Interval | None = None
     drawn: Floats | None = None
-    """In each resample of the prompts, shape (RESAMPLES,)."""
+    """The value in each resample of the prompts, shape (RESAMPLES,)."""
     clusters: int = 0
-    """How many different prompts there are."""
+    """Number of distinct prompts."""
     missing: str = ""
     """Why there is no value, or no interval."""
 
 
 Known = dict[int, Part]
-"""Accuracies by the id of their evaluation: several interventions share some."""
+"""A cache of accuracies by the id of their evaluation, because several interventions share some."""
 
 
 def cluster_scores(reading: Reading | None) -> ClusterSums | None:
-    """The scores of an evaluation's pairs added up by prompt; None where it does not say."""
+    """The scores of an evaluation's pairs summed by prompt; None if it does not contain probabilities or clusters."""
     if reading is None or not reading.evaluation.eval_probabilities:
         return None
     labels = cluster_labels(reading.evaluation)
@@ -74,7 +74,7 @@ def cluster_scores(reading: Reading | None) -> ClusterSums | None:
 
 
 def _gap(evaluation: Evaluation) -> str:
-    """Why nothing can be resampled; empty where something can."""
+    """Why the evaluation cannot be resampled; empty if it can."""
     labels = cluster_labels(evaluation)
     if not evaluation.eval_probabilities:
         return NO_PROBABILITIES
@@ -114,7 +114,7 @@ def _elicitation(shift: ShiftReading, _: Known) -> Part:
     assert baseline is not None
     on_target = shift.shift.target == shift.shift.target_reference
     if capability is None:
-        # A capability known as a number only is taken as it is: near the top it varies least of the three.
+        # If only the value of the capability is known, it is constant: near 1 it varies least of the three.
         number = np.array([shift.row.target_tuned_capability or 0.0])
         capability, on_target = ClusterSums(np.array([0]), number, np.ones(1)), False
     drawn = resampled_elicitation(generalization, baseline, capability, on_target, RESAMPLES)
@@ -125,7 +125,7 @@ def _elicitation(shift: ShiftReading, _: Known) -> Part:
 
 
 def _calibration(shift: ShiftReading, _: Known) -> Part:
-    """Always by confidence: the probabilities of a file of the release give it, whatever the file stores."""
+    """The calibration error by confidence, recomputed from probabilities if the file stores another formula."""
     if shift.generalization is None:
         return Part(None, missing=NO_EVALUATION)
     evaluation = shift.generalization.evaluation
@@ -138,7 +138,7 @@ def _calibration(shift: ShiftReading, _: Known) -> Part:
     value, drawn = resampled_calibration_errors(p, labels, CONFIDENCE_BINS, RESAMPLES, 0)
     if drawn is None:
         return Part(value, missing=_gap(evaluation))
-    # Resamples are noisier than the sample; a mean over shifts is about the values as they are.
+    # Resampling adds noise to the error; remove it, because a mean over shifts is about the observed values.
     without_noise = np.sqrt(np.maximum(drawn**2 - (np.mean(drawn**2) - value**2), 0))
     return Part(value, calibration_interval(p, labels), without_noise, len(set(labels)))
 
@@ -148,7 +148,7 @@ def _calibrated(shift: ShiftReading, _: Known) -> Part:
     if shift.generalization is None or not p:
         return Part(None, missing=NO_PROBABILITIES)
     if is_constant_half(p):
-        return Part(None, missing="every pair got 1/2")
+        return Part(None, missing="all probabilities are 1/2")
     labels = cluster_labels(shift.generalization.evaluation)
     return Part(calibration_error_of_calibrated(p, labels, draws=CALIBRATED_DRAWS))
 
@@ -156,7 +156,7 @@ def _calibrated(shift: ShiftReading, _: Known) -> Part:
 def _of_pairs(
     value: Callable[[list[float]], float], each_pair: Callable[[Floats], Floats] | None
 ) -> Callable[[ShiftReading, Known], Part]:
-    """A metric of the generalization's probabilities; `each_pair` gives the pairs' values that it is the mean of."""
+    """A metric of the generalization's probabilities. If it is a mean over pairs, `each_pair` returns their values."""
 
     def part(shift: ShiftReading, _: Known) -> Part:
         if shift.generalization is None:

@@ -1,4 +1,4 @@
-"""Where a report is written: all of it or nothing, and never over something that is no report."""
+"""The output folder of a report, which is replaced atomically, and only if it contains a report."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from pathlib import Path
 from genies.errors import InputError
 
 MARKER = "genies-report.json"
-"""The file by which a folder is known to be a report that may be replaced."""
+"""The file that marks a folder as a report, which may be replaced."""
 
 _CONTENT = json.dumps({"what": "a report made by genies; the folder is replaced when it is made again"}) + "\n"
 
 
 def check_place(output_dir: Path) -> None:
-    """InputError for a place where no report may be written: a file, a folder that holds something else, and one
-    where none can be.
+    """Raise InputError if no report can be written to `output_dir`.
+
+    It must not be a file or a folder with other content, and its parent must be writable.
     """
     if output_dir.is_dir():
         if any(output_dir.iterdir()) and not (output_dir / MARKER).is_file():
             raise InputError(
-                f"{output_dir} is there and no report (it holds no {MARKER}); "
-                "name a new folder, so that nothing of yours is deleted"
+                f"{output_dir} exists and is not a report (it contains no {MARKER}); "
+                "choose a new folder, so that nothing is deleted"
             )
     elif output_dir.exists() or output_dir.is_symlink():
-        raise InputError(f"{output_dir} is no folder; expected the name of a folder for the report")
+        raise InputError(f"{output_dir} is not a folder; expected the name of a folder for the report")
     if not output_dir.name:
         raise InputError(f"{output_dir} has no name; expected the name of a folder for the report")
     nearest = next(folder for folder in output_dir.resolve().parents if folder.exists())
@@ -38,13 +39,13 @@ def check_place(output_dir: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"{output_dir}: nothing can be written in {nearest} ({error.strerror}); name another folder for the report"
+            f"{output_dir}: nothing can be written in {nearest} ({error.strerror}); choose another folder"
         ) from None
 
 
 @contextmanager
 def new_report(output_dir: Path) -> Iterator[Path]:
-    """A folder to fill; it takes the place of `output_dir` when all went well, and is deleted when it did not."""
+    """A new folder that replaces `output_dir` at the end, or is deleted if an exception is raised."""
     output_dir = output_dir.resolve()
     check_place(output_dir)
     output_dir.parent.mkdir(parents=True, exist_ok=True)

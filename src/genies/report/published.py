@@ -1,4 +1,4 @@
-"""Means that the 2023 release published, to be shown beside a study of the same 15 shifts and called what they are."""
+"""Means published with the 2023 release, shown next to a study of the same 15 shifts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from genies.data.shifts import Shift
 _FILE = Path(__file__).resolve().with_name("published_means.json")
 
 DRAWN = "llama-30b"
-"""The published model whose means are drawn: the only one with all nine interventions."""
+"""The published model whose means are plotted, the only one with all nine interventions."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Published:
 
     source: str
     columns: list[str]
-    """model, intervention, and metrics by the names of the CSV table."""
+    """model, intervention, and metrics with the names of the CSV table."""
     rows: list[list[str | float]]
 
     def value(self, intervention: str, metric: str) -> float | None:
-        """The mean of an intervention on the model whose means are drawn; None where it was not published."""
+        """The mean of an intervention on the plotted model; None if it was not published."""
         position = self.columns.index(metric)
         for row in self.rows:
             if row[:2] == [DRAWN, intervention]:
@@ -47,7 +47,7 @@ def is_genies(shifts: Iterable[Shift]) -> bool:
 
 
 def published_for(shifts: Iterable[Shift]) -> Published | None:
-    """The published means, where these are exactly the shifts they are over; None for any others."""
+    """The published means if these are exactly the shifts they are over; otherwise None."""
     if not is_genies(shifts):
         return None
     table = _table()

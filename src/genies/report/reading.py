@@ -1,8 +1,8 @@
-"""A results folder read back: its evaluations, and which of them make up each shift of each intervention.
+"""Read a results folder: its evaluations, and the evaluations of each intervention on each shift.
 
-Which shifts, seeds and reference interventions there are is said by the tables that the main job wrote under
-<results_dir>/generalization_metrics/, or, for a folder that holds evaluations only, by shifts a person gives.
-Figures always come from the evaluations as they are now. What is damaged is named in a note and left out.
+Shifts, seeds and reference interventions are read from the tables of the main job in
+<results_dir>/generalization_metrics/ or, for a folder with only evaluations, from a list of shifts. Values are always
+computed from the current evaluations. Damaged files are skipped and reported in a note.
 """
 
 from __future__ import annotations
@@ -39,27 +39,27 @@ def read_study(
 ) -> Study:
     """The study in a results folder.
 
-    With `shifts` every intervention and base model that has an evaluation for one of them takes part, and `baseline`
-    and `capability` name the reference interventions; without, the tables say all of this. Evaluations that do not say
-    which pairs belong to one example (eval_example_indices) are told so by the data in `distributions_dir`. Raises
-    InputError for a folder that is not there, and for one that has nothing to say which shifts it is about.
+    With `shifts`, the study contains all interventions and base models with an evaluation for one of them, and
+    `baseline` and `capability` are the reference interventions. Without, the tables determine all of this. For
+    evaluations without eval_example_indices, examples are matched with the data in `distributions_dir`. Raises
+    InputError if the folder does not exist, or if it contains neither tables nor evaluations of the shifts.
     """
     if not results_dir.is_dir():
-        raise InputError(f"results folder {results_dir} does not exist; expected a folder with evaluations/ in it")
+        raise InputError(f"results folder {results_dir} does not exist; expected a folder that contains evaluations/")
     files = _Files(results_dir, distributions_dir)
     if shifts is None:
         listed, notes = read_tables(results_dir)
         if not listed:
             raise InputError(
-                f"{results_dir} has no readable table under generalization_metrics/ that says which shifts it is about"
-                f"{': ' + '; '.join(notes) if notes else ''}. Give a file of shifts (--shifts FILE) to read its "
-                "evaluations without one"
+                f"{results_dir} has no readable table in generalization_metrics/, so its shifts are unknown"
+                f"{': ' + '; '.join(notes) if notes else ''}. Pass a shift file (--shifts FILE) to read its "
+                "evaluations without a table"
             )
     else:
         listed, notes = with_told_capability(files.listed(shifts, baseline, capability), results_dir), []
         if not listed:
             raise InputError(
-                f"{results_dir} holds no evaluation of a model that was tuned on the source of one of the "
+                f"{results_dir} contains no evaluation of a model that was tuned on the source of one of the "
                 f"{len(shifts)} shifts and tested on its target; expected "
                 "evaluations/<intervention>/<base model>-<source>/<target>.json"
             )
@@ -82,13 +82,13 @@ def read_study(
 
 
 class _Files:
-    """The evaluations of a results folder, each read once, when it is first needed."""
+    """The evaluations of a results folder, each read once on first use."""
 
     def __init__(self, results_dir: Path, distributions_dir: Path | None) -> None:
         self._store = Store(results_dir.parent, results_dir.parent / "models", results_dir)
         self._distributions_dir = distributions_dir
         self._tests: dict[str, tuple[list[Example], dict[int, int]]] = {}
-        """By target: its test split, and the prompt cluster of each example."""
+        """The test split and the prompt cluster of each example, by target."""
         self._read: dict[Path, Reading | None] = {}
         self.damaged: list[str] = []
 
@@ -109,7 +109,7 @@ class _Files:
                     self._read[path] = replace(reading, evaluation=evaluation)
 
     def listed(self, shifts: Sequence[Shift], baseline: str, capability: str) -> list[Listed]:
-        """A line for every base model, intervention, seed and shift that has an evaluation for one of the shifts."""
+        """A line for each base model, intervention, seed and shift, if there is an evaluation for one of the shifts."""
         counts = Counter((each.source, each.target, each.target_reference) for each in shifts)
         lines = []
         tuned = self._tuned(shifts)
@@ -124,7 +124,7 @@ class _Files:
         return lines
 
     def _best(self, interventions: Sequence[str], base_model: str, reference: str, seed: int | None) -> str:
-        """The most accurate intervention of those tuned and tested on `reference`; BEST where there is none."""
+        """The most accurate intervention of those tuned and tested on `reference`; BEST if there is none."""
         readings = {
             name: next(iter(self._references(name, base_model, reference, seed)), None) for name in interventions
         }
@@ -132,7 +132,7 @@ class _Files:
         return best_reference(found, BEST)[0]
 
     def _references(self, intervention: str, base_model: str, reference: str, seed: int | None) -> list[Reading]:
-        """The evaluations that may be the reference's: with arguments of its own first, and with the row's seed."""
+        """The possible evaluations of the reference; first those with its own arguments and with the row's seed."""
         found = [
             self.tuned(intervention, base_model, reference, own, reference, suffix)
             for suffix in (TARGET_TUNED, "")
@@ -141,7 +141,7 @@ class _Files:
         return [each for each in found if each is not None]
 
     def _tuned(self, shifts: Sequence[Shift]) -> list[tuple[str, str, int | None]]:
-        """(base model, intervention, seed) of every model tuned on a source and tested on its target, sorted."""
+        """(base model, intervention, seed) of all models tuned on a source and tested on its target, sorted."""
         found: set[tuple[str, str, int | None]] = set()
         folders = sorted(each for each in (self._store.results_dir / "evaluations").glob("*/*") if each.is_dir())
         names = {folder.name for folder in folders}
@@ -150,9 +150,9 @@ class _Files:
             identity = _recorded_identity(folder)
             if identity is not None:
                 base_model, seed = identity.base_model, identity.seed
-            else:  # a file of the 2023 release, or of a harness that recorded no identity
+            else:  # a file of the 2023 release, or of a version without recorded identities
                 name, seed = _without_seed(folder.name)
-                # A source may hold a dash: the base model is one that was evaluated untuned, else the shorter name.
+                # A source may contain a dash: prefer a base model that was evaluated untuned, then the shortest name.
                 possible = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
                 base_model = min(possible, key=lambda each: (each not in names, len(each)), default="")
             tested = (
@@ -180,7 +180,7 @@ class _Files:
         untuned = Path(line.baseline) / base_model
 
         def tuned(target: str) -> Reading | None:
-            """What the intervention made; one that tunes nothing has an evaluation of the untuned model."""
+            """The intervention's evaluation; an intervention that tunes nothing has one of the untuned model."""
             made = self.tuned(line.intervention, base_model, shift.source, seed, target)
             return made or self._of_one_that_tunes_nothing(line, target)
 
@@ -235,7 +235,7 @@ class _Files:
         return self._read[path]
 
     def _with_clusters(self, evaluation: Evaluation, target: str) -> Evaluation:
-        """The evaluation with the example and the prompt cluster of each pair, where the data can add them."""
+        """The evaluation with the example and the prompt cluster of each pair added from the data, if possible."""
         known = evaluation.eval_example_indices and evaluation.eval_prompt_clusters
         if not evaluation.eval_probabilities or known or self._distributions_dir is None:
             return evaluation
@@ -243,7 +243,7 @@ class _Files:
             try:
                 test = Distribution(self._distributions_dir / target).test
             except InputError:
-                test = []  # without the data the evaluation stays as it is, and a note says so
+                test = []  # without the data the evaluation is unchanged, which a note reports
             of_example = prompt_clusters((example.index, example.prompt) for example in test)
             self._tests[target] = test, dict(zip((example.index for example in test), of_example, strict=True))
         test, clusters = self._tests[target]
@@ -255,7 +255,7 @@ class _Files:
 
 
 def _recorded_identity(folder: Path) -> Identity | None:
-    """The identity in the provenance of a folder's first evaluation; None where it is not recorded."""
+    """The identity in the provenance of a folder's first evaluation; None if it is not recorded."""
     for path in sorted(folder.glob("*.json"))[:1]:
         try:
             evaluation = read_stored(path)

@@ -1,10 +1,10 @@
-"""The samples of distributions as script files that a page loads piece by piece.
+"""The samples of distributions as script files that a page loads in parts.
 
 samples/<distribution>/<split>-<n>.js    up to 50 examples: [[index, prompt, best, [worse, ...]], ...]
-samples/<distribution>/long-<n>.js       the rest of a text too long to be shown at once
-scores/<distribution>.js                 what each evaluation gave each pair of the test split, and leaked examples
+samples/<distribution>/long-<n>.js       the rest of a text that is too long to be shown at once
+scores/<distribution>.js                 the probabilities of test pairs in each evaluation, and leaked examples
 
-A text is a string; one longer than SHOWN characters is [its beginning, its length, number of the long file].
+A text is a string. One with more than SHOWN characters is [its beginning, its length, number of the long file].
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from genies.data.distribution import Distribution, Example, SplitName
 from genies.report.embedding import data_script, file_name
 
 EXAMPLES_A_SHARD = 50
-"""As many as the browser shows on one page."""
+"""Number of examples on one page of the browser."""
 
 CHARACTERS_A_SHARD = 150_000
-"""A shard is closed when its texts reach this, so that a page of long examples loads in pieces too."""
+"""A shard ends when its texts reach this size, so that a page of long examples also loads in parts."""
 
 SHOWN = 12_000
-"""Characters of a text that are shown at once."""
+"""Number of characters of a text that are shown at once."""
 
 Text = str | list[Any]
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Test examples whose prompt a model has seen in training."""
+    """Test examples whose prompts are in a train split."""
 
     where: str
-    """The distribution whose train split holds the prompts."""
+    """The distribution whose train split contains the prompts."""
     examples: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Scored:
-    """One evaluation as the sample browser shows it."""
+    """One evaluation in the sample browser."""
 
     key: str
-    """<intervention>/<base model>-<source>, the folder of its file: what links name it by."""
+    """<intervention>/<base model>-<source>, the folder of its file, which is used in links."""
     intervention: str
     base_model: str
     source: str | None
     """The distribution tuned on; None for the untuned model."""
     seed: int | None
     probabilities: Mapping[int, Sequence[float]]
-    """For each test index the probability of the best response against each worse one, in file order."""
+    """For each test index, the probability of the best response in each pair, in file order."""
     accuracy: float
 
 
@@ -62,15 +62,15 @@ class Sampled:
     name: str
     file: str
     splits: list[dict[str, Any]]
-    """name, examples, responses (fewest and most an example) and the index of the first example of each shard."""
+    """name, examples, responses (fewest and most per example) and the index of the first example of each shard."""
     scores: bool
-    """Whether a scores file is there."""
+    """Whether there is a scores file."""
     evaluations: int
     leaked: int | None
-    """Test examples whose prompt is in the distribution's own train split; None where that was not looked for."""
+    """Number of test examples whose prompt is in the distribution's own train split; None if unknown."""
     license: str | None
     about: list[tuple[str, str]]
-    """What metadata.json says in words, by key."""
+    """The text values in metadata.json, by key."""
 
 
 def write_samples(
@@ -80,9 +80,9 @@ def write_samples(
     leaks: Sequence[Leak] | None,
     folder: Path,
 ) -> Sampled:
-    """Write the script files of one distribution under `folder` and say what is there.
+    """Write the script files of one distribution to `folder` and return their description.
 
-    `leaks` None says that leaks were not looked for. Raises InputError for a split that cannot be read.
+    `leaks` is None if leaks are unknown. Raises InputError for a split that cannot be read.
     """
     name = file_name(distribution.name)
     place = folder / "samples" / name
@@ -104,7 +104,7 @@ def write_samples(
 
 
 def _about(metadata: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The texts in metadata, and the names of what a distribution was made from or overlaps with."""
+    """The texts in metadata, and the names of related data sets."""
     found = []
     for key, value in metadata.items():
         items = value if isinstance(value, list) else [value]
@@ -121,7 +121,7 @@ def write_script(path: Path, key: str, value: Any) -> None:
 
 
 class _Rest:
-    """Texts too long to be shown at once: what is cut off, a file each."""
+    """Writes the rest of each text that is too long to be shown at once to its own file."""
 
     def __init__(self, place: Path, key: str) -> None:
         self._place = place
@@ -181,7 +181,7 @@ def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[L
 
 
 def _rounded(p: float) -> float:
-    """Four decimals, but nothing becomes a tie that is none."""
+    """Four decimals, without rounding other values to a tie."""
     short = round(p, 4)
     if short == 0.5 and p != 0.5:
         return 0.5001 if p > 0.5 else 0.4999
@@ -191,9 +191,9 @@ def _rounded(p: float) -> float:
 def by_example(
     test: Sequence[Example], probabilities: Sequence[float] | None, indices: Sequence[int] | None
 ) -> dict[int, list[float]] | None:
-    """The probabilities of each test example; None where they do not fit the split as it is now.
+    """The probabilities of each test example; None if they do not match the current test split.
 
-    Without `indices` they are taken to be those of the first examples, all pairs of each, in order.
+    Without `indices`, they are assumed to be those of all pairs of the first examples, in order.
     """
     if not probabilities:
         return None

@@ -1,4 +1,4 @@
-"""The sentences that open a page: which intervention is best, and what it does and does not differ from."""
+"""The content of a page's opening sentences: the best intervention, and those from which it differs or not."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from genies.report.verdicts import Verdict
 
 @dataclass(frozen=True)
 class Contender:
-    """An intervention as the sentences see it."""
+    """An intervention in the opening sentences."""
 
     name: str
     accuracy: float
@@ -22,27 +22,27 @@ class Contender:
     capability: float | None
     capability_intervention: str
     is_rival: bool
-    """Whether it may be called the best: the baseline and a constant 1/2 may not."""
+    """Whether it can be the best; the baseline and a constant 1/2 cannot."""
 
 
 @dataclass(frozen=True)
 class Lead:
-    """What the opening sentences say about one base model."""
+    """The content of the opening sentences about one base model."""
 
     shown: Contender
-    """The best intervention, or the only thing there is."""
+    """The best intervention, or the only one."""
     alone: bool
-    """Whether there is no other intervention to compare it with."""
+    """Whether there is no other intervention with which to compare it."""
     above: bool
-    """Whether its accuracy is above the baseline's; whether significantly so, its verdict says."""
+    """Whether its accuracy is above the baseline's, significantly or not."""
     alike: list[str]
     """The interventions that are not significantly different from it."""
     worse: int
-    """How many differ from it significantly."""
+    """Number of interventions that are significantly different from it."""
     unknown: list[str]
-    """Those that could not be compared with it."""
+    """The interventions that could not be compared with it."""
     left_out: list[str]
-    """Those that lack evaluations."""
+    """The interventions with missing evaluations."""
 
     @property
     def all_alike(self) -> bool:
@@ -50,14 +50,14 @@ class Lead:
 
     @property
     def marked(self) -> bool:
-        """Whether it is the best by the verdict; else nothing is said of the others."""
+        """Whether it is the best by the verdict; otherwise the sentences do not mention the others."""
         return self.shown.verdict.mark(MAIN.name).standing == "best"
 
 
 def lead(contenders: Sequence[Contender], left_out: Sequence[str] = ()) -> Lead | None:
-    """What to say about the interventions of one base model; None where there is none.
+    """The content of the sentences about the interventions of one base model; None if there are none.
 
-    left_out: the names of interventions that are not among them since they lack evaluations.
+    left_out: names of interventions that are not included because evaluations are missing.
     """
     if not contenders:
         return None

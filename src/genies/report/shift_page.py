@@ -1,4 +1,4 @@
-"""The page of one shift: every intervention on it, beside the baseline and the target-tuned capability."""
+"""The page of one shift, with all interventions, the baseline and the target-tuned capability."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ HISTOGRAM_BINS = 20
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A shift page before or after this one."""
+    """The previous or next shift page."""
 
     title: str
     href: str
 
 
 def shift_page_name(shift: Shift) -> str:
-    """The file of a shift's page; a dot, which no part holds, stands between the parts."""
+    """The file name of a shift's page. Its parts are separated by dots, which file_name removes from parts."""
     parts = [shift.source, shift.target]
     if shift.target_reference != shift.target:
         parts.append(shift.target_reference)
@@ -82,7 +82,7 @@ def write_shift_page(site: Site, grid: Grid, shift: Shift, browser: Browser) -> 
 
 
 def _sizes(cells: Sequence[Cell]) -> str:
-    """How much each figure rests on, as 250 examples, 750 pairs; with the range where cells differ."""
+    """The size of the test set, such as 250 examples, 750 pairs, with ranges if cells differ."""
     words = []
     for counts, what in (
         ([each.summary.examples for each in cells], "examples"),
@@ -113,7 +113,7 @@ def _scale(cells: Sequence[Cell]) -> Scale:
 
 
 def _leads(grid: Grid, shift: Shift, cells: Sequence[Cell]) -> list[tuple[str, str, Lead]]:
-    """The opening sentences, for each base model that has an evaluation."""
+    """The opening sentences for each base model with an evaluation."""
     found = []
     for model in grid.models:
         contenders = [
@@ -172,7 +172,7 @@ def _scatter(grid: Grid, cells: Sequence[Cell]) -> Markup | None:
 
 
 def _probabilities(cell: Cell) -> list[float]:
-    """The probabilities of all seeds together."""
+    """The probabilities of all seeds in one list."""
     return [p for reading in cell.evaluated for p in reading.evaluation.eval_probabilities or []]
 
 
@@ -207,7 +207,7 @@ def _two(value: float | None) -> str:
 
 
 def margin_counts(margins: Sequence[float] | Floats) -> list[float]:
-    """Pairs by margin in equal bins over [-1, 1]; a tie, which neither side may have, counts half in each middle bin.
+    """Number of pairs by margin in equal bins over [-1, 1]. A tie counts half in each of the two middle bins.
 
     >>> margin_counts([-0.05, 0.0, 0.0, 0.0, 0.05])[8:12]
     [0.0, 2.5, 2.5, 0.0]
@@ -221,7 +221,7 @@ def margin_counts(margins: Sequence[float] | Floats) -> list[float]:
 
 
 def _origins(grid: Grid, cells: Sequence[Cell]) -> list[dict[str, Any]]:
-    """Every evaluation behind the page, once, with what is known of how it came to be: first those on the target."""
+    """All evaluations behind the page, each once, with their provenance; those on the target come first."""
     found: dict[str, tuple[str, Reading, bool]] = {}
     several = len(grid.models) > 1
 

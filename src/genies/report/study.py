@@ -1,4 +1,4 @@
-"""What a results folder holds, put in order: evaluations, shifts, and notes on what is missing."""
+"""The content of a results folder: evaluations, shifts, and notes on missing files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genies.report.example_scores import ExampleScores, example_scores
 
 @dataclass(frozen=True)
 class Reading:
-    """One evaluation file: what was tuned on what, tested on what, and what came out."""
+    """One evaluation file: the model, the distributions it was tuned and tested on, and the result."""
 
     path: Path
     intervention: str
@@ -31,23 +31,23 @@ class Reading:
 
     @cached_property
     def example_scores(self) -> ExampleScores | None:
-        """The scores of the pairs by test example; None where the evaluation does not list them so."""
+        """The scores of the pairs by test example; None if the evaluation does not contain the example of each pair."""
         return example_scores(self.evaluation)
 
     @property
     def provenance(self) -> dict[str, Any] | None:
-        """How the file came to be, where the harness made it."""
+        """How the file was made; None if the harness did not make it."""
         return self.evaluation.provenance
 
     @property
     def verified(self) -> bool:
-        """Whether the file carries the fingerprint of what it was made from."""
+        """Whether the file contains the fingerprint of its inputs."""
         return self.provenance is not None and "fingerprint" in self.provenance
 
 
 @dataclass(frozen=True)
 class ShiftReading:
-    """One intervention on one shift: its line of the table and the evaluations behind it; None is a hole."""
+    """One intervention on one shift: its table row, and its evaluations (None if missing)."""
 
     shift: Shift
     base_model: str
@@ -63,20 +63,20 @@ class ShiftReading:
     capability: Reading | None
     """The reference intervention, tuned and tested on target_reference."""
     listed: int = 1
-    """How often a table or a list of shifts names this shift; the release names 13 shifts twice."""
+    """How often a table or a list contains this shift; the release lists 13 shifts twice."""
     baseline_source: Reading | None = None
-    """The untuned base model, tested on source; not every study has it."""
+    """The untuned base model, tested on source; optional."""
     baseline_reference: Reading | None = None
-    """The untuned base model, tested on target_reference; not every study has it."""
+    """The untuned base model, tested on target_reference; optional."""
 
     @property
     def is_baseline(self) -> bool:
-        """Whether this is the untuned model that the others are compared with."""
+        """Whether this is the untuned model with which the others are compared."""
         return self.intervention == self.row.baseline_intervention
 
     @property
     def missing(self) -> list[str]:
-        """The accuracies that have no evaluation, by the names of their columns."""
+        """The columns of accuracies without an evaluation."""
         parts = {
             "generalization_accuracy": self.generalization,
             "source_ID_accuracy": self.source_id,
@@ -94,7 +94,7 @@ class ShiftReading:
         baseline_source: Reading | None = None,
         baseline_reference: Reading | None = None,
     ) -> ShiftReading:
-        """The same shift with other evaluations, and its line computed anew."""
+        """The same shift with other evaluations and a recomputed table row."""
 
         def of(reading: Reading | None) -> Evaluation | None:
             return None if reading is None else reading.evaluation
@@ -127,11 +127,11 @@ class ShiftReading:
 
 @dataclass(frozen=True)
 class Study:
-    """All that a results folder holds of the shifts it is about, in a fixed order."""
+    """The evaluations of a results folder by shift, in a fixed order."""
 
     readings: list[Reading]
-    """Every evaluation that a shift needs, once, in order of first need."""
+    """All evaluations that a shift needs, each once, in order of first use."""
     shifts: list[ShiftReading]
-    """One for each base model, intervention, seed and shift, each once."""
+    """One for each base model, intervention, seed and shift."""
     notes: list[str]
-    """What a reader should know: damaged files, holes, mixed number formats, files without provenance."""
+    """Notes for readers: damaged files, missing evaluations, mixed number formats, files without provenance."""

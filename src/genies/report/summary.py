@@ -1,4 +1,4 @@
-"""Interventions by metrics: means over all shifts, over each label and each category, and every single shift."""
+"""Metrics of interventions: means over all shifts, over each label and category, and values on each shift."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class MeanSummary:
     base_model: str
     intervention: str
     shifts: int
-    """How many have all four accuracies: the means are over these."""
+    """Number of shifts with all four accuracies; the means are over these."""
     of: int
-    """How many shifts the group has."""
+    """Number of shifts in the group."""
     sources: int
-    """How many different sources these shifts have."""
+    """Number of distinct sources of these shifts."""
     seeds: tuple[int, int]
-    """Fewest and most seeds a shift has; one where no seeds were asked for."""
+    """Smallest and largest number of seeds of a shift; 1 if the study has no seeds."""
     ties: int | None
-    """Pairs at exactly one half on these shifts' targets; None where that is not known of all."""
+    """Number of pairs with a probability of exactly one half on these shifts' targets; None if unknown for a shift."""
     estimates: Mapping[str, Estimate]
     """By metric."""
     by_source: Mapping[str, Estimate]
-    """By metric: the mean over sources of the mean over each source's shifts."""
+    """The mean over sources of the mean over each source's shifts, by metric."""
     verdict: Verdict
 
 
@@ -52,16 +52,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a study shows."""
+    """The statistics of a study."""
 
     metrics: tuple[Metric, ...]
     weights: Weights
     groups: list[Group]
-    """All shifts, then labels, then categories, in order of first mention; a group like all shifts is left out."""
+    """All shifts, then labels, then categories, in order of first occurrence, without groups equal to all shifts."""
     shifts: list[ShiftSummary]
-    """By base model and intervention, shifts in the study's order."""
+    """By base model and intervention, with shifts in the study's order."""
     cells: Mapping[CellKey, Verdict]
-    """What is decided about every line of `shifts`."""
+    """The verdict of each item of `shifts`."""
     notes: list[str]
 
     def verdict(self, line: ShiftSummary) -> Verdict:
@@ -69,7 +69,7 @@ class Summary:
 
 
 def summarize(study: Study, weights: Weights = "unique") -> Summary:
-    """The summary of a study; each shift counts once, or with "published" as often as its table lists it."""
+    """The summary of a study. Each shift counts once, or with "published" as often as its table lists it."""
     metrics = METRICS if weights == "unique" else (*METRICS, PUBLISHED_CALIBRATION)
     lines = shift_summaries(study.shifts, metrics, weights == "unique")
     order = list(dict.fromkeys(each.shift for each in lines))
@@ -87,7 +87,7 @@ def summarize(study: Study, weights: Weights = "unique") -> Summary:
 def lines_by_intervention(
     lines: Sequence[ShiftSummary], shifts: Sequence[Shift]
 ) -> dict[tuple[str, str], list[ShiftSummary]]:
-    """The lines on some shifts for each base model and intervention, in the order of `shifts`."""
+    """The summaries on some shifts for each base model and intervention, in the order of `shifts`."""
     chosen: dict[tuple[str, str], list[ShiftSummary]] = {}
     for line in lines:
         if line.shift in shifts:
@@ -120,7 +120,7 @@ def _mean(
     ties = [line.ties for line in lines]
     estimates = {metric.name: _estimate(lines, metric, known) for metric in metrics}
     sources = len({line.shift.source for line in lines})
-    # With one source, or one shift for each, both means are the same.
+    # With one source, or one shift per source, both means are equal.
     alike = sources == 1 or (sources == len(lines) and len({line.weight for line in lines}) == 1)
     by_source = estimates if alike else {metric.name: _estimate(lines, metric, known, "sources") for metric in metrics}
     seeds = [len(line.readings) for line in lines] or [0]
@@ -139,7 +139,7 @@ def _mean(
 
 
 Known = dict[tuple[object, ...], Estimate]
-"""Means of the references, which several interventions share, by what they are computed from."""
+"""A cache of the means of references, which several interventions share, by their inputs."""
 
 
 def _estimate(lines: Sequence[ShiftSummary], metric: Metric, known: Known, average: Average = "shifts") -> Estimate:
@@ -172,7 +172,7 @@ def _computed(lines: Sequence[ShiftSummary], metric: Metric, average: Average) -
 def _gap(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate | None:
     """Why there is no mean."""
     if not lines:
-        return Estimate(None, None, "no shift has all of its evaluations")
+        return Estimate(None, None, "no shift has all evaluations")
     for line in lines:
         if line.shift_figure(metric.name) is None:
             return Estimate(None, None, f"{line.shift}: {line.estimate(metric.name).missing}")

@@ -1,4 +1,4 @@
-"""The first page: interventions by metrics, over all shifts and over groups of them, and the heat map."""
+"""The first page: metrics of interventions over all shifts and over groups of shifts, and the heat map."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COLUMNS = (
     "brier_score",
     "log_loss",
 )
-"""The metrics of the page's tables; the reference lines show two more, and the copied tables hold all."""
+"""The metrics in the page's tables. The reference lines show two more, and the copied tables contain all."""
 
 SIGNED = ("differential_elicitation", "margin")
 
@@ -62,7 +62,7 @@ def write_summary_page(site: Site, study: Study, summary: Summary, grid: Grid, b
 
 
 def write_tables(site: Site, summary: Summary) -> list[dict[str, str]]:
-    """Files with all figures, and what the page calls them."""
+    """Write files with all values, and return their addresses and titles."""
     folder = site.folder / "tables"
     folder.mkdir()
     files = (
@@ -104,7 +104,7 @@ def _words(count: int) -> str:
 
 
 def _about(study: Study, summary: Summary, grid: Grid) -> list[str]:
-    """What the study is made of, in a few words each."""
+    """Short facts about the study."""
     seeds = {each.seed for each in study.shifts if each.seed is not None}
     formats = sorted({reading.evaluation.dtype for reading in study.readings if reading.evaluation.dtype})
     unverified = sum(not reading.verified for reading in study.readings)
@@ -116,15 +116,15 @@ def _about(study: Study, summary: Summary, grid: Grid) -> list[str]:
         words.append(" and ".join(formats))
     words.append("all verified" if unverified == 0 else f"{unverified:,} unverified")
     if summary.weights == "published":
-        words.append("shifts weighted as the release lists them")
+        words.append("shifts weighted as in the release")
     return words
 
 
 def _lead(group: Group, model: str, grid: Grid) -> tuple[str, str, Lead] | None:
-    """A base model, what its means are over, and the opening sentences about it.
+    """A base model, the shifts of its means, and the opening sentences about it.
 
-    Only means over the same shifts are compared: interventions that lack some are named as left out. None where
-    several have means, but none over all shifts, or where none has one.
+    Only means over the same shifts are compared; interventions with missing shifts are listed separately. None if
+    several interventions have means but none over all shifts, or if there is no mean.
     """
     means = [mean for mean in group.means if mean.base_model == model and _value(mean, MAIN.name) is not None]
     complete = [mean for mean in means if mean.shifts == mean.of]
@@ -211,7 +211,7 @@ def _row(mean: MeanSummary, scale: Scale, published: Published | None) -> dict[s
 
 
 def _model(group: Group, model: str, scale: Scale, grid: Grid, published: Published | None) -> dict[str, Any]:
-    """The rows of one base model, the best first, and what its reference lines stand for."""
+    """The rows of one base model in descending order of accuracy, and the values of its reference lines."""
     means = [mean for mean in group.means if mean.base_model == model]
     means.sort(key=lambda mean: (_value(mean, MAIN.name) is None, -(_value(mean, MAIN.name) or 0)))
     baselines = _references(group, means, grid, "baseline_intervention", "baseline_accuracy")
@@ -227,7 +227,7 @@ def _model(group: Group, model: str, scale: Scale, grid: Grid, published: Publis
 def _references(
     group: Group, means: Sequence[MeanSummary], grid: Grid, column: str, metric: str
 ) -> list[tuple[str, float]]:
-    """What each reference gets, and its name, from the fullest of the means that are set against it."""
+    """The name and value of each reference, from the most complete of the means compared with it."""
     found: dict[str, float] = {}
     for mean in sorted(means, key=lambda each: -each.shifts):
         entry = Entry(mean.base_model, mean.intervention)

@@ -1,4 +1,4 @@
-"""A summary as tables to read and to paste, in Markdown and LaTeX."""
+"""A summary as text tables in Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ _FEW = f"there are fewer than {FEWEST_SOURCES} sources (for the untuned model: t
 ALL: tuple[Which, ...] = ("means", "differences", "shifts")
 KINDS = ("all", "label", "category")
 BY_SOURCE = (MAIN.name, ELICITATION.name)
-"""The metrics whose mean over sources is shown beside their mean over shifts; CSV and JSON have it for all."""
+"""The metrics with a column for the mean over sources; CSV and JSON contain it for all metrics."""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The tables of a summary: the means of each group of shifts, paired differences, and every shift."""
+    """The tables of a summary: the means of each group of shifts, paired differences, and all shifts."""
 
     summary: Summary
     which: Sequence[Which] = ALL
     against: str | None = None
-    """An intervention that the others are compared with, besides the baseline."""
+    """An intervention with which the others are compared, in addition to the baseline."""
 
     @cached_property
     def comparisons(self) -> list[tuple[Group, Comparison]]:
-        """The paired differences of each group; none where they are not asked for."""
+        """The paired differences of each group; empty if they are not requested."""
         groups = self.summary.groups if "differences" in self.which else []
         differences = PairedDifferences(self.summary)
         return [(group, each) for group in groups for each in comparisons(differences, group, self.against)]
 
     def tables(self) -> list[TextTable]:
-        """All tables that have a row."""
+        """All tables with at least one row."""
         summary, found = self.summary, []
         kinds = [(kind, [each for each in summary.groups if each.kind == kind]) for kind in KINDS]
         if "means" in self.which:
@@ -56,7 +56,7 @@ class Tables:
         return [table for table in found if table.rows]
 
     def markdown(self) -> str:
-        """Tables in Markdown, bold for the best and what is not significantly different from it, and the notes."""
+        """Tables in Markdown, with the best and those not significantly different from it in bold, and the notes."""
         parts = [f"**{table.caption}**\n\n{markdown_table(table)}" for table in self.tables()]
         notes = "\n".join(f"- {markdown.escaped(note)}" for note in self.footnotes())
         return "\n\n".join([*parts, notes]) + "\n"
@@ -67,7 +67,7 @@ class Tables:
         return "\n".join(["% \\usepackage{booktabs,longtable}", *notes, *map(latex_table, self.tables())])
 
     def footnotes(self) -> list[str]:
-        """What the brackets, bold type and gaps mean, and the notes of the summary."""
+        """Notes on brackets, bold type and missing values, and the notes of the summary."""
         return _footnotes(self.summary, self.which, [each for _, each in self.comparisons])
 
 
@@ -202,13 +202,13 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
     if any(each.limit for each in shown):
         notes.append(
             f"the interval of a mean over fewer than {FEWEST_SOURCES} sources (untuned model: test sets) is about "
-            "these shifts only, for so few do not show how much others differ"
+            "these shifts only, because so few do not show how much sources differ"
         )
     without = [each for each in shown if each.value is not None and each.interval is None]
     reasons = (each.missing for each in without if each.missing)
     missing = dict.fromkeys(_FEW if each.startswith("an interval about other") else each for each in reasons)
     if missing:
-        notes.append(f"without brackets: no interval, since {'; '.join(missing)}")
+        notes.append(f"without brackets: no interval, because {'; '.join(missing)}")
     verdicts = [mean.verdict for mean in means] if "means" in which else []
     verdicts += list(summary.cells.values()) if "shifts" in which else []
     marks = [mark for verdict in verdicts for mark in verdict.marks.values()]
@@ -218,13 +218,13 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
             "bold in a column of metrics: the best intervention of its base model, or not significantly different from "
             f"the best at 0.05 ({tests}; Holm's correction over the column of a group of shifts, or over all shifts). "
             "The baseline and scorers that give every pair 1/2 are never marked, nor is a metric in which a constant "
-            "1/2 does as well as the best"
+            "1/2 is as good as the best"
         )
     if compared:
         notes.append(_difference_note(compared))
     left_out = sum(line.left_out or 0 for line in summary.shifts)
     if left_out:
-        notes.append(f"{left_out} test pairs are left out because the model was tuned on their prompt")
+        notes.append(f"{left_out} test pairs are excluded because the model was tuned on their prompt")
     return notes + list(summary.notes)
 
 
@@ -235,5 +235,5 @@ def _difference_note(found: Sequence[Comparison]) -> str:
     note += f"; better on, worse on: shifts where p < 0.05 after Holm's correction ({shifts})"
     left_out = max((each.mean.left_out for each in found if each.mean is not None), default=0)
     if left_out:
-        note += f"; test examples that only one side was tested on are left out, at most {left_out} of a difference"
+        note += f"; test examples on which only one was tested are excluded, at most {left_out} per difference"
     return note

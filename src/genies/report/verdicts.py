@@ -1,8 +1,8 @@
-"""Whether interventions differ: decided once for a study, and read by every page, table and sentence.
+"""Whether interventions differ. All pages, tables and sentences use these verdicts.
 
-An intervention is compared with the baseline and with the best intervention of its base model, on every shift and in
-the mean over every group of shifts. p-values are adjusted by Holm's method over everything that is shown together:
-all cells of the heat map are one family, and so is each metric of a group's table.
+An intervention is compared with the baseline and with the best intervention of its base model, on each shift and in the
+mean over each group of shifts. p-values that are shown together are adjusted by Holm's method: all cells of the heat
+map are one family, and so is each metric in the table of a group.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Standing = Literal["best", "not different", "different", "unknown", "not compare
 
 @dataclass(frozen=True)
 class Mark:
-    """An intervention against the best one of its base model, in one metric."""
+    """An intervention compared with the best one of its base model, in one metric."""
 
     standing: Standing = "not compared"
-    """not compared: the baseline, a constant 1/2, an intervention that lacks shifts, or one that has no rival."""
+    """not compared: the baseline, a constant 1/2, an intervention with missing shifts, or one without rivals."""
     difference: Difference | None = None
-    """It minus the best."""
+    """The intervention minus the best."""
 
     @property
     def starred(self) -> bool:
@@ -42,15 +42,15 @@ class Mark:
 NOT_COMPARED = Mark()
 
 IDENTICAL = "equal on every shift"
-"""Stands for a test where there is nothing to test."""
+"""Name in place of a test if all differences are 0."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is decided about one intervention: on one shift, or in the mean over a group."""
+    """The result of the comparisons of one intervention, on one shift or in the mean over a group."""
 
     against_baseline: Difference | None = None
-    """Its generalization accuracy minus the baseline's; None where they cannot be paired, and for the baseline."""
+    """Its generalization accuracy minus the baseline's; None if they cannot be paired, and for the baseline."""
     marks: Mapping[str, Mark] = field(default_factory=dict)
     """By metric."""
     is_baseline: bool = False
@@ -60,25 +60,25 @@ class Verdict:
 
     @property
     def differences(self) -> list[Difference]:
-        """All that was tested."""
+        """All differences with a test."""
         found = [self.against_baseline, *(mark.difference for mark in self.marks.values())]
         return [each for each in found if each is not None and each.p_value is not None]
 
     @property
     def direction(self) -> str:
-        """Class of a dot: up, down, level (not significantly different from the baseline) or untested."""
+        """CSS class of a dot: up, down, level (not significantly different from the baseline) or untested."""
         return "level" if self.is_baseline else direction(self.against_baseline)
 
 
 def direction(difference: Difference | None) -> str:
-    """up for significantly above, down for below, level for not significant, untested where that is not known."""
+    """up for significantly above, down for below, level for not significant, untested if there is no test."""
     if difference is None:
         return "untested"
     return {"higher": "up", "lower": "down", "not significant": "level"}.get(difference.verdict, "untested")
 
 
 def tests_of(differences: Iterable[Difference | None]) -> list[str]:
-    """The names of the tests behind some differences, each once; all kinds of bootstrap are one."""
+    """The distinct names of the tests of some differences; all kinds of bootstrap have one name."""
     names = (each.test for each in differences if each is not None and each.p_value is not None)
     return list(dict.fromkeys("bootstrap of these shifts" if "bootstrap" in name else name for name in names))
 
@@ -92,7 +92,7 @@ def cell_key(line: ShiftSummary) -> CellKey:
 
 
 def decide_cells(lines: Sequence[ShiftSummary]) -> dict[CellKey, Verdict]:
-    """The verdict of every intervention on every shift, on its generalization accuracy."""
+    """The verdict of each intervention on each shift, about its generalization accuracy."""
     baselines = adjust([None if line.is_baseline else _cell_over_baseline(line) for line in lines])
     places: dict[tuple[str, Shift], list[int]] = {}
     for place, line in enumerate(lines):
@@ -123,15 +123,15 @@ def _cell_over_baseline(line: ShiftSummary) -> Difference | None:
 
 
 def is_rival(line: ShiftSummary) -> bool:
-    """Whether an intervention may be called the best: the baseline and a constant 1/2 may not."""
+    """Whether an intervention can be the best; the baseline and a constant 1/2 cannot."""
     return not (line.is_baseline or line.is_constant_half or line.intervention == "random")
 
 
 def decide_means(rows: Sequence[Sequence[ShiftSummary]], metrics: Sequence[Metric], of: int) -> list[Verdict]:
-    """The verdict of every intervention in the mean over the shifts of a group.
+    """The verdict of each intervention in the mean over the shifts of a group.
 
-    rows: for each base model and intervention its complete lines in the group, all in one order of shifts; of: how
-    many shifts the group has. An intervention that lacks some takes no part in the marks.
+    rows: for each base model and intervention, its complete summaries in the group, in the same order of shifts. of:
+    number of shifts in the group. Interventions with missing shifts are not marked.
     """
     baselines = adjust([_mean_over_baseline(row) for row in rows])
     marks: list[dict[str, Mark]] = [{} for _ in rows]
@@ -180,7 +180,7 @@ def mean_difference(metric: Metric, first: Sequence[ShiftSummary], second: Seque
 
 
 def over_shifts(figures: Iterable[tuple[ShiftFigure | None, int]]) -> Difference | None:
-    """The mean of differences on shifts; None where one of them is not known or there are none."""
+    """The mean of differences on shifts; None if one of them is unknown or there are none."""
     found = list(figures)
     known = [each for each, _ in found if each is not None]
     if not known or len(known) < len(found):
@@ -193,11 +193,11 @@ def over_shifts(figures: Iterable[tuple[ShiftFigure | None, int]]) -> Difference
 
 @dataclass(frozen=True)
 class _Contest:
-    """Rivals in one metric, by their places among all rows."""
+    """Rivals in one metric, by their indices among all rows."""
 
     best: int | None
     differences: Mapping[int, Difference | None]
-    """Of every other rival minus the best; None where the two cannot be compared."""
+    """Each other rival minus the best; None if the two cannot be compared."""
 
 
 def _contest(
@@ -206,10 +206,10 @@ def _contest(
     constant_half: float | None,
     compare: Callable[[int, int], Difference | None],
 ) -> _Contest:
-    """The best of several and the others against it.
+    """The best of several rivals, and the differences of the others from it.
 
-    There is no best among fewer than two, nor where a constant 1/2 does as well. One that cannot be compared with any
-    other, since its evaluations lack probabilities, is not the best either: it must not take the marks from the rest.
+    There is no best if there are fewer than two rivals, or if a constant 1/2 is as good. A rival that cannot be
+    compared with any other, because its evaluations lack probabilities, is not the best, so the others can be marked.
     """
     rest, differences = dict(values), dict.fromkeys(values, None)
     sign = -1 if metric.lower_is_better else 1
@@ -246,7 +246,7 @@ def _settled(
 
 
 def _constant_half(metric: Metric, row: Sequence[ShiftSummary]) -> float | None:
-    """What a scorer that gives every pair 1/2 gets in a metric, in the mean over shifts."""
+    """The mean over shifts of a metric for a scorer that gives every pair 1/2."""
     if metric != ELICITATION:
         return metric.constant_half
     found = []
@@ -259,7 +259,7 @@ def _constant_half(metric: Metric, row: Sequence[ShiftSummary]) -> float | None:
 
 
 def _marks(contests: Sequence[_Contest]) -> dict[int, Mark]:
-    """The marks of all rivals by their places; the differences of all contests are one family."""
+    """The marks of all rivals by their indices. The differences of all contests are one family."""
     places = [(place, each.best) for each in contests for place in each.differences]
     adjusted = adjust([difference for each in contests for difference in each.differences.values()])
     found = {}

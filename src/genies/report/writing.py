@@ -1,4 +1,4 @@
-"""A report of a results folder, of distributions, or of both."""
+"""Write a report on a results folder, on distributions, or on both."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ ENTRY = "index.html"
 
 @dataclass(frozen=True)
 class Content:
-    """What a report is about: results, distributions, or both."""
+    """The input of a report: results, distributions, or both."""
 
     results_dir: Path | None = None
     distributions_dir: Path | None = None
-    """Folder of the distributions whose samples are shown, and which tell which pairs belong to one example."""
+    """Folder of distributions, for samples and for matching pairs with examples."""
     shifts: Sequence[Shift] | None = None
     """Shifts to report on; None for those in the tables of the results folder."""
     baseline: str = "zero_shot"
@@ -44,9 +44,9 @@ class Content:
     """With `shifts`: the reference intervention of the target-tuned capability."""
     weights: Weights = "unique"
     without_leaked: bool = False
-    """Leave out the test examples whose prompt was tuned on."""
+    """Exclude test examples whose prompt was tuned on."""
     splits: Sequence[SplitName] = ("test",)
-    """Which splits the sample browser shows."""
+    """The splits in the sample browser."""
 
     def study(self) -> Study | None:
         if self.results_dir is None:
@@ -55,13 +55,13 @@ class Content:
         if not self.without_leaked:
             return study
         if self.distributions_dir is None:
-            raise InputError("leaving out leaked examples needs the distributions; give their folder")
+            raise InputError("excluding leaked examples requires the distributions; pass their folder")
         return exclude_leaked(study, self.distributions_dir)
 
 
 @dataclass(frozen=True)
 class Written:
-    """What a report holds."""
+    """The result of writing a report."""
 
     entry: Path
     """The page to open first."""
@@ -71,14 +71,14 @@ class Written:
 
 
 def write_report(output_dir: Path, content: Content) -> Written:
-    """Write a report into a new folder and move it into place; the same inputs give the same bytes.
+    """Write a report to a new folder and move it into place. The output is deterministic.
 
-    Raises InputError for a place that holds something else, and for a results folder that says nothing of shifts.
+    Raises InputError if `output_dir` contains something else, and if the shifts of the results folder are unknown.
     """
     check_place(output_dir)
     if content.results_dir is None and content.distributions_dir is None:
-        raise InputError("nothing to report on: give a folder of results, of distributions, or both")
-    # One thread: the matrices are small, and sums added up in another order could change a last digit.
+        raise InputError("nothing to report on: pass a folder of results, of distributions, or both")
+    # One thread, because the matrices are small, and a different order of summation could change the last digit.
     with threadpool_limits(limits=1):
         study = content.study()
         with new_report(output_dir) as folder:
@@ -105,7 +105,7 @@ def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser
 
 
 def _navigation(results: bool) -> list[Navigation]:
-    """The pages that every page links to."""
+    """The pages in the navigation."""
     samples = Navigation("samples", "Samples", SAMPLES)
     if not results:
         return [samples]

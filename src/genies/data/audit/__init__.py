@@ -1,7 +1,8 @@
-"""The audit of distributions: what in the data itself would make a figure say less than it seems to.
+"""The audit of distributions: defects in the data that make measured values less meaningful.
 
-`genies.data.audit.suite.audit` reads a folder of distributions and applies every rule; `leaked_test_examples` answers
-for two splits which test examples a model has already seen. Texts are compared exactly: nothing is folded or stripped.
+`genies.data.audit.suite.audit` reads a folder of distributions and applies all rules. `leaked_test_examples` returns
+the test examples whose prompts are in a train split. Texts are compared exactly, without changes to case or white
+space.
 """
 
 from genies.data.audit.overlap import leaked_test_examples

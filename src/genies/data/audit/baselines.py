@@ -1,8 +1,8 @@
-"""How far a trivial classifier gets: one that sees only the lengths of responses, and one that sees only their words.
+"""Two trivial classifiers as baselines: one sees only the lengths of responses, the other only their words.
 
-Both are logistic regressions on the difference of two responses' features without an intercept (a Bradley-Terry
-model), fitted on the train pairs and tested on the test pairs; the prompt takes no part, since it cancels. A
-distribution that such a classifier solves can be solved without doing what its prompts ask.
+Both are logistic regressions without an intercept on the difference of two responses' features (a Bradley-Terry
+model), fitted on the train pairs and tested on the test pairs. The prompt is not used, because it cancels. If such a
+classifier solves a distribution, a model can solve it without doing what the prompts ask.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from genies.data.distribution import Example
 
 MAX_TRAIN_EXAMPLES = 2_000
 MAX_TEST_EXAMPLES = 2_000
-"""The first examples of each split are enough for a figure that is to be read to a few points."""
+"""Number of examples used, from the start of each split; enough for an accuracy within a few percentage points."""
 
-# Case and punctuation count as words do: some distributions are about nothing else.
+# Case and punctuation are kept, because some distributions differ in nothing else.
 _TOKENS = re.compile(r"\w+|[^\w\s]")
 
 Rows: TypeAlias = npt.NDArray[np.int64]
 
 
 def baselines(content: Content) -> list[Finding]:
-    """The test pairs that each of the two classifiers gets right; a tie counts half, the sum is rounded down."""
+    """The number of test pairs that each classifier gets right. A tie counts half; the sum is rounded down."""
     if not content.train or not content.test:
         return []
     train, test = content.train[:MAX_TRAIN_EXAMPLES], content.test[:MAX_TEST_EXAMPLES]
@@ -41,10 +41,10 @@ def baselines(content: Content) -> list[Finding]:
         vectorizer = CountVectorizer(lowercase=False, binary=True, token_pattern=_TOKENS.pattern)
         words = _right(train, test, vectorizer.fit_transform(train_texts), vectorizer.transform(test_texts))
     else:
-        words = of // 2  # without a word to learn from, all is tied
+        words = of // 2  # without any word in train, all pairs are ties
     return [
-        content.figure(Rule.LENGTH_BASELINE, "test", lengths, of),
-        content.figure(Rule.BAG_OF_WORDS_BASELINE, "test", words, of),
+        content.counted(Rule.LENGTH_BASELINE, "test", lengths, of),
+        content.counted(Rule.BAG_OF_WORDS_BASELINE, "test", words, of),
     ]
 
 
@@ -53,7 +53,7 @@ def _texts(examples: Sequence[Example]) -> list[str]:
 
 
 def _pairs(examples: Sequence[Example]) -> tuple[Rows, Rows]:
-    """Row numbers, in _texts, of the best and of the worse response of every pair."""
+    """Row numbers in _texts of the best and the worse response of each pair."""
     best: list[int] = []
     worse: list[int] = []
     start = 0
@@ -66,16 +66,16 @@ def _pairs(examples: Sequence[Example]) -> tuple[Rows, Rows]:
 
 
 def _lengths(texts: Sequence[str]) -> Any:
-    """[texts, 2]: the logarithms of one more than the number of characters and of words."""
+    """log(1 + n) for the numbers n of characters and of words, shape (texts, 2)."""
     return np.log1p([[len(text), len(text.split())] for text in texts])
 
 
 def _right(train: Sequence[Example], test: Sequence[Example], train_features: Any, test_features: Any) -> int:
-    """Test pairs got right by a classifier of pairs that was fitted on the train pairs."""
+    """Number of test pairs that a classifier fitted on the train pairs gets right."""
     best, worse = _pairs(train)
     if len(best) == 1:
         best, worse = best.repeat(2), worse.repeat(2)
-    # Every second pair is turned round: a classifier needs both labels, and without an intercept it is the same fit.
+    # Every second pair is reversed: a classifier needs both labels, and without an intercept the fit is the same.
     as_it_is = np.arange(len(best)) % 2 == 0
     differences = train_features[np.where(as_it_is, best, worse)] - train_features[np.where(as_it_is, worse, best)]
     model = LogisticRegression(C=0.1, fit_intercept=False, solver="liblinear", random_state=0, max_iter=200)

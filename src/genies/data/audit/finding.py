@@ -1,4 +1,4 @@
-"""What an audit says: its rules, and one finding for each defect of a distribution or of a pair of them."""
+"""The rules of an audit, and its findings about one distribution or a pair of distributions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, Literal
 from genies.data.distribution import Example
 
 MAX_EXAMPLES = 5
-"""Example indices a finding names at most."""
+"""Maximum number of example indices in a finding."""
 
 Part = Literal["train", "test", "train+test", "metadata"]
-"""Where in a distribution a finding lies. In train+test the examples of test.json count on from those of train.json:
-index len(train) is its first."""
+"""The part of a distribution that a finding is about. In train+test, the indices of test.json follow those of
+train.json: len(train) is the index of its first example."""
 
 
 class Rule(StrEnum):
@@ -42,35 +42,36 @@ class Rule(StrEnum):
 
 
 INFORMATION = {Rule.RESPONSES_EQUAL_AFTER_FOLDING, Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE}
-"""Rules whose findings are no defects: what they count can be what a distribution is about."""
+"""Rules whose findings are not defects, because they can be intended in a distribution."""
 
 MEANINGS = {
-    Rule.SCHEMA: "entries that break the format (a file that cannot be read counts as one); "
+    Rule.SCHEMA: "entries with an invalid format (a file that cannot be read counts as one); "
     "no other rule is applied to such a distribution",
     Rule.EMPTY_SPLIT: "a split without examples",
     Rule.FEW_EXAMPLES: "fewer test examples than an interval of plus or minus 0.1 needs",
-    Rule.MIXED_RESPONSE_COUNTS: "examples with another number of responses than most of their split",
-    Rule.LABEL_AGAINST_PROMPT: "of the examples whose prompt asks for a form that can be checked (all caps, periods, "
-    "commas, capitalized words), those whose best response obeys less than every other",
-    Rule.CONTRADICTORY_LABELS: "of the distinct (prompt, response) combinations, those that are best in one example "
-    "and worse in another",
-    Rule.CONSTANT_PROMPT: "examples with one and the same prompt, which are all there are",
-    Rule.CONSTANT_BEST_POSITION: "examples with the best response at one and the same position, which are all there "
-    "are: the order must not reach what scores them",
-    Rule.IDENTICAL_DISTRIBUTIONS: "examples that two distributions have in common, which are all there are",
-    Rule.SOURCE_TARGET_OVERLAP: "test examples of a shift's target whose prompt stands in its source's train split",
-    Rule.TRAIN_TEST_OVERLAP: "test examples whose prompt stands in the train split of the same distribution",
-    Rule.DUPLICATE_EXAMPLES: "examples that stand earlier in their split with the same prompt, responses and labels",
-    Rule.DUPLICATE_PROMPTS: "examples whose prompt stands earlier in their split",
-    Rule.EMPTY_RESPONSES: "examples with a response that is empty or white space only",
-    Rule.EMPTY_BEST_RESPONSES: "examples whose best response is empty or white space only",
-    Rule.RESPONSES_EQUAL_AFTER_FOLDING: "examples with responses that differ in nothing but case or white space: "
-    "legitimate, and lost to whoever folds or strips",
-    Rule.LENGTH_BASELINE: "test pairs that a classifier gets right which sees only how long the responses are",
-    Rule.BAG_OF_WORDS_BASELINE: "test pairs that a classifier gets right which sees only the words of the responses, "
-    "neither their order nor the prompt",
+    Rule.MIXED_RESPONSE_COUNTS: "examples whose number of responses differs from most of their split",
+    Rule.LABEL_AGAINST_PROMPT: "examples whose best response follows the prompt less than all other responses, among "
+    "those whose prompt asks for a form that can be checked (all caps, periods, commas, capitalized words)",
+    Rule.CONTRADICTORY_LABELS: "distinct (prompt, response) combinations that are best in one example and worse in "
+    "another",
+    Rule.CONSTANT_PROMPT: "all examples have the same prompt",
+    Rule.CONSTANT_BEST_POSITION: "all examples have the best response at the same position, so a method must not use "
+    "the order of responses",
+    Rule.IDENTICAL_DISTRIBUTIONS: "two distributions have the same examples",
+    Rule.SOURCE_TARGET_OVERLAP: "test examples of a shift's target whose prompt is in the source's train split",
+    Rule.TRAIN_TEST_OVERLAP: "test examples whose prompt is in the train split of the same distribution",
+    Rule.DUPLICATE_EXAMPLES: "examples that repeat the prompt, responses and labels of an earlier example in their "
+    "split",
+    Rule.DUPLICATE_PROMPTS: "examples that repeat the prompt of an earlier example in their split",
+    Rule.EMPTY_RESPONSES: "examples with a response that is empty or only white space",
+    Rule.EMPTY_BEST_RESPONSES: "examples whose best response is empty or only white space",
+    Rule.RESPONSES_EQUAL_AFTER_FOLDING: "examples with responses that differ only in case or white space; this is "
+    "valid, but methods that ignore case or white space cannot distinguish them",
+    Rule.LENGTH_BASELINE: "test pairs that a classifier gets right that sees only the lengths of responses",
+    Rule.BAG_OF_WORDS_BASELINE: "test pairs that a classifier gets right that sees only the words of responses, "
+    "without their order and without the prompt",
 }
-"""What `count` counts, by rule."""
+"""The meaning of `count`, by rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +80,16 @@ class Finding:
 
     rule: Rule
     distribution: str
-    """Its name; the source's in a finding about a shift."""
+    """Its name; the source's name in a finding about a shift."""
     other: str | None
-    """The second of a pair; the target's name in a finding about a shift."""
+    """The name of the second distribution of a pair; the target's name in a finding about a shift."""
     split: Part
-    """Where the examples lie: in `other` in a finding about a shift, in `distribution` in any other."""
+    """The part with the examples: of `other` in a finding about a shift, otherwise of `distribution`."""
     count: int
     of: int
-    """`count` lies in [0, of]."""
+    """Upper bound of `count`."""
     examples: tuple[int, ...]
-    """Indices of the first examples concerned, at most MAX_EXAMPLES."""
+    """Indices of the first affected examples, at most MAX_EXAMPLES."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"rule": self.rule.value, "examples": list(self.examples)}
@@ -96,7 +97,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A distribution that could be read whole."""
+    """A distribution that was read without errors."""
 
     name: str
     train: list[Example]
@@ -106,38 +107,38 @@ class Content:
         return [("train", self.train), ("test", self.test)]
 
     def both(self) -> list[Example]:
-        """The examples of train.json, then those of test.json, as the part train+test counts them."""
+        """The examples of train.json followed by those of test.json, as in the part train+test."""
         return [*self.train, *self.test]
 
     def finding(self, rule: Rule, split: Part, concerned: Iterable[int], of: int) -> list[Finding]:
-        """One finding about the examples at these positions, or none where there are none."""
+        """One finding about the examples at these positions; an empty list if there are none."""
         positions = list(concerned)
-        return [self.figure(rule, split, len(positions), of, positions)] if positions else []
+        return [self.counted(rule, split, len(positions), of, positions)] if positions else []
 
-    def figure(
+    def counted(
         self, rule: Rule, split: Part, count: int, of: int, examples: Iterable[int] = (), other: str | None = None
     ) -> Finding:
-        """A finding whose count is no number of examples."""
+        """A finding with any count, which need not be a number of examples."""
         return Finding(rule, self.name, other, split, count, of, tuple(islice(examples, MAX_EXAMPLES)))
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Everything an audit found."""
+    """The result of an audit."""
 
     contents: list[Content]
     """The distributions that could be read, by name."""
     findings: list[Finding]
     """In the order of the rules, then by distribution, other and split."""
     faults: list[str]
-    """What is wrong, file, example and field, for each malformed entry or file."""
+    """A message with file, example and field for each malformed entry or file."""
     shifts_checked: int
-    """Shifts, each counted once, whose source and target could be read."""
+    """Number of distinct shifts whose source and target could be read."""
     shifts_left_out: list[str]
     """Shifts, `source > target`, whose source or target could not be read."""
 
     def to_json(self) -> dict[str, Any]:
-        """The JSON form: the same bytes for the same data."""
+        """The audit as a JSON object; deterministic for the same data."""
         return {
             "distributions": [
                 {

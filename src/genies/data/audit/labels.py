@@ -1,4 +1,4 @@
-"""Sizes, and what the labels and texts of one distribution give away or contradict."""
+"""Rules about the sizes, labels and texts of one distribution."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections import Counter, defaultdict
 from genies.data.audit.finding import Content, Finding, Rule
 
 ENOUGH_TEST_EXAMPLES = 100
-"""With fewer, the 95 % interval of an accuracy is wider than plus or minus 0.1: 1.96 * sqrt(0.25 / 100)."""
+"""With fewer, the 95 % interval of an accuracy is wider than plus or minus 0.1, from 1.96 * sqrt(0.25 / 100)."""
 
 
 def sizes(content: Content) -> list[Finding]:
     findings: list[Finding] = []
     for split, examples in content.splits():
         if not examples:
-            findings.append(content.figure(Rule.EMPTY_SPLIT, split, 1, 1))
+            findings.append(content.counted(Rule.EMPTY_SPLIT, split, 1, 1))
             continue
         counts = Counter(len(example.responses) for example in examples)
         usual = max(counts, key=lambda count: (counts[count], -count))
         unusual = (example.index for example in examples if len(example.responses) != usual)
         findings += content.finding(Rule.MIXED_RESPONSE_COUNTS, split, unusual, len(examples))
     if 0 < len(content.test) < ENOUGH_TEST_EXAMPLES:
-        findings.append(content.figure(Rule.FEW_EXAMPLES, "test", len(content.test), ENOUGH_TEST_EXAMPLES))
+        findings.append(content.counted(Rule.FEW_EXAMPLES, "test", len(content.test), ENOUGH_TEST_EXAMPLES))
     return findings
 
 
 def contradictory_labels(content: Content) -> list[Finding]:
-    """Combinations of prompt and response that are labelled both ways, wherever in the distribution."""
+    """Combinations of prompt and response with both labels, in one or both splits."""
     labels: defaultdict[tuple[str, str], set[bool]] = defaultdict(set)
     for example in content.both():
         for position, response in enumerate(example.responses):
@@ -39,11 +39,11 @@ def contradictory_labels(content: Content) -> list[Finding]:
         for position, example in enumerate(content.both())
         if any((example.prompt, response) in both_ways for response in example.responses)
     )
-    return [content.figure(Rule.CONTRADICTORY_LABELS, "train+test", len(both_ways), len(labels), concerned)]
+    return [content.counted(Rule.CONTRADICTORY_LABELS, "train+test", len(both_ways), len(labels), concerned)]
 
 
 def constants(content: Content) -> list[Finding]:
-    """A prompt or a position of the best response that never changes; one example alone shows neither."""
+    """A prompt or a position of the best response that is the same in all of several examples."""
     examples = content.both()
     if len(examples) < 2:
         return []
@@ -52,7 +52,7 @@ def constants(content: Content) -> list[Finding]:
         Rule.CONSTANT_BEST_POSITION: {example.best for example in examples},
     }
     return [
-        content.figure(rule, "train+test", len(examples), len(examples))
+        content.counted(rule, "train+test", len(examples), len(examples))
         for rule, distinct in values.items()
         if len(distinct) == 1
     ]

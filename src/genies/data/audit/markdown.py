@@ -1,4 +1,4 @@
-"""An audit as Markdown: what was found, rule by rule, then the sizes and baselines of every distribution."""
+"""An audit as Markdown: the findings of each rule, then the sizes and baselines of all distributions."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from genies.data.audit.finding import INFORMATION, MEANINGS, Audit, Content, Fin
 from genies.markdown import escaped, table
 
 STRIKING = 0.75
-"""From this share of pairs on, a baseline's figure is marked."""
+"""Baseline accuracies from this value up are printed bold."""
 
 MAX_FAULTS = 20
-"""Messages about malformed entries that are shown; the JSON has them all."""
+"""Maximum number of messages about malformed entries in the Markdown; the JSON has all of them."""
 
 _BASELINES = (Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE)
 
 
 def to_markdown(audit: Audit) -> str:
-    """The whole report, with a line end."""
+    """The complete report, which ends with a line end."""
     train = sum(len(each.train) for each in audit.contents)
     test = sum(len(each.test) for each in audit.contents)
     unreadable = len({each.distribution for each in audit.findings if each.rule == Rule.SCHEMA})
@@ -28,13 +28,13 @@ def to_markdown(audit: Audit) -> str:
     ]
     if audit.shifts_left_out:
         shown = ", ".join(audit.shifts_left_out[:5]) + (", ..." if len(audit.shifts_left_out) > 5 else "")
-        lines += ["", f"{len(audit.shifts_left_out)} shifts not checked, a distribution is missing: {escaped(shown)}"]
+        lines += ["", f"{len(audit.shifts_left_out)} shifts not checked (missing distribution): {escaped(shown)}"]
     by_rule = {rule: [each for each in audit.findings if each.rule == rule] for rule in Rule if rule not in _BASELINES}
     found = {rule: findings for rule, findings in by_rule.items() if findings}
     if found:
         lines += ["", "## Findings", "", *_summary(found)]
     else:
-        lines += ["", "No rule found anything."]
+        lines += ["", "No findings."]
     sizes = {each.name: (len(each.train), len(each.test)) for each in audit.contents}
     for rule, findings in found.items():
         lines += ["", f"### {rule}", "", f"{MEANINGS[rule][:1].upper()}{MEANINGS[rule][1:]}.", ""]
@@ -88,21 +88,21 @@ def _examples(finding: Finding, sizes: dict[str, tuple[int, int]]) -> str:
 
 
 def _sizes(audit: Audit) -> list[str]:
-    figures = {(each.distribution, each.rule): each for each in audit.findings if each.rule in _BASELINES}
+    accuracies = {(each.distribution, each.rule): each for each in audit.findings if each.rule in _BASELINES}
     rows = [
         [
             escaped(content.name),
             f"{len(content.train):,}",
             f"{len(content.test):,}",
             _responses(content),
-            *(_accuracy(figures.get((content.name, rule))) for rule in _BASELINES),
+            *(_accuracy(accuracies.get((content.name, rule))) for rule in _BASELINES),
         ]
         for content in audit.contents
     ]
     header = ["distribution", "train", "test", "responses", "length only", "words only"]
     return [
-        "Pair accuracy on test of a classifier that was fitted on train and sees only the lengths, or only the words, "
-        f"of the responses; chance is 0.5, {STRIKING} and more is marked.",
+        "Accuracy on test pairs of a classifier that was fitted on train pairs and sees only the lengths, or only the "
+        f"words, of responses. Chance is 0.5; values of {STRIKING} or more are bold.",
         "",
         *table(header, rows, numbers=(1, 2, 3, 4, 5)),
     ]

@@ -1,4 +1,4 @@
-"""Texts that stand twice: inside a split, in train and test, in a source and its target, in two distributions."""
+"""Rules about repeated texts: in a split, in train and test, in a source and its target, in two distributions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from genies.data.distribution import Example
 
 
 def leaked_test_examples(train: Sequence[Example], test: Sequence[Example]) -> list[int]:
-    """Indices of the test examples whose prompt stands, character by character, in the train split."""
+    """Indices of the test examples whose prompt is also, character for character, in the train split."""
     prompts = {example.prompt for example in train}
     return [example.index for example in test if example.prompt in prompts]
 
@@ -20,15 +20,15 @@ def train_test_overlap(content: Content) -> list[Finding]:
 
 
 def source_target_overlap(source: Content, target: Content) -> list[Finding]:
-    """Nothing for a shift to the source itself: train_test_overlap says that."""
+    """Empty for a shift to the source itself, which train_test_overlap covers."""
     leaked = leaked_test_examples(source.train, target.test) if source.name != target.name else []
     if not leaked:
         return []
-    return [source.figure(Rule.SOURCE_TARGET_OVERLAP, "test", len(leaked), len(target.test), leaked, target.name)]
+    return [source.counted(Rule.SOURCE_TARGET_OVERLAP, "test", len(leaked), len(target.test), leaked, target.name)]
 
 
 def duplicates(content: Content) -> list[Finding]:
-    """Repeated prompts and repeated examples; the order of the responses makes no example a new one."""
+    """Repeated prompts and repeated examples. Examples that differ only in the order of responses are equal."""
     findings: list[Finding] = []
     for split, examples in content.splits():
         whole = [(each.prompt, each.best_response, frozenset(each.responses)) for each in examples]
@@ -49,9 +49,9 @@ def _repeats(values: Iterable[Hashable]) -> list[int]:
 
 
 def identical_distributions(contents: Iterable[Content]) -> list[Finding]:
-    """Distributions with the same examples in the same order, each beside the first that has them.
+    """Distributions with the same examples in the same order, each paired with the first that has them.
 
-    Where only one split is the same, the finding is about that split.
+    If only one split is the same, the finding is about that split.
     """
     whole: dict[Hashable, Content] = {}
     halves: dict[Hashable, Content] = {}
@@ -70,5 +70,5 @@ def identical_distributions(contents: Iterable[Content]) -> list[Finding]:
 
 
 def _identical(first: Content, second: Content, split: Part, size: int) -> list[Finding]:
-    """Nothing for what is empty in both."""
-    return [first.figure(Rule.IDENTICAL_DISTRIBUTIONS, split, size, size, other=second.name)] if size else []
+    """One finding, or none if both are empty."""
+    return [first.counted(Rule.IDENTICAL_DISTRIBUTIONS, split, size, size, other=second.name)] if size else []

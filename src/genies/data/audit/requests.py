@@ -1,15 +1,15 @@
-"""Labels against prompts: a prompt asks for a form that can be checked, and the best response is the one without it.
+"""Labels that contradict prompts: the prompt asks for a form that can be checked, and the best response lacks it.
 
-Most of what prompts ask for no rule can check. Form it can: all capitals, periods, commas, words that begin or end
-with a capital. Of each example whose prompt makes exactly one such request, or forbids it, all responses are
-measured (share of capitals, number of periods ...). The label contradicts the prompt when the best response has
-strictly less of what was asked for than every worse one, agrees when it has strictly more, and is left undecided
-otherwise. What stands behind "if you" is a condition, not a request: "If you use all caps, you will receive $100,
-but please don't use all caps" asks for no capitals.
+Most requests in prompts cannot be checked by a rule. Some forms can: all capitals, periods, commas, words that begin
+or end with a capital. If a prompt contains exactly one such request, or forbids the form, it is measured in all
+responses (share of capitals, number of periods ...). The label contradicts the prompt if the best response has
+strictly less of the requested form than every worse one, and agrees if it has strictly more. Otherwise the example is
+undecided. Text after "if you" is a condition, not a request: "If you use all caps, you will receive $100, but please
+don't use all caps" asks for no capitals.
 
-Limits. Requests in other words or other languages, and requests about content, are not seen. A response can keep
-a form by accident and the measure can be misled ("PCB", a password), which on consistent data happens in less
-than one example of a hundred; so contradictions count as a defect from TOLERATED_SHARE on.
+Limits. Requests in other words or other languages, and requests about content, are not detected. A response can have
+a form by accident, and a measure can be wrong ("PCB", a password). On consistent data this happens in less than one
+example of a hundred, so contradictions are a defect only above TOLERATED_SHARE.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from genies.data.audit.finding import Content, Finding, Rule
 from genies.data.distribution import Example
 
 TOLERATED_SHARE = 0.05
-"""Of the examples that can be decided, the share that may contradict their prompts without a finding."""
+"""Share of the decided examples that may contradict their prompts without a finding."""
 
 
 def _share_of_capitals(text: str) -> float | None:
@@ -45,7 +45,7 @@ MEASURES: dict[str, Callable[[str], float | None]] = {
     r"capitaliz(?:e|ing) the first letter of (?:each|every) word": lambda text: _share_of_words(text, 0),
     r"capitaliz(?:e|ing) the last letter of (?:each|every) word": lambda text: _share_of_words(text, -1),
 }
-"""A request, as a regular expression, and how far a response fulfils it; None where it has nothing to go by."""
+"""Requests, as regular expressions, and how far a response fulfils each; None if this cannot be measured."""
 
 _REQUESTS = [
     (
@@ -61,7 +61,7 @@ _REQUESTS = [
 
 
 def label_against_prompt(content: Content) -> list[Finding]:
-    """One finding where labels contradict the prompts in more than TOLERATED_SHARE of the decidable examples."""
+    """One finding if labels contradict prompts in more than TOLERATED_SHARE of the decided examples."""
     verdicts = {position: contradicts(example) for position, example in enumerate(content.both())}
     decided = [position for position, verdict in verdicts.items() if verdict is not None]
     against = [position for position in decided if verdicts[position]]
@@ -71,7 +71,7 @@ def label_against_prompt(content: Content) -> list[Finding]:
 
 
 def contradicts(example: Example) -> bool | None:
-    """Whether the label goes against what the prompt asks for; None where that cannot be decided."""
+    """Whether the label contradicts the request in the prompt; None if undecided."""
     asked = {
         (measure, match["negation"] is None)
         for pattern, measure in _REQUESTS

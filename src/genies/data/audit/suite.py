@@ -1,4 +1,4 @@
-"""An audit of a whole folder of distributions: reading that survives malformed ones, then every rule."""
+"""Audit a folder of distributions, which may include malformed ones."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ RULES: tuple[Callable[[Content], list[Finding]], ...] = (
     equal_after_folding,
     baselines,
 )
-"""The rules about one distribution alone."""
+"""The rules about a single distribution."""
 
 FILES = ("train.json", "test.json")
 
 
 def audit(folder: Path, shifts: Sequence[Shift] = (), progress: bool = False) -> Audit:
-    """Audit the distributions in `folder` (or `folder` itself, where it is one) and the shifts between them.
+    """Audit the distributions in `folder` (or `folder` itself, if it is a distribution) and the shifts between them.
 
-    A malformed distribution is a finding. Raises InputError when there is no distribution at all.
-    progress: show a bar on standard error where that is a terminal.
+    A malformed distribution is a finding. Raises InputError if there is no distribution.
+    progress: show a progress bar on standard error if it is a terminal.
     """
     contents: dict[str, Content] = {}
     findings: list[Finding] = []
@@ -65,16 +65,16 @@ def audit(folder: Path, shifts: Sequence[Shift] = (), progress: bool = False) ->
 
 
 def distribution_folders(folder: Path) -> list[Path]:
-    """The folders to audit, by name: every visible one in `folder`, or `folder` itself when it is a distribution."""
+    """The folders to audit, by name: all visible ones in `folder`, or `folder` itself if it is a distribution."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; expected a folder of distributions")
+        raise InputError(f"{folder} is not a folder; expected a folder of distributions")
     if _is_distribution(folder):
         return [folder]
     found = sorted(each for each in folder.iterdir() if each.is_dir() and not each.name.startswith("."))
     if not any(_is_distribution(each) for each in found):
         raise InputError(
-            f"{folder} holds no distribution; expected folders with train.json and test.json "
-            "(python download_data.py fetches the official ones)"
+            f"{folder} contains no distribution; expected folders with train.json and test.json "
+            "(python download_data.py downloads the official ones)"
         )
     return found
 
@@ -84,7 +84,7 @@ def _is_distribution(folder: Path) -> bool:
 
 
 def read(distribution: Distribution) -> tuple[Content | None, list[Finding], list[str]]:
-    """What a distribution holds, or None; with its schema findings and a message for each fault."""
+    """The content of a distribution (None if it is malformed), its schema findings, and a message for each error."""
     name = _legible(distribution.name)
     splits: dict[str, list[Example]] = {}
     findings: list[Finding] = []
@@ -113,15 +113,15 @@ def read(distribution: Distribution) -> tuple[Content | None, list[Finding], lis
 
 
 def _legible(text: str) -> str:
-    """A folder's name may hold bytes that are no text, which JSON could not."""
+    """Escape bytes that are not text, which a folder name can contain but JSON cannot."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read_entries(path: Path) -> tuple[list[Example], dict[int, str], int]:
-    """The good examples of a split, a message for each malformed entry by index, and how many entries there are."""
+    """The valid examples of a split, a message for each malformed entry by index, and the number of entries."""
     value = read_json(path, "distribution file")
     if not isinstance(value, list):
-        raise InputError(f"distribution file {path} holds no list; expected a list of examples")
+        raise InputError(f"distribution file {path} does not contain a list; expected a list of examples")
     examples: list[Example] = []
     malformed: dict[int, str] = {}
     for index, item in enumerate(value):

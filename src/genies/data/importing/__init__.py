@@ -1,1 +1,1 @@
-"""Distributions made from preference data as people have it: read row by row, split by prompt, written whole."""
+"""Import of preference data: rows are read one by one, split by prompt, and written as a distribution."""

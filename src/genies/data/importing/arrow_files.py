@@ -1,4 +1,4 @@
-"""Rows of Parquet and Arrow files, through pyarrow, a few at a time whatever the size of their row groups."""
+"""Rows of Parquet and Arrow files, read with pyarrow in small batches regardless of the size of row groups."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 from genies.data.importing.rows import Malformed, Values
 
 _BATCH = 16
-"""Rows as Python values at a time: encoded with a dictionary, a file of a few kilobytes may hold megabytes a row."""
+"""Rows that are converted to Python values at a time. With dictionary encoding, a file of a few kilobytes can have
+megabytes per row."""
 
 _BUFFER = 1 << 20
 
 
 def parquet(file: Path, wanted: list[str]) -> Iterator[Values]:
-    # pre_buffer would hold a whole row group, which may be the whole file.
+    # pre_buffer would load a whole row group, which may be the whole file.
     with pq.ParquetFile(file, pre_buffer=False, buffer_size=_BUFFER) as data:
         columns = [name for name in wanted if name in data.schema_arrow.names]
         for batch in data.iter_batches(_BATCH, columns=columns, use_threads=False):
@@ -30,7 +31,7 @@ def parquet_columns(file: Path) -> list[str]:
 
 
 def _is_file_form(opened: pa.NativeFile) -> bool:
-    """`datasets` writes the stream form; other tools write the file form under the same name."""
+    """Whether this is Arrow's file format. `datasets` writes the stream format with the same file name extension."""
     magic = opened.read(6)
     opened.seek(0)
     return bool(magic == b"ARROW1")

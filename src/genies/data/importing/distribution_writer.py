@@ -1,4 +1,4 @@
-"""Examples collected one by one and written as a distribution: split by prompt, shuffled, whole or not at all."""
+"""Collect examples one by one and write them as a distribution, split by prompt and shuffled."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ Order = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How examples are divided; all that have one prompt go to the same side."""
+    """How examples are divided into train and test. Examples with the same prompt are in the same split."""
 
     seed: int
     test_share: float
-    """Of the examples, between 0 and 1; met as nearly as the prompts allow."""
+    """Share of the examples in test, between 0 and 1, as closely as the prompts allow."""
     max_train: int | None = None
-    """Examples kept of the train split, and of the test split: the first after shuffling."""
+    """Maximum number of train examples; the first after shuffling are kept. The same for max_test."""
     max_test: int | None = None
 
     def divide(self, keys: Sequence[int]) -> tuple[Order, Order]:
-        """Positions of the train and of the test examples, shuffled; keys: one number for each example's prompt.
+        """Positions of the train and of the test examples, shuffled.
 
-        Prompts are drawn in the order of their keys, which must therefore look random. Raises InputError when
-        a side would be empty.
+        keys: one number for each example's prompt. Prompts are selected in the order of their keys, so keys must look
+        random. Raises InputError if a split would be empty.
         """
         values = np.asarray(keys, dtype=np.uint64)
         prompts, which, sizes = np.unique(values, return_inverse=True, return_counts=True)
         if len(prompts) < 2:
-            raise InputError(f"the data has {len(prompts)} distinct prompts; at least 2 are needed to split by prompt")
+            raise InputError(f"the data has {len(prompts)} distinct prompts; expected at least 2, to split by prompt")
         wanted = max(1, round(self.test_share * len(values)))
         in_test = np.zeros(len(prompts), dtype=bool)
         taken = 0
@@ -55,7 +55,7 @@ class Split:
                 taken += size
             if taken == wanted:
                 break
-        if not taken:  # every prompt has more examples than the share: the rarest one
+        if not taken:  # all prompts have more examples than the share: use the one with the fewest
             in_test[np.argmin(sizes)] = True
         elif in_test.all():
             in_test[np.argmax(sizes)] = False
@@ -65,9 +65,9 @@ class Split:
 
 
 class Spool:
-    """Examples on disk as they come, so that only a few bytes of each stay in memory.
+    """Examples in a temporary file, so that only a few bytes of each are in memory.
 
-    most: bytes they may take; `add` raises InputError for one more.
+    most: maximum size in bytes; `add` raises InputError beyond it.
     """
 
     def __init__(self, file: IO[bytes], seed: int, most: int) -> None:
@@ -77,10 +77,10 @@ class Spool:
         self._draw = random.Random(seed)
         self._salt = str(seed).encode()
         self.keys = array("Q")
-        """A number for each example's prompt, salted with the seed; the same only for the same prompt."""
+        """A number for each example's prompt, salted with the seed; equal only for equal prompts."""
 
     def add(self, row: int, preference: Preference) -> None:
-        """Keep an example, its responses in random order: a best response that always comes first is a leak."""
+        """Add an example with its responses in random order, because a constant best position would be a leak."""
         prompt, responses, best = preference
         positions = list(range(len(responses)))
         self._draw.shuffle(positions)
@@ -93,18 +93,18 @@ class Spool:
         line = json.dumps(example, ensure_ascii=False).encode() + b"\n"
         if self._file.tell() + len(line) > self._most:
             raise InputError(
-                f"row {row}: the examples take more than {self._most:,} bytes, out of all proportion to the data's "
-                "size on disk; if the file is what it should be, unpack it (as JSONL, say) and import that"
+                f"row {row}: the examples take more than {self._most:,} bytes, far more than the data takes on disk; "
+                "if the file is correct, convert it to an uncompressed format such as JSONL and import that"
             )
         self._offsets.append(self._file.tell())
         self._file.write(line)
 
     def prompts(self) -> int:
-        """How many distinct prompts there are."""
+        """The number of distinct prompts."""
         return len(np.unique(np.asarray(self.keys)))
 
     def write(self, path: Path, positions: Order) -> dict[str, int]:
-        """Write these examples as one list of JSON; returns how many have how many responses."""
+        """Write these examples as one JSON list. Returns the number of examples by number of responses."""
         counts: dict[int, int] = {}
         with open(path, "wb") as file:
             file.write(b"[")
@@ -123,16 +123,16 @@ class Spool:
 
 @contextmanager
 def staged(folder: Path, overwrite: bool) -> Iterator[Path]:
-    """A work folder beside `folder`; what lies under new/ in it becomes `folder` at the end, unless an error comes.
+    """A work folder next to `folder`. Its subfolder new/ becomes `folder` at the end, unless an error occurs.
 
-    The old content of `folder` is put back when a run stops between the two renames, at once or by the next run.
-    Raises InputError when `folder` is there without `overwrite`, or is no distribution.
+    If a run stops between the two renames, the old content of `folder` is restored, at the latest by the next run.
+    Raises InputError if `folder` exists without `overwrite`, or is not a distribution.
     """
     parent = folder.parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
-        raise InputError(f"--output_dir {folder}: {parent} is no folder") from None
+        raise InputError(f"--output_dir {folder}: {parent} is not a folder") from None
     work = parent / f".{folder.name}.import"
     with alone(parent / f".{folder.name}.import.lock", f"another import is writing {folder}; wait for it to end"):
         try:
@@ -156,15 +156,15 @@ def _clear(work: Path, folder: Path) -> None:
 
 def _check_free(folder: Path, overwrite: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise InputError(f"--output_dir {folder} is there and no folder; expected the name of a new one")
+        raise InputError(f"--output_dir {folder} is not a folder; expected the name of a new folder")
     if not folder.exists() or not any(folder.iterdir()):
         return
     if not any((folder / name).is_file() for name in ("train.json", "test.json")):
-        raise InputError(f"--output_dir {folder} holds something else than a distribution; name a new folder")
+        raise InputError(f"--output_dir {folder} contains something other than a distribution; choose a new folder")
     if not overwrite:
-        raise InputError(f"--output_dir {folder} is there; name a new folder, or replace it with --overwrite True")
+        raise InputError(f"--output_dir {folder} exists; choose a new folder, or replace it with --overwrite True")
 
 
 def write_metadata(folder: Path, metadata: dict[str, Any]) -> None:
-    """metadata.json, the last of the three files."""
+    """Write metadata.json, the last of the three files."""
     write_json(folder / "metadata.json", metadata)

@@ -1,4 +1,4 @@
-"""The import itself: which columns mean what, every row read and checked, and the result written as a distribution."""
+"""Import preference data: assign columns, read and validate all rows, and write the result as a distribution."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from genies.errors import InputError
 from genies.files import sha256_of_file
 
 SHOWN_FAULTS = 5
-"""Malformed rows that a refusal names; the search ends there."""
+"""Maximum number of malformed rows in an error message; reading stops there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """What the columns are called."""
+    """The names of the columns."""
 
     prompt: str = "prompt"
     chosen: str = "chosen"
@@ -32,11 +32,11 @@ class Columns:
     responses: str = "responses"
     scores: str = "scores"
     response_field: str = "response"
-    """Where the column of responses holds objects: their fields."""
+    """Field of a response, if the column of responses contains objects."""
     score_field: str = "score"
 
     def layout(self, available: Sequence[str], wanted: Literal["auto", "pairs", "scores"] = "auto") -> Layout:
-        """How the data with these columns is to be read. Raises InputError when a column is missing."""
+        """How to read data with these columns. Raises InputError if a column is missing."""
         prompt = self.prompt if self.prompt in available else None
         if wanted == "auto":
             wanted = "scores" if self.responses in available and self.chosen not in available else "pairs"
@@ -54,22 +54,22 @@ def _need(available: Sequence[str], named: dict[str, str]) -> None:
             raise InputError(
                 f"the data has no column {name!r} (--{argument}); its columns are "
                 f"{', '.join(available)[:500]}. Expected prompt, chosen and rejected, or prompt, responses and scores; "
-                "the --..._column arguments say what they are called"
+                "set other names with the --..._column arguments"
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import made."""
+    """The result of an import."""
 
     rows: int
     left_out: dict[str, int]
-    """Malformed rows by field, where they were skipped."""
+    """Number of skipped malformed rows by field."""
     prompts: int
     train: int
     test: int
     responses: dict[str, int]
-    """Examples by their number of responses."""
+    """Number of examples by number of responses."""
 
 
 def import_distribution(
@@ -85,14 +85,14 @@ def import_distribution(
     overwrite: bool = False,
     progress: bool = False,
 ) -> Imported:
-    """Make the distribution `folder` from preference data.
+    """Write the distribution `folder` from preference data.
 
-    about: keys for metadata.json besides the counts and what the distribution was made with.
+    about: keys for metadata.json in addition to the counts and settings of the import.
     json_columns: columns whose text is JSON, such as conversations in a CSV file.
     Raises InputError, and writes nothing, for malformed rows (unless they are skipped) and damaged files.
     """
     with staged(folder, overwrite) as work:
-        with tempfile.TemporaryFile(dir=work) as file:  # without a name: when the import is killed, so is the file
+        with tempfile.TemporaryFile(dir=work) as file:  # without a name, so that it disappears if the import is killed
             spool = Spool(file, split.seed, most_spooled(source))
             rows, left_out = _collect(source, layout, template, spool, json_columns, skip_malformed, progress)
             train, test = split.divide(spool.keys)
@@ -109,12 +109,12 @@ def import_distribution(
 
 
 GROWTH, ALWAYS_ALLOWED = 100, 64 << 20
-"""How many times as large as the data the examples may be, and the bytes they may have in any case. Text takes 3 to 10
-times as much room unpacked; a few kilobytes of a hostile file, terabytes."""
+"""Maximum ratio of the size of the examples to that of the data, and a size in bytes that is always allowed.
+Decompressed text is 3 to 10 times as large; a few kilobytes of a malicious file can become terabytes."""
 
 
 def most_spooled(source: Source) -> int:
-    """Bytes that the examples of this data may take."""
+    """Maximum size in bytes of the examples of this data."""
     return max(ALWAYS_ALLOWED, GROWTH * sum(file.stat().st_size for file in source.files))
 
 
@@ -140,7 +140,7 @@ def _collect(
     skip_malformed: bool,
     progress: bool,
 ) -> tuple[int, dict[str, int]]:
-    """Spool every row; returns how many rows there are, and how many were left out by the field at fault."""
+    """Add all rows to the spool. Returns the number of rows, and the number of skipped rows by invalid field."""
     left_out: Counter[str] = Counter()
     faults: list[str] = []
     rows = 0
@@ -159,10 +159,10 @@ def _collect(
         raise InputError(
             f"{source.path}: malformed rows (the first row is row 0): {'; '.join(faults)}"
             f"{'; ...' if len(faults) == SHOWN_FAULTS else ''}. Nothing was written; "
-            "repair the data, or leave such rows out with --skip_malformed True"
+            "repair the data, or skip such rows with --skip_malformed True"
         )
     if not len(spool.keys):
-        raise InputError(f"{source.path} has {rows} rows, none of which gives an example")
+        raise InputError(f"{source.path} has {rows} rows, but no valid example")
     return rows, dict(sorted(left_out.items()))
 
 

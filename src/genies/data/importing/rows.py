@@ -1,4 +1,4 @@
-"""One row of preference data as a prompt, its responses and which of them is best; or why it is none."""
+"""Convert one row of preference data to a prompt, its responses and the position of the best response."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from genies.data.importing.template import Message, Template
 from genies.files import is_unicode, object_without_repeats
 
 MAX_ROW_BYTES = 1 << 24
-"""A row longer than 16 MiB is damage, not an example; the limit also bounds the memory."""
+"""A longer row indicates a damaged file. The limit, 16 MiB, also bounds memory use."""
 
 
 class Malformed(Exception):
-    """A row that cannot become an example: the field at fault, and what was expected and found there."""
+    """A row is not a valid example. Contains the invalid field, and what was expected and found."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(f"field {field}: {message}" if field else message)
@@ -28,7 +28,7 @@ Values = dict[str, Any] | Malformed
 
 
 class Preference(NamedTuple):
-    """A prompt as the model will see it, the responses in the order of the data, and the best one's position."""
+    """A prompt after the template was applied, the responses in the order of the data, and the best one's position."""
 
     prompt: str
     responses: tuple[str, ...]
@@ -37,12 +37,12 @@ class Preference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Rows with a better and one or several worse responses: texts, or conversations that end with them."""
+    """Rows with a best response and one or several worse ones. Each is a text, or a conversation that ends with it."""
 
     chosen: str
     rejected: str
     prompt: str | None
-    """None: the conversations hold the prompt."""
+    """None if the conversations contain the prompt."""
 
     def columns(self) -> list[str]:
         return [name for name in (self.prompt, self.chosen, self.rejected) if name is not None]
@@ -62,12 +62,12 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Rows with a list of responses and their scores; the one best score marks the best response."""
+    """Rows with a list of responses and their scores. The response with the highest score is best."""
 
     responses: str
-    """Column of a list of texts, of conversations, or of objects with response_field and score_field."""
+    """Column with a list of texts, of conversations, or of objects with response_field and score_field."""
     scores: str | None
-    """Column of the scores, one for each response; None: they stand in the objects."""
+    """Column with the scores, one for each response; None if the objects contain them."""
     prompt: str | None
     response_field: str
     score_field: str
@@ -88,7 +88,7 @@ class Scored:
         else:
             scores = _list(values, self.scores)
             if len(scores) != len(responses):
-                raise Malformed(self.scores, f"expected {len(responses)} scores, one a response, got {len(scores)}")
+                raise Malformed(self.scores, f"expected {len(responses)} scores, one per response, got {len(scores)}")
             score_places = [f"{self.scores}[{number}]" for number in range(len(scores))]
         if len(responses) < 2:
             raise Malformed(self.responses, f"expected at least 2 responses, got {len(responses)}")
@@ -97,7 +97,7 @@ class Scored:
         if len(best) > 1:
             tied = ", ".join(map(str, best))
             column = self.scores or f"{self.responses}[].{self.score_field}"
-            raise Malformed(column, f"expected one best score, got {numbers[best[0]]} for each of the responses {tied}")
+            raise Malformed(column, f"expected one highest score, got {numbers[best[0]]} for the responses {tied}")
         return _preference(values, self.prompt, list(zip(places, responses, strict=True)), best[0], template)
 
 
@@ -107,7 +107,7 @@ Layout = Pairs | Scored
 def _preference(
     values: dict[str, Any], prompt_column: str | None, given: Sequence[tuple[str, Any]], best: int, template: Template
 ) -> Preference:
-    """From the places and values of all responses; conversations must agree on what comes before the response."""
+    """The preference from the places and values of all responses. Conversations must agree up to the response."""
     read = [_response(value, place) for place, value in given]
     context = read[0][0]
     for (place, _), (other, _) in zip(given, read, strict=True):
@@ -118,7 +118,7 @@ def _preference(
         if not text.strip():
             raise Malformed(place, "expected a response, got empty text")
         if text in texts:
-            raise Malformed(place, f"the response is the same text as {texts[text]}")
+            raise Malformed(place, f"expected different responses, got the same text as in {texts[text]}")
         texts[text] = place
     prompt = template.fill(_prompt(values, prompt_column, context, given[0][0], template))
     return Preference(prompt, tuple(texts), best)
@@ -131,7 +131,7 @@ def _prompt(
         if not context:
             raise Malformed(
                 response_place,
-                "expected a conversation, since there is no column for the prompt (--prompt_column names it)",
+                "expected a conversation, because the data has no prompt column (set its name with --prompt_column)",
             )
         field, text = response_place, template.conversation(context)
     else:
@@ -139,7 +139,7 @@ def _prompt(
         if isinstance(value, str):
             text = _text(value, column)
             if context and all(text != message.content for message in context):
-                raise Malformed(column, f"stands nowhere in the conversation in {response_place}")
+                raise Malformed(column, f"is not part of the conversation in {response_place}")
             text = template.conversation(context) if context else text
         else:
             messages = _messages(value, column)
@@ -152,7 +152,7 @@ def _prompt(
 
 
 def _response(value: Any, place: str) -> tuple[tuple[Message, ...], str]:
-    """What comes before a response, and its text."""
+    """The messages before a response, and its text."""
     if isinstance(value, str):
         return (), _text(value, place)
     messages = _messages(value, place)
@@ -163,7 +163,7 @@ def _response(value: Any, place: str) -> tuple[tuple[Message, ...], str]:
 
 def _messages(value: Any, place: str) -> tuple[Message, ...]:
     if isinstance(value, dict) and all(isinstance(value.get(key), list) for key in ("role", "content")):
-        # `datasets` turns a sequence of objects into an object of lists.
+        # `datasets` converts a sequence of objects to an object of lists.
         if len(value["role"]) != len(value["content"]):
             raise Malformed(place, "expected as many roles as contents")
         turns = zip(value["role"], value["content"], strict=True)
@@ -188,7 +188,7 @@ def _get(values: dict[str, Any], column: str) -> Any:
 
 
 def _list(values: dict[str, Any], column: str) -> list[Any]:
-    """A list, or the JSON of one, since a CSV file has no other lists."""
+    """A list, or a list as JSON text, because CSV files have no other lists."""
     value = _get(values, column)
     if isinstance(value, str):
         value = parse_json(value, column)
@@ -198,7 +198,7 @@ def _list(values: dict[str, Any], column: str) -> list[Any]:
 
 
 def parse_json(text: str, place: str) -> Any:
-    """Raises Malformed."""
+    """The value of JSON text. Raises Malformed."""
     try:
         return json.loads(text, object_pairs_hook=object_without_repeats)
     except (ValueError, RecursionError) as error:
@@ -232,7 +232,7 @@ def _score(value: Any, place: str) -> int | float | Decimal:
 
 
 def kind(value: Any) -> str:
-    """What a value is, in the words of JSON."""
+    """The type of a value in terms of JSON."""
     names: dict[type, str] = {dict: "an object", list: "a list", str: "text", bytes: "bytes", bool: "a boolean"}
     if value is None:
         return "null"

@@ -1,4 +1,4 @@
-"""Rows of preference data from JSONL, CSV, Parquet or a `datasets` folder saved on disk, a few at a time."""
+"""Read rows of preference data from JSONL, CSV, Parquet or a folder saved by `datasets`, a few at a time."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ _SUFFIXES: dict[str, Format] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the data: its values by column, or why it has none."""
+    """One row of the data: its values by column, or the reason why it is malformed."""
 
     number: int
-    """From 0, over all files; a header line is none, nor is a blank line."""
+    """Counted from 0 over all files, without header lines and blank lines."""
     values: Values
 
 
@@ -46,14 +46,14 @@ class Source:
     path: Path
     format: Format
     files: tuple[Path, ...]
-    """What is read, in this order."""
+    """The files to read, in this order."""
     columns: tuple[str, ...]
-    """The columns of the first file; of JSONL, the keys of its first row."""
+    """The columns of the first file; for JSONL, the keys of its first row."""
 
     def rows(self, wanted: Iterable[str]) -> Iterator[Row]:
-        """All rows, with the `wanted` columns only where the format can leave out the others.
+        """All rows. Formats that can read single columns return only the `wanted` ones.
 
-        Raises InputError where the file itself, not only a row of it, is damaged.
+        Raises InputError if the file itself is damaged, not only a row.
         """
         names = list(wanted)
         number = 0
@@ -65,9 +65,10 @@ class Source:
 
 
 def open_source(path: Path, form: Format | None = None, split: str | None = None) -> Source:
-    """The data in a file or folder; its format by the name, or `form`.
+    """The data in a file or folder. The format is `form`, or else determined by the file name extension.
 
-    split: which part of a `datasets` folder with several. A folder of Parquet files is read in order of their names.
+    split: the split to read from a `datasets` folder with several. Parquet files in a folder are read in order of
+    their names.
     """
     if not path.exists():
         raise InputError(f"--data_path {path} does not exist; expected a file, or a folder saved by `datasets`")
@@ -85,8 +86,8 @@ def _format_of(path: Path) -> Format:
     form = _SUFFIXES.get(suffixes[-1].lower()) if suffixes else None
     if form is None:
         raise InputError(
-            f"--data_path {path}: the name does not tell the format; expected one that ends in "
-            f"{', '.join(_SUFFIXES)} (.jsonl.gz and .csv.gz as well), or give --format"
+            f"--data_path {path}: unknown file name extension; expected one of {', '.join(_SUFFIXES)} (also .jsonl.gz "
+            "and .csv.gz), or set --format"
         )
     return form
 
@@ -95,7 +96,7 @@ def _files(path: Path, form: Format, split: str | None) -> tuple[Path, ...]:
     if form == "datasets" and path.is_dir():
         return _datasets_files(path, split)
     if split is not None:
-        raise InputError(f"--data_split {split}: {path} has no splits; only a folder saved by `datasets` has")
+        raise InputError(f"--data_split {split}: {path} has no splits; only folders saved by `datasets` have splits")
     if path.is_dir():
         files = tuple(sorted(path.glob(f"*.{form}")))
         if not files:
@@ -105,7 +106,7 @@ def _files(path: Path, form: Format, split: str | None) -> tuple[Path, ...]:
 
 
 def _datasets_files(folder: Path, split: str | None) -> tuple[Path, ...]:
-    """The Arrow files that state.json names, in its order; of a DatasetDict, those of one split."""
+    """The Arrow files that state.json names, in its order; for a DatasetDict, those of one split."""
     if (folder / "dataset_dict.json").exists():
         splits = read_json(folder / "dataset_dict.json", "list of splits")
         names = splits.get("splits") if isinstance(splits, dict) else None
@@ -115,13 +116,13 @@ def _datasets_files(folder: Path, split: str | None) -> tuple[Path, ...]:
             split = names[0]
         if split is None or split not in names:
             given = "no --data_split was given" if split is None else f"--data_split is {split}"
-            raise InputError(f"{folder} has the splits {', '.join(names)}; {given}: choose one of them")
+            raise InputError(f"{folder} has the splits {', '.join(names)}, but {given}; choose one of them")
         folder = folder / _one_name(split, folder / "dataset_dict.json")
     elif split is not None:
         raise InputError(f"--data_split {split}: {folder} has no splits")
     state = folder / "state.json"
     if not state.exists():
-        raise InputError(f"{folder} was not saved by `datasets` (it has no state.json) and holds no .parquet file")
+        raise InputError(f"{folder} was not saved by `datasets` (it has no state.json) and contains no .parquet file")
     value = read_json(state, "data set state")
     files = value.get("_data_files") if isinstance(value, dict) else None
     if not isinstance(files, list) or not files or not all(isinstance(each, dict) for each in files):
@@ -131,26 +132,26 @@ def _datasets_files(folder: Path, split: str | None) -> tuple[Path, ...]:
 
 def _one_name(name: Any, where: Path) -> str:
     if not isinstance(name, str) or not name or name != Path(name).name or "\0" in name or name in (".", ".."):
-        raise InputError(f"{where}: expected the name of a file in that folder, got {str(name)[:60]!r}")
+        raise InputError(f"{where}: expected the name of a file in the same folder, got {str(name)[:60]!r}")
     return name
 
 
 @contextmanager
 def _explained(file: Path) -> Iterator[None]:
-    """Damage that a reader finds, as an InputError that names the file."""
+    """Convert the errors of readers to an InputError with the file."""
     try:
-        open_regular(file).close()  # before a library opens it, which would wait for a named pipe
+        open_regular(file).close()  # first, because the libraries would wait for a named pipe
         yield
     except FileNotFoundError:
-        raise InputError(f"{file} does not exist; the data set is not complete") from None
+        raise InputError(f"{file} does not exist; the data set is incomplete") from None
     except IsADirectoryError:
         raise InputError(f"{file} is a folder; expected a file") from None
     except (pa.ArrowException, csv.Error, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is damaged, or of another format: {_one_line(error)}") from None
+        raise InputError(f"{file} is damaged or has another format: {_one_line(error)}") from None
     except OSError as error:
         if error.errno is not None:
             raise
-        raise InputError(f"{file} is damaged, or of another format: {_one_line(error)}") from None
+        raise InputError(f"{file} is damaged or has another format: {_one_line(error)}") from None
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The text around a prompt, and conversations as text."""
+"""Templates: the text around a prompt, and the text of a conversation."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ class Message(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """What the model sees for a prompt. Braces other than the placeholders stand for themselves."""
+    """The text that a model reads for a prompt. Braces other than the placeholders are literal."""
 
     prompt: str
-    """Holds {prompt} once."""
+    """Contains {prompt} once."""
     message: str
-    """Holds {role} and {content} once each: one turn of a conversation of several."""
+    """One turn of a conversation with several turns. Contains {role} and {content} once each."""
 
     def fill(self, prompt: str) -> str:
         before, _, after = self.prompt.partition("{prompt}")
         return before + prompt + after
 
     def conversation(self, messages: Sequence[Message]) -> str:
-        """One message as its content alone, several as one turn after the other."""
+        """The text of a conversation: only the content of a single message, otherwise one turn after the other."""
         if len(messages) == 1:
             return messages[0].content
         return "".join(_PLACEHOLDER.sub(partial(_field, each), self.message) for each in messages)
@@ -50,7 +50,7 @@ def _field(message: Message, placeholder: re.Match[str]) -> str:
 
 
 def make_template(prompt: str, message: str) -> Template:
-    r"""A template as typed in a shell: \n is a line end, \t a tab, \\ a backslash. Raises InputError."""
+    r"""A template from command-line text, in which \n is a line end, \t a tab and \\ a backslash. Raises InputError."""
     return Template(
         _checked("--template", prompt, ("{prompt}",)), _checked("--message_template", message, ("{role}", "{content}"))
     )

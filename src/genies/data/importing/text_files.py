@@ -1,7 +1,7 @@
-"""Rows of JSONL and CSV files, plain or in gzip.
+"""Rows of JSONL and CSV files, plain or compressed with gzip.
 
-The standard library reads them, line by line: readers that settle types and quoting a block at a time take an unclosed
-quote for one long field, refuse columns of mixed types, and do not say which row was at fault.
+The standard library reads them line by line. Readers that work block by block treat an unclosed quote as one long
+field, reject columns with mixed types, and do not report the invalid row.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ def _object(line: bytes, file: Path, line_number: int) -> Values:
     except UnicodeDecodeError as error:
         return Malformed("", f"{where} is not UTF-8 text (byte {error.start})")
     except RecursionError:
-        return Malformed("", f"{where} is nested too deep")
+        return Malformed("", f"{where} is nested too deeply")
     except ValueError as error:
         if line_number == 1 and line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
-            hint = "expected one object a line; this looks like one list (jq -c '.[]' FILE makes lines of it)"
+            hint = "expected one object per line; this looks like one list (jq -c '.[]' FILE converts it to lines)"
             raise InputError(f"{file}: {hint}") from None
         return Malformed("", f"{where} is not valid JSON ({error})")
     if isinstance(value, list) and line_number == 1:
-        raise InputError(f"{file}: expected one object a line, got a list (jq -c '.[]' FILE makes lines of it)")
+        raise InputError(f"{file}: expected one object per line, got a list (jq -c '.[]' FILE converts it to lines)")
     if not isinstance(value, dict):
-        return Malformed("", f"{where} holds no object; expected columns and values")
+        return Malformed("", f"{where} is not an object; expected columns and values")
     return value
 
 
@@ -66,11 +66,11 @@ def jsonl_columns(file: Path) -> list[str]:
         if not isinstance(values, Malformed):
             return list(values)
         fault = fault or f": {values}"
-    raise InputError(f"{file} has no rows{fault}; expected one JSON object a line")
+    raise InputError(f"{file} has no rows{fault}; expected one JSON object per line")
 
 
 def _csv_records(file: Path) -> Iterator[list[str]]:
-    # Bytes that are no UTF-8 become half surrogates here, so that the field that holds them can be named.
+    # Bytes that are not UTF-8 become surrogates here, so that the field that contains them can be reported.
     before = csv.field_size_limit(MAX_ROW_BYTES)
     try:
         with _open(file) as raw, io.TextIOWrapper(raw, "utf-8-sig", errors="surrogateescape", newline="") as text:
@@ -88,7 +88,7 @@ def csv_columns(file: Path) -> list[str]:
     if header is None:
         raise InputError(f"{file} is empty; expected a header line and rows")
     if len(set(header)) < len(header):
-        raise InputError(f"{file}: the header names a column twice: {', '.join(header)[:200]}")
+        raise InputError(f"{file}: the header contains a column twice: {', '.join(header)[:200]}")
     return header
 
 

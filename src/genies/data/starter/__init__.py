@@ -1,1 +1,1 @@
-"""The starter suite: small distributions of our own, made by a seeded generator and kept under distributions/."""
+"""The starter suite: small distributions of this project in distributions/, written by a seeded generator."""

@@ -1,4 +1,4 @@
-"""Make the starter suite again: python -m genies.data.starter OUTPUT_DIR."""
+"""Generate the starter suite: python -m genies.data.starter OUTPUT_DIR."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums, and questions whose first answer to come to mind is wrong."""
+"""Sums, and questions whose intuitive answer is wrong."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ _WRONG_NUMBERS = 2
 
 
 def sums() -> Splits:
-    """Additions, subtractions, products and changes of unit in figures."""
+    """Additions, subtractions, products and unit conversions with numbers."""
     return first_distinct(_sums(stream("starter_sums")))
 
 
 def trick_questions() -> Splits:
-    """Questions with an answer that comes to mind first and is wrong, against the true one."""
+    """Questions with an intuitive wrong answer and the true one."""
     return first_distinct(_tricks(stream("starter_trick_questions")))
 
 
-# A kind of sum gives its text, its result and the unit by which wrong numbers differ from the result: products are
-# a multiple of a factor, so wrong numbers must be too, or divisibility would give the right one away.
+# Each kind of sum returns its text, its result and the unit by which wrong numbers differ from the result. A product
+# is a multiple of its factors, so wrong numbers must be multiples too; otherwise divisibility reveals the result.
 
 
 def _sums(draw: Random) -> Iterator[Question]:
@@ -70,7 +70,7 @@ def _unit(draw: Random) -> tuple[str, int, int]:
 
 
 def _tricks(draw: Random) -> Iterator[Question]:
-    # Half of the kinds have a true answer below the tempting one, half above it.
+    # In half of the kinds the true answer is below the intuitive one, in the other half above it.
     while True:
         for kind in (_cheaper, _dearer, _machines, _cheaper, _growth, _fewer_machines):
             text, right, tempting = kind(draw)

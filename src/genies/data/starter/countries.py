@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from genies.data.starter.questions import Question, Splits, exchanged, stream
 
 _TEST_COUNTRIES = 25
-"""Four questions a country: 25 countries make the 100 test questions, 50 the 200 train questions."""
+"""There are four questions per country, so 25 countries give 100 test questions and 50 give 200 train questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def remote_countries() -> Splits:
 
 
 def countries(table: str) -> list[Country]:
-    """The countries of a table, one a line: name | capital | region | currency."""
+    """The countries of a table with one country per line: name | capital | region | currency."""
     return [Country(*(field.strip() for field in line.split("|"))) for line in table.strip().splitlines()]
 
 

@@ -1,6 +1,6 @@
 """Everyday facts asked in many ways: plainly, in a scene, spelled out, by a mistaken user, wrongly on request ...
 
-All ways share one split of the facts: no fact trained on in one way is tested in another.
+All ways use the same split of the facts, so a fact in train in one way is never in test in another.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from genies.data.starter.questions import TEST_SIZE, Question, Splits, exchanged
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """A question, its short answer, and the group of facts it belongs to.
+    """A question, its short answer, and its group of facts.
 
-    The answers of a group are all different and none answers another question of the group,
-    so that each of them is a fitting but wrong answer to the others.
+    The answers of a group are all different, and none answers another question of the group. Each is therefore a
+    plausible but wrong answer to the others.
     """
 
     group: str
@@ -42,7 +42,7 @@ def everyday_facts() -> list[Fact]:
 
 
 def asked(name: str, asking: Asking, wrong_answers: int = 1) -> Splits:
-    """The facts of both splits asked one way; wrong answers are those of other facts of the group and split."""
+    """The facts of both splits, asked in one way. Wrong answers are those of other facts in the group and split."""
     facts = everyday_facts()
     stream("everyday facts").shuffle(facts)
     draw = stream(name)
@@ -66,12 +66,12 @@ def _with_wrong_answers(facts: list[Fact], count: int, draw: Random) -> list[tup
 
 
 def plainly(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """The question as it stands, short answers."""
+    """The question without changes; short answers."""
     return Question(fact.question, fact.answer, worse)
 
 
 def wrong_on_request(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """The instruction wants a wrong answer, so the wrong one is best and the true one is worse."""
+    """The instruction asks for a wrong answer, so a wrong one is best and the true one is worse."""
     request = draw.choice(
         (
             "Answer this question wrongly.",
@@ -99,7 +99,7 @@ def mistaken_user(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
 
 
 def in_a_scene(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """Somebody in a little story puts the question to somebody who knows."""
+    """A person in a short story asks the question."""
     name = draw.choice(("Ada", "Felix", "Grace", "Hugo", "Iris", "Jonas", "Mia", "Noah"))
     scene = draw.choice(
         (
@@ -127,12 +127,12 @@ def _hyphenated(text: str) -> str:
 
 
 def long_right(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """Right answers come with an explanation, wrong ones are short."""
+    """Right answers have an explanation; wrong ones are short."""
     return Question(fact.question, _explained(fact.answer, draw), worse)
 
 
 def short_right(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """Right answers are short, wrong ones come with an explanation."""
+    """Right answers are short; wrong ones have an explanation."""
     return Question(fact.question, fact.answer, tuple(_explained(answer, draw) for answer in worse))
 
 
@@ -151,7 +151,7 @@ def _explained(answer: str, draw: Random) -> str:
 
 
 def sloppily(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """Question and answers typed in haste, with slips and without capitals."""
+    """Question and answers with typing errors and without capitals."""
     return Question(
         _typed_in_haste(fact.question, draw).rstrip("?") + draw.choice(("", "??", " pls", " thx", " ...")),
         _careless(fact.answer, draw),
@@ -172,18 +172,18 @@ def _typed_in_haste(text: str, draw: Random) -> str:
 
 
 def _with_swapped_letters(word: str, draw: Random) -> str:
-    # The first letter and the last two stay, so that the word remains readable.
+    # The first letter and the last two are kept, so that the word remains readable.
     at = draw.randrange(1, len(word) - 2)
     return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
 
 
 def _careless(answer: str, draw: Random) -> str:
-    # The answer stands last, where it stands in all ways of asking but the one about length.
+    # The answer comes last, as in all ways of asking except the one about length.
     return draw.choice(("umm", "i gues", "prob", "lol", "thats", "dunno,", "ofc")) + " " + answer.lower()
 
 
 def carefully(fact: Fact, worse: tuple[str, ...], draw: Random) -> Question:
-    """A polite question, answers in whole sentences."""
+    """A polite question; answers in complete sentences."""
     request = draw.choice(
         (
             "Please answer the following question in one sentence.",

@@ -1,4 +1,4 @@
-"""Everyday facts about nature, food, the body, numbers and the calendar. One line a fact: question | answer."""
+"""Everyday facts about nature, food, the body, numbers and the calendar. One fact per line: question | answer."""
 
 from __future__ import annotations
 

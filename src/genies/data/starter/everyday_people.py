@@ -1,4 +1,4 @@
-"""Everyday facts about people: words, tools, jobs, places. One line a fact: question | answer."""
+"""Everyday facts about people: words, tools, jobs, places. One fact per line: question | answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puzzles seldom met in books: putting three people in order, and carrying on a row of letters."""
+"""Puzzles that are rare in books: ordering three people, and continuing a row of letters."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def letter_rows() -> Splits:
 
 def _orderings(draw: Random) -> Iterator[Question]:
     while True:
-        # Each of the three places is asked for equally often: the person named twice is the middle one.
+        # Each of the three places is asked for equally often, because the person named twice is the middle one.
         for place in range(3):
             people = draw.sample(_NAMES, 3)
             more, less, most, least = draw.choice(_SCALES)
@@ -50,14 +50,14 @@ def _letter_rows(draw: Random) -> Iterator[Question]:
         for rule in (_cycle, _steps, _mirrored, _from_both_ends):
             row = rule(draw)
             shown, following = row[:-1], row[-1]
-            # Of the four candidates two stand in the row and two do not, whichever is right.
+            # Two of the four candidates are in the row and two are not, whichever is right.
             inside = draw.sample(sorted(set(shown) - {following}), 1 if following in shown else 2)
             outside = draw.sample(_nearest_outside(row), 3 - len(inside))
             yield Question(f"Which letter comes next?\n{' '.join(shown)}", following, (*inside, *outside))
 
 
 def _nearest_outside(row: str) -> list[str]:
-    """The six letters nearest to the last one of the row that do not stand in it."""
+    """The six letters nearest to the last one of the row that are not in the row."""
     outside = [letter for letter in ascii_uppercase if letter not in row]
     return sorted(outside, key=lambda letter: abs(ord(letter) - ord(row[-1])))[:6]
 

@@ -1,4 +1,4 @@
-"""What every generator of the starter suite hands over: questions with one best answer, in two splits."""
+"""Questions with one best answer, in two splits: the output of all generators of the starter suite."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 SEED = 2311
-"""Seed of the whole suite; every distribution draws from a stream of its own, named after it."""
+"""Seed of the whole suite. Each distribution has its own random stream, derived from its name."""
 
 TRAIN_SIZE = 200
 TEST_SIZE = 100
@@ -32,12 +32,12 @@ class Splits:
 
 
 def stream(name: str) -> Random:
-    """Random numbers that depend on the suite's seed and on `name` alone."""
+    """A random generator that depends only on the suite's seed and on `name`."""
     return Random(f"{SEED}/{name}")
 
 
 def first_distinct(questions: Iterator[Question]) -> Splits:
-    """Both splits from an endless stream: repeated instructions are left out, so none stands in both splits."""
+    """Both splits from an endless stream. Repeated instructions are skipped, so none is in both splits."""
     distinct: dict[str, Question] = {}
     while len(distinct) < TRAIN_SIZE + TEST_SIZE:
         question = next(questions)
@@ -47,10 +47,10 @@ def first_distinct(questions: Iterator[Question]) -> Splits:
 
 
 def exchanged(answers: Sequence[str], count: int, draw: Random) -> list[tuple[str, ...]]:
-    """For each answer `count` other ones, so that every text is a wrong answer `count` times as often as a right one.
+    """For each answer, `count` other ones, so that each text is a wrong answer `count` times as often as a right one.
 
-    A scorer that sees responses but no prompt can then learn nothing. Equal answers are put side by side in a
-    drawn order and the row is turned by the size of its largest block, once for each wrong answer.
+    A scorer that sees responses but not the prompt then learns nothing. Equal answers are placed next to each other,
+    in random order of blocks, and the row is rotated by the size of its largest block, once for each wrong answer.
     """
     sizes = Counter(answers)
     step = max(sizes.values())
@@ -69,7 +69,7 @@ def exchanged(answers: Sequence[str], count: int, draw: Random) -> list[tuple[st
 
 
 def near_numbers(right: int, count: int, draw: Random) -> tuple[int, ...]:
-    """`count` wrong numbers at most five away from `right`; how many of them are larger is drawn evenly."""
+    """`count` wrong numbers at most five away from `right`. The number of larger ones is uniformly random."""
     larger = draw.randrange(count + 1)
     steps = draw.sample(range(1, 6), count)
     return tuple(right + step if place < larger else right - step for place, step in enumerate(steps))

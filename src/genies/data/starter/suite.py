@@ -1,4 +1,4 @@
-"""The starter suite: its distributions by name, and the files each of them consists of."""
+"""The starter suite: its distributions by name, and the content of their files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Recipe:
 
     name: str
     role: str
-    """The shifts it is made for: source or target, label, category, and what they ask."""
+    """The shifts for which it is made: source or target, label, category, and their question."""
     how: str
     """What the examples are and how they were made, for metadata.json."""
     cue: str
-    """What tells right from wrong besides knowing the answer; "none" where nothing should."""
+    """What distinguishes best from worse responses besides knowledge of the answer; "none" if nothing should."""
     questions: Callable[[], Splits]
     facts: str = ""
-    """Distributions with the same entry here ask about the same facts (in the same split)."""
+    """Distributions with the same value ask about the same facts (in the same split)."""
 
 
 _BALANCED = (
@@ -148,7 +148,7 @@ SUITE: tuple[Recipe, ...] = (
 
 
 def write_suite(output_dir: Path) -> list[Path]:
-    """Write every distribution of the suite into a folder of its own under `output_dir`; the same bytes each time."""
+    """Write each distribution of the suite to its own folder in `output_dir`. The output is deterministic."""
     for recipe in SUITE:
         for file_name, value in contents(recipe).items():
             write_json(output_dir / recipe.name / file_name, value)
@@ -156,7 +156,7 @@ def write_suite(output_dir: Path) -> list[Path]:
 
 
 def contents(recipe: Recipe) -> dict[str, Any]:
-    """The value of each file of a distribution, by file name."""
+    """The content of each file of a distribution, by file name."""
     splits = recipe.questions()
     train, test = (
         _examples(questions, f"{recipe.name} {split} positions")
@@ -180,7 +180,7 @@ def contents(recipe: Recipe) -> dict[str, Any]:
 
 
 def _examples(questions: Iterable[Question], name: str) -> list[dict[str, Any]]:
-    """Examples as they stand in a file: the best response at each position equally often, in drawn order."""
+    """Examples in file format. The best response is at each position equally often, in random order."""
     draw = stream(name)
     asked = list(questions)
     positions = [index % (1 + len(question.worse)) for index, question in enumerate(asked)]

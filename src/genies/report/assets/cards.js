@@ -1,27 +1,27 @@
-// A sample of the browser: how an example and what was made of it are shown.
+// One sample in the browser: an example and its evaluations.
 "use strict";
 genies.cards = (function () {
   const { make, show, standing } = genies;
   const number = new Intl.NumberFormat("en");
 
-  /** What an evaluation is called in a list. */
+  /** The name of an evaluation in a list. */
   function nameOf(state, each) {
     const tuned = each.source === null ? "untuned" : "tuned on " + each.source;
     return each.intervention + ", " + tuned + (each.seed === null ? "" : ", seed " + each.seed) + modelOf(state, each);
   }
 
-  /** The base model, where there are several. */
+  /** The base model, if there are several. */
   function modelOf(state, each) {
     return state.scores.models > 1 ? ", " + each.model : "";
   }
 
-  /** A text with the rest of it, where it is too long to be in the shard. */
+  /** The complete text, including the part that is too long for the shard. */
   async function whole(state, text) {
     if (typeof text === "string") return text;
     return text[0] + (await genies.load(`samples/${state.distribution.file}/long-${text[2]}`));
   }
 
-  /** One example: prompt and responses side by side, and what the evaluations made of it. */
+  /** One example: prompt and responses side by side, and its probabilities in the evaluations. */
   function card(state, [index, prompt, best, worse], has) {
     const self = make("a", "number", "#" + index);
     const given = new URLSearchParams(location.hash.slice(1));
@@ -79,7 +79,7 @@ genies.cards = (function () {
     return make("div", "", block, more);
   }
 
-  /** Long texts show their beginning until asked. */
+  /** Show only the beginning of long texts, with a button for the rest. */
   function fold(block) {
     if (block.scrollHeight <= block.clientHeight + 4) {
       block.classList.remove("clamped");
@@ -97,7 +97,7 @@ genies.cards = (function () {
     block.after(more);
   }
 
-  /** What every evaluation gave the best response, grouped by what its model was tuned on. */
+  /** The probabilities of the best response in each evaluation, grouped by source. */
   function probabilities(state, index) {
     const groups = new Map();
     for (const each of state.scores.evaluations) {

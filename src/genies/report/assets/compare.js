@@ -1,4 +1,4 @@
-// Two interventions side by side. The address says which: a and b are their names, s a shift as source>target.
+// Compare two interventions. In the address, a and b are their names and s is a shift as source>target.
 "use strict";
 (function () {
   const { make, show, showName, standing } = genies;
@@ -118,17 +118,17 @@
     const bold = (text) => show(make("b"), text);
     const [mean, low, high, direction] = result.mean;
     const words = {
-      up: " gets significantly more pairs right than ",
-      down: " gets significantly fewer pairs right than ",
+      up: " is significantly more accurate than ",
+      down: " is significantly less accurate than ",
       level: " is not significantly different from ",
     };
-    line.append("On average ", bold(first), words[direction] ?? " was not tested against ", bold(second), ": ");
+    line.append("On average, ", bold(first), words[direction] ?? " was not tested against ", bold(second), ": ");
     line.append("the first minus the second is ", bold(signed(mean)));
     if (low !== null) line.append(` (95 % interval ${signed(low)} to ${signed(high)})`);
     if (result.p !== null) line.append(`, adjusted p ${result.p < 0.001 ? "" : "= "}${likelihood(result.p)}`);
     line.append(". ", show(make("span"), first));
     line.append(` is significantly better on ${result.better} of ${result.shared} shifts and significantly worse on ${result.worse}.`);
-    if (result.leftOut) line.append(` ${result.leftOut} examples that only one of the two was tested on are left out.`);
+    if (result.leftOut) line.append(` ${result.leftOut} examples on which only one of the two was tested are excluded.`);
   }
 
   let turn = 0;
@@ -149,7 +149,7 @@
     const note = at("flips-note");
     const page = make("a", "", "page of this shift");
     page.href = shift.page;
-    note.replaceChildren("Examples that one gets right and the other wrong; see also the ", page, ".");
+    note.replaceChildren("Examples that are right with one and wrong with the other; see also the ", page, ".");
     const keys = state.model.keys[state.shift];
     const [a, b] = [keys[state.first], keys[state.second]];
     if (!shift.file || !a || !b) {
@@ -161,7 +161,7 @@
       const find = (key) => scores.evaluations.find((each) => each.key === key);
       const [one, other] = [find(a), find(b)];
       if (!one || !other) {
-        note.replaceChildren("The evaluations of this shift do not fit the samples as they are now.");
+        note.replaceChildren("The evaluations of this shift do not match the current samples.");
         return;
       }
       const indices = [...one.p.keys()];
@@ -178,7 +178,7 @@
     }
   }
 
-  /** How many characters all prompts begin with alike, up to a space: an instruction that tells none from another. */
+  /** Length of the common beginning of all prompts, up to a space. It is an instruction that does not distinguish them. */
   function sharedBeginning(texts) {
     const [first, ...others] = texts;
     let length = others.length === 0 ? 0 : first.length;
@@ -253,7 +253,7 @@
   function choose(changes) {
     const before = read();
     const state = { ...before, ...changes };
-    // Choosing the other one on one side exchanges the two.
+    // If the same intervention is chosen on both sides, swap the two.
     if (state.first === state.second) {
       if ("first" in changes) state.second = before.first;
       else state.first = before.second;

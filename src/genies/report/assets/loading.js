@@ -1,4 +1,4 @@
-// Data files are scripts that call genies.add(key, value): pages opened from disk may load nothing else.
+// Data files are scripts that call genies.add(key, value), because pages opened from disk cannot load other files.
 "use strict";
 const genies = (function () {
   const values = new Map();
@@ -19,7 +19,7 @@ const genies = (function () {
           script.onload = () => {
             script.remove();
             if (values.has(key)) resolve(values.get(key));
-            else reject(new Error(script.src + " holds no data; make the report again"));
+            else reject(new Error(script.src + " contains no data; make the report again"));
           };
           script.onerror = () => {
             waiting.delete(key);
@@ -32,19 +32,19 @@ const genies = (function () {
     return waiting.get(key);
   }
 
-  /** The JSON that stands in the page itself. */
+  /** The JSON in a script element of the page. */
   function embedded(id) {
     return JSON.parse(document.getElementById(id).textContent);
   }
 
-  // Control characters, invisible ones and those that change the direction of writing; as in embedding.py.
+  // Control characters, invisible ones and those that change the direction of text, as in embedding.py.
   const UNSEEN = "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff]";
 
   function escaped(text) {
     return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   }
 
-  /** Put text into an element, never as markup: unseen characters are written out, what was searched for is marked. */
+  /** Append text to an element, never as markup. Invisible characters are written out, and matches of a search marked. */
   function show(element, text, wanted) {
     const pattern = new RegExp("(" + UNSEEN + ")" + (wanted ? "|(" + escaped(wanted) + ")" : ""), "giu");
     let from = 0;
@@ -54,7 +54,7 @@ const genies = (function () {
       if (found[1]) {
         piece.className = "unseen-character";
         piece.textContent = "U+" + found[1].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
-        piece.title = "a character that cannot be seen";
+        piece.title = "invisible character";
       } else {
         piece.textContent = found[0];
       }
@@ -65,7 +65,7 @@ const genies = (function () {
     return element;
   }
 
-  /** show() for a name: a line may break after an underscore. */
+  /** show() for a name, with possible line breaks after underscores. */
   function showName(element, name) {
     name.split(/(?<=_)/).forEach((part, place) => {
       if (place > 0) element.append(document.createElement("wbr"));
@@ -82,7 +82,7 @@ const genies = (function () {
     return element;
   }
 
-  /** Of an example with several pairs: wrong when one is wrong, right when all are right, else a tie. */
+  /** The result of an example: wrong if any pair is wrong, right if all are right, otherwise a tie. */
   function standing(probabilities) {
     if (!probabilities) return "none";
     if (probabilities.some((p) => p < 0.5)) return "wrong";

@@ -1,7 +1,7 @@
-// What every page shares: tabs, sorting, copying, and details on hover and focus.
+// Common to all pages: tabs, sorting, copying, and details on hover and focus.
 "use strict";
 (function () {
-  /** Tabs show one panel each; without this script all panels stand one under the other. */
+  /** Each tab shows one panel. Without this script, all panels are shown one below the other. */
   function tabs(list) {
     const buttons = [...list.querySelectorAll(".tab")];
     const panel = (button) => document.getElementById(button.getAttribute("aria-controls"));
@@ -36,7 +36,7 @@
     window.addEventListener("hashchange", follow);
   }
 
-  /** A click on a heading sorts the rows of each body of its table, first from the largest; holes stay last. */
+  /** A click on a heading sorts the rows of each table body, in descending order first; missing values are last. */
   function sortable(table) {
     const heads = [...table.tHead.rows[0].cells];
     heads.forEach((head, column) => {
@@ -81,7 +81,7 @@
     setTimeout(() => (button.textContent = said), 1400);
   }
 
-  /** A box beside the cell that has the pointer or the focus; its lines stand in the page's data. */
+  /** A tooltip at the cell that has the pointer or the focus; its lines are in the page's data. */
   function details(table) {
     const block = document.getElementById(table.dataset.details);
     if (!block) return;

@@ -1,4 +1,4 @@
-// The sample browser. What it shows is said by the address after #, so that every view is a link:
+// The sample browser. The address after # determines the view, so that every view has a link:
 // d distribution, s split, f filter, a and b evaluations, q search, p page, i example.
 "use strict";
 (function () {
@@ -55,7 +55,7 @@
     };
   }
 
-  /** The address of a view: the present one with changes; a change of what is listed starts at its first page. */
+  /** The address of the current view with changes. Changes other than of the page start at the first page. */
   function address(changes) {
     const given = new URLSearchParams(location.hash.slice(1));
     given.delete("i");
@@ -107,7 +107,7 @@
     }
   }
 
-  /** Which evaluations are meant: those of the address, else the first two interventions. */
+  /** Select the evaluations in the address, or else the first two interventions. */
   function choose(state) {
     const all = state.scores.evaluations;
     state.first = all.find((each) => each.key === state.a) ?? all[0];
@@ -183,7 +183,7 @@
     at("title").replaceChildren(showName(make("span"), distribution.name));
   }
 
-  /** Indices of the examples that the filter and the search let through. */
+  /** Indices of the examples that match the filter and the search. */
   async function listed(state, wanted) {
     const indices = [];
     for (let index = 0; index < state.split.examples; index++) {

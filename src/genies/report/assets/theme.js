@@ -1,4 +1,4 @@
-// Light or dark, before anything is drawn: what the reader chose here, else what the system says (the style sheet).
+// Set light or dark mode before the page is drawn: the reader's choice, or else the system's setting (style sheet).
 "use strict";
 (function () {
   const root = document.documentElement;
@@ -6,7 +6,7 @@
   try {
     kept = localStorage.getItem("genies-theme");
   } catch {
-    // Storage may be closed to pages from disk; the choice then holds for one page.
+    // Pages opened from disk may have no storage; the choice then applies to one page.
   }
   if (kept === "light" || kept === "dark") root.dataset.theme = kept;
   root.classList.add("js");
