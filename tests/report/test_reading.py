@@ -217,9 +217,9 @@ def test_what_a_reader_must_know_is_noted(results: WrittenResults) -> None:
     notes = "\n".join(read_study(results.folder).notes)
     assert "different number formats are compared (bfloat16 1, float32 1)" in notes
     assert "1 of 6 evaluations contain no probabilities" in notes
-    assert "1 of 6 evaluations do not say which pairs belong to one example" in notes
+    assert "1 of 6 evaluations do not contain the example of each pair" in notes
     assert "1 of 6 evaluations have no provenance and are unverified" in notes
-    assert notes.count("mms, base: assumption about the model:  the reward is the mean of two outputs") == 1
+    assert notes.count("mms, base: assumption about the model: the reward is the mean of two outputs") == 1
 
 
 def test_a_base_model_and_a_source_may_hold_dashes(tmp_path: Path) -> None:

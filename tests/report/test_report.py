@@ -62,7 +62,7 @@ def test_an_empty_folder_is_filled_and_a_file_is_refused(made: MadeReport, tmp_p
     write_report(tmp_path / "empty", Content(None, made.distributions))
     assert (tmp_path / "empty" / "index.html").is_file()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         write_report(tmp_path / "file", Content(None, made.distributions))
 
 
@@ -160,7 +160,7 @@ def test_an_intervention_that_lacks_a_shift_is_not_called_the_best(made: MadeRep
     best = max(means, key=means.__getitem__)
     said = " ".join(lead.split())
     assert f"<b>{html.escape(best)}</b> has the highest accuracy of all interventions, <b>{means[best]:.3f}</b>" in said
-    assert "Not compared, since evaluations are missing: mms." in lead
+    assert "Not compared, because evaluations are missing: mms." in lead
 
 
 def test_failed_step_is_the_reason_of_its_hole(made: MadeReport, tmp_path: Path) -> None:
