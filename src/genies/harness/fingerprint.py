@@ -130,7 +130,7 @@ def _determining(parts: Parts) -> Parts:
 
 
 def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: str = "") -> list[str]:
-    """The names of the parts that differ, such as `model.kwargs.seed` for a nested one; None in `now` matches any value.
+    """The names of the parts that differ, such as `model.kwargs.seed`; None in `now` matches any value.
 
     ignored: arguments that are known to have no effect; older records may contain them.
 
