@@ -74,7 +74,7 @@ class Result:
     failure: str | None = None
     """The failure, the log file and its last lines; None if the job succeeded."""
     bad_input: bool = False
-    """The job had bad input, such as a missing model: its script exited with status 2, for example."""
+    """The job had bad input: its script exited with status 2, or its model is missing, for example."""
     infrastructure: bool = False
     """The failure has an external cause, such as a signal or too little memory: another attempt may succeed."""
     outdated: bool = False

@@ -6,7 +6,7 @@ The first line of standard input, a JSON object of environment variables to set,
 before, so that its own start does not delay the job. When standard input closes, because the harness cancelled the job,
 ended or was killed, the job's processes get SIGTERM and, GRACE seconds later, SIGKILL. The same happens after TIMEOUT
 seconds (0: never). Processes that the job leaves behind, including daemons, are killed, so that nothing writes into its
-folders afterwards. The job's output is written to LOG_FILE; of very long output only the beginning and the end are kept.
+folders afterwards. The job's output is written to LOG_FILE; of very long output, only its beginning and end.
 The folders in READ_ONLY, a JSON list, are mounted read-only for the job where the system allows it. One line of JSON is
 written to REPORT_FD at the end: {"returncode": int, "seconds": float, "timed_out": bool, "cancelled": bool}, or
 {"error": text} if the job could not be started.
