@@ -1,1 +1,1 @@
-"""Plan, run and keep the steps of a request, and make its table. Imports no torch, ever."""
+"""Plan and run the jobs of a request, store their results, and make its table. Never imports torch."""

@@ -1,4 +1,4 @@
-"""Whether the figures of an evaluation agree with one another."""
+"""Whether the accuracy of an evaluation agrees with its probabilities."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from genies.contract import Evaluation
 from genies.metrics.pairs import accuracy
 
 ACCURACY_TOLERANCE = 1e-6
-"""What two orders of summing may differ by."""
+"""Largest difference between two orders of summation."""
 
 ROUNDED_TOLERANCE = 1e-3
-"""What an accuracy written with three decimals may differ by."""
+"""Largest difference of an accuracy that was written with three decimals."""
 
 
 def accuracy_of_pairs(evaluation: Evaluation, tolerance: float = ACCURACY_TOLERANCE) -> float | None:
-    """What eval_accuracy is by eval_probabilities, where it says otherwise; None where they agree or there are none."""
+    """The accuracy of eval_probabilities if eval_accuracy differs; None if they agree or there are no probabilities."""
     if not evaluation.eval_probabilities:
         return None
     share = accuracy(evaluation.eval_probabilities)

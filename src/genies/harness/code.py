@@ -1,9 +1,8 @@
-"""Which files of an intervention's folder determine what train.py makes, and which what eval.py measures.
+"""Which files of an intervention's folder determine the results of train.py, and which those of eval.py.
 
-A script is determined by itself and by the .py files of the folder that it imports or names, followed in the source
-without running it. What only the other script imports is left out; other files count for both, and notes for neither,
-unless a script names them. Where imports cannot be followed, every file counts: a needless computation is better than
-a wrong result.
+These are the script and the .py files of the folder that it imports or names, found in the source without running it.
+Files that only the other script imports are left out. Other files count for both scripts, notes only if a script names
+them. If imports cannot be followed, every file counts: a needless computation is better than a wrong result.
 """
 
 from __future__ import annotations
@@ -18,17 +17,17 @@ from genies.harness.job import SCRIPTS, Role
 _NOTES = {".md", ".rst", ".txt"}
 _DYNAMIC_MODULES = {"importlib", "runpy", "imp", "pkgutil"}
 _DYNAMIC = _DYNAMIC_MODULES | {"__import__", "exec", "eval"}
-"""Names by which a script may import what its import statements do not say."""
+"""Names with which a script can import modules without an import statement."""
 
 
 def determining(folder: Path, paths: Sequence[Path], role: Role) -> list[Path]:
-    """Those of `paths`, the files below `folder`, that determine the result of a script."""
+    """The files among `paths`, all below `folder`, that determine the result of a script."""
     modules = {path: _Module(folder, path) for path in paths if path.suffix == ".py"}
     own = _reached(folder / SCRIPTS[role], modules)
     left_out = set[Path]()
     if own is not None:
         (other,) = (folder / script for each, script in SCRIPTS.items() if each != role)
-        # Of the other script's imports nothing may be known; the script itself is its own.
+        # If the other script's imports cannot be followed, only that script itself is left out.
         left_out = (_reached(other, modules) or {other}) - own
     texts = {text for module in modules.values() for text in module.texts}
     notes = {path for path in paths if path.suffix.lower() in _NOTES}
@@ -37,7 +36,7 @@ def determining(folder: Path, paths: Sequence[Path], role: Role) -> list[Path]:
 
 
 def _reached(script: Path, modules: dict[Path, _Module]) -> set[Path] | None:
-    """The script and the files of the folder that it imports, also through others; None where that cannot be told."""
+    """The script and the files of the folder that it imports, directly or indirectly; None if that is unclear."""
     found, waiting = set[Path](), [script]
     while waiting:
         path = waiting.pop()
@@ -50,14 +49,14 @@ def _reached(script: Path, modules: dict[Path, _Module]) -> set[Path] | None:
 
 
 class _Module:
-    """What the source of a .py file says without being run."""
+    """Imports and string constants in the source of a .py file."""
 
     def __init__(self, folder: Path, path: Path) -> None:
         self._folder, self._path = folder, path
         self._names: list[tuple[Path, str]] = []
         self.texts: set[str] = set()
-        """Its string constants but for docstrings."""
-        self.unclear = path.is_symlink()  # Python would import from beside the file that the link leads to
+        """Its string constants, without docstrings."""
+        self.unclear = path.is_symlink()  # Python would import from the folder of the link's target
         try:
             tree = ast.parse(path.read_bytes())
         except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -81,8 +80,8 @@ class _Module:
         self.unclear |= not imported.isdisjoint(_DYNAMIC_MODULES) or "sys.path" in (name for _, name in self._names)
 
     def imported(self, known: Collection[Path]) -> set[Path]:
-        """The files of the folder among `known` that its import statements may read, packages' __init__.py included,
-        and those whose name stands in one of its texts: it may run them."""
+        """The files in `known` that its import statements can read, including packages' __init__.py, and those named
+        in one of its string constants, because it may run them."""
         found = {path for path in known if any(path.name in text for text in self.texts)}
         for start, name in self._names:
             place = start

@@ -1,4 +1,4 @@
-"""The steps of a plan as command lines, for batch systems: one line of JSON a step, and the command that runs one."""
+"""The jobs of a plan as command lines for batch systems: one line of JSON per job, and the command that runs one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from genies.harness.schedule import Task
 
 
 def write_commands(path: Path, waiting: Sequence[Task], settings: Settings) -> None:
-    """A line for each step that must run: {"id": 2, "needs": [1], "step": title, "argv": [...]}.
+    """Write a line for each job that must run: {"id": 2, "needs": [1], "step": title, "argv": [...]}.
 
-    A line may run as soon as those it needs have ended well; `argv` is run at the project root. The steps themselves
-    lie in the folder <path>.steps, a file each: one command line could not hold hundreds of distributions. When all
-    have run, the main job, started as before without --emit_commands, finds everything done and writes the table.
+    A line can run when the jobs it needs have succeeded; its working directory is the project root. Each job is stored
+    in a file in the folder <path>.steps, because a command line is too short for hundreds of distributions. When all
+    jobs have run, the main job without --emit_commands finds all results and writes the table.
     """
     folder = path.with_name(f"{path.name}.steps")
     lines = []
@@ -46,19 +46,19 @@ def _run_step(settings: Settings) -> list[str]:
 
 
 class StepRequest(Arguments):
-    """Run one step of a plan: the argv of a line that --emit_commands wrote.
+    """Run one job of a plan: the argv of a line that --emit_commands wrote.
 
-    The same care as in the main job: lock, staging, time-out, checks of what the step leaves, move into place.
+    The job runs as in the main job: lock, staging, timeout, checks of its outputs, move into place.
     """
 
     order_file: Path
-    """The step, as --emit_commands wrote it: a JSON file."""
+    """The job: a JSON file that --emit_commands wrote."""
     result_file: Path | None = None
-    """Write how the step went to this file, as JSON, for a launcher."""
+    """Write the job's result to this file, as JSON, for a launcher."""
 
 
 def run_one(request: StepRequest, hashes_file: Path) -> int:
-    """Run the step and return the exit status: 0, 1 when it failed, 2 when it was given bad input."""
+    """Run the job and return the exit status: 0, 1 if it failed, 2 for bad input."""
     hashes = FileHashes(hashes_file)
     order = order_from_json(read_text(request.order_file, "--order_file"))
     result = carry_out(order, Place(hashes))

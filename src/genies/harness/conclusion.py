@@ -1,4 +1,4 @@
-"""What a run knows so far, and what it says at its end: tables, counts, what the numbers cannot mean, failures."""
+"""The progress of a run, and the output at its end: tables, counts, warnings about the values, failures."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ _SHOWN = 5
 
 @dataclass
 class Progress:
-    """What is known so far: the evaluations that answer the request, and what failed."""
+    """The evaluations of the request so far, and the failures."""
 
     evaluations: dict[Path, Evaluation]
     unverified: list[str]
     absent_base_models: Counter[Path]
-    """How many of the unverified could not be compared with the base model, by the folder that is not there."""
+    """How many unverified evaluations could not be compared with a base model, by its missing folder."""
     failures: Failures = field(default_factory=Failures)
     started: int = 0
 
     @classmethod
     def of(cls, checks: Sequence[Check]) -> Progress:
-        """What is there before anything runs."""
+        """The progress before any job runs."""
         reused = [
             (check, check.job.outputs[name], output)
             for check in checks
@@ -50,7 +50,7 @@ class Progress:
         )
 
     def add(self, result: Result) -> None:
-        """Count what a job left."""
+        """Add the result of a job."""
         self.started += result.started
         self.evaluations |= result.done
 
@@ -68,18 +68,18 @@ def conclude(
         print(to_markdown(rows), end="\n\n")
         if leaks is not None:
             left_out = sum(row.leaked_pairs or 0 for row in rows)
-            print(f"{left_out} test pairs on targets are left out: their prompt is in the source's train split\n")
+            print(f"{left_out} test pairs on targets are excluded: their prompt is in the source's train split\n")
     names = ", ".join(store.shown(table.path) for table in tables)
     print(f"table: {names}   evaluations: {store.shown(store.results_dir / 'evaluations')}")
     unverified = progress.unverified
-    done, ran = counted(len(progress.evaluations), "evaluation"), counted(progress.started, "step")
+    done, ran = counted(len(progress.evaluations), "evaluation"), counted(progress.started, "job")
     print(f"{done}, {ran} run, {len(unverified)} unverified")
     for path in unverified[:_SHOWN]:
         print(f"  unverified: {store.shown(Path(path))}")
     if len(unverified) > _SHOWN:
         print(f"  ... and {len(unverified) - _SHOWN} more")
     for folder, count in progress.absent_base_models.items():
-        print(f"  base model folder {store.shown(folder)} is not there, so {count} of them cannot be compared with it")
+        print(f"  base model folder {store.shown(folder)} does not exist; {count} of them cannot be compared with it")
     for line in mixed_formats(_by_base_model(plan, progress.evaluations)):
         print(f"  {line}")
     made = make_table(plan.rows, plan, progress.evaluations, leaks)
@@ -87,12 +87,12 @@ def conclude(
         print(unlearned)
     reasons = [] if leaks is None else list(leaks.holes)
     for reason in reasons:
-        print(f"hole: {reason}", file=sys.stderr)
+        print(f"missing value: {reason}", file=sys.stderr)
     failures = progress.failures
     if not failures.results:
         return 1 if reasons else 0
-    failed, with_holes = counted(len(failures.results), "step"), counted(len(shifts_with_holes(made)), "row")
-    print(f"\n{failed} failed, {with_holes} with holes:", file=sys.stderr)
+    failed, incomplete = counted(len(failures.results), "job"), counted(len(shifts_with_holes(made)), "row")
+    print(f"\n{failed} failed, {incomplete} with missing values:", file=sys.stderr)
     for line in [*failures.lines(), *_reference_hint(request, plan, failures)]:
         print(line, file=sys.stderr)
     return BAD_INPUT if failures.bad_input else 1
@@ -109,13 +109,13 @@ def doubts(plan: Plan, progress: Progress, rows: Sequence[TableRow]) -> Iterator
 
 
 def _by_base_model(plan: Plan, evaluations: Mapping[Path, Evaluation]) -> Iterator[tuple[str, Evaluation]]:
-    """Each evaluation once, with the base model of the rows that it is about."""
+    """Each evaluation once, with the base model of its rows."""
     models = {file: row.model for row in plan.rows for file in row.files}
     return ((models[file], evaluation) for file, evaluation in evaluations.items() if file in models)
 
 
 def _reference_hint(request: MetricsRequest, plan: Plan, failures: Failures) -> Iterator[str]:
-    """What to do when the reference intervention was at odds with arguments meant for another one."""
+    """What to do when the reference intervention refused arguments that were meant for another one."""
     reference = plan.capability_intervention
     shared = request.best_reference or any(row.intervention == reference for row in plan.rows)
     if shared or not request.train_kwargs or request.target_tuned_train_kwargs is not None:
@@ -123,6 +123,6 @@ def _reference_hint(request: MetricsRequest, plan: Plan, failures: Failures) -> 
     refused = (each for each in failures.results if each.bad_input and each.started)
     if any(each.title.startswith(f"train {reference}, ") for each in refused):
         yield (
-            f"--train_kwargs reach the reference intervention, {reference}, too; "
-            "--target_tuned_train_kwargs gives it its own, as '{}' for none"
+            f"--train_kwargs are also passed to the reference intervention, {reference}; "
+            "--target_tuned_train_kwargs replaces them for it ('{}' for none)"
         )

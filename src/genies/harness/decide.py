@@ -17,7 +17,7 @@ from genies.harness.store import Standing, evaluation_standing, model_standing, 
 
 @dataclass(frozen=True)
 class Policy:
-    """What the user allows to be reused."""
+    """Which results the user allows to be reused."""
 
     retrain_models: bool = False
     use_cached_evaluations: bool = True
@@ -25,20 +25,20 @@ class Policy:
 
 @dataclass(frozen=True)
 class Output:
-    """One result of a job: what it is made from, what is in its place, and whether it must be made."""
+    """One result of a job: what determines it, what is stored, and whether it must be made."""
 
     parts: Parts
     standing: Standing
     run: bool
     why: str
-    """Why it must be made, or why it need not."""
+    """Why it must be made or is reused."""
     evaluation: Annotated[Evaluation | None, Field(exclude=True)] = None
-    """What is reused; it does not cross to where a job runs."""
+    """The stored evaluation if it is reused; not passed to launchers."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """A job, and for each of its outputs, by the name of the distribution, what must be made of it."""
+    """A job and the decision about each of its outputs, by the name of the distribution."""
 
     job: Job
     outputs: dict[str, Output]
@@ -54,15 +54,15 @@ class Check:
 
     @property
     def parts(self) -> Parts:
-        """The parts of its first output; those of the others differ in their distribution alone."""
+        """The parts of its first output; those of the others differ only in the distribution."""
         return next(iter(self.outputs.values())).parts
 
     def reduced(self) -> Check:
-        """What a launcher needs of it: the job for the outputs that must be made."""
+        """The job for only the outputs that must be made, as launchers need it."""
         return Check(self.job.only(self.wanted), self.wanted)
 
     def without(self, done: Collection[Path]) -> Check:
-        """The check when the outputs with these files are made."""
+        """The check after the outputs with these files were made."""
         made = {name for name, path in self.job.outputs.items() if path in done}
         return Check(
             self.job,
@@ -71,9 +71,9 @@ class Check:
 
 
 def decide(jobs: Sequence[Job], policy: Policy, identities: Identities) -> list[Check]:
-    """A check of every job, in plan order. Reads files, writes nothing, starts nothing.
+    """A check of every job, in plan order; only reads files.
 
-    The training of a model stands right before its evaluation.
+    The training of a model comes right before its evaluation.
     """
     trainings = {job.key: job for job in jobs if job.role == "train"}
     checks: list[Check] = []
@@ -84,7 +84,7 @@ def decide(jobs: Sequence[Job], policy: Policy, identities: Identities) -> list[
 
 
 def check_evaluation(job: Job, training: Job | None, policy: Policy, identities: Identities) -> list[Check]:
-    """Checks of the training that makes the model, if one does, and of an evaluation."""
+    """The check of an evaluation, after that of the training that makes its model, if there is one."""
     if training is None:
         return [Check(job, _evaluations(job, model_in_place(job, identities), None, policy, identities))]
     made = check_training(training, policy.retrain_models, identities)
@@ -95,17 +95,15 @@ def check_evaluation(job: Job, training: Job | None, policy: Policy, identities:
     else:
         outputs = _evaluations(job, output.parts, content, policy, identities)
     if output.run and not policy.retrain_models and not any(each.run for each in outputs.values()):
-        made = _with_output(
-            made, replace(output, run=False, why=output.standing.reason or "its evaluations are all there")
-        )
+        made = _with_output(made, replace(output, run=False, why=output.standing.reason or "all its evaluations exist"))
     if made.run:
-        # A model trained anew is evaluated anew, all of it: no table mixes two trainings.
+        # A retrained model is evaluated on all targets again, so that no table mixes two trainings.
         outputs = {
             name: Output(
                 identities.parts(job, name, output.parts),
                 each.standing,
                 run=True,
-                why=each.why if each.run else "the model is trained anew",
+                why=each.why if each.run else "the model is trained again",
             )
             for name, each in outputs.items()
         }
@@ -113,13 +111,13 @@ def check_evaluation(job: Job, training: Job | None, policy: Policy, identities:
 
 
 def check_training(job: Job, retrain: bool, identities: Identities) -> Check:
-    """The check of a training by itself."""
+    """The check of a training."""
     (source,) = job.distributions
     parts = identities.parts(job, source)
     ignored = identities.ignored(job.intervention_dir, parts)
     standing = model_standing(job.outputs[source], parts, identities.hashes, ignored)
     run = retrain or not standing.usable
-    why = "retraining was asked for" if retrain else standing.reason or ("not trained yet" if run else "")
+    why = "retraining was requested" if retrain else standing.reason or ("not trained yet" if run else "")
     return Check(job, {source: Output(parts, standing, run, why)})
 
 
@@ -128,7 +126,7 @@ def _with_output(check: Check, output: Output) -> Check:
 
 
 def model_in_place(job: Job, identities: Identities) -> Parts:
-    """What an evaluation of the model in place depends on: the training that it records, else its files."""
+    """The part `model` of an evaluation of an existing model: its recorded training, or else its files."""
     content, record = identities.model(job.model_dir), training_record(job.model_dir)
     if record is not None and record.get("content") == content and isinstance(record.get("parts"), dict):
         return dict(record["parts"])
@@ -145,15 +143,15 @@ def _evaluations(
         standing, evaluation = evaluation_standing(job.outputs[name], parts, content, ignored)
         run, why = not standing.usable, standing.reason or ("" if standing.usable else "not evaluated yet")
         if not policy.use_cached_evaluations:
-            run, why = True, "cached evaluations are not to be used"
+            run, why = True, "cached evaluations are disabled"
         outputs[name] = Output(parts, standing, run, why, None if run else evaluation)
     return outputs
 
 
 def _without_needless(checks: Sequence[Check]) -> Iterator[Check]:
-    """The checks without optional evaluations that are not there and cannot be made beside others that must run.
+    """The checks without missing optional evaluations, unless other evaluations of the base model must run.
 
-    A study that is complete without them is not opened again for them.
+    No job runs for optional evaluations alone.
     """
     busy = {
         check.job.base_model_dir
@@ -173,6 +171,6 @@ def _without_needless(checks: Sequence[Check]) -> Iterator[Check]:
 
 
 def absent_base_model(check: Check, output: Output) -> bool:
-    """Whether an evaluation is reused unverified since the base model is not there to be compared."""
+    """Whether an evaluation is reused unverified because the base model is missing."""
     part = "model.files" if check.job.needs is None else "model.base_model"
     return check.job.role == "evaluate" and output.standing.state == "unchecked" and part in unknown_parts(output.parts)

@@ -1,4 +1,4 @@
-"""What a run would do, and about how much work it is: the plan as a table, counted, with an estimate."""
+"""What a run would do: the plan as a table, with counts and an estimate of the work."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from genies.harness.store import Store
 from genies.harness.workload import Work, job_work, kept_activations, rate, rate_key
 
 CHARACTERS_PER_TOKEN = 4
-"""Roughly, of English text and usual tokenizers."""
+"""Approximate value for English text and common tokenizers."""
 
 
 def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int) -> str:
-    """A line for each training and each evaluation with what would become of it and why; counts; the work.
+    """A line for each training and evaluation with the action and its reason; then counts and estimates.
 
-    failed_before: the positions of steps that failed in an earlier run with the same inputs, and will not be tried.
-    slots: how many steps run at once.
+    failed_before: positions of jobs that failed in an earlier run with the same inputs and will not be tried again.
+    slots: how many jobs run at once.
     """
     lines: list[tuple[str, str, str, str]] = []
     counts: Counter[tuple[str, str]] = Counter()
@@ -33,7 +33,7 @@ def describe(checks: Sequence[Check], failed_before: Collection[int], store: Sto
         for line in lines
     )
     to_run = [each for position, each in enumerate(checks) if each.run and position not in failed_before]
-    last = f"{len(checks)} steps in the plan, {len(to_run)} to run; nothing was written"
+    last = f"{len(checks)} jobs in the plan, {len(to_run)} to run; nothing was written"
     return "\n\n".join([body, _counted(counts), *([_work(to_run, store, slots)] if to_run else []), last])
 
 
@@ -66,8 +66,8 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
     texts, size = kept_activations(checks)
     if size:
         lines.append(
-            f"activations, where an intervention keeps them: at most {_size(size)} for each way of asking, "
-            f"{_size(size // texts)} a text; cache_gb in the kwargs bounds it"
+            f"activations, if an intervention caches them: at most {_size(size)} for each prompt format, "
+            f"{_size(size // texts)} per text; cache_gb in the kwargs limits them"
         )
     seconds, known = 0.0, 0
     rates = {key: rate(*key, store) for key in {rate_key(each) for each in checks}}
@@ -77,25 +77,25 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
             seconds += each * job_work(check).characters
             known += 1
     if known:
-        of = "all of them" if known == len(checks) else f"{known:,} of {len(checks):,} steps"
+        of = "all jobs" if known == len(checks) else f"{known:,} of {len(checks):,} jobs"
         lines.append(
-            f"time: about {_duration(seconds / slots)} for {of}, {slots} at once, by what the same interventions took "
-            "with the same model before"
+            f"time: about {_duration(seconds / slots)} for {of}, {slots} at once, estimated from earlier jobs of the "
+            "same interventions and model"
         )
     else:
-        lines.append("time: no step of the same intervention and model has been recorded to tell it from")
+        lines.append("time: unknown; there are no earlier jobs of the same intervention and model")
     return "\n".join(lines)
 
 
 def _size(count: int) -> str:
-    """A size as a person says it: 138 kB, 1.2 GB."""
+    """A size with its unit, such as 138 kB or 1.2 GB."""
     power, unit = next(each for each in ((9, "GB"), (6, "MB"), (3, "kB"), (0, "bytes")) if count >= 10 ** each[0])
     value = count / 10**power
     return f"{value:.1f} {unit}" if power and value < 10 else f"{value:.0f} {unit}"
 
 
 def _duration(seconds: float) -> str:
-    """A time as a person says it, to two digits or so."""
+    """A time with its unit, to about two digits."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""The life of a job, once it is its turn: lock, look again, recover, run, validate, promote, record."""
+"""Run one job: lock, look for new results, recover, run, validate, promote, record."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ from genies.harness.promote import (
 from genies.harness.store import Store, evaluation_standing, model_standing
 
 ATTEMPTS = 3
-"""How often a job is tried when it fails for reasons outside of it."""
+"""How often a job is tried if the failure has an external cause."""
 
 _FIRST_SMALLER_BUDGET = 256
 LEAST_BATCH_TOKENS = 64
-"""A job that lacks memory is tried again with a smaller token budget, but not below this."""
+"""A job that runs out of memory is tried again with a smaller token budget, but not below this."""
 
 _NO_ROOM = 1 << 14
-"""With fewer bytes left on the disk of a failed script's log, the script may not even have been able to say why."""
+"""Free bytes on the disk of a failed script's log below which the script may have been unable to log the reason."""
 
 TOGETHER = "genies.methods.training.processes"
-"""The module that starts a script in several processes; run by name, for the harness imports nothing that trains."""
+"""The module that starts a script in several processes; the harness only runs it, because it imports no torch."""
 
 
 def carry_out(order: Order, place: Place) -> Result:
-    """Run a job to its end, under its locks, so that of two runs one does it and the other finds what became of it."""
+    """Run a job to its end under its locks: of two runs with the same job, the second finds the first one's result."""
     title, store = order.job.title, order.settings.store
     try:
         with locked(store.lock_files(order.job), title, place.cancel_fd) as locks:
@@ -73,9 +73,9 @@ def carry_out(order: Order, place: Place) -> Result:
 
 
 def _attempts(order: Order, place: Place, locks: list[int]) -> Result:
-    """Try a job until it succeeds, fails by itself, or has used up its attempts; its state file keeps what came of it.
+    """Try a job until it succeeds, fails without an external cause, or has used up its attempts; keep its state file.
 
-    With less memory than it needs it is tried with smaller batches.
+    After running out of memory it is tried with smaller batches.
     """
     done: dict[Path, Evaluation] = {}
     budget: int | None = None
@@ -89,7 +89,7 @@ def _attempts(order: Order, place: Place, locks: list[int]) -> Result:
         order = replace(order, check=order.check.without(done))
         if result.failure is None or not result.infrastructure or attempt == ATTEMPTS:
             break
-        if not order.check.run:  # all it was for is there
+        if not order.check.run:  # all outputs exist
             result = replace(result, failure=None)
             break
         if result.out_of_memory:
@@ -105,7 +105,7 @@ def _attempts(order: Order, place: Place, locks: list[int]) -> Result:
 
 
 def _attempt(order: Order, place: Place, locks: list[int], budget: int | None) -> Result:
-    """One attempt: recover what a killed one left, run the script, validate what it wrote and move it into place."""
+    """One attempt: recover outputs of a killed one, run the script, validate its outputs and move them into place."""
     job, store, hashes = order.job.only(order.check.wanted), order.settings.store, place.hashes
     if not job.model_dir.is_dir():
         text = absent_model(store.shown(job.model_dir))
@@ -126,7 +126,7 @@ def _attempt(order: Order, place: Place, locks: list[int], budget: int | None) -
 def _run(
     order: Order, staging: Path, content: str | None, place: Place, locks: list[int], budget: int | None
 ) -> Origin:
-    """Run the script of a job to its end, its outputs below `staging`."""
+    """Run the script of a job to its end; it writes below `staging`."""
     job, settings, store = order.job, order.settings, order.settings.store
     log = store.new_log(job)
     given = job if budget is None else replace(job, kwargs={**job.kwargs, "batch_tokens": budget})
@@ -153,7 +153,7 @@ def _run(
 def _judge(
     check: Check, staging: Path, ran: Origin, content: str | None, settings: Settings, hashes: FileHashes
 ) -> Result:
-    """Validate what a script left, move what is valid into place, and say how the job went."""
+    """Validate the outputs of a script, move the valid ones into place, and return the job's result."""
     job, store, outcome = check.job, settings.store, ran.outcome
     result = Result(job.title, outcome.seconds, started=True)
     log = f"\n  log: {store.shown(ran.log)}"
@@ -186,11 +186,11 @@ def _judge(
 def _no_folder(staging: Path, store: Store) -> str | None:
     if staging.is_dir():
         return None
-    return f"train.py left no folder {store.shown(staging)}; it must leave what eval.py needs in --output_dir"
+    return f"train.py did not leave the folder {store.shown(staging)}; write what eval.py needs into --output_dir"
 
 
 def _failed(result: Result, job: Job, ran: Origin, store: Store) -> Result:
-    """The result of a job whose script did not end well."""
+    """The result of a job whose script failed."""
     outcome, lines = ran.outcome, last_lines(ran.log)
     said = "".join(f"\n  | {line}" for line in lines)
     out_of_memory = outcome.returncode == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in lines)
@@ -211,7 +211,7 @@ def _failed(result: Result, job: Job, ran: Origin, store: Store) -> Result:
 
 
 def _fault_of_files(title: str, error: InputError | OSError) -> Result:
-    """The result of a job whose files could not be read or written; raises the error again when the disk is full."""
+    """The result of a job whose files could not be read or written; raises `error` again if the disk is full."""
     if isinstance(error, InputError):
         return Result(title, failure=f"{title}: {error}", infrastructure=True)
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -221,9 +221,9 @@ def _fault_of_files(title: str, error: InputError | OSError) -> Result:
 
 
 def step_environment(threads: int | None = None) -> dict[str, str]:
-    """The user's environment, with output unbuffered so that logs are whole, and no model hub: jobs stay off line.
+    """The user's environment for a job: unbuffered output, so that logs are complete, and no access to a model hub.
 
-    threads: processor threads (default: all cores).
+    threads: CPU threads (default: all cores).
     """
     defaults = {
         "HF_HUB_OFFLINE": "1",
@@ -234,12 +234,12 @@ def step_environment(threads: int | None = None) -> dict[str, str]:
 
 
 def available_cores() -> int:
-    """Processor cores this process may use, which a batch system may have made fewer than there are."""
+    """CPU cores that this process may use; a batch system may limit them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def made_meanwhile(order: Order, hashes: FileHashes) -> dict[Path, Evaluation | None]:
-    """What another run finished since this one made its plan: files, with the evaluations in them."""
+    """Files that another run has finished since this run made its plan, with the evaluations in them."""
     found: dict[Path, Evaluation | None] = {}
     if order.settings.fresh:
         return found
@@ -261,7 +261,7 @@ def _evaluations(found: Mapping[Path, Evaluation | None]) -> dict[Path, Evaluati
 
 
 def _smaller_budget(order: Order, tried: int | None) -> int | None:
-    """Half the token budget tried; the same again when the job does not take one, or has reached the least."""
+    """Half the token budget; unchanged if the job has no such argument or has reached the minimum."""
     given = tried or order.job.kwargs.get("batch_tokens")
     budget = given // 2 if isinstance(given, int) else _FIRST_SMALLER_BUDGET
     uses_library = bool(order.check.parts["numerics_version"])
@@ -269,13 +269,13 @@ def _smaller_budget(order: Order, tried: int | None) -> int | None:
 
 
 def _mark(order: Order) -> str:
-    """Hash of what an attempt's outcome depends on: the parts of what is wanted, and the time limit."""
+    """Hash of what determines an attempt's outcome: the parts of the outputs and the time limit."""
     parts = [output.parts for output in order.check.wanted.values()]
     return fingerprint({"parts": parts, "timeout": order.settings.timeout})
 
 
 def write_state(order: Order, state: str, **more: Any) -> None:
-    """Say in the job's state file what has become of it; only told, so that losing it loses nothing."""
+    """Write the job's state file. It is only informative: no result depends on it."""
     value = {
         "state": state,
         "step": order.job.title,
@@ -289,7 +289,7 @@ def write_state(order: Order, state: str, **more: Any) -> None:
 
 
 def remembered_failure(order: Order) -> Result | None:
-    """The failure of the same job with the same inputs in an earlier run; None when there is none."""
+    """The failure of the same job with the same inputs in an earlier run; None if there is none."""
     try:
         value = read_json(order.settings.store.state_file(order.job), "state")
     except (InputError, OSError):
@@ -299,5 +299,5 @@ def remembered_failure(order: Order) -> Result | None:
     failure = value.get("failure")
     if not isinstance(failure, str):
         return None
-    again = f"{failure}\n  it failed so in an earlier run and was not tried again; --retry_failed does"
+    again = f"{failure}\n  it failed like this in an earlier run and was not tried again; --retry_failed tries it again"
     return Result(order.job.title, failure=again, bad_input=value.get("bad_input") is True)

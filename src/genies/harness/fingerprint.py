@@ -1,9 +1,8 @@
-"""What a step's result depends on, hashed: the key of everything that is reused.
+"""Hashes of everything that determines a job's result; they decide which results are reused.
 
 A job's *parts* are a plain dict (JSON) of hashes and arguments; its fingerprint is the sha256 of their canonical
-JSON. Parts are published with the results, so secrets among the arguments are masked. A part that cannot be known,
-because a folder is not there, is None: it matches anything, so that a table whose evaluations are all there needs
-neither the base model nor the data.
+JSON. Parts are published with the results, so secrets in arguments are masked. A part whose folder is missing is None
+and matches any value, so that a table whose evaluations all exist needs neither the base model nor the data.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ Parts = dict[str, Any]
 T = TypeVar("T")
 
 _MENTIONS_GENIES = re.compile(rb"\bgenies\b")
-"""There are many ways to import; a mention that is none costs a computation, a missed one would give wrong figures."""
+"""Matches more than imports: a false match costs a computation, a missed import would give wrong results."""
 _DOCUMENTATION = {".md", ".rst", ".log"}
 
 
 class Identities:
-    """Identities of the folders that steps are given, each looked at once: for one pass over a plan.
+    """Identities of the input folders of jobs; each folder is read once, so an object serves one pass over a plan.
 
-    Relative paths in arguments stand under `root`, the project, where steps run.
+    Relative paths in arguments are relative to `root`, the project root, where jobs run.
     """
 
     def __init__(self, hashes: FileHashes, root: Path = Path(), hardware: Hardware = UNKNOWN) -> None:
@@ -71,7 +70,7 @@ class Identities:
         return known
 
     def parts(self, job: Job, name: str, model: Parts | None = None) -> Parts:
-        """Everything that determines the output of a job for the distribution `name`.
+        """The parts of a job's output for the distribution `name`.
 
         model: for an evaluation, the parts of the training that made its model, or {"files": identity}.
         """
@@ -81,7 +80,7 @@ class Identities:
             inputs = {"model": model, **self._base_parts(job, model)}
         inputs["distribution"] = self.distribution(job.distributions[name])
         code = self.intervention(job.intervention_dir, job.role)
-        # Without the model nothing could run here: what another machine made is not compared with this one.
+        # Without the model nothing can run here, so the number format of this machine does not matter.
         dtype = None if base_model(inputs) is None else self._hardware.dtype(job.kwargs)
         ignored = self.declaration(job.intervention_dir).ignored(in_16_bits=dtype in HALF)
         kwargs = {name: each for name, each in sorted(job.kwargs.items()) if each is not None and name not in ignored}
@@ -95,8 +94,8 @@ class Identities:
         }
 
     def _base_parts(self, job: Job, model: Parts) -> Parts:
-        """The base model of an evaluation, where the arguments name one, or where the model is an adapter that no
-        training records: one made elsewhere. All others are their own, or are named by their training."""
+        """The base model of an evaluation, if the arguments name one or the model is an adapter without a training
+        record. Other models have no base model, or their training record contains it."""
         given = job.kwargs.get("base_model_dir")
         if isinstance(given, str):
             return {"base_model": self.model(self.root / given)}
@@ -109,31 +108,31 @@ class Identities:
 
 
 _LATER = frozenset({"dtype", "code"})
-"""Parts that older records lack: compared only where both sides have them."""
+"""Parts that older records lack; compared only if both sides have them."""
 
 
 def base_model(parts: Parts) -> str | None:
-    """Identity of the untuned model that a step's parts name, for a training or an evaluation."""
+    """Identity of the untuned model in the parts of a training or an evaluation."""
     model = parts.get("model")
     found = parts.get("base_model") or (isinstance(model, dict) and (model.get("base_model") or model.get("files")))
     return found if isinstance(found, str) else None
 
 
 def fingerprint(parts: Parts) -> str:
-    """Hexadecimal sha256 of the canonical JSON of what determines the result."""
+    """Hexadecimal sha256 of the canonical JSON of the parts."""
     return hashlib.sha256(json.dumps(_determining(parts), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _determining(parts: Parts) -> Parts:
-    """The parts without the hash of all files of the folder, where the hash of those that determine it is there."""
+    """The parts without the hash of all files of the intervention, if they contain that of the determining files."""
     kept = {name: _determining(value) if name == "model" else value for name, value in parts.items()}
     return {name: value for name, value in kept.items() if name != "intervention_files" or "code" not in parts}
 
 
 def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: str = "") -> list[str]:
-    """The names of the parts that differ, `model.kwargs.seed` for one that lies deeper; None now matches anything.
+    """The names of the parts that differ, such as `model.kwargs.seed`; None in `now` matches any value.
 
-    ignored: arguments that are known to have no effect; older records may hold some.
+    ignored: arguments that are known to have no effect; older records may contain them.
 
     >>> differences({"kwargs": {"k": 2}, "model": {"a": 1}, "u": None}, {"kwargs": {}, "model": {"a": 3}, "u": "x"})
     ['kwargs.k', 'model.a']
@@ -141,7 +140,7 @@ def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: 
     found: list[str] = []
     for key in sorted({*now, *then}):
         here, there = now.get(key), then.get(key)
-        if key == "kwargs":  # arguments: a None inside one is a value, not an unknown part
+        if key == "kwargs":  # a None in an argument is a value, not an unknown part
             found += [f"{inside}kwargs.{name}" for name in _differing_arguments(here or {}, there or {}, ignored)]
         elif isinstance(here, dict) and isinstance(there, dict):
             found += differences(here, there, ignored, f"{inside}{key}.")
@@ -165,7 +164,7 @@ def _differing_arguments(here: Parts, there: Parts, ignored: Collection[str]) ->
 
 
 def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
-    """The names of the parts that are None: what they stand for is not there to be compared."""
+    """The names of the parts that are None, because their folder is missing."""
     found: list[str] = []
     for key, value in parts.items():
         if key in _LATER:
@@ -178,8 +177,8 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
 
 
 def intervention_identity(hashes: FileHashes, folder: Path, role: Role) -> Parts:
-    """Hashes of an intervention's files, of all and of those that determine one of its scripts; where a .py file
-    mentions genies, also the version of the library's numerics."""
+    """Hashes of all files of an intervention and of those that determine one of its scripts; if a .py file mentions
+    genies, also the version of the library's numerics."""
     if not folder.is_dir():
         return {"intervention_files": None, "code": None, "numerics_version": None}
     paths = [path for path in _files(folder) if path != folder / DECLARATION]
@@ -193,17 +192,15 @@ def intervention_identity(hashes: FileHashes, folder: Path, role: Role) -> Parts
 
 
 TRAINING_RECORD = "training_step.json"
-"""In a tuned model's folder: its parts, its fingerprint, the hash of the files and how they came to be."""
+"""In a tuned model's folder: its parts, its fingerprint, the hash of the files and their provenance."""
 
 _RECORDS = frozenset({TRAINING_RECORD, "genies_download.json", "training_log.jsonl"})
-"""Files that tell how a model came to be, with times in them, and make no difference to what it does."""
+"""Records of how a model was made, which contain times and do not affect the model."""
 
 
 def model_content(hashes: FileHashes, folder: Path) -> str | None:
-    """Hash of a model folder's files by relative name and content; None without a folder.
-
-    Documentation and the records of how the files came there are left out.
-    """
+    """Hash of a model folder's files by relative name and content, without documentation and records; None without a
+    folder."""
     if not folder.is_dir():
         return None
     paths = [path for path in _files(folder) if path.suffix.lower() not in _DOCUMENTATION and path.name not in _RECORDS]
@@ -213,37 +210,36 @@ def model_content(hashes: FileHashes, folder: Path) -> str | None:
 def distribution_identity(hashes: FileHashes, folder: Path) -> str | None:
     """Hash of train.json and test.json; None without the folder.
 
-    Both count in training and in evaluation: an intervention is given the folder and may read either.
-    metadata.json describes and does not count.
+    Both count in training and in evaluation, because an intervention can read either. metadata.json does not count.
     """
     paths = [path for path in (folder / "train.json", folder / "test.json") if path.is_file()]
     return _combined(hashes, folder, paths) if paths else None
 
 
 MOST_FILES = 20_000
-"""In a folder of a model or an intervention; with more, a link in it leads to something else."""
+"""Limit for the folder of a model or an intervention; more are probably reached through a link."""
 
 
 def _files(folder: Path) -> list[Path]:
-    """Regular files below a folder in a fixed order, without hidden ones and Python's caches.
+    """Regular files below a folder in a fixed order, without hidden files and Python's caches.
 
-    Links are followed. Raises InputError for one to a folder that holds this one, and for more than MOST_FILES files.
+    Links are followed. Raises InputError for a link to a parent of the folder, and for more than MOST_FILES files.
     """
     found = list(itertools.islice(_below(folder), MOST_FILES + 1))
     if len(found) > MOST_FILES:
         raise InputError(
-            f"{folder} holds more than {MOST_FILES:,} files; expected a model's or an intervention's own (does a link "
-            f"in it lead to another folder? The last one seen is {found[-1]})"
+            f"{folder} contains more than {MOST_FILES:,} files; expected only those of a model or an intervention. "
+            f"Check for a link to another folder; the last file read is {found[-1]}"
         )
     return found
 
 
 def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     here = folder.resolve()
-    if here in above:  # a link back to a folder above
+    if here in above:  # a link back to a parent
         return
     if above and above[0].is_relative_to(here):
-        raise InputError(f"{folder} is a link to {here}, which holds the folder that it is in; remove the link")
+        raise InputError(f"{folder} is a link to {here}, a parent of the folder that contains it; remove the link")
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or path.name == "__pycache__":
             continue

@@ -1,4 +1,4 @@
-"""Which folder an argument means."""
+"""The folders that arguments name."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ def distribution_folder(item: str, distributions_dir: Path, spare_dir: Path | No
 
 
 def normal(path: Path) -> Path:
-    """An absolute path without `..`, `.` and trailing slashes; links are kept, for a folder's name is its identity."""
+    """An absolute path without `..`, `.` and trailing slashes. Links are kept, because results are stored by name."""
     return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
 def named_folder(path: Path, argument: str) -> Path:
-    """`path` made absolute; InputError for one without a name, such as the root folder."""
+    """`path` as an absolute path; InputError if it has no name, such as the root folder, or is a file."""
     folder = normal(path)
     if not folder.name:
-        raise InputError(f"--{argument}: {path} has no folder name, and the name says where results lie")
+        raise InputError(
+            f"--{argument}: {path} has no folder name; expected a named folder: results are stored by name"
+        )
     if folder.is_file():
         raise InputError(f"--{argument}: {path} is a file; expected a folder")
     check_name(folder.name, f"--{argument}", "a model" if argument.endswith("model_dir") else "an intervention")

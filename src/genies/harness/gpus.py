@@ -1,4 +1,4 @@
-"""Which GPU a step is shown, where the user or a batch system already shows only some."""
+"""The GPU that a job sees, also if the user or a batch system has already restricted the visible GPUs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from genies.errors import InputError
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 
 _NAMED = re.compile(r"(GPU|MIG)-\S+")
-"""A GPU or a part of one by its own identifier, as `nvidia-smi -L` lists them; CUDA takes the beginning of one too."""
+"""Identifier of a GPU or a part of one, as `nvidia-smi -L` lists them; CUDA also accepts a unique prefix."""
 
 
 def shown_gpus(given: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """What CUDA_VISIBLE_DEVICES is for each of the GPUs that a user lists.
+    """The value of CUDA_VISIBLE_DEVICES for each of the GPUs that a user lists.
 
-    Numbers are places in the CUDA_VISIBLE_DEVICES of `environment`, from 0, as they are for every CUDA program; where
-    it is not set, in the machine's own list. Identifiers (GPU-..., MIG-...) stand for themselves. Raises InputError for
-    anything else, and for a place that the list does not have.
+    Numbers are positions, from 0, in the CUDA_VISIBLE_DEVICES of `environment`, as for every CUDA program; if it is not
+    set, in the machine's list. Identifiers (GPU-..., MIG-...) are returned as they are. Raises InputError for anything
+    else and for a position beyond the list.
 
     >>> shown_gpus(["0", "1", "GPU-8932"], {"CUDA_VISIBLE_DEVICES": "4,MIG-1f"})
     ['4', 'MIG-1f', 'GPU-8932']
@@ -28,7 +28,7 @@ def shown_gpus(given: Sequence[str], environment: Mapping[str, str]) -> list[str
 
 
 def _visible(environment: Mapping[str, str]) -> list[str] | None:
-    """The GPUs in CUDA_VISIBLE_DEVICES, of which CUDA ignores all behind the first that is none; None: all."""
+    """The GPUs in CUDA_VISIBLE_DEVICES; CUDA ignores the first invalid entry and all after it. None: all GPUs."""
     text = environment.get(VARIABLE)
     if text is None:
         return None
@@ -45,16 +45,16 @@ def _shown(given: str, visible: list[str] | None) -> str:
         return given
     if not _is_number(given):
         raise InputError(
-            f"--gpus {given}: expected the number of a GPU, from 0, or its identifier, GPU-... or MIG-... "
-            "(nvidia-smi -L lists them)"
+            f"--gpus {given}: expected the number of a GPU, from 0, or its identifier, GPU-... or MIG-..., "
+            "as nvidia-smi -L lists them"
         )
     if visible is None:
         return given
     if int(given) >= len(visible):
         found = f"{len(visible)}: {','.join(visible)}" if visible else "none"
         raise InputError(
-            f"--gpus {given}: {VARIABLE} shows {found}; numbers are places in that list, from 0. Give smaller ones, or "
-            f"unset {VARIABLE}"
+            f"--gpus {given}: {VARIABLE} contains {found}, and numbers are positions in that list, from 0. Use smaller "
+            f"numbers, or unset {VARIABLE}"
         )
     return visible[int(given)]
 

@@ -1,6 +1,6 @@
-"""The number format in which a step runs its model, worked out without torch, which takes seconds to load.
+"""The number format in which a job runs its model, found without torch, which takes seconds to import.
 
-It follows `genies.lm.model.chosen_dtype`: `auto` is float32 on a CPU, and bfloat16 on a GPU that has it.
+It follows `genies.lm.model.chosen_dtype`: `auto` is float32 on a CPU, and bfloat16 on a GPU that supports it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from pathlib import Path
 from typing import Any
 
 HALF = frozenset({"bfloat16", "float16"})
-"""Formats in which the sums of a forward pass depend on its size, and so scores on `batch_tokens`."""
+"""Formats in which sums depend on the size of a forward pass, so that scores depend on `batch_tokens`."""
 
 _BFLOAT16_CAPABILITY = 8.0
-"""CUDA compute capability from which GPUs multiply in bfloat16 (NVIDIA Ampere)."""
+"""Lowest CUDA compute capability with bfloat16 arithmetic (NVIDIA Ampere)."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What steps run on, as far as it is known before they start."""
+    """The hardware of jobs, as far as it is known before they start."""
 
     gpu: bool | None
-    """Whether a step sees a GPU; None where that is unknown."""
+    """Whether a job sees a GPU; None if unknown."""
     gpu_dtype: str | None = None
-    """What `auto` stands for on that GPU; None where that is unknown."""
+    """The format that `auto` means on that GPU; None if unknown."""
 
     def dtype(self, kwargs: Mapping[str, Any]) -> str | None:
-        """The number format of a step with these arguments; None where it cannot be known."""
+        """The number format of a job with these arguments; None if unknown."""
         given, device = kwargs.get("dtype"), kwargs.get("device")
         if isinstance(given, str) and given != "auto":
             return given
@@ -43,23 +43,23 @@ NO_GPU = Hardware(False)
 
 
 SIGNS_OF_A_GPU = ("dev/nvidia*", "proc/driver/nvidia", "dev/dxg", "dev/nvhost-gpu", "dev/kfd")
-"""Files of drivers: NVIDIA's own, its driver under Windows (WSL) and on Jetson boards, and AMD's."""
+"""Files of GPU drivers: NVIDIA on Linux, under Windows (WSL) and on Jetson boards, and AMD."""
 
 
 def gpu_is_there(root: Path = Path("/")) -> bool:
-    """Whether a driver for GPUs shows; looked up without torch, which takes seconds to load."""
+    """Whether a GPU driver is present."""
     return any(next(root.glob(pattern), None) is not None for pattern in SIGNS_OF_A_GPU)
 
 
 def this_machine(hidden: bool = False) -> Hardware:
-    """What a step on this machine sees. `hidden`: no GPU is shown to it."""
+    """The hardware that a job on this machine sees. `hidden`: it sees no GPU."""
     if hidden or not gpu_is_there() or _built_for_cpu():
         return NO_GPU
     return Hardware(True, _auto_dtype(_compute_capabilities()))
 
 
 def all_hidden(environment: Mapping[str, str]) -> bool:
-    """Whether CUDA_VISIBLE_DEVICES leaves no GPU: it is empty, or begins with a number that no GPU has."""
+    """Whether CUDA_VISIBLE_DEVICES hides all GPUs: it is empty or starts with -1."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     return visible is not None and visible.split(",")[0].strip() in ("", "-1")
 
@@ -77,7 +77,7 @@ def _built_for_cpu() -> bool:
 
 
 def _compute_capabilities() -> list[float]:
-    """The compute capability of each NVIDIA GPU by its driver's tool; empty where the tool does not say."""
+    """The compute capability of each NVIDIA GPU from nvidia-smi; empty if it does not report them."""
     command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)

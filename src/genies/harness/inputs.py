@@ -1,4 +1,4 @@
-"""What the jobs that will run are given, looked at before the first of them starts."""
+"""Checks of the inputs of all jobs before the first one starts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def check_inputs(
     model_argument: str = "model_dir",
     argument_of: Callable[[str], str] = lambda _: "intervention_dir",
 ) -> None:
-    """Raise InputError for what a job that will run lacks: a script, a model that no job makes, a sound distribution.
+    """Raise InputError if a job that will run lacks its script, a model that no job makes, or a valid distribution.
 
-    named_by: where the request names a distribution, for messages. model_argument: the argument that names the models
-    which no job makes. argument_of: the argument that names a variant. What is reused may lack its model.
+    For messages: named_by returns where the request names a distribution; model_argument is the argument that names
+    the models; argument_of returns the argument that names a variant. Reused results do not need their inputs.
     """
     running = [check.job.only(check.wanted) for check in checks if check.run]
     for script, variant in sorted({(job.script, job.variant) for job in running}):
@@ -36,12 +36,12 @@ def check_inputs(
     }
     for folder, split in sorted(splits):
         if not folder.is_dir():
-            resolve(folder.name, folder.parent, named_by(folder.name))  # says which names are near
+            resolve(folder.name, folder.parent, named_by(folder.name))  # its message lists similar names
         Distribution(folder).split(split)
 
 
 def check_locks(checks: Sequence[Check], store: Store) -> None:
-    """InputError, before anything runs, when the jobs that will run could not take their locks."""
+    """InputError, before anything runs, if the jobs that will run cannot create their locks."""
     needed = {file.parent for check in checks if check.run for file in store.lock_files(check.job)}
     for folder, argument in ((store.models_dir, "models_dir"), (store.results_dir, "results_dir")):
         if folder / ".locks" in needed:
@@ -49,7 +49,7 @@ def check_locks(checks: Sequence[Check], store: Store) -> None:
 
 
 def check_model(folder: Path, store: Store, argument: str) -> None:
-    """InputError unless a model's folder is there; it offers the same name in models/, else the nearest ones."""
+    """InputError if a model's folder is missing; it suggests the same name in models/, or else similar names."""
     if folder.is_dir():
         return
     meant = store.models_dir / folder.name
@@ -59,22 +59,22 @@ def check_model(folder: Path, store: Store, argument: str) -> None:
         beside = {path for parent in (folder.parent, store.models_dir) for path in parent.glob("[!.]*/")}
         near = difflib.get_close_matches(folder.name, {path.name for path in beside})
         found = ", ".join(store.shown(path) for name in near for path in sorted(beside) if path.name == name)
-        hint = f"nearest names: {found}" if found else "check the spelling, or fetch a base model"
+        hint = f"similar names: {found}" if found else "check the spelling, or download a base model"
     raise InputError(
         f"--{argument}: model folder {store.shown(folder)} does not exist; {hint} "
-        "(download_model_from_hf.py fetches base models, api/train.py makes tuned ones)"
+        "(download_model_from_hf.py downloads base models, api/train.py makes tuned models)"
     )
 
 
 def check_script(script: Path, store: Store, argument: str = "intervention_dir") -> None:
-    """InputError unless the intervention's folder and the script in it are there; it offers the nearest names."""
+    """InputError if the intervention's folder or its script is missing; it suggests similar names."""
     folder = script.parent
     if not folder.is_dir():
         own = store.root / "src" / "interventions"
         known = {path.parent.name: path.parent for place in (own, folder.parent) for path in place.glob("*/eval.py")}
         near = difflib.get_close_matches(folder.name, known)
         found = ", ".join(store.shown(known[name]) for name in near or sorted(known))
-        hint = f"; {'nearest names' if near else 'there are'}: {found}" if found else ""
+        hint = f"; {'similar names' if near else 'known interventions'}: {found}" if found else ""
         raise InputError(f"--{argument}: intervention folder {store.shown(folder)} does not exist{hint}")
     if not script.is_file():
         raise InputError(

@@ -1,4 +1,4 @@
-"""One training or one evaluation as a value that describes itself: who it is, what it reads, where its results go."""
+"""One training or evaluation as a value: its identity, its inputs and its outputs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SCRIPTS: Mapping[Role, str] = {"train": "train.py", "evaluate": "eval.py"}
 
 @dataclass(frozen=True)
 class Identity:
-    """What a result is, written into its record and read back from there, never parsed from a folder's name."""
+    """What a result is. It is stored in the result's record; folder names are never parsed."""
 
     role: Role
     variant: str
-    """The intervention's name, or that of a variant of it."""
+    """The name of the intervention or of a variant of it."""
     base_model: str
     source: str | None
     """The distribution tuned on; None for the untuned model."""
@@ -35,20 +35,20 @@ class Job:
     identity: Identity
     intervention_dir: Path
     model_dir: Path
-    """What the script is given as --model_dir."""
+    """The value of --model_dir."""
     base_model_dir: Path
     """The untuned model; for a training, and for an evaluation of the untuned model, the same as `model_dir`."""
     distributions: dict[str, Path]
-    """By name: the source, or the targets."""
+    """The source or the targets, by name."""
     outputs: dict[str, Path]
-    """By the name of the distribution: the tuned model's folder, or the evaluation file of a target."""
+    """The tuned model's folder, or the evaluation file of each target, by the name of the distribution."""
     kwargs: dict[str, Any]
     needs: str | None = None
-    """The key of the training that makes the model; None for a model that no job of the plan makes."""
+    """The key of the training that makes the model; None if no job of the plan makes it."""
     tunes: bool = True
-    """Whether a model of its variant is tuned; an evaluation of one that is not stands for the tuned model too."""
+    """Whether the variant tunes a model; if not, the untuned model is evaluated in place of a tuned one."""
     optional: frozenset[str] = frozenset()
-    """Targets without which the table is complete: they are evaluated only beside others."""
+    """Targets that the table does not need: they are evaluated only together with others."""
 
     @property
     def role(self) -> Role:
@@ -64,25 +64,25 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The name of the model's folder, and of the folder of its evaluations: <base model>-<source>, say."""
+        """The name of the model's folder and of the folder of its evaluations, such as <base model>-<source>."""
         output = next(iter(self.outputs.values()))
         return output.name if self.role == "train" else output.parent.name
 
     @property
     def key(self) -> str:
-        """Names the job in its plan."""
+        """Identifies the job in its plan."""
         return f"{self.role} {self.variant}, {self.name}"
 
     @property
     def title(self) -> str:
-        """Names the job for a person."""
+        """The job's name in messages."""
         names = list(self.distributions)
         if self.role == "train":
             return self.key
         return f"{self.key}, on {names[0] if len(names) == 1 else f'{len(names)} distributions'}"
 
     def only(self, names: Collection[str]) -> Job:
-        """The same job for some of its distributions, and so for some of its outputs."""
+        """The same job for some of its distributions and their outputs."""
         kept = {name: path for name, path in self.distributions.items() if name in names}
         return replace(self, distributions=kept, outputs={name: self.outputs[name] for name in kept})
 
@@ -96,13 +96,13 @@ class Job:
         )
 
     def staged(self, staging: Path) -> dict[str, Path]:
-        """Where the script writes each output, before it is checked and moved into place: optional ones first, so that
-        a job killed in between is not taken for complete."""
+        """Where the script writes each output before it is checked and moved into place. Optional ones are first, so
+        that a job that is killed in between does not look complete."""
         names = sorted(self.outputs, key=lambda name: name not in self.optional)
         return {name: staging if self.role == "train" else staging / self.outputs[name].name for name in names}
 
     def argv(self, staging: Path, shown: Callable[[Path], str]) -> list[str]:
-        """The command line; `shown` is how a path is written in it."""
+        """The command line; `shown` converts a path to text."""
         model, given = shown(self.model_dir), [shown(folder) for folder in self.distributions.values()]
         if self.role == "train":
             items = train_items(model, given[0], shown(staging), self.kwargs)

@@ -1,7 +1,7 @@
-"""Leaving leaked test examples out of figures: those whose prompt the model was tuned on.
+"""Exclude leaked test examples from metrics: examples whose prompt the model was tuned on.
 
-The evaluations on disk stay whole; what is left of one is computed from its probabilities, so that any intervention's
-evaluation serves, old or new, and nothing is evaluated again.
+Evaluation files are not changed. The metrics of the other examples are computed from the stored probabilities, so no
+evaluation runs again.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from genies.data.evaluated import example_indices, without_examples
 
 @dataclass(frozen=True)
 class Remainder:
-    """What is left of an evaluation without the leaked examples."""
+    """An evaluation without the leaked examples."""
 
     evaluation: Evaluation | None
-    """None where nothing is left, or where it cannot be known which pairs leak."""
+    """None if no pair is left, or if it is unknown which pairs leak."""
     left_out: int | None
-    """Pairs that were left out; None where that cannot be known."""
+    """Number of excluded pairs; None if unknown."""
 
 
 class Leaks:
-    """Which test examples leak, by the audit's rule: the prompt stands, character by character, in the train split.
+    """Which test examples leak, by the audit's rule: the train split contains the identical prompt.
 
-    folder_of: the folder of a distribution by its name. The data is read when it is first needed, and once; InputError
-    for a distribution that is not there or is malformed.
+    folder_of: returns the folder of a distribution. Data is read once, when first needed; InputError for a missing or
+    malformed distribution.
     """
 
     def __init__(self, folder_of: Callable[[str], Path]) -> None:
@@ -38,10 +38,10 @@ class Leaks:
         self._read: dict[str, Distribution] = {}
         self._leaked: dict[tuple[str, str], frozenset[int]] = {}
         self.holes: dict[str, None] = {}
-        """Messages about the evaluations that could not be reduced, each once, in order."""
+        """Messages about evaluations from which leaked examples could not be excluded, each once, in order."""
 
     def leaked(self, trained_on: str, tested_on: str) -> frozenset[int]:
-        """Indices of the test examples of `tested_on` whose prompt stands in the train split of `trained_on`."""
+        """Indices of the test examples of `tested_on` whose prompt is in the train split of `trained_on`."""
         key = trained_on, tested_on
         if key not in self._leaked:
             train, test = self._distribution(trained_on).train, self._distribution(tested_on).test
@@ -51,10 +51,10 @@ class Leaks:
     def remainder(
         self, evaluation: Evaluation, trained_on: str, tested_on: str, name: str, optional: bool = False
     ) -> Remainder:
-        """An evaluation on `tested_on` without what leaks from `trained_on`; `name` is what messages call it.
+        """An evaluation on `tested_on` without the examples that leak from `trained_on`; `name` is for messages.
 
-        An evaluation of which nothing leaks is left as it is, whatever it holds. An `optional` one that cannot be
-        reduced is no hole.
+        If no example leaks, the evaluation is returned unchanged. If the examples of an `optional` one cannot be
+        excluded, no message is added.
         """
         leaked = self.leaked(trained_on, tested_on)
         if not leaked:
@@ -65,8 +65,8 @@ class Leaks:
         if indices is None:
             what = "which pairs belong to which example" if evaluation.eval_probabilities else "any probabilities"
             self.holes[
-                f"{name}: {len(leaked)} test examples of {tested_on} leak from {trained_on} and cannot be left out, "
-                f"for the evaluation does not hold {what}"
+                f"{name}: {len(leaked)} test examples of {tested_on} leak from {trained_on} and cannot be excluded, "
+                f"because the evaluation does not contain {what}"
             ] = None
             return Remainder(None, None)
         left_out = sum(index in leaked for index in indices)

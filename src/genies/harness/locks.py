@@ -1,7 +1,7 @@
-"""Who works on a result, and until when: the locks of a step.
+"""The locks of a job's results.
 
-Their descriptors are handed to the step's supervisor, so that a result stays locked until the step of a killed harness
-is gone. Where the file system has no such locks, a killed harness's are taken over only after its steps have ended.
+The job's supervisor inherits their descriptors, so that a result stays locked until the job of a killed harness has
+ended. On file systems without such locks, those of a killed harness are taken over only after its jobs have ended.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _POLL_SECONDS = 0.2
 
 
 class Cancelled(Exception):
-    """The run was stopped while a step waited for its turn."""
+    """The run was stopped while a job waited for a lock."""
 
 
 @contextmanager
 def locked(lock_files: Sequence[Path], title: str, cancel_fd: int | None) -> Iterator[list[int]]:
-    """Hold the locks, taken in the order given; yields their descriptors.
+    """Acquire the locks in the order given, waiting for other processes, and release them at the end.
 
-    Another process that holds one is waited for. Raises Cancelled when `cancel_fd` becomes readable meanwhile.
+    Yields their descriptors. Raises Cancelled if `cancel_fd` becomes readable while it waits.
     """
     locks = [Lock(lock_file) for lock_file in lock_files]
     try:
@@ -41,28 +41,28 @@ def locked(lock_files: Sequence[Path], title: str, cancel_fd: int | None) -> Ite
 
 
 def _acquire(lock: Lock, title: str, cancel_fd: int | None) -> None:
-    told = False
+    reported = False
     while not lock.try_acquire():
-        if not told:
+        if not reported:
             print(f"waiting for another run that works on the same result: {title}", file=sys.stderr)
-            told = True
+            reported = True
         watched = [] if cancel_fd is None else [cancel_fd]
         if select.select(watched, [], [], _POLL_SECONDS)[0]:
             raise Cancelled
 
 
 def check_lock_folder(folder: Path, argument: str) -> None:
-    """InputError, before anything runs, when no step could take a lock below `folder`, which `argument` names."""
+    """InputError if no lock can be created below `folder`, which `argument` names."""
     locks = folder / ".locks"
     try:
         locks.mkdir(parents=True, exist_ok=True)
         writable = os.access(locks, os.W_OK | os.X_OK)
     except FileExistsError:
-        raise InputError(f"{locks} is no folder; delete it, or name another folder with --{argument}") from None
+        raise InputError(f"{locks} is not a folder; delete it, or name another folder with --{argument}") from None
     except PermissionError:
         writable = False
     if not writable:
         raise InputError(
-            f"{locks} cannot be written to (permissions, or a read-only file system), and a step takes its lock there; "
-            f"name a folder that can be written to with --{argument}"
+            f"{locks} is not writable (permissions, or a read-only file system), and jobs create their locks there; "
+            f"name a writable folder with --{argument}"
         )

@@ -1,4 +1,4 @@
-"""The main job: plan, check, run what must run, keep the table true all along, and say how it went."""
+"""The main job: plan, check, run the jobs that must run, keep the table up to date, and report the result."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from genies.harness.table import TableRow, make_table
 
 
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
-    """Run the main job and return its exit status: 0, 1 when a step failed, 2 when one was given bad input."""
+    """Run the main job and return its exit status: 0, 1 if a job failed, 2 if one had bad input."""
     store, plan = request.store(root), request.plan(root)
     for line in [*(f"error: {fault}" for fault in plan.faults.values()), *plan.notes]:
         print(line, file=sys.stderr)
@@ -63,7 +63,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     waiting = tasks(checks)
     if request.emit_commands is not None:
         write_commands(normal(request.emit_commands), waiting, settings)
-        print(f"{len(waiting)} steps are in {request.emit_commands}, a line each; nothing was run")
+        print(f"wrote {len(waiting)} jobs to {request.emit_commands}, one per line; nothing was run")
         return BAD_INPUT if plan.faults else 0
 
     leaks = known_leaks(plan) if request.exclude_leaked else None
@@ -146,8 +146,8 @@ def carry_out_plan(
 
 
 class _KeepingTables:
-    """Writes the tables as evaluations come in, but leaves them alone for `_PAUSE` times as long as that took: large
-    ones must not hold up the jobs."""
+    """Writes the tables as evaluations finish, but pauses for `_PAUSE` times as long as the last write took: large
+    tables must not delay the jobs."""
 
     _PAUSE = 20
 
@@ -164,12 +164,12 @@ class _KeepingTables:
 
 
 class _Bar(tqdm):  # type: ignore[type-arg]
-    """The progress bar: jobs done, the time that the others will take at that rate, and what runs now."""
+    """The progress bar: finished jobs, the estimated time of the others, and the running jobs."""
 
-    monitor_interval = 0  # no thread that redraws a bar nobody moved: the system may refuse one more
+    monitor_interval = 0  # no monitor thread: the system may refuse to start one more
 
     def __init__(self, waiting: Sequence[Task]) -> None:
-        super().__init__(total=len(waiting), desc="steps", unit="step", disable=not waiting, dynamic_ncols=True)
+        super().__init__(total=len(waiting), desc="jobs", unit="job", disable=not waiting, dynamic_ncols=True)
 
     def running(self, titles: Sequence[str]) -> None:
         self.set_postfix_str("; ".join(titles), refresh=True)
@@ -182,7 +182,7 @@ class _Bar(tqdm):  # type: ignore[type-arg]
 
 
 class _Patient:
-    """A launcher whose end is waited for, unless Ctrl-C comes again meanwhile."""
+    """A launcher whose close waits for the jobs, unless Ctrl-C is pressed again."""
 
     def __init__(self, launcher: Launcher) -> None:
         self._launcher = launcher
@@ -193,15 +193,15 @@ class _Patient:
 
     def close(self, cancel: bool) -> None:
         if cancel:
-            print("ending the running steps; Ctrl-C again does not wait for them", file=sys.stderr)
+            print("stopping the running jobs; press Ctrl-C again to exit without waiting", file=sys.stderr)
         try:
             self._launcher.close(cancel)
         except KeyboardInterrupt:
-            os._exit(INTERRUPTED)  # the steps' supervisors see this process go, and end them
+            os._exit(INTERRUPTED)  # the jobs' supervisors notice and end the jobs
 
 
 def hardware(request: MetricsRequest) -> Hardware:
-    """What the steps of a request will run on: unknown for those that other machines run."""
+    """The hardware of the jobs of a request; unknown if other machines run them."""
     if request.emit_commands is not None or request.gpus_per_step:
         return UNKNOWN
     return this_machine(hidden=request.launcher == "ray" or (not request.gpus and all_hidden(os.environ)))
@@ -217,7 +217,7 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> 
 
 
 def known_leaks(plan: Plan) -> Leaks:
-    """Which test examples leak in the plan's shifts, looked up before anything runs; InputError without the data."""
+    """Which test examples leak in the plan's shifts, found before anything runs; InputError without the data."""
     folders = plan.distribution_folders()
     leaks = Leaks(lambda name: folders[name])
     for shift in dict.fromkeys(row.shift for row in plan.rows):

@@ -1,6 +1,6 @@
-"""What crosses to where a job runs, and what comes back: an Order and a Result, both as one line of JSON.
+"""The input and output of a launcher, an Order and a Result, each as one line of JSON.
 
-A thread, a cluster's worker and a line of a batch script all take the same text.
+Threads, cluster workers and batch scripts use the same text.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ class Settings:
     timeout: float | None = None
     """Seconds a job may take."""
     verbose: bool = False
-    """Show the output of the scripts as it comes."""
+    """Show the output of the scripts as they run."""
     fresh: bool = False
-    """Never take over what another run finished meanwhile: the user asked for nothing to be reused."""
+    """Do not use results that another run has finished meanwhile: the user requested that nothing is reused."""
     skip_failed: bool = False
-    """Do not try again what failed with the same inputs before."""
+    """Do not run jobs again that failed before with the same inputs."""
     protect: bool = True
-    """Close to a job, where the system allows it, what it is given and what others have made."""
+    """Mount the job's inputs and other jobs' outputs read-only, where the system allows it."""
     threads: int | None = None
-    """Processor threads for a job (default: all cores)."""
+    """CPU threads of a job (default: all cores)."""
     processes: int = 1
-    """Processes that train one model together, for a train.py that is written for it."""
+    """Processes that train one model together, for a train.py that supports it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a job runs: what differs from one slot to the next."""
+    """Where a job runs: what differs between slots."""
 
     hashes: FileHashes
     cancel_fd: int | None = None
-    """Becomes readable when the job is to be ended."""
+    """Becomes readable to end the job."""
     slots: SimpleQueue[str | None] | None = None
-    """The free slots of this machine, each with the one GPU that its jobs see, as CUDA_VISIBLE_DEVICES names it, or
-    None for all of them. A job takes one only while its process runs (default: it need not wait for any)."""
+    """The free slots of this machine, each with the GPU that its jobs see, as a value of CUDA_VISIBLE_DEVICES, or None
+    for all GPUs. A job takes a slot only while its process runs (default: it does not wait for a slot)."""
 
     @contextmanager
     def slot(self) -> Iterator[str | None]:
-        """Wait for a slot and keep it: everything before and after belongs outside."""
+        """Wait for a slot, take it, and return it at the end."""
         gpu = None if self.slots is None else self.slots.get()
         try:
             yield gpu
@@ -67,29 +67,29 @@ class Place:
 
 @dataclass(frozen=True)
 class Result:
-    """How a job went."""
+    """The outcome of a job."""
 
     title: str
     seconds: float = 0.0
     failure: str | None = None
-    """What went wrong, where to look and what the log says last; None when all is well."""
+    """The failure, the log file and its last lines; None if the job succeeded."""
     bad_input: bool = False
-    """The job was given something it cannot work with, as its exit status 2 or an absent base model says."""
+    """The job had bad input: its script exited with status 2, or its model is missing, for example."""
     infrastructure: bool = False
-    """It failed for a reason outside of it, as a signal or a lack of memory: another attempt may succeed."""
+    """The failure has an external cause, such as a signal or too little memory: another attempt may succeed."""
     outdated: bool = False
-    """What it was planned from has changed meanwhile: it takes a new plan, not another attempt."""
+    """The job's inputs changed after it was planned: it needs a new plan, not another attempt."""
     out_of_memory: bool = False
     cancelled: bool = False
     started: bool = False
     """A process was started for it."""
     done: dict[Path, Evaluation] = field(default_factory=dict)
-    """The evaluations that this job answers with, by their files."""
+    """The evaluations of the job, by file."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """One job to run, what must be made of it, and how."""
+    """One job to run, which of its outputs to make, and how."""
 
     check: Check
     settings: Settings
@@ -99,7 +99,7 @@ class Order:
         return self.check.job
 
 
-@cache  # made when first needed: it takes a while
+@cache  # slow to build, so built when first needed
 def _orders() -> TypeAdapter[Order]:
     return TypeAdapter(Order)
 
@@ -115,11 +115,11 @@ def order_to_json(order: Order) -> str:
 
 
 def order_from_json(text: str) -> Order:
-    """The order in a text that order_to_json made; InputError for any other."""
+    """The order in the output of order_to_json; InputError for other text."""
     try:
         return _orders().validate_json(text)
     except ValueError as error:
-        raise InputError(f"that is not a step that --emit_commands wrote: {str(error)[:200]}") from None
+        raise InputError(f"expected a job that --emit_commands wrote: {str(error)[:200]}") from None
 
 
 def result_to_json(result: Result) -> str:

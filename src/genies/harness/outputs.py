@@ -1,4 +1,4 @@
-"""The tables of a request on disk: one for each base model and intervention, and with several a combined one."""
+"""The table files of a request: one for each base model and intervention and, with several, a combined one."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from genies.harness.table import make_table, to_csv
 
 @dataclass(frozen=True)
 class Table:
-    """A CSV file and the rows of the plan that stand in it."""
+    """A CSV file and the rows of the plan that it contains."""
 
     path: Path
     rows: list[Row]
     combined: bool = False
-    """Whether it repeats the rows of the others."""
+    """Whether it repeats the rows of the other tables."""
 
 
 def plan_tables(plan: Plan, output_path: Path) -> list[Table]:
-    """The tables of a plan: {model} and {intervention} in `output_path` are filled in.
+    """The tables of a plan; {model} and {intervention} in `output_path` are filled in.
 
-    With several of both, the combined table lies where the part of the path without braces ends, by the name
-    combined-<file name>. Raises InputError when two tables would have one path, and for unknown braces.
+    With several tables, the combined one, combined-<file name>, is in the deepest folder without placeholders. Raises
+    InputError if two tables would have the same path, and for unknown placeholders.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in plan.rows:
@@ -39,7 +39,7 @@ def plan_tables(plan: Plan, output_path: Path) -> list[Table]:
         Table(Path(_filled(str(output_path), model, intervention)), rows)
         for (model, intervention), rows in groups.items()
     ]
-    # Variants that the plan leaves out keep their tables as they are.
+    # The tables of variants that the plan leaves out are not changed.
     paths = [table.path for table in tables]
     paths += [Path(_filled(str(output_path), row.model, name)) for name in plan.faults for row in plan.rows[:1]]
     if len({*paths}) < len(paths):
@@ -59,7 +59,7 @@ def _filled(text: str, model: str, intervention: str) -> str:
         names = {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
     except ValueError as error:
         raise InputError(
-            f"--output_path {text}: {error}; braces stand only as {{model}} and {{intervention}}"
+            f"--output_path {text}: {error}; braces are allowed only in {{model}} and {{intervention}}"
         ) from None
     if names - {"model", "intervention"}:
         unknown = ", ".join(sorted(names - {"model", "intervention"}))
@@ -68,7 +68,7 @@ def _filled(text: str, model: str, intervention: str) -> str:
 
 
 def check_tables(tables: Collection[Table]) -> None:
-    """InputError, before anything runs, for a table that could not be written."""
+    """InputError, before anything runs, for a table that cannot be written."""
     for table in tables:
         if table.path.is_dir():
             raise InputError(f"--output_path {table.path} is a folder; expected the name of a CSV file")
@@ -76,16 +76,16 @@ def check_tables(tables: Collection[Table]) -> None:
             raise InputError(f"--output_path {table.path} is a device, a pipe or a socket; expected the name of a file")
         if not _may_be_replaced(table.path):
             raise InputError(
-                f"--output_path {table.path} is there and is no table of generalization metrics; give another name, "
+                f"--output_path {table.path} exists and is not a table of generalization metrics; give another name, "
                 "or delete it"
             )
         table.path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(table.path.parent, os.W_OK):
-            raise InputError(f"--output_path {table.path}: its folder cannot be written to")
+            raise InputError(f"--output_path {table.path}: the folder {table.path.parent} is not writable")
 
 
 def _may_be_replaced(path: Path) -> bool:
-    """Whether nothing but a table, or an empty file, would be lost."""
+    """Whether the path is free, or contains a table or an empty file."""
     if not path.is_file():
         return True
     with open(path, "rb") as file:
@@ -100,9 +100,9 @@ def write_tables(
     done: Collection[Path] | None = None,
     leaks: Leaks | None = None,
 ) -> None:
-    """Write the tables as they are now; with `done`, only those that one of these evaluation files concerns.
+    """Write the tables; with `done`, only those with rows from one of these evaluation files.
 
-    With `leaks` they leave out test examples that leak.
+    With `leaks`, leaked test examples are excluded.
     """
     for table in tables:
         if done is None or any(not row.files.isdisjoint(done) for row in table.rows):

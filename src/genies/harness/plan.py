@@ -1,4 +1,4 @@
-"""From a request to the jobs it needs: deduplicated, in dependency order, and the same every time."""
+"""The jobs that a request needs: each once, in dependency order, always in the same order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from genies.harness.study import BEST, Study, Variant, check_names
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a shift and the evaluation files its figures come from."""
+    """One row of a table: a shift and the evaluation files its values come from."""
 
     model: str
     intervention: str
@@ -26,15 +26,15 @@ class Row:
     source_id: Path
     baseline: Path
     capability: Mapping[str, Path]
-    """On target_reference, by the name of the reference intervention; with several, the best one counts."""
+    """On target_reference, by the name of the reference intervention; of several, the best one is used."""
     baseline_source: Path
-    """The baseline on the source: optional."""
+    """The baseline on the source; optional."""
     baseline_reference: Path
-    """The baseline on the target_reference: optional."""
+    """The baseline on the target_reference; optional."""
 
     @property
     def files(self) -> set[Path]:
-        """Every evaluation file that the line is about."""
+        """Every evaluation file of the row."""
         single = {self.generalization, self.source_id, self.baseline, self.baseline_source, self.baseline_reference}
         return single | {*self.capability.values()}
 
@@ -50,7 +50,7 @@ class Plan:
     """The reference intervention, or BEST for the best of several."""
 
     faults: dict[str, str] = field(default_factory=dict)
-    """What is wrong with variants of the request that the plan leaves out, by their names."""
+    """The faults of variants that the plan leaves out, by name."""
     notes: Sequence[str] = ()
 
     def distribution_folders(self) -> dict[str, Path]:
@@ -61,7 +61,7 @@ class Plan:
 def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study, store: Store) -> Plan:
     """The plan for the tables of `shifts`; `folders` maps every distribution name in them to its folder.
 
-    Raises InputError when two different results would be written to the same place.
+    Raises InputError if two different results would have the same path.
     """
     study, faults = study.checked()
     check_names(study.base_model_dirs, [*study.variants, *study.references, study.baseline])
@@ -90,7 +90,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                     measured = (generalization, source_id, baseline)
                     row = Row(base_model.name, variant.name, seed, shift, *measured, capability, source, reference)
                     rows.append(row)
-    for base_model in study.base_model_dirs:  # after all others: what a row needs is no longer optional
+    for base_model in study.base_model_dirs:  # last, so that an evaluation that a row needs is not optional
         for shift in shifts:
             for name in (shift.source, shift.target_reference):
                 building.untuned(base_model, study.baseline, name, optional=True)
@@ -99,12 +99,12 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
 
 
 def _reference_suffix(study: Study, reference: Variant) -> str:
-    """One intervention with two sets of arguments gives two models for one source: the reference gets its own name."""
+    """The suffix that distinguishes the reference's model from that of a variant of the same name but other kwargs."""
     return TARGET_TUNED if any(each.name == reference.name and each != reference for each in study.variants) else ""
 
 
 TARGET_TUNED = "-target_tuned"
-"""Ends the name of a reference model that is tuned with other arguments than the variant of the same name."""
+"""Suffix of a reference model that is tuned with other arguments than the variant of the same name."""
 
 
 def tuned_model_name(base_model: str, source: str, seed: int | None = None, suffix: str = "") -> str:
@@ -119,7 +119,7 @@ def tuned_model_name(base_model: str, source: str, seed: int | None = None, suff
 def training_job(
     variant: Variant, base_model: Path, source: str, source_dir: Path, model_dir: Path, seed: int | None = None
 ) -> Job:
-    """Tune a variant on one source; `seed` is passed where it is not None."""
+    """Tune a variant on one source; a `seed` that is not None is passed to the script."""
     return Job(
         Identity("train", variant.name, base_model.name, source, seed),
         variant.dir,
@@ -139,7 +139,7 @@ def evaluation_job(
     seed: int | None = None,
     needs: str | None = None,
 ) -> Job:
-    """Evaluate one model, the untuned one where `source` is None, on targets that are added to it."""
+    """Evaluate one model, the untuned one if `source` is None; `with_target` adds the targets."""
     identity = Identity("evaluate", variant.name, base_model.name, source, seed)
     kwargs = _seeded(variant.eval_kwargs, seed)
     return Job(identity, variant.dir, model_dir, base_model, {}, {}, kwargs, needs, variant.tunes)
@@ -150,7 +150,7 @@ def _seeded(kwargs: Kwargs, seed: int | None) -> dict[str, object]:
 
 
 class _Building:
-    """A plan that grows: each model and each evaluation file once, in the order of first need."""
+    """A plan in construction: each model and each evaluation file once, in the order of first use."""
 
     def __init__(self, folders: Mapping[str, Path], store: Store) -> None:
         self.jobs: dict[tuple[str, str, str], Job] = {}
@@ -166,7 +166,7 @@ class _Building:
         self, base_model: Path, variant: Variant, source: str, seed: int | None, target: str, suffix: str = ""
     ) -> Path:
         """The evaluation file, on a target, of a model tuned on `source`."""
-        if not variant.tunes:  # the untuned model, which no seed changes
+        if not variant.tunes:  # the untuned model, which does not depend on a seed
             return self.untuned(base_model, variant, target)
         name = tuned_model_name(base_model.name, source, seed, suffix)
         model_dir = self._store.model_dir(variant.name, name)
@@ -183,11 +183,11 @@ class _Building:
         return file
 
     def _only_one(self, place: tuple[str, str, str], job: Job) -> Job:
-        """The job at a place, which is `job` if there was none; InputError when another one is there."""
+        """The job with these names, added if it is new; InputError if a different one has them."""
         known = self.jobs.setdefault(place, job)
         if (known.identity, known.base_model_dir, known.kwargs) != (job.identity, job.base_model_dir, job.kwargs):
             raise InputError(
-                f"{place[1]}/{place[2]} would name two different results of this request; "
+                f"{place[1]}/{place[2]} would be the name of two different results of this request; "
                 "rename a base model, a distribution or a variant"
             )
         return known

@@ -1,4 +1,4 @@
-"""Run one step's command: a process group of its own, its own log, a time-out, and no way to outlive the harness."""
+"""Run a job's command in its own process group, with a log and a timeout; it ends when the harness ends."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from genies.harness import supervise
 from genies.terminal import without_controls
 
 GRACE_SECONDS = 5.0
-"""How long a step may take to end after SIGTERM before it gets SIGKILL."""
+"""Time between SIGTERM and SIGKILL."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a step's process ended."""
+    """How a job's process ended."""
 
     returncode: int
-    """Exit status, or minus the number of the signal that killed it."""
+    """Exit status, or the negative number of the signal that killed it."""
     seconds: float
     timed_out: bool = False
     cancelled: bool = False
     error: str | None = None
-    """Why it could not be started or watched, if so."""
+    """Why it could not be started or supervised."""
 
     @property
     def succeeded(self) -> bool:
         return self.returncode == 0 and not self.timed_out and not self.cancelled and self.error is None
 
     def describe(self) -> str:
-        """What a person reads when it failed."""
+        """The failure as a part of a sentence."""
         if self.error is not None:
             return f"could not be started: {self.error}"
         if self.timed_out:
             return f"was stopped after its time limit of {self.seconds:.0f} s"
         if self.cancelled:
-            return "was ended because the run was stopped"
+            return "was stopped with the run"
         if self.returncode < 0:
             try:
                 name = signal.Signals(-self.returncode).name
             except ValueError:
                 name = f"signal {-self.returncode}"
             return f"was killed by {name}"
-        return f"ended with exit status {self.returncode}"
+        return f"exited with status {self.returncode}"
 
 
 class Supervisor:
-    """A step's supervisor, which is started with this object and waits until `run` tells it to start the step."""
+    """A job's supervisor process: it starts with this object and waits for `run` before it starts the job."""
 
     def __init__(
         self,
@@ -70,10 +70,10 @@ class Supervisor:
         held_open: Sequence[int] = (),
         read_only: Sequence[Path] = (),
     ) -> None:
-        """`argv` is run without a shell, its output appended to `log_file`; it reads nothing on standard input.
+        """`argv` is run without a shell and without standard input; its output is appended to `log_file`.
 
-        `held_open` are descriptors, locks say, that stay open until the last process of the step is gone, even when
-        this one is killed. `read_only` are folders that the step cannot write to, where the system allows it.
+        `held_open` are descriptors, such as locks, that stay open until the job's last process has ended, even if this
+        process is killed. `read_only` are folders that the job cannot write to, where the system allows it.
         """
         self._log_file = log_file
         self._report, report_write = os.pipe()
@@ -81,7 +81,7 @@ class Supervisor:
         command = [sys.executable, "-I", "-S", supervise.__file__, str(report_write), str(timeout or 0)]
         command += [str(GRACE_SECONDS), str(log_file), json.dumps([*map(str, read_only)]), "--", *argv]
         try:
-            # A session of its own keeps the terminal's Ctrl-C away: the harness decides what to end.
+            # In its own session it gets no Ctrl-C from the terminal: the harness decides which jobs to end.
             self._process = subprocess.Popen(
                 command,
                 stdin=life,
@@ -102,7 +102,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the step, if it still runs, with its whole process group."""
+        """End the job, if it still runs, with its whole process group."""
         self._let_go()
         self._process.wait()
         os.close(self._report)
@@ -113,15 +113,15 @@ class Supervisor:
         self._life = -1
 
     def run(self, *, verbose: bool, cancel_fd: int | None = None, gpu: str | None = None) -> Outcome:
-        """Run the step to its end; with `verbose` its output is shown as it comes.
+        """Run the job to its end; `verbose` shows its output as it runs.
 
-        The step is ended when `cancel_fd` becomes readable. `gpu`: the one GPU it may see (default: all).
+        The job is ended when `cancel_fd` becomes readable. `gpu`: the only GPU that it sees (default: all).
         """
         started = time.monotonic()
         if cancel_fd is not None and select.select([cancel_fd], [], [], 0)[0]:
             return Outcome(1, 0.0, cancelled=True)
         order = {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
-        with contextlib.suppress(BrokenPipeError):  # it was killed: there will be no answer
+        with contextlib.suppress(BrokenPipeError):  # the supervisor was killed, and no answer follows
             os.write(self._life, json.dumps(order).encode() + b"\n")
         answer = _follow(self._report, self._log_file if verbose else None, cancel_fd)
         if answer is None:
@@ -145,7 +145,7 @@ def run_process(
     verbose: bool,
     cancel_fd: int | None = None,
 ) -> Outcome:
-    """Run `argv` under a supervisor of its own, at once: see there."""
+    """Run `argv` under its own Supervisor, with the same arguments."""
     with Supervisor(
         argv, working_dir=working_dir, environment=environment, log_file=log_file, timeout=timeout
     ) as supervisor:
@@ -153,7 +153,7 @@ def run_process(
 
 
 def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> bytes | None:
-    """Wait for the supervisor's report, showing what the log gains meanwhile; None when the step is to be ended."""
+    """Wait for the supervisor's report and show new output of the log; None if the job is cancelled."""
     watched = [report_fd] if cancel_fd is None else [report_fd, cancel_fd]
     answer = b""
     with contextlib.ExitStack() as stack:
@@ -176,7 +176,7 @@ def _follow(report_fd: int, shown_log: Path | None, cancel_fd: int | None) -> by
 
 
 def _show(log: BinaryIO, decoder: codecs.IncrementalDecoder) -> None:
-    if log.tell() > os.fstat(log.fileno()).st_size:  # the middle of a long log was left out
+    if log.tell() > os.fstat(log.fileno()).st_size:  # the middle of a long log was removed
         log.seek(supervise.KEPT_BYTES)
     while block := log.read(1 << 16):
         sys.stderr.write(without_controls(decoder.decode(block)))
@@ -184,7 +184,7 @@ def _show(log: BinaryIO, decoder: codecs.IncrementalDecoder) -> None:
 
 
 def last_lines(log_file: Path, count: int = 12) -> list[str]:
-    """The last lines of a log, of which only the end is read; progress bars show their last state."""
+    """The last lines of a log; of a progress bar, its last state. Only the last 64 KiB are read."""
     try:
         with open(log_file, "rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 64 * 1024))

@@ -1,4 +1,4 @@
-"""What a script left: checked, given its provenance, and moved into place."""
+"""Check the outputs of a script, add their provenance, and move them into place."""
 
 from __future__ import annotations
 
@@ -34,18 +34,17 @@ from genies.harness.provenance import command, surroundings
 from genies.harness.store import Store, evaluation_content, training_record
 
 LARGEST_EVALUATION = 64 << 20
-"""Bytes; an evaluation of a million pairs has a quarter of it."""
+"""Bytes; an evaluation of a million pairs has a quarter of that."""
 
 _STARTED = ".started.json"
-"""In a staging folder of evaluations: what they are made from and how, for what a killed run leaves there."""
-
+"""In a staging folder of evaluations: what determines them and their command, so that a later run can recover them."""
 
 _NOT_RUN = Outcome(0, 0.0)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """How a result came to be, but for what it was made from."""
+    """The process that made a result."""
 
     identity: Identity
     argv: list[str]
@@ -66,15 +65,15 @@ class Origin:
 
 
 def changed_since_planned(check: Check, hashes: FileHashes, root: Path) -> list[str]:
-    """The parts of a job that are no longer what the plan says: what it would make is something else."""
+    """The parts of a job that have changed since it was planned."""
     job, changed = check.job, set[str]()
-    # The number format of a plan is not looked up again: only the launcher knows what the job sees.
+    # The number format is taken from the plan, because only the launcher knows the GPU that the job sees.
     identities = Identities(hashes, root, Hardware(None, check.parts.get("dtype")))
     if job.role == "evaluate":
         changed |= set(_changed_model(check, identities))
     for name, output in check.wanted.items():
         now = identities.parts(job, name, output.parts.get("model"))
-        gone = set(unknown_parts(now)) - set(unknown_parts(output.parts))  # unlike in a plan, that is a change
+        gone = set(unknown_parts(now)) - set(unknown_parts(output.parts))  # unlike in a plan, this is a change
         changed |= {*differences(now, output.parts), *(f"{each} (gone)" for each in gone)}
     return sorted(changed)
 
@@ -92,7 +91,7 @@ def _changed_model(check: Check, identities: Identities) -> list[str]:
 
 
 def promote_model(check: Check, staging: Path, origin: Origin, hashes: FileHashes) -> None:
-    """Give a finished staging folder its record and move it into place; the record is written last of all."""
+    """Move a finished staging folder into place, after writing its record as the last file."""
     record = {
         "fingerprint": fingerprint(check.parts),
         "parts": check.parts,
@@ -106,24 +105,24 @@ def promote_model(check: Check, staging: Path, origin: Origin, hashes: FileHashe
 
 
 def promote_evaluation(check: Check, name: str, output: Path, origin: Origin, content: str | None) -> Evaluation:
-    """Check what eval.py wrote for a target, put it in place with its provenance, and return it."""
+    """Check what eval.py wrote for a target, store it with its provenance, and return it."""
     try:
         status = output.lstat()
     except FileNotFoundError:
         raise InputError(f"evaluation {output} does not exist; expected one JSON file for each distribution") from None
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"evaluation {output} is no regular file; expected a JSON file")
+        raise InputError(f"evaluation {output} is not a regular file; expected a JSON file")
     if status.st_size > LARGEST_EVALUATION:
         raise InputError(
-            f"evaluation {output} has {status.st_size >> 20} MiB; expected at most {LARGEST_EVALUATION >> 20}"
+            f"evaluation {output} has {status.st_size >> 20} MiB; expected at most {LARGEST_EVALUATION >> 20} MiB"
         )
     evaluation, value = read_evaluation(output)
     share = accuracy_of_pairs(evaluation, ROUNDED_TOLERANCE)
     if share is not None:
         raise InputError(
-            f"evaluation {output}: field eval_accuracy: expected the share of eval_probabilities above one half (a tie "
-            f"counts half), got {evaluation.eval_accuracy:.6g} where that is {share:.6g}; "
-            "mend it, or leave eval_probabilities out"
+            f"evaluation {output}: field eval_accuracy: expected {share:.6g}, the share of eval_probabilities above "
+            f"one half (a tie counts half), got {evaluation.eval_accuracy:.6g}; "
+            "correct eval.py, or leave eval_probabilities out"
         )
     parts = check.outputs[name].parts
     provenance = {
@@ -140,8 +139,8 @@ def promote_evaluation(check: Check, name: str, output: Path, origin: Origin, co
 
 
 def prepare(staging: Path, check: Check, content: str | None, origin: Origin) -> None:
-    """An empty staging folder, but for the checkpoints of a training that was killed; for evaluations it says what
-    they will be made from, for `recover`."""
+    """Empty the staging folder, except for the checkpoints of a killed training. For evaluations, write what determines
+    them, for `recover`."""
     staging.mkdir(parents=True, exist_ok=True)
     training = check.job.role == "train"
     for entry in staging.iterdir():
@@ -161,7 +160,7 @@ def prepare(staging: Path, check: Check, content: str | None, origin: Origin) ->
 def recover(
     check: Check, staging: Path, content: str | None, hashes: FileHashes, root: Path
 ) -> dict[Path, Evaluation | None]:
-    """Move into place what a run that was killed had finished of this job: a whole model, or valid evaluations."""
+    """Move outputs of a killed run into place that are finished: a complete model, or valid evaluations."""
     job = check.job
     if job.role == "train":
         (place,) = job.outputs.values()
@@ -185,7 +184,7 @@ def recover(
         try:
             done[job.outputs[name]] = promote_evaluation(check, name, file, origin, content)
         except InputError:
-            continue  # half written: it is made again
+            continue  # incomplete, so it is made again
     return done
 
 
@@ -194,7 +193,7 @@ def _made_from(parts: Parts, content: str | None) -> list[str | None]:
 
 
 def _started(staging: Path) -> dict[str, Any]:
-    """What `prepare` wrote for evaluations; empty where it is missing or damaged."""
+    """What `prepare` wrote for evaluations; empty if it is missing or damaged."""
     try:
         return _Started.model_validate(read_json(staging / _STARTED, "record")).model_dump()
     except (InputError, ValidationError, OSError):
@@ -208,12 +207,12 @@ class _Started(BaseModel):
 
 
 def forget_start(staging: Path) -> None:
-    """Leave nothing to recover: this process judges what the script left, and moves what is valid into place."""
+    """Let no later run recover the staging folder, because this process moves the valid outputs into place."""
     (staging / _STARTED).unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:
-    """Have the files of a folder on the disk before anything says that they are there."""
+    """Write the files of a folder to the disk, before a record refers to them."""
     for path in folder.rglob("*"):
         if path.is_file() and not path.is_symlink():
             descriptor = os.open(path, os.O_RDONLY)
@@ -224,7 +223,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def replace_folder(new: Path, place: Path) -> None:
-    """Move a finished folder into place; what was there is deleted only after that."""
+    """Move a finished folder into place; an older one is deleted only after that."""
     place.parent.mkdir(parents=True, exist_ok=True)
     old = new.parent / f"replaced-{os.getpid()}-{time.monotonic_ns()}"
     if place.exists() or place.is_symlink():
@@ -234,7 +233,7 @@ def replace_folder(new: Path, place: Path) -> None:
 
 
 def sweep(job: Job, store: Store) -> None:
-    """Delete files that a killed run left half-written; under the job's locks nobody else writes there."""
+    """Delete partial files of a killed run; the job's locks ensure that no other run writes there."""
     folders = {store.state_file(job).parent}
     if job.role == "evaluate":
         folders |= {file.parent for file in job.outputs.values()}
@@ -244,7 +243,7 @@ def sweep(job: Job, store: Store) -> None:
 
 
 def closed_folders(job: Job, store: Store) -> list[Path]:
-    """The folders that a job has no business writing to: its model, distributions, and what other jobs have made."""
+    """The folders that a job must not write to: its model, the distributions, and the results of other jobs."""
     distributions = list(job.distributions.values())
     beside = [file.parent for folder in {each.parent for each in distributions} for file in folder.glob("*/train.json")]
     results = [store.results_dir / "evaluations"]

@@ -1,4 +1,4 @@
-"""How a result came to be: command, time, machine, versions, commit."""
+"""The provenance of a result: command, machine, versions, commit."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "scikit-lea
 
 
 def surroundings(root: Path) -> dict[str, Any]:
-    """What is the same for every step of a run: host, platform, versions, git commit of the project."""
+    """The values that all jobs of a run share: host, platform, versions, git commit of the project."""
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
@@ -28,8 +28,8 @@ def surroundings(root: Path) -> dict[str, Any]:
 
 
 def command(argv: Sequence[str]) -> list[str]:
-    """A command line fit to be published: the program by its name alone (where it lies says only whose machine this
-    was), secrets masked, and bytes that are no text written as escapes.
+    """A command line for publication: the program without its folder, secrets masked, and bytes that are not text
+    escaped.
 
     >>> command(["/home/me/env/bin/python", "eval.py", "--url", "https://me:secret@host/x"])
     ['python', 'eval.py', '--url', 'https://host/x']

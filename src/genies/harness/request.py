@@ -1,4 +1,4 @@
-"""What a person asks for: one typed model is the command line, the YAML file and the help text."""
+"""The arguments of the main job: one typed model defines the command line, the YAML file and the help text."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 
 class Places(Arguments):
-    """Where things lie; every command takes these."""
+    """Folders and limits; every command takes these."""
 
     distributions_dir: Path = Path("distributions")
     """Folder of the distributions that are given by name."""
     models_dir: Path = Path("models")
-    """Folder of the tuned models, <intervention>/<base model>-<source> each."""
+    """Folder of the tuned models; each is in <intervention>/<base model>-<source>."""
     results_dir: Path = Path("results")
-    """Folder of the evaluations and of the steps' logs."""
+    """Folder of the evaluations and of the jobs' logs."""
     timeout: Seconds | None = None
-    """Seconds one step may take; then it is stopped and counts as failed (default: no limit)."""
+    """Seconds one job may take; after that it is stopped and counts as failed (default: no limit)."""
     processes_per_step: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that train one model together, as accelerate does; the reward-training interventions take it."""
+    """Processes that train one model together, as accelerate does; the reward-training interventions support it."""
     protect: bool = True
-    """Close to each step what it is given and what other steps have made, where the system allows it (Linux)."""
+    """Mount the inputs of a job and the outputs of other jobs read-only, where the system allows it (Linux)."""
     verbose: bool = False
-    """Show the output of the steps as it comes; it is always kept in a log."""
+    """Show the output of jobs as they run; it is always written to a log."""
 
     def store(self, root: Path) -> Store:
-        """The folders, a relative default taken from the project root and a given one from the working directory."""
+        """The folders: a default is relative to the project root, a given path to the working directory."""
 
         def place(name: str) -> Path:
             base = Path.cwd() if name in self.model_fields_set else root
@@ -76,78 +76,79 @@ class MetricsRequest(Places):
         --intervention_dir src/interventions/mms --path_to_distribution_shift_pairs distribution_shifts/GENIES.json
         --output_path results/generalization_metrics/SmolLM2-135M-Instruct/mms/GENIES.csv
 
-    Give the shifts as a file, or as --source_dirs and --target_dirs that pair item by item. What an earlier run
-    computed from the same model, data, arguments and code is reused; run the same command again to go on after a stop.
+    Give the shifts as a file, or as --source_dirs and --target_dirs, which are paired item by item. Results that were
+    computed from the same model, data, arguments and code are reused: to continue after a stop, run the same command.
     """
 
     output_path: Path
-    """The CSV file to write; written again as steps end, so that a stopped run leaves a true partial table.
-    With several models or interventions it holds {model} and {intervention}; combined-<file name> lies in the last
-    folder of the path without braces. Tables and reports look below <results_dir>/generalization_metrics."""
+    """The CSV file to write. It is updated as jobs end, so that a stopped run leaves a correct partial table.
+    With several models or interventions, the path contains {model} and {intervention}; the combined table,
+    combined-<file name>, is written to the deepest folder without placeholders. Reports and combined tables read the
+    tables below <results_dir>/generalization_metrics."""
     base_model_dir: Annotated[list[Path], Field(default_factory=list)]
-    """Folder of the untuned base model; or several, as '["models/a", "models/b"]'."""
+    """Folder of the untuned base model, or several, as '["models/a", "models/b"]'."""
     intervention_dir: Annotated[list[Path], Field(default_factory=list)]
-    """Folder of the intervention: train.py and eval.py; or several."""
+    """Folder of the intervention, which contains train.py and eval.py, or several."""
     variant_name: str | None = None
-    """Keep models, evaluations and tables of the intervention under this name instead of its folder's, so that runs
+    """Store models, evaluations and tables of the intervention under this name instead of its folder's, so that runs
     with other arguments do not replace them. With several interventions, use --study."""
     study: Path | None = None
-    """Instead of base models, interventions, kwargs, seeds and shifts: a YAML file of a study, which may compare
-    several variants of one intervention, each with arguments of its own (docs/studies.md)."""
+    """A YAML file with base models, variants, seeds and shifts, in place of their arguments. A study can compare
+    several variants of one intervention, each with its own arguments (docs/studies.md)."""
     seeds: list[Annotated[int, Field(ge=0, lt=2**32)]] | None = None
-    """Train and evaluate with each of these seeds, as '[0, 1, 2]'; a row for each (default: no --seed is passed)."""
+    """Train and evaluate with each of these seeds, as '[0, 1, 2]'; one row each (default: no --seed is passed)."""
     seed_target_tuned: bool = False
-    """Train the reference intervention with each of --seeds as well (default: once, with the seed it has by itself)."""
+    """Also train the reference intervention with each of --seeds (default: once, with its own default seed)."""
     path_to_distribution_shift_pairs: Path | None = None
-    """A JSON file of shifts, as distribution_shifts/GENIES.json."""
+    """A JSON file of shifts, such as distribution_shifts/GENIES.json."""
     source_dirs: list[str] | None = None
-    """Sources, folders or names, as '["math", "distributions/code"]'."""
+    """Sources, as folders or names: '["math", "distributions/code"]'."""
     target_dirs: list[str] | None = None
     """Targets, one for each source."""
     target_tuned_capability_intervention: Path = Path("src/interventions/lora_fine_tune")
-    """The reference intervention, tuned and tested on target_reference: what the model can do when it is taught.
-    `best` takes the best of --intervention_dir on each target_reference, and the table names it."""
+    """The reference intervention, tuned and tested on target_reference: its accuracy is the target-tuned capability.
+    `best` takes the most accurate of --intervention_dir on each target_reference; the table names it."""
     baseline_intervention: Path = Path("src/interventions/zero_shot")
-    """The intervention whose eval.py is run on the untuned base model."""
+    """The intervention whose eval.py evaluates the untuned base model."""
     train_kwargs: Kwargs
-    """Arguments for every train.py, as '{"seed": 1, "max_examples": 60}'; the reference gets those that it takes."""
+    """Arguments for every train.py, as '{"seed": 1, "max_examples": 60}'; the reference gets those that it accepts."""
     eval_kwargs: Kwargs
-    """Arguments for every eval.py; the baseline and the reference get those that they take."""
+    """Arguments for every eval.py; the baseline and the reference get those that they accept."""
     target_tuned_train_kwargs: dict[str, Any] | None = None
     """Arguments for the reference's train.py instead of --train_kwargs."""
     retrain_models: bool = False
-    """Train again what is there, and evaluate it again."""
+    """Train all models again, and evaluate them again."""
     use_cached_evaluations: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
     exclude_leaked: bool = False
-    """Leave test examples out of the figures whose prompt stands in the train split of the distribution tuned on; the
-    table gets a column leaked_pairs. The evaluations on disk stay whole, so that nothing is computed again."""
+    """Exclude test examples whose prompt is also in the train split of the distribution tuned on; the table gets a
+    column leaked_pairs. Evaluation files keep all examples, so nothing is computed again."""
     launcher: Literal["local", "ray"] = "local"
-    """Where steps run: processes of this machine, or tasks of a Ray cluster (pip install -e .[ray])."""
+    """Where jobs run: as processes of this machine, or as tasks of a Ray cluster (pip install -e .[ray])."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
-    """How many steps run at once on this machine; its cores are divided among them. With --gpus it is one a GPU."""
+    """How many jobs run at once on this machine; they share its cores. With --gpus it is one per GPU."""
     gpus: list[str] = Field(default_factory=list)
-    """GPUs to use, as '[0, 1]' or 0,1: one step at a time on each. Numbers are places in CUDA_VISIBLE_DEVICES, where it
-    is set; identifiers (GPU-..., MIG-...) stand for themselves."""
+    """GPUs to use, as '[0, 1]' or 0,1; each runs one job at a time. Numbers are positions in CUDA_VISIBLE_DEVICES
+    where it is set; identifiers (GPU-..., MIG-...) are used as they are."""
     ray_address: str | None = None
-    """HOST:PORT of a running Ray cluster (default: one is started on this machine and ended with the run)."""
+    """HOST:PORT of a running Ray cluster (default: one is started on this machine and stopped after the run)."""
     cpus_per_step: Annotated[int, Field(ge=1)] = 1
-    """Processors that Ray reserves for a step."""
+    """Processors that Ray reserves for a job."""
     gpus_per_step: Annotated[float, Field(ge=0)] = 0
-    """GPUs that Ray reserves for a step, a whole number or a part of one as 0.5; with 0 a step sees none."""
+    """GPUs that Ray reserves for a job: a whole number, or a fraction such as 0.5; with 0 a job sees none."""
     retry_failed: bool = False
-    """Run steps again that failed in an earlier run with the same inputs."""
+    """Run jobs again that failed in an earlier run with the same inputs."""
     emit_commands: Path | None = None
-    """Instead of running the steps, write a line of JSON for each to this file: its id, what it needs, its argv."""
+    """Instead of running the jobs, write a line of JSON for each to this file: its id, the ids it needs, its argv."""
     report_dir: Path | None = None
-    """Also make the HTML report of the results folder, in this folder, when the run is over."""
+    """After the run, write the HTML report of the results folder to this folder."""
     dry_run: bool = False
-    """Print the plan, what would run and why, and write nothing."""
+    """Print the plan, which jobs would run and why; write nothing."""
 
     @field_validator("gpus", mode="before")
     @classmethod
     def _gpus_as_text(cls, value: Any) -> list[str]:
-        """0,1 and [0, 1] and ["0", "1"] alike."""
+        """0,1 and [0, 1] and ["0", "1"] mean the same."""
         items = value if isinstance(value, list) else [value]
         return [part.strip() for item in items for part in str(item).split(",") if part.strip()]
 
@@ -156,13 +157,13 @@ class MetricsRequest(Places):
         if self.study is not None:
             given = [name for name in _OF_A_STUDY if name in self.model_fields_set]
             if given:
-                raise ValueError(f"--{given[0]} does not go with --study {self.study}, which says that itself")
+                raise ValueError(f"--{given[0]} cannot be given with --study {self.study}; set it in the study file")
             return self
         for name in ("base_model_dir", "intervention_dir"):
             if not getattr(self, name):
                 raise ValueError(f"--{name} is required, or --study FILE")
         if self.variant_name is not None and len(self.intervention_dir) > 1:
-            raise ValueError("--variant_name goes with one intervention; --study FILE gives several names")
+            raise ValueError("--variant_name needs a single --intervention_dir; name several variants in --study FILE")
         return self
 
     @model_validator(mode="after")
@@ -175,7 +176,7 @@ class MetricsRequest(Places):
                 "give the shifts one way: --path_to_distribution_shift_pairs FILE, or --source_dirs and --target_dirs"
             )
         if by_dirs and (self.source_dirs is None or self.target_dirs is None):
-            raise ValueError("--source_dirs and --target_dirs go together and pair item by item")
+            raise ValueError("--source_dirs and --target_dirs must be given together; they are paired item by item")
         return self
 
     @model_validator(mode="after")
@@ -185,11 +186,11 @@ class MetricsRequest(Places):
             given = [name for name in names if name in self.model_fields_set]
             if launcher != self.launcher and given:
                 raise ValueError(
-                    f"--{given[0]} goes with --launcher {launcher}; "
+                    f"--{given[0]} is an argument of --launcher {launcher}; "
                     f"--launcher {self.launcher} takes --{', --'.join(of[self.launcher])}"
                 )
         if self.gpus_per_step > 1 and self.gpus_per_step % 1:
-            raise ValueError(f"--gpus_per_step: expected a whole number or a part of one GPU, got {self.gpus_per_step}")
+            raise ValueError(f"--gpus_per_step: expected a whole number or a fraction of 1, got {self.gpus_per_step}")
         return self
 
     def _check_seeds(self) -> None:
@@ -197,7 +198,7 @@ class MetricsRequest(Places):
         given["target_tuned_train_kwargs"] = self.target_tuned_train_kwargs or {}
         for name, kwargs in given.items():
             if "seed" in kwargs:
-                raise InputError(f"--{name} names a seed and so does --seeds; give it in one place")
+                raise InputError(f"--{name} contains a seed, and --seeds is given too; use one of them")
         if not self.seeds:
             raise InputError("--seeds is empty; expected at least one seed, or leave it out")
 
@@ -214,7 +215,7 @@ class MetricsRequest(Places):
         return shifts_from_dirs(self.source_dirs or [], self.target_dirs or [])
 
     def named_by(self, distribution: str) -> str:
-        """The place in the request that names a distribution first; empty text where none does."""
+        """Where the request first names a distribution, for messages; empty if it does not."""
         found = first_mention(self.shifts(), distribution)
         if found is None:
             return ""
@@ -251,12 +252,12 @@ class MetricsRequest(Places):
         else:
             name = "target_tuned_capability_intervention"
             references = [made(self.target_tuned_capability_intervention, name, own)]
-        # What was given for the variants reaches others as far as they take it.
+        # The baseline and the reference get the variants' arguments as far as they accept them.
         shared = ["eval_kwargs"] if tuned is not None else ["train_kwargs", "eval_kwargs"]
         baseline = made(self.baseline_intervention, "baseline_intervention", {})
         others = [each for each in references if each not in variants or (len(references) == 1 and each.fault(False))]
         notes = [
-            f"--{kind}: {each.name}, the {role}, takes no argument {name!r} and runs without it"
+            f"--{kind}: the {role} {each.name} has no argument {name!r} and runs without it"
             for role, given, kinds in (("baseline", [baseline], ["eval_kwargs"]), ("reference", others, shared))
             for each in given
             for kind, name in each.unknown()
@@ -283,7 +284,7 @@ class MetricsRequest(Places):
         variants = [made(each, f"variants.{index}") for index, each in enumerate(file.variants)]
         twice = [name for name, count in Counter(each.name for each in variants).items() if count > 1]
         if twice:
-            raise InputError(f"--study {self.study} has two variants of the name {twice[0]!r}; each needs its own")
+            raise InputError(f"--study {self.study} has two variants named {twice[0]!r}; give each its own name")
         named = [each for each in variants if Path(each.name) == file.reference.dir]
         best = file.reference.dir == Path(BEST)
         references = variants if best else named or [made(file.reference, "reference")]
@@ -318,7 +319,7 @@ class MetricsRequest(Places):
         return Policy(self.retrain_models, self.use_cached_evaluations)
 
     def plan(self, root: Path) -> Plan:
-        """The plan of this request; InputError for arguments no step could be given."""
+        """The plan of this request; InputError for arguments that no job accepts."""
         study, shifts = self.compared(root), self.shifts()
         given = [*(self.source_dirs or []), *(self.target_dirs or [])]
         by_name = folders(shifts, self.distributions_folder(root), given, self.spare_distributions)
@@ -341,11 +342,11 @@ _OF_A_STUDY = (
 
 
 def _check_no_upload(*given: dict[str, Any]) -> None:
-    """A run trains many models; one repository can hold one."""
+    """A run trains many models, but a repository contains one."""
     if any(kwargs.get("push_to_hub") is not None for kwargs in given):
         raise InputError(
-            "push_to_hub: every model of this run would be uploaded to the same repository; leave it out here, and "
-            "give it to api/train.py, for the one model to publish"
+            "push_to_hub: every model of this run would be uploaded to the same repository; remove it here, and "
+            "give it to api/train.py for the one model to publish"
         )
 
 

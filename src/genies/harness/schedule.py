@@ -1,5 +1,5 @@
-"""Which job runs when: what it needs is done, the longest way to the end goes first, and jobs that read the same text
-do not run side by side while there is other work: what the first one caches the next one finds."""
+"""The order of jobs: dependencies first, then the longest remaining chain. Jobs that read the same text do not run at
+the same time while there is other work, so that the second one finds the first one's cached activations."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from genies.harness.order import Order, Result, Settings, order_to_json, result_
 
 @dataclass(frozen=True)
 class Task:
-    """A job that must run, its place in the plan, and the task that must be done before it."""
+    """A job that must run, its position in the plan, and the task that it depends on."""
 
     number: int
     check: Check
     needs: int | None
     reads: dict[Path, int]
-    """The data files it reads, and their bytes: a guess at its work."""
+    """The data files it reads, with their sizes in bytes as an estimate of its work."""
 
     @property
     def weight(self) -> int:
@@ -31,7 +31,7 @@ class Task:
 
 
 def tasks(checks: Sequence[Check]) -> list[Task]:
-    """The jobs that must run, in plan order; an evaluation needs the training of its model, if that runs."""
+    """The jobs that must run, in plan order; an evaluation depends on the training of its model, if that runs."""
     numbers = {check.job.key: number for number, check in enumerate(checks) if check.run}
     waiting = [check.reduced() for check in checks if check.run]
     return [
@@ -46,10 +46,10 @@ def _reads(job: Job) -> dict[Path, int]:
 
 
 def in_order(waiting: Sequence[Task], slots: int) -> list[Task]:
-    """Tasks in the order in which they should start, as soon as they can.
+    """Tasks in the order in which they should start.
 
-    With one slot the plan's order, which completes row after row of the table. With several, the critical path
-    first: the task with the most work left from it to the end of its chain.
+    With one slot this is the plan's order, which completes the table row by row. With several slots it is the critical
+    path first: the task with the most remaining work in its chain.
     """
     if slots == 1:
         return list(waiting)
@@ -58,10 +58,11 @@ def in_order(waiting: Sequence[Task], slots: int) -> list[Task]:
 
 
 def next_to_start(ready: Iterable[Task], running: Iterable[Task]) -> Task | None:
-    """The first of `ready` that shares no data with what runs, else the one that shares least; None if none is ready.
+    """The first of `ready` that shares no data with running tasks, else the one that shares least; None if none is
+    ready.
 
-    Models tuned with several seeds, or by several interventions, are tested on the same texts: two evaluations that
-    start together would both read what one could leave for the other.
+    Models tuned with several seeds or interventions are tested on the same texts: two evaluations that start together
+    would both compute activations that one could cache for the other.
     """
     being_read = {file for task in running for file in task.reads}
     least: tuple[int, Task] | None = None
@@ -81,17 +82,17 @@ def run_tasks(
     report: Callable[[Task, Result], None],
     say_running: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> None:
-    """Run every task and `report` each as it ends; one that depends on a failed one fails without being started.
+    """Run every task and `report` each as it ends; a task that depends on a failed one fails without being started.
 
-    `say_running` is told the titles of what runs whenever that changes. The launcher is closed at the end. When an
-    exception (Ctrl-C) ends the run, what runs is ended, and what had finished by then is reported before the exception
-    is passed on.
+    `say_running` gets the titles of the running jobs whenever they change. The launcher is closed at the end. If an
+    exception such as Ctrl-C ends the run, running jobs are ended, and finished ones are reported before the exception
+    is raised again.
     """
     waiting = in_order(waiting, launcher.slots)
     open_numbers = {task.number for task in waiting}
     failed: set[int] = set()
     running: dict[Future[str], Task] = {}
-    # With several slots some steps wait at the launcher, all made ready, so that no slot idles between two steps.
+    # With several slots the launcher also gets jobs in advance and prepares them, so that no slot is idle between jobs.
     ahead = launcher.slots if launcher.slots == 1 else 2 * launcher.slots
 
     def ended(task: Task, result: Result) -> None:

@@ -1,4 +1,4 @@
-"""One step by itself, under the same care as in the main job: train one model, or evaluate one."""
+"""A single job, run as in the main job: train one model, or evaluate one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from genies.names import check_distinct
 
 
 class TrainRequest(Places):
-    """Train one intervention on one source: a single training step under the harness's care.
+    """Train one intervention on one source: a single training job of the harness.
 
     Example:
       python api/train.py --model_dir models/SmolLM2-135M-Instruct --intervention_dir src/interventions/mms
@@ -38,13 +38,13 @@ class TrainRequest(Places):
     model_dir: Path
     """Folder of the untuned base model."""
     intervention_dir: Path
-    """Folder of the intervention: its train.py is run."""
+    """Folder of the intervention, whose train.py is run."""
     train_distribution: str
-    """The source, a folder or the name of a distribution."""
+    """The source: a folder or the name of a distribution."""
     train_kwargs: Kwargs
     """Arguments for train.py, as '{"seed": 1, "max_examples": 60}'."""
     retrain: bool = False
-    """Train again when the same model is there already."""
+    """Train again even if the same model exists."""
 
     def job(self, root: Path) -> Job:
         base_model = named_folder(self.model_dir, "model_dir")
@@ -57,7 +57,7 @@ class TrainRequest(Places):
 
 
 class EvaluateRequest(Places):
-    """Evaluate one tuned model, or an untuned one, on distributions: a single evaluation step.
+    """Evaluate one tuned or untuned model on distributions: a single evaluation job of the harness.
 
     Example:
       python api/evaluate.py --model_dir models/mms/SmolLM2-135M-Instruct-alpaca_mmlu
@@ -65,9 +65,9 @@ class EvaluateRequest(Places):
     """
 
     model_dir: Path
-    """Folder of the tuned model, or of an untuned one."""
+    """Folder of the tuned or untuned model."""
     intervention_dir: Path
-    """Folder of the intervention: its eval.py is run."""
+    """Folder of the intervention, whose eval.py is run."""
     distributions: list[str]
     """Folders or names of distributions."""
     eval_kwargs: Kwargs
@@ -87,8 +87,8 @@ class EvaluateRequest(Places):
             target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
             if job.distributions.get(target.name, target) != target:
                 raise InputError(
-                    f"{job.distributions[target.name]} and {target} are two folders of one name; "
-                    "results are kept by name, so rename one"
+                    f"{job.distributions[target.name]} and {target} are two folders with the same name, and results "
+                    "are stored by name; rename one of them"
                 )
             job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
         if not job.distributions:
@@ -106,7 +106,7 @@ def refuse(fault: str | None) -> None:
 
 
 def identity_of_model(own: Identity, model_dir: Path) -> Identity:
-    """The identity of an evaluation, with base model, source and seed as the record of the model's training says."""
+    """The identity of an evaluation, with base model, source and seed from the training record of its model."""
     trained = identity_in(training_record(model_dir) or {})
     if trained is None:
         return own
@@ -114,7 +114,7 @@ def identity_of_model(own: Identity, model_dir: Path) -> Identity:
 
 
 def train(request: TrainRequest, root: Path) -> int:
-    """Train one model, unless the same one is there; the exit status."""
+    """Train one model, unless it exists, and return the exit status."""
     identities = _identities(root)
     check = check_training(request.job(root), request.retrain, identities)
     result = _run(check, request, root, identities.hashes, request.retrain)
@@ -126,7 +126,7 @@ def train(request: TrainRequest, root: Path) -> int:
 
 
 def evaluate(request: EvaluateRequest, root: Path) -> int:
-    """Evaluate one model and print its accuracies, and what was assumed about it; the exit status."""
+    """Evaluate one model, print its accuracies and the assumptions about it, and return the exit status."""
     identities = _identities(root)
     policy = Policy(use_cached_evaluations=request.use_cached)
     (check,) = check_evaluation(request.job(root), None, policy, identities)
@@ -136,7 +136,7 @@ def evaluate(request: EvaluateRequest, root: Path) -> int:
     assumptions: list[str] = []
     for target, path in check.job.outputs.items():
         if check.outputs[target].run and path not in result.done:
-            continue  # what is there, if anything, is not what was asked for
+            continue  # an existing file was not made from the requested inputs
         evaluation, _ = read_evaluation(path)
         assumptions += evaluation.assumptions or []
         pairs = len(evaluation.eval_probabilities or []) or ""

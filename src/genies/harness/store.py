@@ -1,8 +1,8 @@
-"""Where models and evaluations are kept, and what may be reused of them.
+"""Where models and evaluations are stored, and which of them can be reused.
 
 <models_dir>/<intervention>/<base model>-<source>/                           a tuned model
 <results_dir>/evaluations/<intervention>/<base model>-<source>/<target>.json   its evaluation on a target
-<results_dir>/evaluations/<baseline>/<base model>/<target>.json                the untuned model's
+<results_dir>/evaluations/<baseline>/<base model>/<target>.json                that of the untuned model
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from genies.harness.job import Identity, Job
 from genies.names import check_length, shortened
 
 _DIGITS = 16
-"""Of a fingerprint, in the name of a training's staging folder."""
+"""Digits of the fingerprint in the name of a training's staging folder."""
 
 State = Literal["current", "foreign", "unchecked", "stale", "absent", "unusable"]
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What is there of a step's result, and whether it may be used as it is."""
+    """The state of a job's stored result."""
 
     state: State
     """current: made from the same parts; foreign: not made by this harness; unchecked: made from the same parts as far
-    as they are there to be compared; stale: made from other parts; unusable: there, but damaged."""
+    as they can be compared; stale: made from other parts; unusable: damaged."""
     reason: str = ""
 
     @property
@@ -45,21 +45,21 @@ class Standing:
 
     @property
     def unverified(self) -> bool:
-        """Usable, but nothing says that it was made from what the request names."""
+        """Usable, but not known to be made from the inputs of the request."""
         return self.state in ("foreign", "unchecked")
 
 
 @dataclass(frozen=True)
 class Store:
-    """The folders of one project; all paths absolute."""
+    """The folders of one project, as absolute paths."""
 
     root: Path
-    """The project root, the working directory of every step."""
+    """The project root, the working directory of every job."""
     models_dir: Path
     results_dir: Path
 
     def model_dir(self, variant: str, model_name: str) -> Path:
-        """InputError where the name leaves no room for that of its staging folder."""
+        """InputError if the name of its staging folder would be too long."""
         check_length(model_name, 1 + _DIGITS, "the model, by the names of base model and source,")
         return self.models_dir / variant / model_name
 
@@ -68,15 +68,15 @@ class Store:
         return self.results_dir / "evaluations" / variant / model_name / f"{distribution}.json"
 
     def staging(self, job: Job, fingerprint: str) -> Path:
-        """Where a job writes. For a training it is the same for every attempt at the same result, so that it may
-        resume, and beside the model's place, so that the last move stays on one disk wherever links lead."""
+        """Where a job writes. Attempts at the same training use the same folder, so that a later one can resume. It is
+        next to the model's folder, so that the final move stays on one file system, whatever links exist."""
         if job.role == "train":
             return self.models_dir / job.variant / ".staging" / f"{job.name}-{fingerprint[:_DIGITS]}" / job.name
         return self.results_dir / ".staging" / job.variant / job.name
 
     def lock_files(self, job: Job) -> list[Path]:
-        """The locks of a job, in the order of taking them: that of the model, which for a training is its output, and
-        for an evaluation that of the folder it writes to."""
+        """The locks of a job in the order of acquisition: that of the model and, for an evaluation, that of the folder
+        it writes to."""
         output = next(iter(job.outputs.values()))
         return [self._lock_file(each) for each in ([output] if job.role == "train" else [job.model_dir, output.parent])]
 
@@ -86,11 +86,11 @@ class Store:
         return base / ".locks" / f"{shortened(result.name, 80)}-{digest}.lock"
 
     def state_file(self, job: Job) -> Path:
-        """Where the state of a job is kept: planned, running, done or failed."""
+        """The file with the state of a job: planned, running, done or failed."""
         return self.results_dir / ".state" / job.variant / job.name / f"{job.role}.json"
 
     def new_log(self, job: Job) -> Path:
-        """A log file no earlier attempt has used: train-1.log, train-2.log, ..."""
+        """A new log file: train-1.log, train-2.log, ..."""
         folder = self.results_dir / "logs" / job.variant / job.name
         folder.mkdir(parents=True, exist_ok=True)
         number = 1
@@ -99,25 +99,25 @@ class Store:
         return path
 
     def shown(self, path: Path) -> str:
-        """A path as a person and a step see it: relative to the project root where it lies under it."""
+        """A path for messages and jobs: relative to the project root if it is below it."""
         shown = str(path.relative_to(self.root)) if path.is_relative_to(self.root) else str(path)
-        return f"./{shown}" if shown.startswith("-") else shown  # never to be taken for an option
+        return f"./{shown}" if shown.startswith("-") else shown  # must not look like an option
 
 
 def model_standing(model_dir: Path, parts: Parts, hashes: FileHashes, ignored: Collection[str] = ()) -> Standing:
-    """What may be reused of a tuned model's folder for a training with these parts; `ignored` as for differences."""
+    """Whether a tuned model's folder can be reused for a training with these parts; `ignored` as in differences()."""
     if not model_dir.is_dir() or not any(model_dir.iterdir()):
         return Standing("absent")
     record = training_record(model_dir)
     if record is None:
-        return Standing("foreign", f"{TRAINING_RECORD} is not in the folder: not trained by this harness")
+        return Standing("foreign", f"{TRAINING_RECORD} is missing: not trained by this harness")
     if record.get("content") != model_content(hashes, model_dir):
-        return Standing("stale", "its files were changed after training")
+        return Standing("stale", "its files changed after training")
     return _compare(parts, record.get("parts"), ignored)
 
 
 def training_record(model_dir: Path) -> dict[str, Any] | None:
-    """The record the harness left in a tuned model's folder; None where there is none, or a damaged one."""
+    """The record that the harness wrote into a tuned model's folder; None if it is missing or damaged."""
     try:
         record = read_json(model_dir / TRAINING_RECORD, "training record")
     except InputError:
@@ -126,7 +126,7 @@ def training_record(model_dir: Path) -> dict[str, Any] | None:
 
 
 def identity_in(record: Mapping[str, Any]) -> Identity | None:
-    """The identity in a training record or in the provenance of an evaluation; None where it is not recorded."""
+    """The identity in a training record or in the provenance of an evaluation; None if it is not recorded."""
     try:
         return _IDENTITIES.validate_python(record.get("identity"))
     except ValidationError:
@@ -137,23 +137,23 @@ _IDENTITIES = TypeAdapter(Identity)
 
 
 def read_stored(path: Path) -> Evaluation | None:
-    """The evaluation in a file, None where there is none; InputError when it is damaged."""
+    """The evaluation in a file; None without a file; InputError if it is damaged."""
     return read_evaluation(path)[0] if path.exists() else None
 
 
 def evaluation_content(value: dict[str, Any]) -> str:
-    """Hexadecimal sha256 of an evaluation's figures, as its provenance keeps it: of all but the provenance."""
-    figures = {name: each for name, each in value.items() if name != "provenance"}
-    return hashlib.sha256(json.dumps(figures, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """Hexadecimal sha256 of an evaluation without its provenance, which stores it."""
+    values = {name: each for name, each in value.items() if name != "provenance"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def evaluation_standing(
     path: Path, parts: Parts, content: str | None, ignored: Collection[str] = ()
 ) -> tuple[Standing, Evaluation | None]:
-    """What may be reused of an evaluation file for an evaluation with these parts, and what it contains.
+    """Whether an evaluation file can be reused for an evaluation with these parts, and its content.
 
-    `content` is the hash of the tuned model that lies in place now and was made by the training step meant
-    (None where there is none): an evaluation of a model it has since replaced is stale.
+    `content` is the hash of the existing tuned model, if the training of the plan made it, else None: an evaluation of
+    an earlier model is stale.
     """
     if not path.exists():
         return Standing("absent"), None
@@ -163,23 +163,23 @@ def evaluation_standing(
         return Standing("unusable", str(error)), None
     provenance = evaluation.provenance
     if provenance is None or "fingerprint" not in provenance:
-        return Standing("foreign", "it carries no provenance: not made by this harness"), evaluation
+        return Standing("foreign", "it has no provenance: not made by this harness"), evaluation
     if provenance.get("content") not in (None, evaluation_content(value)):
-        return Standing("unusable", "its figures were changed after they were measured"), None
+        return Standing("unusable", "its values changed after the evaluation"), None
     standing = _compare(parts, provenance.get("parts"), ignored)
     made_with = provenance.get("model_content")
     if standing.usable and content is not None and made_with != content:
-        return Standing("stale", "the model was trained again since"), None
+        return Standing("stale", "the model was trained again after the evaluation"), None
     return standing, evaluation
 
 
 def _compare(parts: Parts, recorded: object, ignored: Collection[str]) -> Standing:
     if not isinstance(recorded, dict):
-        return Standing("stale", "its record does not say what it was made from")
+        return Standing("stale", "its record does not contain what it was made from")
     differing = differences(parts, recorded, ignored)
     if differing:
         return Standing("stale", f"changed since: {', '.join(differing)}")
     unknown = unknown_parts(parts)
     if unknown:
-        return Standing("unchecked", f"not there to be compared: {', '.join(unknown)}")
+        return Standing("unchecked", f"missing, so not compared: {', '.join(unknown)}")
     return Standing("current")

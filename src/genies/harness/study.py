@@ -1,4 +1,4 @@
-"""What is compared: base models, variants of interventions, seeds; from a study file, or from the command line."""
+"""A study: base models, variants of interventions and seeds, from a study file or from the command line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from genies.harness.job import Kwargs
 from genies.names import check_distinct, check_name
 
 BEST = "best"
-"""As a reference: the variant of the study that is most accurate where it is tuned on the target_reference."""
+"""As a reference: the variant of the study with the highest accuracy when tuned and tested on target_reference."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """An intervention's folder with arguments of its own, under a name of its own."""
+    """An intervention's folder with its own arguments and its own name."""
 
     name: str
     dir: Path
@@ -32,7 +32,7 @@ class Variant:
     """Whether there is anything to train (see genies.declaration)."""
 
     def unknown(self, seeded: bool = False) -> Iterator[tuple[str, str]]:
-        """(argument of the request, name) of each argument that the script declares not to take."""
+        """(argument of the request, name) of each argument that is not among those the script declares."""
         declared = read_declaration(self.dir)
         seed = {"seed": 0} if seeded else {}
         for what, script, given in (
@@ -44,19 +44,19 @@ class Variant:
                 yield from ((what, name) for name in {**given, **(seed if self.tunes else {})} if name not in known)
 
     def fault(self, seeded: bool) -> str | None:
-        """What is wrong with its arguments; None when nothing is known to be."""
+        """What is wrong with its arguments; None if no fault is known."""
         for what, kwargs in (("train_kwargs", self.train_kwargs), ("eval_kwargs", self.eval_kwargs)):
             if seeded and "seed" in kwargs:
-                return f"{what} of {self.name} name a seed and so do the seeds of the study; give it in one place"
+                return f"{what} of {self.name} contain a seed, and the study has seeds too; use one of them"
         for what, name in self.unknown(seeded):
             script = "train.py" if what == "train_kwargs" else "eval.py"
             known = ", ".join(sorted(read_declaration(self.dir).arguments(script) or ())) or "none"
             argument = f"--{what}" if name != "seed" else "--seeds"
-            return f"{argument}: {script} of {self.name} takes no argument {name!r}; it takes: {known}"
+            return f"{argument}: {script} of {self.name} has no argument {name!r}; it has: {known}"
         return None
 
     def with_known(self, *kinds: str) -> Variant:
-        """The variant without the arguments, of train_kwargs or eval_kwargs, that its scripts declare not to take."""
+        """The variant without the unknown arguments in `kinds` (train_kwargs, eval_kwargs)."""
         unknown = set(self.unknown())
         known: dict[str, Any] = {
             kind: {name: value for name, value in getattr(self, kind).items() if (kind, name) not in unknown}
@@ -73,18 +73,18 @@ class Study:
     variants: Sequence[Variant]
     baseline: Variant
     references: Sequence[Variant]
-    """With several, the best of them on a target_reference is the reference there."""
+    """With several, the most accurate one on a target_reference is the reference there."""
     seeds: Sequence[int | None] = (None,)
     reference_seeded: bool = False
-    """Whether the reference is tuned with every seed too, instead of once for all."""
+    """Whether the reference is tuned with every seed instead of once."""
     notes: Sequence[str] = ()
-    """What a person should know: arguments that a baseline or a reference does not take and runs without."""
+    """Messages about arguments that a baseline or a reference does not have and runs without."""
 
     def checked(self) -> tuple[Study, dict[str, str]]:
-        """The study without the variants whose arguments are at fault, and the fault of each, by its name.
+        """The study without variants with invalid arguments, and the fault of each, by name.
 
-        Raises InputError when none is left, and when the baseline or the reference is at fault; of several references
-        those at fault are left out.
+        Of several references, those with invalid arguments are left out. Raises InputError if no variant or no
+        reference is left, or if the baseline has invalid arguments.
         """
         seeded = any(seed is not None for seed in self.seeds)
         faults = {each.name: fault for each in self.variants if (fault := each.fault(seeded))}
@@ -100,7 +100,7 @@ class Study:
 
 
 def check_names(base_model_dirs: Sequence[Path], variants: Sequence[Variant]) -> None:
-    """InputError for two base models or two variants that would write to the same place."""
+    """InputError for two base models or two variants that would write to the same folder."""
     check_distinct([folder.name for folder in base_model_dirs], "the base models")
     check_distinct([*dict.fromkeys(each.name for each in variants)], "the variants")
     by_name: dict[str, Path] = {}
@@ -115,14 +115,14 @@ def check_names(base_model_dirs: Sequence[Path], variants: Sequence[Variant]) ->
         if each.name != each.dir.name and (beside / "eval.py").is_file():
             raise InputError(
                 f"variant {each.name!r} of {each.dir} has the name of another intervention, {beside}, and would "
-                "write to the same place; choose another name"
+                "write to the same folders; choose another name"
             )
 
 
 def _one_name(first: Path, second: Path) -> InputError:
     return InputError(
-        f"{first} and {second} are two folders of one name, and the name says where models and evaluations are "
-        "kept; rename one of them"
+        f"{first} and {second} are two folders with the same name, and models and evaluations are stored by name; "
+        "rename one of them"
     )
 
 
@@ -134,7 +134,7 @@ class VariantEntry(BaseModel):
     dir: Path
     """Folder of the intervention, or its name below src/interventions."""
     name: str = ""
-    """Under which its models and evaluations are kept (default: the folder's name)."""
+    """Name under which its models and evaluations are stored (default: the folder's name)."""
     train_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
     eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
 
@@ -151,20 +151,20 @@ class StudyFile(BaseModel):
     base_models: Annotated[list[Path], Field(min_length=1)]
     """Folders of untuned base models."""
     variants: Annotated[list[VariantEntry], Field(min_length=1)]
-    """What is compared; an entry may be the folder of an intervention alone."""
+    """The variants to compare; an entry is an object or just the folder of an intervention."""
     shifts: Path | list[Any]
-    """A file of shifts, or a list of entries as such a file holds."""
+    """A file of shifts, or a list of entries in the same format."""
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] | None = None
     baseline: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/zero_shot"))
     """Evaluated on the untuned model."""
     reference: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/lora_fine_tune"))
-    """Tuned and tested on target_reference: an intervention, the name of a variant, or `best` of them."""
+    """Tuned and tested on target_reference: an intervention, the name of a variant, or `best`."""
     seed_reference: bool = False
-    """Train the reference with each seed as well."""
+    """Also train the reference with each seed."""
 
 
 def read_study_file(path: Path) -> StudyFile:
-    """The study in a YAML file; InputError that names the file and the fields at fault."""
+    """The study in a YAML file; InputError names the file and the invalid fields."""
     value = read_yaml(path, "--study", "base_models, variants and shifts")
     entries = value.get("variants")
     if isinstance(entries, list):
@@ -183,10 +183,10 @@ def _entry(value: object) -> object:
 
 
 def variant(name: str, folder: Path, train_kwargs: Kwargs, eval_kwargs: Kwargs, where: Mapping[str, str]) -> Variant:
-    """A variant whose name and arguments are sound; `where` names the arguments of the request in messages."""
+    """A variant with a valid name and valid arguments; `where` names the arguments of the request in messages."""
     check_name(name, f"--{where['name']}", "a variant")
     if name == BEST:
-        raise InputError(f"--{where['name']}: {BEST!r} cannot be the name of a variant; it means the best of them")
+        raise InputError(f"--{where['name']}: a variant cannot be named {BEST!r}, which means the best variant")
     check_kwargs(where["train_kwargs"], train_kwargs)
     check_kwargs(where["eval_kwargs"], eval_kwargs)
     return Variant(name, folder, train_kwargs, eval_kwargs, read_declaration(folder).tunes)

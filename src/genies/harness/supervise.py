@@ -1,15 +1,15 @@
-"""A small process between the harness and a step that ends the step whenever the harness is gone.
+"""A small process between the harness and a job that ends the job when the harness ends.
 
     python -I -S supervise.py REPORT_FD TIMEOUT GRACE LOG_FILE READ_ONLY -- argv...
 
-Standard input is the life line. Its first line, a JSON object of environment variables to set, starts the step: until
-then this process waits, so that its own start delays no step. When it closes (the harness cancelled the step, ended,
-or was killed with SIGKILL) the step's processes get SIGTERM and, GRACE seconds later, SIGKILL. The same happens after
-TIMEOUT seconds (0: never). Whatever the step leaves running when it ends, a daemon included, is killed, so that
-nothing writes into its folders afterwards. What it prints goes to LOG_FILE; of more than a few MiB the first and the
-last. The folders in READ_ONLY, a list in JSON, cannot be written to by the step where the system lets them be closed
-to it. One line of JSON on REPORT_FD tells how it ended:
-{"returncode": int, "seconds": float, "timed_out": bool, "cancelled": bool}, or {"error": text} when it did not start.
+The first line of standard input, a JSON object of environment variables to set, starts the job; this process is started
+before, so that its own start does not delay the job. When standard input closes, because the harness cancelled the job,
+ended or was killed, the job's processes get SIGTERM and, GRACE seconds later, SIGKILL. The same happens after TIMEOUT
+seconds (0: never). Processes that the job leaves behind, including daemons, are killed, so that nothing writes into its
+folders afterwards. The job's output is written to LOG_FILE; of very long output, only its beginning and end.
+The folders in READ_ONLY, a JSON list, are mounted read-only for the job where the system allows it. One line of JSON is
+written to REPORT_FD at the end: {"returncode": int, "seconds": float, "timed_out": bool, "cancelled": bool}, or
+{"error": text} if the job could not be started.
 
 Only the standard library is used, and `-I -S` keeps the start under 20 ms.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEPT_BYTES = 4 << 20
-"""Of the beginning of a step's output, and of its end, in a log that grew beyond three times that."""
+"""Size of the beginning and of the end that are kept of a log of more than three times this size."""
 
 _CLONE_NEWNS, _CLONE_NEWUSER = 0x20000, 0x10000000
 _MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_SLAVE = 0x1, 0x20, 0x1000, 0x4000, 0x80000
@@ -38,32 +38,32 @@ _PR_SET_CHILD_SUBREAPER = 36
 _F_SETPIPE_SZ = 1031
 _PIPE_BYTES = 1 << 20
 _MOST_BLOCKS = 64
-"""A pipe holds far less; where a daemon cannot be found, it may write on for ever."""
+"""Far more than a pipe contains; a daemon that cannot be found might write forever."""
 _LONGEST_WAIT = 3600.0
 
 
 def main() -> None:
     report_fd, timeout, grace = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     log_file, read_only, argv = sys.argv[4], json.loads(sys.argv[5]), sys.argv[7:]
-    # The step must not hold the report open: a daemon of it would keep the harness waiting.
+    # The job must not inherit the report: if one of its daemons kept it open, the harness would wait for it.
     os.set_inheritable(report_fd, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     prctl = process_control()
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the step, daemons say, become ours and can be found
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the job, such as daemons, become our children and can be found
     closing = bool(read_only) and can_close(read_only[:1])
     order = b""
     while not order.endswith(b"\n"):
         part = os.read(0, 65536)
-        if not part:  # the harness went before the step's turn came
+        if not part:  # the harness ended before it started the job
             return
         order += part
 
     def in_child() -> None:
-        if closing:  # first, for it takes the next line's signal back
-            with contextlib.suppress(OSError):  # a folder may have gone meanwhile
+        if closing:  # before PDEATHSIG is set, because a change of credentials resets it
+            with contextlib.suppress(OSError):  # a folder may have been deleted meanwhile
                 close_folders(read_only)
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # should this process be killed, its step goes with it
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # if this process is killed, the job is killed too
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
 
@@ -100,7 +100,7 @@ def main() -> None:
 def watch(
     child: "subprocess.Popen[bytes]", log: "Log", woken: int, timeout: float, grace: float
 ) -> "tuple[bool, bool]":
-    """Take the step's output until it ends, or end it; whether it ran out of time, and whether it was cancelled."""
+    """Log the job's output until it ends, or end it; returns (timed out, cancelled)."""
     timed_out = cancelled = killed = False
     deadline = time.monotonic() + timeout if timeout else None
     while child.poll() is None:
@@ -125,30 +125,30 @@ def watch(
 
 
 class Log:
-    """A step's output on its way from a pipe to a file, which stays short whatever the step prints."""
+    """Writes a job's output from a pipe to a file of limited size."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - it is open as long as the step runs
+        self._file = open(path, "a+b", buffering=0)  # noqa: SIM115 - open as long as the job runs
         self._size = self._file.seek(0, os.SEEK_END)
         self._left_out = 0
         self._note = b""
         self.exit, self.entry = os.pipe()
         self.open = True
         os.set_blocking(self.exit, False)
-        with contextlib.suppress(OSError):  # only faster
+        with contextlib.suppress(OSError):  # a larger pipe is only faster
             fcntl.fcntl(self.exit, _F_SETPIPE_SZ, _PIPE_BYTES)
 
     def close_entry(self) -> None:
         os.close(self.entry)
 
     def take(self) -> bool:
-        """Write a block of what is in the pipe, if any is; when nobody can write to it any more, it is not `open`."""
+        """Write a block from the pipe, if it contains data; `open` is False when all writers have closed it."""
         try:
             block = os.read(self.exit, _PIPE_BYTES)
         except BlockingIOError:
             return False
         self.open = bool(block)
-        # A full disk must not stop the step: it learns by itself when its own files do not fit.
+        # A full disk must not stop the job here: it fails itself if its own files do not fit.
         with contextlib.suppress(OSError):
             self._append(block)
             if self._size > 3 * KEPT_BYTES:
@@ -156,7 +156,7 @@ class Log:
         return self.open
 
     def take_rest(self) -> None:
-        """Write what is left when the step is gone."""
+        """Write the rest after the job has ended."""
         blocks = 0
         while self.take() and blocks < _MOST_BLOCKS:
             blocks += 1
@@ -178,16 +178,15 @@ class Log:
 
 
 def can_close(folders: "list[str]") -> bool:
-    """Whether close_folders works here, found out by a child: half of it would be worse than nothing."""
+    """Whether close_folders works here, tried in a child, because it must not fail halfway in the job."""
     if sys.platform != "linux":
         return False
-    # The driver of a GPU that nobody has used yet is set up by a program with root's rights, which a user's own
-    # namespace would not give it.
+    # The driver of an unused GPU is initialized by a setuid program, which has no root rights in a user namespace.
     if os.geteuid() and os.access("/dev/nvidiactl", os.F_OK) and not os.access("/dev/nvidia-uvm", os.F_OK):
         return False
     try:
         child = os.fork()
-    except OSError:  # no process is to be had: the step will say so
+    except OSError:  # too many processes: the job will report it
         return False
     if not child:
         try:
@@ -199,10 +198,9 @@ def can_close(folders: "list[str]") -> bool:
 
 
 def close_folders(folders: "list[str]") -> None:
-    """Give this process a view of the file system of its own in which the folders are read-only.
+    """Make the folders read-only for this process, in its own mount namespace.
 
-    By a mount namespace, and for other users than root a user namespace in which they are who they were.
-    Raises OSError where the system does not let them.
+    Users other than root also get a user namespace with the same ids. Raises OSError if the system does not allow it.
     """
     import ctypes
 
@@ -220,13 +218,13 @@ def close_folders(folders: "list[str]") -> None:
                 file.write(text)
     call("mount", None, b"/", None, ctypes.c_ulong(_MS_REC | _MS_SLAVE), None)
     for folder in map(os.fsencode, folders):
-        kept = os.statvfs(folder).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)  # a remount may not drop them
+        kept = os.statvfs(folder).f_flag & (os.ST_NOSUID | os.ST_NODEV | os.ST_NOEXEC)  # a remount must keep them
         call("mount", folder, folder, None, ctypes.c_ulong(_MS_BIND | _MS_REC), None)
         call("mount", None, folder, None, ctypes.c_ulong(_MS_REMOUNT | _MS_BIND | _MS_RDONLY | kept), None)
 
 
 def process_control() -> "Callable[[int, int], object]":
-    """Linux's prctl; elsewhere something that does nothing."""
+    """Linux's prctl; elsewhere a function that does nothing."""
     if sys.platform != "linux":
         return lambda option, value: None
     import ctypes
@@ -236,13 +234,13 @@ def process_control() -> "Callable[[int, int], object]":
 
 
 def end(child: "subprocess.Popen[bytes]", number: int) -> None:
-    """Send a signal to the step's process group."""
+    """Send a signal to the job's process group."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, number)
 
 
 def kill_remains(group: int) -> None:
-    """Kill what is left of the step's group and every process it orphaned."""
+    """Kill the remaining processes of the job's group and its orphans."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
     if sys.platform != "linux":
@@ -259,12 +257,12 @@ def own_children() -> list[int]:
     try:
         with open(f"/proc/self/task/{os.getpid()}/children") as file:
             return [int(pid) for pid in file.read().split()]
-    except OSError:  # a kernel without this file: the group is all that can be ended
+    except OSError:  # a kernel without this file: only the group can be killed
         return []
 
 
 def report(descriptor: int, value: dict[str, object]) -> None:
-    with contextlib.suppress(BrokenPipeError):  # the harness is gone: nobody to tell
+    with contextlib.suppress(BrokenPipeError):  # the harness has ended
         os.write(descriptor, json.dumps(value).encode() + b"\n")
 
 

@@ -18,7 +18,7 @@ from genies.metrics.calibration import FORMULA
 
 @dataclass(frozen=True)
 class TableRow:
-    """The figures of one shift, in the order of the CSV columns; None is a hole."""
+    """The metrics of one shift, in the order of the CSV columns; None is a missing value."""
 
     source: str
     target: str
@@ -39,21 +39,21 @@ class TableRow:
     """(generalization_accuracy - baseline_accuracy) / target_tuned_capability."""
     RMS_calibration_formula: str | None
     """confidence: genies.metrics.rms_calibration_error; published: the value stored by the 2023 release; weighted: the
-    stored value of an evaluation before 2026-11-26 that holds no probabilities."""
+    stored value of an evaluation from before 2026-11-26 without probabilities."""
     label: str | None
     category: str | None
     pairs: int | None
-    """Pairs of the evaluation behind generalization_accuracy, where it lists them."""
+    """Number of pairs of the evaluation behind generalization_accuracy, if it contains probabilities."""
     seed: int | None
     intervention: str
     base_model: str
     leaked_pairs: int | None = None
-    """Pairs left out of generalization_accuracy because the model was tuned on their prompt; a column only of tables
-    that leave them out."""
+    """Number of pairs excluded from generalization_accuracy because the model was tuned on their prompt; a column only
+    of tables that exclude them."""
     baseline_source_accuracy: float | None = None
-    """The baseline intervention on the untuned base model, tested on source; optional, never a hole."""
+    """The baseline intervention on the untuned base model, tested on source; optional."""
     baseline_reference_accuracy: float | None = None
-    """The baseline intervention on the untuned base model, tested on target_reference; optional, never a hole."""
+    """The baseline intervention on the untuned base model, tested on target_reference; optional."""
 
 
 LEAKED = "leaked_pairs"
@@ -63,10 +63,10 @@ COLUMNS = [column.name for column in fields(TableRow) if column.name != LEAKED]
 def make_table(
     rows: Sequence[Row], plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None = None
 ) -> list[TableRow]:
-    """A line for each of `rows`, in their order; a figure whose evaluation is not there is None.
+    """A row for each of `rows`, in their order; a metric without its evaluation is None.
 
-    With `leaks` the figures are about the test examples that do not leak: on the target, the baseline's too, from the
-    source, and else from the train split that the model was tuned on.
+    With `leaks`, test examples are excluded that leak from the train split that the model was tuned on; for the
+    baseline on the target, those that leak from the source.
     """
     return [_table_row(row, plan, evaluations, leaks) for row in rows]
 
@@ -101,9 +101,9 @@ def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation], lea
 
 
 def best_reference(references: Mapping[str, Evaluation | None], unknown: str) -> tuple[str, Evaluation | None]:
-    """The most accurate of the reference interventions, by name, and its evaluation; of equal ones the first.
+    """The name of the most accurate reference intervention and its evaluation; of equal ones the first.
 
-    While any of them has no evaluation the best is not known: (`unknown`, None).
+    (`unknown`, None) if any of them has no evaluation.
     """
     known = {name: evaluation for name, evaluation in references.items() if evaluation is not None}
     if not known or len(known) < len(references):
@@ -127,7 +127,7 @@ def table_row(
     baseline_source: Evaluation | None = None,
     baseline_reference: Evaluation | None = None,
 ) -> TableRow:
-    """The values of one shift from its four evaluations and two optional ones; None stands for a missing one."""
+    """The metrics of one shift from its four evaluations and two optional ones; a missing evaluation is None."""
 
     def accuracy(evaluation: Evaluation | None) -> float | None:
         return None if evaluation is None else evaluation.eval_accuracy
@@ -166,9 +166,9 @@ def table_row(
 def calibration(evaluation: Evaluation) -> tuple[float | None, str | None]:
     """RMS calibration error of an evaluation and the name of its formula.
 
-    Files of the 2023 release keep their stored value, as "published". They have neither provenance nor a formula nor
-    the published value under its own key. Every other value is computed from the probabilities, so that an older
-    formula is never shown as today's; without probabilities the stored value is returned under the name it has.
+    Files of the 2023 release, which have neither provenance nor a formula nor the published value under its own key,
+    keep their stored value, as "published". All other values are computed from the probabilities, so that a table
+    contains one formula; without probabilities, the stored value is returned with the name of its formula.
     """
     stored, formula = evaluation.eval_rms_calibration_error, evaluation.eval_rms_calibration_formula
     ours = evaluation.provenance is not None or evaluation.eval_rms_calibration_error_published is not None
@@ -180,9 +180,10 @@ def calibration(evaluation: Evaluation) -> tuple[float | None, str | None]:
 
 
 def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
-    """Comma-separated values with a header line: holes are empty fields, numbers the shortest text that reads back.
+    """Comma-separated values with a header line. Missing values are empty fields; numbers are the shortest text that is
+    read as the same number.
 
-    leaked: with the column leaked_pairs, for a table that leaves them out.
+    leaked: with the column leaked_pairs, for a table without leaked examples.
     """
     columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
     return spreadsheets.to_csv(columns, map(vars, rows))
@@ -199,7 +200,7 @@ _SHOWN = {
 
 
 def to_markdown(rows: Sequence[TableRow]) -> str:
-    """A Markdown table to paste, to three decimals, with the mean over unique shifts where there are several."""
+    """A Markdown table with three decimals and, for several shifts, the mean over unique shifts."""
     lines = [["shift", *_SHOWN]]
     lines += [[_shift_name(row), *(_number(getattr(row, name)) for name in _SHOWN.values())] for row in rows]
     unique = list({(row.source, row.target, row.target_reference, row.seed): row for row in rows}.values())
@@ -211,7 +212,7 @@ def to_markdown(rows: Sequence[TableRow]) -> str:
 
 
 def _mean_name(rows: Sequence[TableRow], listed: int) -> str:
-    """What a mean is over: shifts, each with as many seeds, or single rows where some are missing."""
+    """The name of a mean: over shifts and seeds, or over rows if some seeds of a shift are missing."""
     shifts = len({(row.source, row.target, row.target_reference) for row in rows})
     seeds = len({row.seed for row in rows})
     name = f"{shifts} shift" + ("s" if shifts != 1 else "")
@@ -223,7 +224,7 @@ def _mean_name(rows: Sequence[TableRow], listed: int) -> str:
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    """None without values, or with a hole among them: the columns of a mean are about the same shifts."""
+    """None without values or with a missing one, so that all columns are means over the same shifts."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known and len(known) == len(values) else None
 
@@ -239,17 +240,17 @@ def _number(value: float | None) -> str:
 
 
 def shifts_with_holes(rows: Sequence[TableRow]) -> list[TableRow]:
-    """Rows that lack one of the four accuracies."""
+    """Rows without one of the four accuracies."""
     needed = ("generalization_accuracy", "baseline_accuracy", "target_tuned_capability", "source_ID_accuracy")
     return [row for row in rows if any(getattr(row, name) is None for name in needed)]
 
 
 def not_learned(rows: Sequence[TableRow]) -> str | None:
-    """A sentence on runs whose differential elicitation means little; None where there are none, or none is known.
+    """A sentence about runs whose differential elicitation means little; None if none is known.
 
-    These are the tuned models that are not more accurate than the untuned model on their own source, and the
-    references that are not more accurate than the baseline on their target_reference. The baseline itself, as an
-    intervention, and one that gives every pair 1/2, as random does, are left out.
+    These are tuned models that are not more accurate than the untuned model on their own source, and references that
+    are not more accurate than the baseline on their target_reference. The baseline as an intervention is left out, and
+    so is an intervention that gives every pair 1/2, such as random.
     """
     sources: dict[tuple[object, ...], _Comparison] = {}
     references: dict[tuple[object, ...], _Comparison] = {}
@@ -275,7 +276,7 @@ def not_learned(rows: Sequence[TableRow]) -> str | None:
 
 
 def _prefers_nothing(row: TableRow) -> bool:
-    """Whether every pair got 1/2: only then are right answers and confidence both exactly 1/2 in all bins."""
+    """Whether every probability is 1/2: only then are accuracy and confidence exactly 1/2 in all bins."""
     half = row.generalization_accuracy == row.source_ID_accuracy == 0.5
     return half and row.RMS_calibration_formula == FORMULA and row.RMS_calibration_error == 0
 
@@ -295,7 +296,7 @@ _NAMED = 3
 
 
 def _worst(compared: Iterable[_Comparison], noun: str, claim: str) -> str | None:
-    """How many did not gain from tuning, the ones that lost most by name; None where all did."""
+    """How many did not gain from tuning, with the names of those that lost most; None if all gained."""
     every = list(compared)
     lost = sorted((each for each in every if each.tuned <= each.untuned), key=lambda each: each.tuned - each.untuned)
     if not lost:
@@ -308,13 +309,13 @@ def _worst(compared: Iterable[_Comparison], noun: str, claim: str) -> str | None
 
 
 def mixed_formats(evaluations: Iterable[tuple[str, Evaluation]]) -> list[str]:
-    """A line for each base model whose evaluations, given as (base model, evaluation), differ in number format."""
+    """A message for each base model whose evaluations, given as (base model, evaluation), differ in number format."""
     formats: dict[str, Counter[str]] = {}
     for base_model, evaluation in evaluations:
         if evaluation.dtype is not None:
             formats.setdefault(base_model, Counter())[evaluation.dtype] += 1
     return [
-        f"{base_model}: evaluations in different number formats are compared "
+        f"{base_model}: the table compares evaluations in different number formats "
         f"({', '.join(f'{name} {count}' for name, count in sorted(counts.items()))})"
         for base_model, counts in formats.items()
         if len(counts) > 1

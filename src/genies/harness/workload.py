@@ -1,4 +1,4 @@
-"""How much work the steps of a plan are: what they read, what they keep, and what steps like them took before."""
+"""Estimates of the work of a plan's jobs: the text they read, the activations they cache, and their time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from genies.harness.store import Store, training_record
 
 @dataclass(frozen=True)
 class Work:
-    """What steps have to read."""
+    """The amount of data that jobs read."""
 
     examples: int = 0
     pairs: int = 0
@@ -36,7 +36,7 @@ class Work:
 
 @cache
 def split_work(folder: Path, split: SplitName, max_examples: int | None) -> Work:
-    """The work of the first `max_examples` examples of a split; none when they cannot be read."""
+    """The work of the first `max_examples` examples of a split; 0 if they cannot be read."""
     try:
         examples = Distribution(folder).split(split, max_examples)
     except (InputError, OSError):
@@ -65,11 +65,11 @@ def _limit(kwargs: Mapping[str, Any]) -> int | None:
 
 
 def kept_activations(checks: Sequence[Check]) -> tuple[int, int]:
-    """Texts that the jobs read at most, and the bytes of their activations in the store of activations.
+    """Upper bounds of the number of texts that jobs read and of the bytes of their cached activations.
 
-    An intervention that reads representations keeps them: of two responses of every example tuned on, of all responses
-    of every example tested on, each once. The bytes are those of float32, or of half precision where the job's `dtype`
-    says so; 0 where the model's config does not say how large it is.
+    An intervention that reads representations caches those of two responses of every training example and of all
+    responses of every test example, each once. The bytes are for float32, or for half precision if the job's `dtype`
+    says so; 0 if the model's config does not contain its size.
     """
     texts: dict[tuple[Path, Path, str, int | None, int], int] = {}
     for check in checks:
@@ -94,7 +94,7 @@ def _text_bytes(model: Path, value_bytes: int) -> int:
 
 
 def rate_key(check: Check) -> tuple[Role, str, str | None]:
-    """What jobs that cost alike have in common: role, variant, identity of the untuned model."""
+    """The key of jobs with similar cost: role, variant, identity of the untuned model."""
     return check.job.role, check.job.variant, base_model(check.parts)
 
 
@@ -102,7 +102,7 @@ _FOLDERS = TypeAdapter(list[str])
 
 
 class Recorded(BaseModel):
-    """What the record of a finished step, or the provenance of an evaluation, says of its process."""
+    """The process of a finished job, from a training record or the provenance of an evaluation."""
 
     parts: dict[str, Any]
     argv: list[str]
@@ -110,7 +110,7 @@ class Recorded(BaseModel):
     seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
     def work(self, root: Path) -> Work:
-        """The work of that process, as far as what it read is still there; `root` was its working directory."""
+        """The work of that process, as far as its inputs still exist; `root` was its working directory."""
         given = dict(itertools.pairwise(self.argv))
         limit = _limit(self.parts.get("kwargs") or {})
         if "--train_distribution" in given:
@@ -123,7 +123,7 @@ class Recorded(BaseModel):
 
 
 def rate(role: Role, variant: str, model: str | None, store: Store) -> float | None:
-    """Seconds a character that the recorded jobs of a variant took with a base model; None without any."""
+    """Seconds per character of the recorded jobs of a variant with a base model; None without records."""
     processes: dict[tuple[str, ...], Recorded] = {}
     for value in _records(role, variant, store):
         try:

@@ -1,1 +1,1 @@
-"""Check an intervention's folder against the contract, on a made tiny model and made distributions."""
+"""Check an intervention's folder against the contract, on a generated tiny model and generated distributions."""

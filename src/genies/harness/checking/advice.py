@@ -1,4 +1,4 @@
-"""What to change in a script that did not end well, by what it said."""
+"""What to change in a script that failed, from the end of its log."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _ARGUMENTS = re.compile(
     r"|argument -\S+: |^error: --|JSONDecodeError|No such file or directory: '\[",
     re.IGNORECASE | re.MULTILINE,
 )
-"""Arguments that a parser refuses, text that is no JSON, and a whole list taken for one path."""
+"""Arguments that a parser refuses, text that is not JSON, and a JSON list that is used as one path."""
 
 _ABSENT_FILE = re.compile(r"FileNotFoundError: .*?'(?P<path>[^'\n]+)'")
 
 
 def advice(ran: Ran, arguments: str) -> str:
-    """What to change after a failed run; `arguments` is the advice where it took its arguments in another way."""
+    """What to change after a failed run; `arguments` is the advice if it expects other arguments."""
     if ran.outcome.timed_out:
-        return "look for a loop that does not end, or give a longer --timeout"
+        return "look for an infinite loop, or give a longer --timeout"
     said = "\n".join(last_lines(ran.log))
     absent = _ABSENT_FILE.search(said)
     if ran.script == "eval.py" and absent is not None and ran.model_dir and absent["path"].startswith(ran.model_dir):
-        return "train.py must leave in --output_dir every file that eval.py reads in --model_dir"
-    return arguments if _ARGUMENTS.search(said) else "mend the fault above; the log may say more"
+        return "train.py must write to --output_dir every file that eval.py reads in --model_dir"
+    return arguments if _ARGUMENTS.search(said) else "correct the error above; the log may contain more"

@@ -1,4 +1,4 @@
-"""Judge eval.py by what it says to a distribution it cannot read."""
+"""Check how eval.py handles distributions that it cannot read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from genies.harness.checking.runs import Runs
 
 
 def judge_bad_input(runs: Runs, model_dir: Path) -> Iterator[Verdict]:
-    """Verdicts on evaluating on a distribution that is cut off, and on one that is not there."""
+    """Verdicts on evaluating a truncated and a missing distribution."""
     plain = runs.project.plain
     cases: list[tuple[str, Role, str]] = [
-        ("malformed distribution", "malformed", "whose test.json is cut off in the middle"),
+        ("malformed distribution", "malformed", "whose test.json is truncated"),
         ("missing distribution", "absent", "whose folder does not exist"),
     ]
     runs_done = runs.evaluate(*((plain, model_dir, [role]) for _, role, _ in cases))
@@ -27,10 +27,10 @@ def judge_bad_input(runs: Runs, model_dir: Path) -> Iterator[Verdict]:
         written = "no evaluation" if valid is None else f"a valid evaluation (eval_accuracy {valid.eval_accuracy:.6g})"
         yield failed(
             check,
-            expected=f"eval.py ends with an exit status other than 0, best 2, and writes no evaluation for a "
+            expected=f"eval.py exits with a status other than 0, preferably 2, and writes no evaluation for a "
             f"distribution {what}",
             came=f"{written}, and {ran.describe()}",
             log=ran.log,
-            change="let the error end the script (no except that goes on), and write a file only when all its figures "
-            "are there: a figure for data that was not read would stand in the table",
+            change="let the error end the script (do not catch and ignore it), and write a file only when all its "
+            "values are computed: otherwise the table would contain values for data that was not read",
         )

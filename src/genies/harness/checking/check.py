@@ -1,4 +1,4 @@
-"""Check an intervention: four rounds of two runs each, and more only to find out what a failed run stumbled over."""
+"""Check an intervention in four rounds of two runs each; failed runs are followed by runs that find the cause."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ CHECKS = (
     "eval.py runs",
     "several distributions",
     "valid evaluations",
-    "figures of pairs",
+    "values of pairs",
     "2 to 4 responses",
     "source as target",
     "paths",
-    "same figures again",
+    "same values again",
     "seeds",
     "order of responses",
     "nothing else written",
@@ -47,21 +47,22 @@ _STRAYS_SHOWN = 8
 
 
 class CheckRequest(Arguments):
-    """Check that an intervention honours the contract: on a made two-layer model and made distributions, in a minute.
+    """Check that an intervention honours the contract, on a generated two-layer model and generated distributions.
 
     Example:
       python api/check_intervention.py src/interventions/mms
 
-    The first argument may be the folder of the intervention instead of --intervention_dir. The exit status is 0 when
-    all is well, 1 when a check failed; then the logs are kept and each failure says what to change.
+    The first argument may be the folder of the intervention instead of --intervention_dir. The check takes
+    about a minute. The exit status is 0 if all checks pass and 1 if one fails; then the logs are kept, and the report
+    says what to change.
     """
 
     positional: ClassVar[str | None] = "intervention_dir"
 
     intervention_dir: Path
-    """Folder of the intervention: train.py and eval.py."""
+    """Folder of the intervention, which contains train.py and eval.py."""
     base_model_dir: Path | None = None
-    """Folder of the untuned model to use (default: a made one of two layers)."""
+    """Folder of the untuned model to use (default: a generated model of two layers)."""
     train_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Arguments for train.py, as '{"seed": 1}'."""
     eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
@@ -98,7 +99,7 @@ def examine(request: CheckRequest, root: Path) -> tuple[list[Verdict], Path]:
     if base_model is not None and not base_model.is_dir():
         raise InputError(
             f"model folder {store.shown(base_model)} does not exist; name another with --base_model_dir, "
-            "or leave it out: a made model is used"
+            "or leave it out to use a generated model"
         )
     folder = Path(tempfile.mkdtemp(prefix="genies-check-")).resolve()
     try:
@@ -120,15 +121,15 @@ def _conclude(verdicts: list[Verdict], folder: Path) -> int:
     if "FAILED" not in states:
         print("\nIt honours the contract.")
         return 0
-    left_out = f", {states.count('skipped')} skipped for it" if "skipped" in states else ""
+    left_out = f", {states.count('skipped')} skipped" if "skipped" in states else ""
     print(f"\n{states.count('FAILED')} of {len(states)} checks failed{left_out}.")
-    print(f"The logs and all that was given to the scripts lie in {folder}; delete it when you are done.")
+    print(f"The logs and the inputs of the scripts are in {folder}; delete it when you are done.")
     return 1
 
 
 @dataclass
 class Findings:
-    """The verdicts as they come; what is not found out is skipped, for a reason."""
+    """The verdicts so far; checks without a verdict are reported as skipped."""
 
     verdicts: dict[str, Verdict] = field(default_factory=dict)
 
@@ -155,18 +156,18 @@ def judge(runs: Runs) -> list[Verdict]:
                 expected="train.py changes only what is in --output_dir, and eval.py writes only --output_paths",
                 came="\n".join([*shown, *([f"and {more} more"] if more else [])]),
                 log=None,
-                change="write into --output_dir what eval.py needs, and what nobody needs into a temporary folder "
+                change="write what eval.py needs to --output_dir, and everything else to a temporary folder "
                 "(tempfile); the model folder, the distributions, the scripts' own folder and the working directory "
-                "are shared by runs that go on at the same time",
+                "are shared with other runs at the same time",
             )
         )
     elif findings.verdicts["train.py runs"].state == "ok":
-        findings.add(ok("nothing else written", "inputs, own folder and working directory are as they were"))
+        findings.add(ok("nothing else written", "inputs, own folder and working directory are unchanged"))
     return findings.in_order(why)
 
 
 def _judge_runs(runs: Runs, findings: Findings) -> str:
-    """Verdicts of all but the strays; the reason why those that are still missing are."""
+    """Add all verdicts but that on stray files; returns why verdicts are missing."""
     plain, awkward = runs.project.plain, runs.project.awkward
     usual, unusual = runs.train((plain, "source"), (awkward, "source"))
     if usual.outcome.timed_out:
@@ -180,12 +181,12 @@ def _judge_runs(runs: Runs, findings: Findings) -> str:
         findings.add(
             failed(
                 "2 to 4 responses",
-                expected="train.py takes a source whose examples have 2 to 4 responses; "
-                "it does take one whose examples have 2",
+                expected="train.py accepts a source whose examples have 2 to 4 responses; "
+                "it accepts one whose examples have 2",
                 came=usual.describe(),
                 log=usual.log,
-                change="exactly one response of an example has the value 1.0, and there may be several others: "
-                "take one of them for each example, or all",
+                change="exactly one response of an example has the value 1.0, and there can be several others: "
+                "use one of them for each example, or all",
             )
         )
         usual, unusual = easy, easy_unusual
@@ -205,13 +206,13 @@ def _train_fails(ran: Ran, kwargs: Mapping[str, Any]) -> Verdict:
     given = "".join(f", --{name}" for name in kwargs)
     return failed(
         "train.py runs",
-        expected=f"train.py ends with exit status 0 when it is given --model_dir, --train_distribution, "
-        f"--output_dir{given}, each followed by its value as an item of its own",
+        expected=f"train.py exits with status 0 when it is given --model_dir, --train_distribution, "
+        f"--output_dir{given}, each followed by its value as a separate argument",
         came=ran.describe(),
         log=ran.log,
         change=advice(
             ran,
-            "take these arguments and require no others; what else it needs must have a default, or be passed here "
-            "with --train_kwargs as it will be in the table",
+            "accept these arguments and require no others; other arguments need a default, or must be passed here "
+            "with --train_kwargs as in the main job",
         ),
     )

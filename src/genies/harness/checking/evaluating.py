@@ -1,4 +1,4 @@
-"""Judge eval.py by the evaluations of a tuned model."""
+"""Check eval.py by its evaluations of a tuned model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from genies.harness.checking.runs import Ran, Runs
 
 
 def judge_evaluation(runs: Runs, usual: Ran, unusual: Ran | None) -> Iterator[Verdict]:
-    """Verdicts on evaluating the model of training run `usual`, and that of its repetition under awkward paths."""
+    """Verdicts on evaluating the model of training run `usual`, and that of `unusual`, its repetition with awkward
+    paths."""
     plain, awkward = runs.project.plain, runs.project.awkward
     orders = [(plain, usual.output_dir, EVALUATED)]
     if unusual is not None:
@@ -43,7 +44,7 @@ def judge_evaluation(runs: Runs, usual: Ran, unusual: Ran | None) -> Iterator[Ve
         if verdict.check == "eval.py runs":
             return
         if verdict.check != "several distributions":
-            yield skipped("several distributions", "eval.py does not end well when it is given all of them")
+            yield skipped("several distributions", "eval.py fails when it is given all of them")
         yield ok("eval.py runs", f"{alone['two'].outcome.seconds:.1f} s, exit status 0 for one distribution")
         files = read_outputs({role: ran for role, ran in alone.items() if ran.succeeded})
         second = None
@@ -54,7 +55,7 @@ def judge_evaluation(runs: Runs, usual: Ran, unusual: Ran | None) -> Iterator[Ve
     }
     in_pairs = _judge_pairs(files, evaluated)
     yield in_pairs
-    why = "eval.py does not end well when it is given all distributions" if not first.succeeded else ""
+    why = "eval.py fails when it is given all distributions" if not first.succeeded else ""
     again = None if second is None else read_outputs(dict.fromkeys(EVALUATED, second))
     yield _judge_paths(files, second, again, why)
     repeated = _judge_repetition(files, again, second, why)
@@ -63,35 +64,34 @@ def judge_evaluation(runs: Runs, usual: Ran, unusual: Ran | None) -> Iterator[Ve
 
 
 def _stumbles_over(first: Ran, alone: dict[Role, Ran], runs: Runs) -> Verdict:
-    """Which check a failed evaluation of all distributions fails, from evaluations of one distribution each."""
+    """The check that a failed evaluation of all distributions fails, from evaluations of one distribution each."""
     if not alone["two"].succeeded:
         return _eval_fails(alone["two"], runs)
     if not alone["target"].succeeded:
         ran = alone["target"]
         return failed(
             "2 to 4 responses",
-            expected="eval.py takes examples with 2 to 4 responses; it does take those with 2",
+            expected="eval.py accepts examples with 2 to 4 responses; it accepts those with 2",
             came=ran.describe(),
             log=ran.log,
-            change="exactly one response of an example has the value 1.0; it makes a pair with each of the others",
+            change="exactly one response of an example has the value 1.0; it forms a pair with each of the others",
         )
     if not alone["source"].succeeded:
         ran = alone["source"]
         return failed(
             "source as target",
-            expected="eval.py evaluates on the distribution the model was tuned on, as on any other: "
+            expected="eval.py evaluates on the distribution that the model was tuned on, as on any other: "
             "every table has a column for it",
             came=ran.describe(),
             log=ran.log,
-            change="let --distribution_dirs name the source; eval.py reads its test.json, training its train.json",
+            change="accept the source in --distribution_dirs; eval.py reads its test.json, train.py its train.json",
         )
     return failed(
         "several distributions",
-        expected=f"one run evaluates {len(alone)} distributions; it does evaluate each of them alone",
+        expected=f"one run evaluates {len(alone)} distributions; it evaluates each of them alone",
         came=first.describe(),
         log=first.log,
-        change="go through --distribution_dirs and --output_paths side by side, and keep nothing of one distribution "
-        "for the next",
+        change="iterate over --distribution_dirs and --output_paths together, and keep no state between distributions",
     )
 
 
@@ -99,15 +99,15 @@ def _eval_fails(ran: Ran, runs: Runs) -> Verdict:
     given = "".join(f", --{name}" for name in runs.eval_kwargs)
     return failed(
         "eval.py runs",
-        expected="eval.py ends with exit status 0 when it is given --model_dir, --distribution_dirs, "
-        f"--output_paths{given}, each followed by its value as an item of its own; the two lists are JSON, "
+        expected="eval.py exits with status 0 when it is given --model_dir, --distribution_dirs, "
+        f"--output_paths{given}, each followed by its value as a separate argument; the two lists are JSON, "
         'such as \'["d1", "d2"]\'',
         came=ran.describe(),
         log=ran.log,
         change=advice(
             ran,
-            "take these arguments and require no others, and read the lists with json.loads; what else it needs must "
-            "have a default, or be passed here with --eval_kwargs as it will be in the table",
+            "accept these arguments and require no others, and read the lists with json.loads; other arguments need "
+            "a default, or must be passed here with --eval_kwargs as in the main job",
         ),
     )
 
@@ -119,10 +119,10 @@ def _judge_presence(files: Outputs) -> Iterator[Verdict]:
     if files.missing and there:
         yield failed(
             "several distributions",
-            expected=f"{asked} distributions and {asked} output paths: a file at each",
+            expected=f"for {asked} distributions, a file at each of {asked} output paths",
             came="exit status 0, but no file at\n" + _paths(files),
             log=log,
-            change="go through --distribution_dirs and --output_paths side by side and write a file for each",
+            change="iterate over --distribution_dirs and --output_paths together and write a file for each",
         )
     elif files.missing:
         yield failed(
@@ -130,8 +130,8 @@ def _judge_presence(files: Outputs) -> Iterator[Verdict]:
             expected="eval.py writes a JSON object at each of --output_paths",
             came="exit status 0, but no file at\n" + _paths(files),
             log=log,
-            change="write to exactly the paths given, which are relative to the working directory where they lie "
-            "below it; do not put them below another folder, nor change their ending",
+            change="write to exactly the given paths, which are absolute or relative to the working directory; do not "
+            "put them below another folder, and do not change their suffix",
         )
         yield skipped("several distributions", "no file was written")
     else:
@@ -143,23 +143,23 @@ def _paths(files: Outputs) -> str:
 
 
 def _judge_content(files: Outputs) -> Iterator[Verdict]:
-    """Verdicts on what stands in the files, and on what kinds of distribution there are valid ones of."""
+    """Verdicts on the content of the files, and on the kinds of distribution with valid files."""
     if files.faults:
         role, fault = next(iter(files.faults.items()))
         numbers = "field " in fault
         yield failed(
             "valid evaluations",
-            expected="a JSON object with eval_accuracy, a number from 0 to 1, and the other figures of the contract, "
-            "where there are any, in their ranges",
+            expected="a JSON object with eval_accuracy, a number from 0 to 1; other values of the contract, "
+            "if there are any, in their ranges",
             came=fault + (f"\nand {len(files.faults) - 1} more files" if len(files.faults) > 1 else ""),
             log=files.ran[role].log,
             change="write it with json.dump from plain Python numbers (float(x), not an array or a tensor)"
-            + (", and look for what makes it NaN or out of range" if numbers else ", all of it, and close the file"),
+            + (", and find out why it is NaN or out of range" if numbers else ", write all of it, and close the file"),
         )
     elif files.valid:
         yield ok("valid evaluations", _keys(files))
     kinds: list[tuple[str, list[Role], str]] = [
-        ("2 to 4 responses", ["two", "target"], "2, 3 and 4, and 2 throughout"),
+        ("2 to 4 responses", ["two", "target"], "2, 3 and 4, and only 2"),
         ("source as target", ["source"], ""),
     ]
     for check, roles, note in kinds:
@@ -178,7 +178,7 @@ def _keys(files: Outputs) -> str:
 
 
 def _judge_pairs(files: Outputs, evaluated: dict[Role, Evaluated]) -> Verdict:
-    check = "figures of pairs"
+    check = "values of pairs"
     if not evaluated:
         return skipped(check, "no valid evaluation")
     for role, each in evaluated.items():
@@ -191,23 +191,23 @@ def _judge_pairs(files: Outputs, evaluated: dict[Role, Evaluated]) -> Verdict:
                 expected=expected,
                 came=f"{came}\nin {path}",
                 log=files.ran[role].log,
-                change="give one probability for each pair of the best response and a worse one, in example order and "
-                "the worse responses in file order; or leave eval_probabilities and eval_example_indices out",
+                change="write one probability for each pair of the best response and a worse one, in the order of the "
+                "examples and of their worse responses; or leave eval_probabilities and eval_example_indices out",
             )
     if all(each.evaluation.eval_probabilities is None for each in evaluated.values()):
-        return skipped(check, "no eval_probabilities are given: no intervals and no calibration error from them")
+        return skipped(check, "no eval_probabilities, so there are no intervals and no calibration error")
     return ok(check, f"{sum(len(each.pairs) for each in evaluated.values())} pairs")
 
 
 def paths_fail(ran: Ran, came: str = "") -> Verdict:
     return failed(
         "paths",
-        expected=f"{ran.script} works with paths that hold spaces, quotes, commas and letters of other scripts and "
-        "that are relative to the working directory; under plain absolute ones it does",
+        expected=f"{ran.script} works with paths that contain spaces, quotes, commas and letters of other scripts and "
+        "that are relative to the working directory; it works with plain absolute paths",
         came=came or ran.describe(),
         log=ran.log,
-        change="use each path as it is given: no splitting at spaces or commas, no shell command (give subprocess a "
-        "list), no os.chdir before it is used",
+        change="use each path as it is given: do not split it at spaces or commas, do not use a shell command (give "
+        "subprocess a list), and do not call os.chdir before using it",
     )
 
 
@@ -226,9 +226,9 @@ def _judge_paths(files: Outputs, second: Ran | None, again: Outputs | None, why:
 
 
 def _judge_repetition(files: Outputs, again: Outputs | None, second: Ran | None, why: str) -> Verdict:
-    check = "same figures again"
+    check = "same values again"
     if second is None or again is None or not second.succeeded:
-        return skipped(check, why or "the second run, under other paths, failed")
+        return skipped(check, why or "the second run, with other paths, failed")
     both = [role for role in files.valid if role in again.valid]
     if not both:
         return skipped(check, "no valid evaluation")
@@ -238,11 +238,11 @@ def _judge_repetition(files: Outputs, again: Outputs | None, second: Ran | None,
             return failed(
                 check,
                 expected="training and evaluating twice on the same data with the same arguments gives the same "
-                "figures, wherever the files lie",
+                "values, whatever the paths",
                 came=f"{difference}\nin {files.ran[role].outputs[role]}\nand {second.outputs[role]}",
                 log=second.log,
-                change="seed every generator (random, numpy, torch) from an argument --seed with a default; no order "
-                "of a set, no time, no path and no listing of a folder may decide anything",
+                change="seed every generator (random, numpy, torch) from an argument --seed with a default; the result "
+                "must not depend on the order of a set, the time, a path or the order of a directory listing",
             )
     return ok(check, f"trained and evaluated twice, {len(both)} distributions")
 
@@ -253,20 +253,20 @@ def _judge_order(files: Outputs, evaluated: dict[Role, Evaluated], in_pairs: Ver
     if given is None or reordered is None:
         return skipped(check, "no valid evaluation")
     if in_pairs.state == "FAILED":
-        return skipped(check, "until 'figures of pairs' is ok")
+        return skipped(check, "until 'values of pairs' is ok")
     difference = difference_by_order(given, reordered)
     if difference is None:
         compared = "accuracy" if given.evaluation.eval_probabilities is None else "accuracy and probabilities"
         return ok(check, compared)
     if repeated.state == "FAILED":
-        return skipped(check, "until 'same figures again' is ok: figures change by themselves")
+        return skipped(check, "until 'same values again' is ok: values differ between runs")
     ran = files.ran["target"]
     return failed(
         check,
-        expected="the same accuracy, and the same probability for each pair, when the responses of every example "
-        "stand in the file in another order",
+        expected="the same accuracy, and the same probability for each pair, when the file contains the responses of "
+        "every example in another order",
         came=f"{difference}\nin {ran.outputs['target']}\nand {files.ran['reordered'].outputs['reordered']}",
         log=ran.log,
-        change="score each response by itself, or present each pair in both orders; the best response's place in the "
-        "file must not reach the scorer, and a tie counts half whichever stands first",
+        change="score each response by itself, or present each pair in both orders; the score must not depend on the "
+        "best response's position in the file, and a tie counts half in either order",
     )

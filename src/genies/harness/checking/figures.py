@@ -1,4 +1,4 @@
-"""Compare evaluations: with the pairs they are of, with another run's, and with those of reordered responses."""
+"""Compare evaluations with their pairs, with those of another run, and with those of reordered responses."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from genies.data.distribution import Pair, pairs, read_split
 from genies.harness.agreement import ACCURACY_TOLERANCE, accuracy_of_pairs
 
 SAME_RUN_TOLERANCE = 1e-6
-"""How far two runs with one seed may lie apart: what a sum in another order of threads may change."""
+"""Largest difference between two runs with one seed, due to another order of summation in threads."""
 
 ORDER_TOLERANCE = 1e-4
-"""How far probabilities may move when responses change places, and batches with them."""
+"""Largest difference of probabilities when responses are reordered, due to other batches."""
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A valid evaluation and the pairs it is of."""
+    """A valid evaluation and its pairs."""
 
     evaluation: Evaluation
     pairs: list[Pair]
 
     @property
     def by_pair(self) -> dict[tuple[int, str], float]:
-        """Probability by example index and worse response."""
+        """The probability by example index and worse response."""
         probabilities = self.evaluation.eval_probabilities or []
         return {(pair.example_index, pair.worse): p for pair, p in zip(self.pairs, probabilities, strict=True)}
 
 
 def tested_pairs(distribution_dir: Path, max_examples: object) -> list[Pair]:
-    """The pairs of a test split, or of its first examples where the kwarg of that name says so."""
+    """The pairs of a test split, or of its first `max_examples` examples."""
     examples = read_split(distribution_dir / "test.json")
     return pairs(examples[:max_examples] if isinstance(max_examples, int) else examples)
 
 
 def fault_in_pairs(evaluated: Evaluated) -> tuple[str, str] | None:
-    """What was expected and what came where the figures of an evaluation are not those of its pairs."""
+    """(expected, found) if the values of an evaluation do not agree with its pairs, else None."""
     evaluation, of = evaluated.evaluation, evaluated.pairs
     probabilities, indices = evaluation.eval_probabilities, evaluation.eval_example_indices
     expected = [pair.example_index for pair in of]
     if probabilities is not None and len(probabilities) != len(of):
         return (
-            f"{len(of)} eval_probabilities, one for each pair: an example of n responses gives n - 1",
+            f"{len(of)} eval_probabilities, one for each pair: an example with n responses has n - 1",
             f"{len(probabilities)} eval_probabilities for {len(set(expected))} examples",
         )
     if indices is not None and indices != expected:
@@ -59,7 +59,7 @@ def fault_in_pairs(evaluated: Evaluated) -> tuple[str, str] | None:
 
 
 def difference_between_runs(first: Evaluation, second: Evaluation) -> str | None:
-    """The first figure of the contract that differs between two runs, with both values."""
+    """The first value of the contract that differs between two runs, with both values."""
     for name in Evaluation.model_fields:
         if not name.startswith("eval_"):
             continue
@@ -89,23 +89,23 @@ def difference_by_order(given: Evaluated, reordered: Evaluated) -> str | None:
             index, worse = moved[0]
             if _same_but_for_places(given, reordered):
                 return (
-                    f"the same probabilities in other places, first at example {index}: "
-                    "they do not follow the file's order of the worse responses"
+                    f"the same probabilities in another order, first at example {index}: "
+                    "they are not in the file's order of the worse responses"
                 )
             return (
-                f"{len(moved)} of {len(before)} pairs have another probability, first example {index} with the worse "
-                f"response {worse!r}: {before[index, worse]:.6g}, and {after[index, worse]:.6g} when reordered"
+                f"{len(moved)} of {len(before)} pairs have another probability; the first is example {index} with the "
+                f"worse response {worse!r}: {before[index, worse]:.6g}, and {after[index, worse]:.6g} when reordered"
             )
         close = sum(abs(p - 0.5) <= ORDER_TOLERANCE for p in before.values())
     one, other = given.evaluation.eval_accuracy, reordered.evaluation.eval_accuracy
-    # A probability this close to one half may fall on its other side.
+    # A probability this close to one half may move to its other side.
     if abs(one - other) > ACCURACY_TOLERANCE + close / len(given.pairs):
         return f"eval_accuracy {one:.6g}, and {other:.6g} when reordered"
     return None
 
 
 def _same_but_for_places(given: Evaluated, reordered: Evaluated) -> bool:
-    """Whether each example has the same probabilities, whichever worse response they stand at."""
+    """Whether each example has the same probabilities in any order."""
 
     def by_example(evaluated: Evaluated) -> list[tuple[int, float]]:
         return sorted((index, p) for (index, _), p in evaluated.by_pair.items())

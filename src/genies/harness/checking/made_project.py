@@ -1,5 +1,5 @@
-"""What a checked intervention is given: a base model and small distributions, once under plain names and once under
-awkward ones. The content is the same in both."""
+"""The inputs of a checked intervention: a base model and small distributions, in two copies of the same content, one
+with plain and one with awkward names."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from genies.harness.checking.tiny_model import write_tiny_model
 Role = Literal["source", "two", "target", "reordered", "malformed", "absent"]
 
 EVALUATED: tuple[Role, ...] = ("two", "source", "target", "reordered")
-"""The distributions of the main evaluation: two responses each; the source itself, and another of 2 to 4 responses;
-the latter again with the responses of each example in reverse order."""
+"""The distributions of the main evaluation: one with two responses each; the source; another with 2 to 4 responses; and
+the latter with the responses of each example in reverse order."""
 
 _KINDS = {
     "an animal": ["fox", "heron", "otter", "mole", "wasp"],
@@ -30,12 +30,12 @@ _TRAIN, _TEST = 24, 12
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy of what an intervention is given, and where it is to write."""
+    """One copy of the inputs of an intervention, and its output folder."""
 
     base_model: Path
     distributions: dict[Role, Path]
     outputs: Path
-    """Folder of the output folders, one for each run."""
+    """Parent of the output folders of the runs."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MadeProject:
     folder: Path
     plain: Copy
     awkward: Copy
-    """The same under names with spaces, quotes, commas and letters of several scripts."""
+    """The same with names that contain spaces, quotes, commas and letters of several scripts."""
 
     @property
     def logs(self) -> Path:
@@ -53,12 +53,12 @@ class MadeProject:
 
     @property
     def scratch(self) -> Path:
-        """The temporary folder of the scripts, where they may write."""
+        """The temporary folder of the scripts, to which they may write."""
         return self.folder / "tmp"
 
 
 def make_project(folder: Path, base_model_dir: Path | None) -> MadeProject:
-    """Make the folders, or make them again as they were; `base_model_dir` stands in for the made model."""
+    """Make the folders, or restore them; `base_model_dir` replaces the generated model."""
     plain = _copy(folder / "plain", base_model_dir, "")
     awkward = _copy(folder / "it's a folder, größer 数", plain.base_model, " (é, 2)")
     project = MadeProject(folder, plain, awkward)
@@ -95,7 +95,7 @@ Split = list[Example]
 
 
 def made_examples() -> dict[Role, tuple[Split, Split]]:
-    """Train and test examples of every whole distribution."""
+    """Train and test examples of every valid distribution."""
     target = _split(_named, _TRAIN, 5), _split(_named, _TEST, 6)
     return {
         "source": (_split(_kind, _TRAIN, 1), _split(_kind, _TEST, 2)),
@@ -126,7 +126,7 @@ def _kind(draw: random.Random, number: int, responses: int) -> Example:
 
 
 def _named(draw: random.Random, number: int, responses: int) -> Example:
-    """The same words in other sentences: what was learnt from the source tells the worse responses apart, too."""
+    """The same words in other sentences, so that a model tuned on the source generalizes to the worse responses."""
     asked, *others = draw.sample(list(_KINDS), responses)
     texts = [f"That would be {draw.choice(_KINDS[kind])}." for kind in (asked, *others)]
     return _example(draw, f"{number}. Please name {asked}.\n", texts)
@@ -140,8 +140,8 @@ def _sum(draw: random.Random, number: int, responses: int) -> Example:
 
 
 def _example(draw: random.Random, prompt: str, texts: list[str]) -> Example:
-    """An example of the best response, the first of `texts`, and the others. The best stands first more often than
-    last, or a script that goes by the order would get half of the pairs right either way, as one that does not."""
+    """An example with the best response, which is the first of `texts`, and the others. The best is first more often
+    than last: otherwise a script that prefers a position would have the same accuracy for both orders."""
     place = 0 if draw.random() < 0.5 else draw.randrange(len(texts))
     ordered = texts[1:]
     ordered.insert(place, texts[0])

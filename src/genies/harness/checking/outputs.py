@@ -1,4 +1,4 @@
-"""What evaluation runs of a check left at the paths they were given."""
+"""The files that evaluation runs of a check wrote."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from genies.harness.checking.runs import Ran
 
 @dataclass(frozen=True)
 class Outputs:
-    """What evaluation runs left at the paths they were given, by distribution."""
+    """The files of evaluation runs, by distribution."""
 
     ran: Mapping[Role, Ran]
     valid: dict[Role, Evaluation]
     faults: dict[Role, str]
-    """Why a file that is there is none that the contract takes."""
+    """Why an existing file is not a valid evaluation."""
     missing: list[Role]
 
 
 def read_outputs(ran: Mapping[Role, Ran]) -> Outputs:
-    """Look at the file each run was asked to write for its distribution."""
+    """Read the file that each run was to write for its distribution."""
     files = Outputs(ran, {}, {}, [])
     for role, run in ran.items():
         path = run.outputs[role]

@@ -1,4 +1,4 @@
-"""What a check found, and how a person reads it."""
+"""The verdicts of checks, and the report as text."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class Verdict:
     """One check's outcome."""
 
     check: str
-    """Its name, as in the report."""
+    """Its name in the report."""
     state: State
     note: str = ""
-    """ok: what was seen; skipped: why."""
+    """For ok, what was found; for skipped, why."""
     expected: str = ""
     came: str = ""
     log: Path | None = None
@@ -42,7 +42,7 @@ def failed(check: str, *, expected: str, came: str, log: Path | None, change: st
 
 
 def to_text(verdicts: Sequence[Verdict]) -> str:
-    """A line for each check; below a failed one what was expected, what came, the log, and what to change."""
+    """A line for each check; below a failed one, what was expected, what was found, the log, and what to change."""
     width = max(len(verdict.check) for verdict in verdicts)
     return "".join(
         f"{verdict.state:<8} {verdict.check:<{width}}  {verdict.note}".rstrip() + "\n" + _details(verdict)
@@ -54,12 +54,12 @@ def _details(verdict: Verdict) -> str:
     if verdict.state != "FAILED":
         return ""
     log = "" if verdict.log is None else str(verdict.log)
-    rows = {"expected": verdict.expected, "came": verdict.came, "log": log, "change": verdict.change}
+    rows = {"expected": verdict.expected, "found": verdict.came, "log": log, "change": verdict.change}
     return "".join(_block(name, text) for name, text in rows.items() if text)
 
 
 def _block(name: str, text: str) -> str:
-    """A name and its text, wrapped below one another; lines that a log or a list gave stay lines."""
+    """A name and its text, wrapped if it is a sentence; lines of a log or a list are kept."""
     lines: list[str] = []
     for line in text.splitlines():
         wrapped = textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False)

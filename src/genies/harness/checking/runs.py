@@ -1,4 +1,4 @@
-"""Run an intervention's scripts in a made project, two at a time, and note what they change."""
+"""Run an intervention's scripts on generated inputs, two at a time, and record what they change."""
 
 from __future__ import annotations
 
@@ -32,24 +32,24 @@ class Ran:
     log: Path
     output_dir: Path
     outputs: dict[Role, Path] = field(default_factory=dict)
-    """Of an evaluation: the file asked for, for each distribution."""
+    """For an evaluation, the output path of each distribution."""
     model_dir: str = ""
-    """Of an evaluation: the tuned model, as the script was told."""
+    """For an evaluation, the value of --model_dir."""
 
     @property
     def succeeded(self) -> bool:
         return self.outcome.succeeded and self.output_dir.is_dir()
 
     def describe(self) -> str:
-        """How it ended and what the log says last."""
+        """How it ended, with the last lines of its log."""
         if self.outcome.succeeded and not self.output_dir.is_dir():
-            return f"{self.script} ended with exit status 0, but the folder of --output_dir is gone"
+            return f"{self.script} exited with status 0, but deleted the folder of --output_dir"
         said = "".join(f"\n| {line[:200]}" for line in last_lines(self.log, _LOG_LINES))
         return f"{self.script} {self.outcome.describe()}{said}"
 
 
 class Runs:
-    """The runs of one check: their order, their logs, and what they changed beside their output."""
+    """The runs of one check: their order, their logs, and what they changed outside of their outputs."""
 
     def __init__(
         self,
@@ -61,17 +61,17 @@ class Runs:
         train_kwargs: Mapping[str, Any],
         eval_kwargs: Mapping[str, Any],
     ) -> None:
-        """`root` is the project root, the working directory of every step; `folder` is empty."""
+        """`root` is the project root, the working directory of the scripts; `folder` is empty."""
         self.intervention_dir, self.root = intervention_dir, root
         self.base_model_dir, self.timeout = base_model_dir, timeout
         self.train_kwargs, self.eval_kwargs = train_kwargs, eval_kwargs
         self.project: MadeProject = make_project(folder, base_model_dir)
         self.strays: list[str] = []
-        """What was changed that no script may change, and in which run."""
+        """Changes outside of the outputs, with the runs that made them."""
         self._cancel_read, self._cancel_write = os.pipe()
 
     def close(self) -> None:
-        """Let go of what the runs held; the folders stay."""
+        """Close the descriptors; the folders are kept."""
         for descriptor in (self._cancel_read, self._cancel_write):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -87,7 +87,7 @@ class Runs:
     def train_and_evaluate(
         self, training: tuple[Copy, Role], evaluation: tuple[Copy, Path, Sequence[Role]], more: Mapping[str, Any]
     ) -> list[Ran]:
-        """A training run and an evaluation run of another model, both with `more` behind their kwargs."""
+        """A training run and an evaluation run of another model, both with `more` after their kwargs."""
         orders = [partial(self._train, *training, more=more), partial(self._evaluate, *evaluation, more=more)]
         return self._round(orders, f"a run with {', '.join(f'--{name}' for name in more)}")
 
@@ -120,7 +120,7 @@ class Runs:
         return output
 
     def _shown(self, copy: Copy, path: Path) -> str:
-        """Both kinds of path that the harness passes occur: absolute ones, and ones relative to the project root."""
+        """Absolute in the plain copy, relative to the project root in the other, because the harness passes both."""
         return os.path.relpath(path, self.root) if copy is self.project.awkward else str(path)
 
     def _run(self, script: str, items: list[str], number: int, output: Path, outputs: dict[Role, Path]) -> Ran:
@@ -139,13 +139,13 @@ class Runs:
         return Ran(script, outcome, log, output, outputs)
 
     def _environment(self, number: int) -> dict[str, str]:
-        """As for a step of a table, but with a temporary folder of its own, and hashes of text that differ from run
-        to run, as they do in any two runs: what goes by the order of a set is seen."""
+        """As for a job of the main job, but with its own temporary folder, and with a hash seed that differs between
+        runs, so that results that depend on the order of a set differ."""
         usual = step_environment(threads=max(1, (os.cpu_count() or 1) // _AT_ONCE))
         return {**usual, "PYTHONHASHSEED": str(number), "TMPDIR": str(self.project.scratch)}
 
     def _round(self, runs: Sequence[Callable[[int], Ran]], stage: str) -> list[Ran]:
-        """Do the runs, two at a time; then see what they changed, and set the made project right again."""
+        """Do the runs, two at a time; then record what they changed, and restore the generated inputs."""
         first = len(list(self.project.logs.iterdir())) + 1
         before, others = self._snapshot(), at_work(self.root)
         with ThreadPoolExecutor(_AT_ONCE) as threads:
@@ -153,7 +153,7 @@ class Runs:
                 futures = [threads.submit(run, first + place) for place, run in enumerate(runs)]
                 done = [future.result() for future in futures]
             except BaseException:
-                os.close(self._cancel_write)  # the reading end becomes readable: the scripts are ended
+                os.close(self._cancel_write)  # the reading end becomes readable, which ends the scripts
                 self._cancel_write = -1
                 threads.shutdown(wait=True, cancel_futures=True)
                 raise
@@ -165,6 +165,6 @@ class Runs:
         return done
 
     def _snapshot(self, outputs: Collection[Path] = ()) -> Snapshot:
-        """All that no script may change, the outputs of earlier runs included."""
+        """All files that no script may change, including the outputs of earlier runs."""
         without = {self.project.logs, self.project.scratch, *outputs}
         return {**outline(self.root), **tree(self.intervention_dir), **tree(self.project.folder, without)}

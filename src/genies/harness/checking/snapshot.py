@@ -1,4 +1,4 @@
-"""What lies in folders, so that a change to them is seen."""
+"""Snapshots of folders, to find changes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from genies.files import sha256_of_file
 from genies.locks import is_held
 
 Snapshot = dict[Path, str]
-"""For each file, folder and link, a text that changes with it."""
+"""For each file, folder and link, a text that changes if it changes."""
 
 _HASHED_BYTES = 1 << 20
-"""Larger files, as a base model's, go by size and time of change."""
+"""Larger files, such as those of a base model, are compared by size and modification time."""
 
 _NOT_LOOKED_AT = frozenset({"__pycache__", ".git", ".venv"})
 
 _OF_PEOPLE = frozenset({"api", "benchmarks", "examples", "src", "tests"})
-"""Folders of a project root that people work on while a check runs."""
+"""Folders of a project root that a user may edit while a check runs."""
 
 _OF_RUNS = ("models", "results")
-"""Folders of a project root that a harness at work changes."""
+"""Folders of a project root that a running harness changes."""
 
 
 def tree(folder: Path, without: Collection[Path] = ()) -> Snapshot:
-    """Everything below a folder but for `without` and what lies there; links are not followed."""
+    """Everything below a folder, except for `without` and the files there; links are not followed."""
     found: Snapshot = {}
     for parent, folders, files in os.walk(folder):
         here = Path(parent)
@@ -38,7 +38,7 @@ def tree(folder: Path, without: Collection[Path] = ()) -> Snapshot:
 
 
 def outline(root: Path) -> Snapshot:
-    """What lies in a project root, by size and time of change: nothing hidden, and nothing below folders of code."""
+    """The files of a project root by size and modification time, without hidden files and folders of code."""
     found: Snapshot = {}
     for parent, folders, files in os.walk(root):
         here = Path(parent)
@@ -51,12 +51,12 @@ def outline(root: Path) -> Snapshot:
 
 
 def at_work(root: Path) -> set[Path]:
-    """The folders of a project root in which a harness holds a lock, and changes files."""
+    """The folders of a project root that a running harness changes, because it has a lock there."""
     return {root / name for name in _OF_RUNS if any(map(is_held, (root / name / ".locks").glob("*.lock")))}
 
 
 def differences(before: Snapshot, after: Snapshot, without: Collection[Path] = ()) -> list[str]:
-    """A line for each new, changed and deleted entry, with its path, but for those in the folders `without`."""
+    """A line for each new, changed and deleted path outside of the folders `without`."""
     return [
         f"{'new' if path not in before else 'deleted' if path not in after else 'changed'}: {path}"
         for path in sorted({*before, *after})
@@ -76,5 +76,5 @@ def _state(path: Path, content: bool = True) -> str:
         if not content or status.st_size > _HASHED_BYTES:
             return f"{status.st_size} bytes of {status.st_mtime_ns}"
         return sha256_of_file(path)
-    except FileNotFoundError:  # gone since it was listed: another program's
+    except FileNotFoundError:  # deleted by another program since it was listed
         return "gone"

@@ -1,4 +1,4 @@
-"""A two-layer Llama with random weights as a model folder, written by hand: the harness never imports torch."""
+"""Write a two-layer Llama with random weights as a model folder, without torch, which the harness never imports."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ HIDDEN = 64
 INTERMEDIATE = 96
 CONTEXT_LENGTH = 1024
 SPREAD = 0.15
-"""Standard deviation of the weights: large enough for texts to be told apart, small enough for stable sums."""
+"""Standard deviation of the weights: large enough for different texts to score differently, small enough for stable
+sums."""
 
 _SPECIAL = ("<unk>", "<s>", "</s>")
 
 
 def write_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Make a model folder that AutoModelForCausalLM and AutoTokenizer load; the same seed gives the same weights."""
+    """Write a model folder for AutoModelForCausalLM and AutoTokenizer; the same seed gives the same weights."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = _byte_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -69,7 +70,7 @@ def write_tiny_model(folder: Path, seed: int = 0) -> Path:
 
 
 def _byte_tokenizer() -> Tokenizer:
-    """One token for each byte, so that every text has one and none is unknown."""
+    """One token for each byte, so that no text contains unknown tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate([*_SPECIAL, *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token="<unk>"))
@@ -81,7 +82,7 @@ def _byte_tokenizer() -> Tokenizer:
 
 
 def _weights(vocabulary: int, seed: int) -> dict[str, NDArray[np.float32]]:
-    """Weights by the names that transformers gives them; a projection's shape is [outputs, inputs]."""
+    """Weights by their names in transformers; the shape of a projection is [outputs, inputs]."""
     draw = np.random.default_rng(seed)
 
     def matrix(rows: int, columns: int) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Where steps run. A launcher takes a step's order as JSON and answers, some day, with its result as JSON."""
+"""Launchers run jobs: they take a job's order as JSON and return its result as JSON."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Protocol
 
 
 class Launcher(Protocol):
-    """One method does the work; the job decides what is ready and in which order."""
+    """Runs submitted jobs; the main job decides which jobs are ready and in which order."""
 
     slots: int
-    """How many steps it runs at once."""
+    """How many jobs it runs at once."""
 
     def submit(self, order: str) -> Future[str]:
-        """Start a step (an Order as JSON); the future gives its Result as JSON, or raises InputError."""
+        """Start a job (an Order as JSON); the future returns its Result as JSON, or raises InputError."""
         ...
 
     def close(self, cancel: bool) -> None:
-        """Wait for what runs, after ending it when `cancel` is set."""
+        """Wait for the running jobs; with `cancel`, end them first."""
         ...

@@ -1,4 +1,4 @@
-"""Steps as processes of this machine: a number of slots, and one GPU a step where GPUs are listed."""
+"""Run jobs as processes of this machine: a number of slots, or one job per listed GPU."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from genies.harness.order import Place, order_from_json, result_to_json
 
 
 class LocalLauncher:
-    """`slots` steps at once; with `gpus`, each step sees one of them, and there are as many slots.
+    """Runs `slots` jobs at once; with `gpus`, one job per GPU, which sees only that GPU.
 
-    `gpus`: numbers and identifiers as genies.harness.gpus.shown_gpus takes them; InputError for others.
+    `gpus`: numbers and identifiers for genies.harness.gpus.shown_gpus; InputError for others.
     """
 
     def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:
         shown = shown_gpus(gpus, os.environ)
         if gpus and not gpu_is_there():
             print(
-                f"--gpus {','.join(gpus)}: no NVIDIA device or driver is found on this machine (/dev/nvidia*, "
-                f"/proc/driver/nvidia); steps that look for a GPU run on the CPU, {len(gpus)} at once",
+                f"--gpus {','.join(gpus)}: no NVIDIA device or driver was found on this machine (/dev/nvidia*, "
+                f"/proc/driver/nvidia); jobs run on the CPU, {len(gpus)} at once",
                 file=sys.stderr,
             )
         self.slots = len(gpus) if gpus else slots
@@ -35,8 +35,8 @@ class LocalLauncher:
         for index in range(self.slots):
             self._free.put(shown[index] if shown else None)
         self._cancel_read, self._cancel_write = os.pipe()
-        # Threads: each waits for its step's process, which does the work. There are more than slots, so that while a
-        # process runs the next step is made ready and the one before is put away.
+        # Each thread waits for its job's process. There are more threads than slots, so that while a process runs, the
+        # next job is prepared and the outputs of the previous one are stored.
         self._threads = ThreadPoolExecutor(2 * self.slots, thread_name_prefix="step")
 
     def submit(self, order: str) -> Future[str]:
@@ -47,7 +47,7 @@ class LocalLauncher:
 
     def close(self, cancel: bool) -> None:
         if cancel and self._cancel_write >= 0:
-            os.close(self._cancel_write)  # the reading end becomes readable: every step is ended
+            os.close(self._cancel_write)  # the reading end becomes readable, which ends every job
             self._cancel_write = -1
         self._threads.shutdown(wait=True, cancel_futures=cancel)
         for descriptor in (self._cancel_read, self._cancel_write):

@@ -1,8 +1,8 @@
-"""What a Ray cluster's node does for one step: see the shared folders, and run the step in a process of its own.
+"""Run one job on a node of a Ray cluster, in its own process, after a check of the shared folders.
 
-Ray kills the children of a worker that it cancels or loses, with SIGKILL and without their own children. Were the
-step's supervisor such a child, the step would outlive it. So a runner stands between the two: the worker holds the
-runner's standard input as its life line, the runner holds the supervisor's, and whichever of them dies, the step ends.
+Ray kills the children of a worker that it cancels or loses with SIGKILL, but not their children. If the job's
+supervisor were such a child, the job would outlive it. So a runner process is between the two: the worker keeps the
+runner's standard input open, the runner keeps the supervisor's open, and if either of them ends, the job ends.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from genies.harness.order import Place, order_from_json, result_to_json
 from genies.harness.process import GRACE_SECONDS
 
 _CANCEL_SECONDS = 0.2
-"""How often a waiting worker looks up: Ray cancels by a flag that only running Python code notices."""
+"""How often a waiting worker runs Python code, which notices that Ray has cancelled it."""
 
 
 def unseen(nonces: str) -> str:
-    """Of {file: content} as JSON, the list of files that do not hold that content here, as JSON."""
+    """For {file: content} as JSON, the list of files that do not have this content on this node, as JSON."""
     return json.dumps([file for file, content in json.loads(nonces).items() if not _holds(Path(file), content)])
 
 
@@ -40,16 +40,16 @@ def _holds(file: Path, content: str) -> bool:
 
 
 def run_on_node(order: str, nonces: str) -> str:
-    """Run a step (an Order as JSON) and answer with JSON: {"result": a Result}, {"refused": text} or {"lost": text}.
+    """Run a job (an Order as JSON) and return JSON: {"result": a Result}, {"refused": text} or {"lost": text}.
 
-    refused: no step can be run here, and a person must mend it; lost: another attempt may succeed.
+    refused: the node cannot run jobs until the user corrects a fault; lost: another attempt may succeed.
     """
     import ray
 
     hidden = json.loads(unseen(nonces))
-    if hidden:  # the node came later than the check at the start
+    if hidden:  # the node joined after the check at the start
         return json.dumps({"refused": f"does not see {', '.join(str(Path(file).parent) for file in hidden)}"})
-    # A step that was given no GPU must not see any, or several would meet on the first one.
+    # A job without a reserved GPU must not see any, because all such jobs would use the first one.
     no_gpu = {} if ray.get_gpu_ids() else {"CUDA_VISIBLE_DEVICES": ""}
     runner = subprocess.Popen(
         [sys.executable, "-P", "-m", __name__],
@@ -65,7 +65,7 @@ def run_on_node(order: str, nonces: str) -> str:
         runner.stdin.write(order.encode() + b"\n")
         runner.stdin.flush()
     except BrokenPipeError:
-        pass  # it did not come up; its exit status tells
+        pass  # it did not start; its exit status is reported below
     while True:
         try:
             if select.select([runner.stdout], [], [], _CANCEL_SECONDS)[0]:
@@ -73,14 +73,14 @@ def run_on_node(order: str, nonces: str) -> str:
                 if not part:
                     break
                 answer += part
-        except KeyboardInterrupt:  # ray.cancel: the runner ends the step and tells how it went
+        except KeyboardInterrupt:  # ray.cancel: the runner ends the job and returns its result
             runner.stdin.close()
     status = runner.wait()
-    return answer.decode() or json.dumps({"lost": f"its runner ended with status {status} and said nothing"})
+    return answer.decode() or json.dumps({"lost": f"its runner exited with status {status} and no result"})
 
 
 def main() -> None:
-    """`python -m`: run the step that the first line of standard input orders, and end it when the rest is closed."""
+    """`python -m`: run the job in the first line of standard input, and end it when standard input is closed."""
     order = order_from_json(sys.stdin.buffer.readline().decode())
     threading.Thread(target=_leave_when_alone, daemon=True).start()
     hashes = FileHashes(cache_dir(order.settings.store.root) / "file_hashes.json")
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def _leave_when_alone() -> None:
-    """Nobody waits for the answer any more: end the step as it should be ended, but do not wait for anything else."""
+    """When the worker is gone, give the job the time to end, and then exit without waiting for anything else."""
     select.select([0], [], [])
     time.sleep(2 * GRACE_SECONDS)
     os._exit(1)
