@@ -9,7 +9,8 @@ from train import pairs, read_examples, score, sigmoid
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
+    # With allow_abbrev, argparse accepts --max_exam for --max_examples, and a misspelt argument goes unnoticed.
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--model_dir", type=Path, required=True, help="the output_dir of train.py")
     # Two JSON lists of equal length, each one command-line item, as in '["d1", "d2"]'. One run evaluates several
     # distributions, so that a large model is loaded only once.

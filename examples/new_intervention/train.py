@@ -15,7 +15,8 @@ from pathlib import Path
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__)
+    # With allow_abbrev, argparse accepts --max_exam for --max_examples, and a misspelt argument goes unnoticed.
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     # The harness always passes these three, each as two command-line items: --name value.
     parser.add_argument("--model_dir", type=Path, required=True, help="folder of the untuned language model")
     parser.add_argument("--train_distribution", type=Path, required=True, help="folder with train.json")
