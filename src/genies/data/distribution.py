@@ -72,7 +72,13 @@ class Distribution:
     @cached_property
     def train(self) -> list[Example]:
         """The examples of train.json, in file order."""
-        return read_split(self.folder / "train.json")
+        path = self.folder / "train.json"
+        if not path.exists() and (self.folder / "test.json").is_file():
+            raise InputError(
+                f"distribution file {path} does not exist; the source and the target reference of a shift need one "
+                "(the target reference is the target, unless the shift names another as target_reference)"
+            )
+        return read_split(path)
 
     @cached_property
     def test(self) -> list[Example]:
