@@ -114,7 +114,7 @@ def test_runs_that_gained_nothing_from_tuning_are_counted_and_the_worst_are_name
     said = not_learned([lost, replace(lost, target="law"), equal, gained])
     assert said is not None
     assert said.startswith("2 of 3 tuned models are not more accurate than the untuned one")
-    assert said.index("mms on math 0.500 against 0.600") < said.index("mms on poems 0.600 against 0.600")
+    assert said.index("mms on math: 0.500 against 0.600") < said.index("mms on poems: 0.600 against 0.600")
     assert "law" not in said
     assert not_learned([gained]) is None
 
@@ -124,7 +124,7 @@ def test_a_reference_that_does_not_beat_the_baseline_is_named_once_for_all_rows(
     said = not_learned([one, replace(one, intervention="ccs", seed=1)])
     assert said is not None
     assert "1 of 1 reference is not more accurate than the baseline" in said
-    assert "lora on code 0.700 against 0.700" in said
+    assert "lora on code: 0.700 against 0.700" in said
 
 
 @pytest.mark.parametrize("missing", ["source_ID_accuracy", "baseline_source_accuracy"])
@@ -160,7 +160,7 @@ def test_a_scorer_that_gives_every_pair_one_half_is_not_said_to_have_gained_noth
         )
 
     assert found(half) is None
-    assert "coin on math 0.500 against 0.600" in (found(unsure) or "")
+    assert "coin on math: 0.500 against 0.600" in (found(unsure) or "")
 
 
 def test_evaluations_in_different_number_formats_are_counted_by_base_model() -> None:
@@ -179,5 +179,5 @@ def test_the_terminal_says_that_number_formats_are_mixed_and_what_did_not_learn(
     theirs = project.intervention("told", ARGPARSE_TRAIN, told)
     project.shifts([("long", "mixed")])
     done = project.metrics(intervention_dir=theirs, target_tuned_capability_intervention=theirs)
-    assert "base: evaluations in different number formats are compared (a 1, b 2)" in done.stdout
-    assert "told on long 1.000 against 1.000" in done.stdout
+    assert "different number formats (a 1, b 2)" in done.stdout
+    assert "told on long: 1.000 against 1.000" in done.stdout

@@ -71,7 +71,7 @@ def test_a_run_that_gained_nothing_from_tuning_is_named_where_that_is_known(resu
     assert notes(results, "differential elicitation means little") == []
     results.evaluation("zero_shot", "base", "a", [0.9] * 37 + [0.2] * 3)
     (note,) = notes(results, "differential elicitation means little")
-    assert "mms on a 0.900 against 0.925" in note
+    assert "mms on a: 0.900 against 0.925" in note
 
 
 def summary(results: WrittenResults, distributions: Path | None) -> Summary:

@@ -301,7 +301,7 @@ def _worst(compared: Iterable[_Comparison], noun: str, claim: str) -> str | None
     lost = sorted((each for each in every if each.tuned <= each.untuned), key=lambda each: each.tuned - each.untuned)
     if not lost:
         return None
-    names = ", ".join(f"{each.name} {each.tuned:.3f} against {each.untuned:.3f}" for each in lost[:_NAMED])
+    names = ", ".join(f"{each.name}: {each.tuned:.3f} against {each.untuned:.3f}" for each in lost[:_NAMED])
     more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
     verb, its = ("is", "its") if len(lost) == 1 else ("are", "their")
     plural = "" if len(every) == 1 else "s"
