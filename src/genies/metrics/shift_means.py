@@ -62,8 +62,8 @@ class MeanEstimate:
     value: float
     interval: Interval | None
     p_value: float | None
-    """Two-sided, for the hypothesis that the mean is 0; below 1 - level if and only if the interval excludes 0. None for
-    a metric that cannot be negative."""
+    """Two-sided, for the hypothesis that the mean is 0; below 1 - level if and only if the interval excludes 0. None
+    for a metric that cannot be negative."""
     about: About
     n_sources: int
     """Number of distributions on which the measured models were tuned; for untuned models, number of test sets."""

@@ -30,8 +30,8 @@ class Difference:
 
     value: float
     interval: Interval | None
-    """95 % interval. It excludes 0 if and only if p_value, without adjustment, is below 0.05. None without a test, and if
-    the difference is the same on all prompts."""
+    """95 % interval. It excludes 0 if and only if p_value, without adjustment, is below 0.05. None without a test, and
+    if the difference is the same on all prompts."""
     p_value: float | None
     """Two-sided, for the hypothesis that there is no difference; None if it cannot be tested."""
     test: str
