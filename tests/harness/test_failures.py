@@ -169,7 +169,7 @@ def test_arguments_for_one_intervention_that_reach_the_reference_too_are_told_of
 def test_two_folders_of_one_name_are_refused(project: Project) -> None:
     other = project.folder / "elsewhere" / "length"
     other.mkdir(parents=True)
-    assert "two folders with the same name" in one_message(project.metrics(baseline_intervention=other))
+    assert "two folders of one name" in one_message(project.metrics(baseline_intervention=other))
 
 
 WRONG = {
@@ -178,7 +178,7 @@ WRONG = {
     "out of range": ('{"eval_accuracy": 1.2}', "eval_accuracy"),
     "text": ('{"eval_accuracy": "0.5"}', "eval_accuracy"),
     "missing key": ("{}", "eval_accuracy"),
-    "half a file": ('{"eval_accuracy": 0.', "half"),
+    "half a file": ('{"eval_accuracy": 0.', "truncated"),
     "empty file": ("", "empty"),
     "another accuracy": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.9, 0.5]}', "got 0.5 where that is 0.75"),
     "bad probability": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.5, 2]}', "eval_probabilities.1"),

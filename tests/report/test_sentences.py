@@ -56,7 +56,8 @@ def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Pa
     assert said.endswith("lora_fine_tune reaches 0.950.")
     shift = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
     assert shift.startswith(
-        "Tuned on a and tested on b, no intervention has a higher accuracy than the untuned model. mms gets 0.250"
+        "Tuned on a and tested on b, no intervention has a higher accuracy than the untuned model. "
+        "mms has an accuracy of 0.250"
     )
     assert "significantly below the untuned model (0.750; p < 0.001)" in shift
 
