@@ -52,7 +52,7 @@ def test_a_missing_split_is_no_fault_until_it_is_asked_for(tmp_path) -> None:
     write(tmp_path, [GOOD], "test.json")
     distribution = Distribution(tmp_path)
     assert len(distribution.test) == 1
-    with pytest.raises(InputError, match=r"train\.json does not exist"):
+    with pytest.raises(InputError, match=r"train\.json does not exist.* source .*target_reference"):
         distribution.split("train")
 
 

@@ -39,8 +39,9 @@ ELSEWHERE = {
 AS_THEY_STAND = [
     "python api/check_distributions.py distributions",
     "python api/check_intervention.py path/to/mine",
-    "python api/compute_generalization_metrics.py --study examples/configs/study.yaml --output_path "
-    "'results/generalization_metrics/{model}/{intervention}/study.csv' --dry_run",
+    "python api/compute_generalization_metrics.py --study examples/configs/study.yaml "
+    "--results_dir results/study "
+    "--output_path 'results/study/generalization_metrics/{model}/{intervention}/study.csv' --dry_run",
     "python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine",
     "python api/import_distribution.py --help",
     "python api/report.py --distributions distributions --output samples",

@@ -509,3 +509,15 @@ def test_the_template_learns_what_its_data_say(tmp_path: Path) -> None:
     assert json.loads(evaluation.read_text())["eval_accuracy"] == 1.0
     for script in ("train.py", "eval.py"):
         assert "genies" not in (TEMPLATE / script).read_text(encoding="utf-8")
+
+
+def test_the_template_refuses_abbreviated_arguments(tmp_path: Path) -> None:
+    arguments = {
+        "train.py": ["--train_distribution", tmp_path, "--output_dir", tmp_path],
+        "eval.py": ["--distribution_dirs", "[]", "--output_paths", "[]"],
+    }
+    for script, others in arguments.items():
+        command = [sys.executable, TEMPLATE / script, "--model_dir", tmp_path, *others, "--max_example", "5"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 2
+        assert "unrecognized arguments: --max_example 5" in done.stderr
