@@ -330,7 +330,7 @@ def test_ctrl_c_ends_the_step_keeps_the_table_and_says_130(project: Project, num
     assert process.returncode == 130
     assert "Traceback" not in said
     assert running(mark) == []
-    # The table is this request's, with empty fields for what had not finished; the earlier one is made again at no cost.
+    # The table is this request's, with empty fields for what had not finished; the earlier one is made at no cost.
     assert project.table()[0]["generalization_accuracy"] == ""
     assert project.metrics(intervention_dir=project.length).returncode == 0
     assert project.output.read_bytes() == complete
