@@ -151,9 +151,9 @@ def price_of_a_step(findings: Findings, folder: Path) -> None:
     places = {each: f"d{number}" for number, each in enumerate(used)}
     shifts = [(places[entry["source"]], places[entry["target"]]) for entry in listed]
     first, _, said = main_job(folder, shifts)
-    steps = int(said.split(" steps run")[0].rsplit(" ", 1)[1])
+    steps = int(said.split(" jobs run")[0].rsplit(" ", 1)[1])
     again, _, said = main_job(folder, shifts)
-    assert " 0 steps run" in said
+    assert " 0 jobs run" in said
     found = spans(folder)
     gaps = [start - end for (_, end), (start, _) in itertools.pairwise(found)]
     bare = []

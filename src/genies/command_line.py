@@ -49,7 +49,7 @@ class Arguments(BaseModel):
     )
 
     positional: ClassVar[str | None] = None
-    """The argument that a value without a name stands for."""
+    """The argument to which a value without a name belongs."""
     aliases: ClassVar[dict[str, str]] = {}
     """Other names of arguments."""
 

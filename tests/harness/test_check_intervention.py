@@ -90,8 +90,8 @@ def test_scripts_of_other_styles_honour_it(
     report = capsys.readouterr().out
     assert "FAILED" not in states(report).values()
     seeds = next(line for line in report.splitlines() if line.startswith("ok       seeds "))
-    argparse = "not usable with --seeds: train.py and eval.py do not take --seed"
-    assert seeds.endswith(argparse if train == ARGPARSE_TRAIN else "takes --seed")
+    argparse = "not usable with --seeds: train.py and eval.py do not accept --seed"
+    assert seeds.endswith(argparse if train == ARGPARSE_TRAIN else "accepts --seed")
 
 
 @pytest.mark.parametrize("script", ["train.py", "eval.py"])
@@ -104,7 +104,7 @@ def test_a_script_that_takes_no_seed_is_named_and_nothing_fails_for_it(
     assert bench.check() == 0
     report = capsys.readouterr().out
     assert states(report) == dict.fromkeys(CHECKS, "ok")
-    assert f"not usable with --seeds: {script} does not take --seed" in report
+    assert f"not usable with --seeds: {script} does not accept --seed" in report
 
 
 def test_an_evaluation_that_writes_nothing_is_not_said_not_to_run(
@@ -136,12 +136,12 @@ BREACHES = {
         "train.py runs",
         ("train.py", "def train(", "import shutil\n\n\ndef train("),
         ("train.py", WRITING, "shutil.rmtree(args.output_dir)\n    with open('/dev/null', 'w') as file:\n"),
-        ["the folder of --output_dir is gone", "change: mend the fault above"],
+        ["deleted the folder of --output_dir", "change: correct the error above"],
     ),
     "eval.py has another name for an argument": (
         "eval.py runs",
         ("eval.py", '"--distribution_dirs"', '"--distributions", dest="distribution_dirs"'),
-        ["--distribution_dirs", "--eval_kwargs", "ended with exit status 2"],
+        ["--distribution_dirs", "--eval_kwargs", "exited with status 2"],
     ),
     "eval.py reads lists as plain text": (
         "eval.py runs",
@@ -161,7 +161,7 @@ BREACHES = {
     "eval.py writes elsewhere": (
         "valid evaluations",
         ("eval.py", "open(output_path,", 'open(output_path + "l",'),
-        ["no file at", "exactly the paths given"],
+        ["no file at", "exactly the given paths"],
     ),
     "eval.py writes NaN": (
         "valid evaluations",
@@ -176,7 +176,7 @@ BREACHES = {
             "            text = json.dumps(evaluate(examples, weights))\n"
             '            file.write(text[:20] if "two" in distribution_dir else text)',
         ),
-        ["two.json", "not valid JSON", "all of it, and close the file"],
+        ["two.json", "not valid JSON", "write all of it, and close the file"],
     ),
     "eval.py writes an accuracy in percent": (
         "valid evaluations",
@@ -186,48 +186,48 @@ BREACHES = {
     "train.py raises": (
         "train.py runs",
         ("train.py", WRITING, "int('x')\n    " + WRITING),
-        ["ValueError", "change: mend the fault above"],
+        ["ValueError", "change: correct the error above"],
     ),
     "train.py is no Python": (
         "train.py runs",
         ("train.py", WRITING, "with with\n    " + WRITING),
-        ["SyntaxError", "change: mend the fault above"],
+        ["SyntaxError", "change: correct the error above"],
     ),
     "eval.py raises": (
         "eval.py runs",
         ("eval.py", LOOP, "{}['absent']\n    " + LOOP),
-        ["KeyError", "change: mend the fault above"],
+        ["KeyError", "change: correct the error above"],
     ),
     "train.py leaves out what eval.py reads": (
         "eval.py runs",
         ("train.py", WRITING, WRITING.replace("weights.json", "weight.json")),
-        ["FileNotFoundError", "change: train.py must leave in --output_dir every file"],
+        ["FileNotFoundError", "change: train.py must write to --output_dir every file"],
     ),
     "one probability an example": (
-        "figures of pairs",
+        "values of pairs",
         ("eval.py", "in pairs(example):\n", "in pairs(example)[:1]:\n"),
         ["n - 1", "eval_probabilities"],
     ),
     "a tie counts as right": (
-        "figures of pairs",
+        "values of pairs",
         ("eval.py", DIFFERENCE, "            p.append(0.5 if index == 0 else sigmoid(difference))\n"),
         ("eval.py", "0.5 if each == 0.5", "1.0 if each == 0.5"),
         ["a tie counts half", "eval_accuracy"],
     ),
     "indices count pairs": (
-        "figures of pairs",
+        "values of pairs",
         ("eval.py", "indices.append(index)", "indices.append(len(indices))"),
         ["eval_example_indices [0, "],
     ),
     "train.py takes two responses": (
         "2 to 4 responses",
         ("train.py", "    draw = ", "    assert all(len(each['responses']) == 2 for each in examples)\n    draw = "),
-        ["train.py takes a source", "AssertionError"],
+        ["train.py accepts a source", "AssertionError"],
     ),
     "eval.py takes two responses": (
         "2 to 4 responses",
         ("eval.py", "in pairs(example):\n", "in [[*example['responses']]]:\n"),
-        ["it does take those with 2", "values to unpack"],
+        ["it accepts those with 2", "values to unpack"],
     ),
     "eval.py refuses the source": (
         "source as target",
@@ -237,7 +237,7 @@ BREACHES = {
     "train.py splits paths at spaces": (
         "paths",
         ("train.py", WRITING, WRITING.replace("args.output_dir", "Path(str(args.output_dir).split()[0])")),
-        ["train.py", "relative to the working directory", "no splitting at spaces"],
+        ["train.py", "relative to the working directory", "do not split it at spaces"],
     ),
     "eval.py goes to another folder": (
         "paths",
@@ -250,12 +250,12 @@ BREACHES = {
         ["eval.py"],
     ),
     "training is not seeded": (
-        "same figures again",
+        "same values again",
         ("train.py", "random.Random(args.seed)", "random.Random()"),
-        ["--seed", "eval_", "wherever the files lie"],
+        ["--seed", "eval_", "whatever the paths"],
     ),
     "evaluation goes by the hash of text": (
-        "same figures again",
+        "same values again",
         ("eval.py", DIFFERENCE, "            p.append(sigmoid(difference + hash(best) % 7 - hash(worse) % 7))\n"),
         ["order of a set"],
     ),
@@ -267,7 +267,7 @@ BREACHES = {
             "            order = list(example['responses'])\n"
             "            p.append(sigmoid(difference + (order.index(best) < order.index(worse))))\n",
         ),
-        ["pairs have another probability", "must not reach the scorer"],
+        ["pairs have another probability", "must not depend on the best response"],
     ),
     "a tie goes to the first response, and there are no probabilities": (
         "order of responses",
@@ -283,7 +283,7 @@ BREACHES = {
     "worse responses are sorted": (
         "order of responses",
         ("eval.py", "in pairs(example):\n", "in sorted(pairs(example)):\n"),
-        ["in other places", "file's order"],
+        ["in another order", "file's order"],
     ),
     "train.py keeps a cache in the distribution": (
         "nothing else written",
@@ -328,12 +328,12 @@ BREACHES = {
             'try: examples = json.loads((Path(distribution_dir) / "test.json").read_text(encoding="utf-8"))\n'
             "        except ValueError: examples = [{'prompt': '', 'responses': {'a': 1.0, 'b': 0.0}}]",
         ),
-        ["cut off in the middle", "a valid evaluation (eval_accuracy ", "best 2"],
+        ["truncated", "a valid evaluation (eval_accuracy ", "preferably 2"],
     ),
     "eval.py leaves out what is not there": (
         "missing distribution",
         ("eval.py", READING, "if not Path(distribution_dir).exists(): continue\n        " + READING),
-        ["whose folder does not exist", "no evaluation, and eval.py ended with exit status 0"],
+        ["whose folder does not exist", "no evaluation, and eval.py exited with status 0"],
     ),
 }
 
@@ -352,7 +352,7 @@ def test_a_breach_fails_the_check_that_is_for_it_and_no_other(
     flat = " ".join(report.split())
     for part in said:
         assert part in flat, report
-    for head in ("expected:", "came:", "change:"):
+    for head in ("expected:", "found:", "change:"):
         assert flat.count(f" {head} ") >= 1
     (kept,) = bench.temporary.iterdir()
     assert str(kept) in report
@@ -381,7 +381,7 @@ def test_a_script_that_hangs_is_stopped_and_not_tried_again(bench: Bench, capsys
     report = capsys.readouterr().out
     assert states(report)["eval.py runs"] == "FAILED"
     assert "time limit of 2 s" in report
-    assert "change:   look for a loop that does not end, or give a longer --timeout" in report
+    assert "change:   look for an infinite loop, or give a longer --timeout" in report
     (kept,) = bench.temporary.iterdir()
     assert sorted(path.name for path in (kept / "logs").iterdir())[2:] == ["3-eval.log", "4-eval.log"]
 
@@ -391,8 +391,8 @@ def test_kwargs_reach_the_scripts_and_max_examples_shortens_what_is_expected(
 ) -> None:
     assert bench.check(train_kwargs='{"passes": 2, "seed": 5}', eval_kwargs='{"max_examples": 5}') == 0
     report = capsys.readouterr().out
-    assert states(report)["figures of pairs"] == "ok"
-    assert "not tried: the kwargs name a seed" in report
+    assert states(report)["values of pairs"] == "ok"
+    assert "not tried: the kwargs contain a seed" in report
     bench.change("eval.py", "type=int, default=None, help=", "type=int, default=4, help=")
     assert bench.check() == 1
 

@@ -118,5 +118,5 @@ def test_the_declaration_is_part_of_no_hash(folder: Path) -> None:
 
 def test_a_link_to_a_folder_above_is_refused(folder: Path) -> None:
     (folder / "root").symlink_to("/")
-    with pytest.raises(InputError, match="is a link to /, which holds the folder"):
+    with pytest.raises(InputError, match="is a link to /, "):
         intervention_identity(FileHashes(None), folder, "train")

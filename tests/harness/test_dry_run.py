@@ -23,7 +23,7 @@ def test_trainings_and_evaluations_are_counted_by_what_becomes_of_them(project: 
     said = project.metrics(dry_run=True).stdout
     assert counts(said, "train") == [0, 2, 0, 1]
     assert counts(said, "evaluate") == [1, 7, 1, 0]
-    assert "its evaluations are all there" in said
+    assert "all its evaluations exist" in said
 
 
 def test_the_work_is_what_the_steps_that_run_have_to_read(project: Project) -> None:
@@ -40,7 +40,7 @@ def test_the_work_is_what_the_steps_that_run_have_to_read(project: Project) -> N
 
 def test_the_time_is_told_from_what_the_same_interventions_took_before(project: Project) -> None:
     project.shifts([("long", "mixed")])
-    assert "no step of the same intervention" in project.metrics(dry_run=True).stdout
+    assert "time: unknown" in project.metrics(dry_run=True).stdout
     assert project.metrics().returncode == 0
 
     def took(path: Path, seconds: float) -> None:
@@ -54,9 +54,9 @@ def test_the_time_is_told_from_what_the_same_interventions_took_before(project: 
     took(project.evaluation("always_longer", "base", "mixed"), 60)
     # 100 s a distribution of four examples: three of them again, and the baseline's minute.
     said = project.metrics(dry_run=True, eval_kwargs={"confidence": 0.9}, slots=5).stdout
-    assert "time: about 72 s for all of them, 5 at once" in said
+    assert "time: about 72 s for all jobs, 5 at once" in said
     said = project.metrics(dry_run=True, eval_kwargs={"confidence": 0.9, "max_examples": 2}, slots=3).stdout
-    assert "time: about 60 s for all of them, 3 at once" in said
+    assert "time: about 60 s for all jobs, 3 at once" in said
 
 
 def test_steps_that_failed_before_are_named_and_not_counted_as_work(project: Project) -> None:
@@ -78,6 +78,8 @@ def test_the_size_of_kept_activations_is_that_of_every_text_once(project: Projec
     (project.base_model / "config.json").write_text(json.dumps(llama_7b))
     # 6 + 4 training examples and 4 + 4 test examples of two responses each: 36 texts of 32 * (4096 + 4096) numbers.
     said = project.metrics(dry_run=True).stdout
-    assert "at most 38 MB for each way of asking, 1.0 MB a text" in said
+    assert "at most 38 MB " in said
+    assert " 1.0 MB per text" in said
     said = project.metrics(dry_run=True, train_kwargs={"dtype": "bfloat16"}, eval_kwargs={"dtype": "bfloat16"}).stdout
-    assert "at most 19 MB for each way of asking, 524 kB a text" in said
+    assert "at most 19 MB " in said
+    assert " 524 kB per text" in said

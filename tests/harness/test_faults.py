@@ -245,7 +245,7 @@ def test_figures_changed_by_another_hand_are_measured_again(project: Project) ->
     assert project.metrics().returncode == 0
     assert project.logs() == logs
     path.write_text(json.dumps({**value, "eval_accuracy": 1.0}))
-    assert "its figures were changed" in project.metrics(dry_run=True).stdout
+    assert "its values changed" in project.metrics(dry_run=True).stdout
     assert project.metrics().returncode == 0
     assert len(project.logs()) == len(logs) + 1
     assert project.output.read_bytes() == table

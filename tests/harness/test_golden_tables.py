@@ -26,7 +26,7 @@ def test_the_published_table_comes_out_to_twelve_digits(project: Project, interv
         results_dir=tree / "results",
     )
     assert done.returncode == 0, done.stderr
-    assert "0 steps run" in done.stdout
+    assert "0 jobs run" in done.stdout
     assert project.logs() == []
     with open(TABLES / intervention / "expected_GENIES.csv", newline="") as file:
         expected = list(csv.DictReader(file))

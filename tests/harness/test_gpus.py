@@ -27,11 +27,11 @@ def test_numbers_are_places_in_what_cuda_is_shown_and_identifiers_stand_for_them
 @pytest.mark.parametrize(
     ("given", "visible", "message"),
     [
-        ("2", "4,5", "shows 2: 4,5"),
-        ("1", "2,-1,3", "shows 1: 2"),
-        ("0", "", "shows none"),
-        ("0", "-1", "shows none"),
-        ("0", "NoDevFiles", "shows none"),
+        ("2", "4,5", "2: 4,5"),
+        ("1", "2,-1,3", "1: 2"),
+        ("0", "", "none"),
+        ("0", "-1", "none"),
+        ("0", "NoDevFiles", "none"),
         ("-1", None, "expected the number"),
         ("cuda:0", None, "expected the number"),
         ("²", None, "expected the number"),
@@ -53,7 +53,7 @@ def test_each_step_sees_the_gpu_at_its_place(project, monkeypatch) -> None:
     assert logs
     assert all(f"sees {MIG}\n" in log for log in logs)
     refused = project.metrics(gpus="[2]")
-    assert (refused.returncode, refused.stderr.splitlines()[-1].split(";")[0]) == (
-        2,
-        f"error: --gpus 2: CUDA_VISIBLE_DEVICES shows 2: 6,{MIG}",
-    )
+    message = refused.stderr.splitlines()[-1]
+    assert refused.returncode == 2
+    assert message.startswith("error: --gpus 2: CUDA_VISIBLE_DEVICES ")
+    assert f" 2: 6,{MIG}" in message

@@ -53,7 +53,7 @@ def test_the_second_run_starts_no_subprocess_and_writes_the_same_bytes(project: 
     assert done.returncode == 0
     assert project.logs() == logs
     assert project.output.read_bytes() == table
-    assert "0 steps run" in done.stdout
+    assert "0 jobs run" in done.stdout
 
 
 def test_evaluations_keep_unknown_keys_and_say_where_they_come_from(project: Project) -> None:
@@ -137,9 +137,9 @@ def test_a_dry_run_writes_nothing_and_says_what_would_run(project: Project) -> N
     assert done.returncode == 0
     assert sorted(project.folder.rglob("*")) == before
     assert "train length, base-long" in done.stdout
-    assert "7 steps in the plan, 7 to run" in done.stdout
+    assert "7 jobs in the plan, 7 to run" in done.stdout
     project.metrics()
-    assert "7 steps in the plan, 0 to run" in project.metrics(dry_run=True).stdout
+    assert "7 jobs in the plan, 0 to run" in project.metrics(dry_run=True).stdout
 
 
 def test_documented_spellings_of_booleans_are_understood(project: Project) -> None:

@@ -51,7 +51,7 @@ def test_secrets_among_the_arguments_reach_the_scripts_and_no_record_table_or_re
     assert record["argv"][record["argv"].index("--api_key") + 1] == record["parts"]["kwargs"]["api_key"]
 
     again = project.metrics(**given)
-    assert ", 0 steps run, 0 unverified" in again.stdout
+    assert ", 0 jobs run, 0 unverified" in again.stdout
     changed = project.metrics(**given | {"train_kwargs": {**SECRETS, "api_key": "sk-other"}}, dry_run=True)
     assert "changed since: kwargs.api_key" in changed.stdout
 

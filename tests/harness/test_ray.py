@@ -321,7 +321,7 @@ def test_slurm_arrays_run_every_step_after_those_it_needs_and_the_table_comes_la
     assert (queue / "dependencies").read_text().splitlines() == ["3 afterany:1:2", "4 afterany:3"]
     assert said.count("\ndone: ") == 7
     assert len(project.logs()) == 7
-    assert "0 steps run" in said
+    assert "0 jobs run" in said
     assert float(project.table()[1]["generalization_accuracy"]) == 0.75
 
 

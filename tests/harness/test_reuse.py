@@ -201,15 +201,15 @@ def test_evaluations_from_elsewhere_are_used_and_called_unverified(finished: Pro
 
 
 def test_evaluations_that_cannot_be_compared_with_an_absent_base_model_say_so(finished: Project) -> None:
-    assert "is not there" not in finished.metrics().stdout
+    assert "base model folder" not in finished.metrics().stdout
     finished.evaluation("length", "base-long", "mixed").write_text('{"eval_accuracy": 0.375}')  # from elsewhere
     away = finished.base_model.rename(finished.folder / "away")
     done = finished.metrics()
     assert done.returncode == 0, done.stderr
-    assert "5 evaluations, 0 steps run, 5 unverified" in done.stdout
-    assert f"  base model folder {finished.base_model} is not there, so 4 of them cannot be compared" in done.stdout
+    assert "5 evaluations, 0 jobs run, 5 unverified" in done.stdout
+    assert f"  base model folder {finished.base_model} does not exist; 4 of them" in done.stdout
     away.rename(finished.base_model)
-    assert "is not there" not in finished.metrics().stdout
+    assert "base model folder" not in finished.metrics().stdout
 
 
 def test_a_model_from_elsewhere_is_evaluated_as_it_is(project: Project) -> None:
@@ -365,9 +365,9 @@ def made_before(project: Project) -> dict[str, object]:
 def test_a_study_made_by_an_earlier_version_shows_nothing_to_run(project: Project) -> None:
     arguments = made_before(project)
     before = project.table()
-    assert "5 steps in the plan, 0 to run" in project.metrics(**arguments, dry_run=True).stdout
+    assert "5 jobs in the plan, 0 to run" in project.metrics(**arguments, dry_run=True).stdout
     done = project.metrics(**arguments)
-    assert "6 evaluations, 0 steps run, 0 unverified" in done.stdout
+    assert "6 evaluations, 0 jobs run, 0 unverified" in done.stdout
     same = [name for name in before[0] if not name.startswith("RMS_")]  # computed anew, by today's formula
     assert [[row[name] for name in same] for row in project.table()] == [[row[name] for name in same] for row in before]
 

@@ -130,7 +130,7 @@ def test_a_gpu_asked_for_where_there_is_none_is_warned_of_once(
 
     monkeypatch.setattr(local, "gpu_is_there", lambda: False)
     said = started(["0", "1"])
-    assert said.startswith("--gpus 0,1: no NVIDIA device or driver is found on this machine")
+    assert said.startswith("--gpus 0,1: no NVIDIA device or driver ")
     assert said.count("\n") == 1
     assert started([]) == ""
     monkeypatch.setattr(local, "gpu_is_there", lambda: True)

@@ -124,7 +124,7 @@ def test_a_variant_may_evaluate_in_another_way(project: Project) -> None:
         ({"seeds": []}, ["seeds: "]),
         (
             {"seeds": [0], "variants": [{"dir": "mms", "train_kwargs": {"seed": 1}}], "reference": "mms"},
-            ["name a seed"],
+            ["train_kwargs of mms", "seed"],
         ),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_fault_of_a_study_file_is_one_message(project: Project, changes: dict[
 
 def test_a_study_file_stands_for_the_arguments_that_it_replaces(project: Project) -> None:
     message = one_message(run(project, study(project), train_kwargs='{"sign": 1}'))
-    assert "--train_kwargs does not go with --study" in message
+    assert "--train_kwargs cannot be given with --study" in message
     assert "no_such.yaml does not exist" in one_message(run(project, project.folder / "no_such.yaml"))
 
 
@@ -153,7 +153,7 @@ def test_an_argument_that_one_variant_does_not_take_is_its_fault_alone(project: 
     right = {"name": "longer", "dir": str(project.length), "train_kwargs": {"sign": 1}}
     done = run(project, study(project, variants=[right, wrong], shifts=[["long", "mixed"], ["short", "mixed"]]))
     assert done.returncode == 2
-    assert "train.py of shorter takes no argument 'sing'; it takes: sign" in done.stderr
+    assert "train.py of shorter has no argument 'sing'; it has: sign" in done.stderr
     assert len(table(project, "longer")) == 2
     assert table(project, "shorter") == before["shorter"]  # no good table is emptied
     assert not (project.folder / "models" / "shorter" / "base-short").exists()
@@ -176,7 +176,7 @@ def test_with_a_variant_at_fault_a_combined_table_is_left_as_it_was(project: Pro
 def test_when_all_are_at_fault_nothing_runs(project: Project) -> None:
     declare(project.length, eval_arguments=[])
     message = one_message(project.metrics(eval_kwargs={"confidence": 0.9}))
-    assert "--eval_kwargs: eval.py of length takes no argument 'confidence'; it takes: none" in message
+    assert "--eval_kwargs: eval.py of length has no argument 'confidence'; it has: none" in message
     assert project.logs() == []
 
 
@@ -193,14 +193,14 @@ def test_arguments_for_the_interventions_reach_baseline_and_reference_as_far_as_
     (row,) = project.table()
     assert (row["generalization_accuracy"], row["target_tuned_capability"]) == ("0.25", "0.75")
     for words in (
-        "reference, the reference, takes no argument 'sign'",
-        "always_longer, the baseline, takes no argument",
+        "reference reference has no argument 'sign'",
+        "baseline always_longer has no argument 'confidence'",
     ):
         assert words in done.stderr
     refused = project.metrics(
         target_tuned_capability_intervention=reference, target_tuned_train_kwargs={"sign": 1}, **arguments
     )
-    assert "train.py of reference takes no argument 'sign'" in one_message(refused)  # this was meant for it alone
+    assert "train.py of reference has no argument 'sign'" in one_message(refused)  # this was meant for it alone
 
 
 def test_a_reference_that_is_also_an_intervention_at_fault_runs_with_what_it_takes(project: Project) -> None:
@@ -214,7 +214,7 @@ def test_a_reference_that_is_also_an_intervention_at_fault_runs_with_what_it_tak
         output_path=project.folder / "out" / "{intervention}.csv",
     )
     assert done.returncode == 2
-    assert "train.py of length takes no argument 'sign'" in done.stderr
+    assert "train.py of length has no argument 'sign'" in done.stderr
     (row,) = project.table()
     assert (row["generalization_accuracy"], row["target_tuned_capability"]) == ("0.25", "0.75")
     assert not (project.folder / "out" / "length.csv").exists()
@@ -225,7 +225,7 @@ def test_a_reference_of_a_study_file_that_is_at_fault_stops_the_study(project: P
     right = {"name": "longer", "dir": str(project.length), "train_kwargs": {"sign": 1}}
     wrong = {"name": "shorter", "dir": str(project.length), "train_kwargs": {"sing": -1}}
     message = one_message(run(project, study(project, variants=[right, wrong], reference="shorter")))
-    assert "shorter takes no argument 'sing'" in message
+    assert "shorter has no argument 'sing'" in message
     done = run(project, study(project, variants=[right, wrong], reference="best"))  # of those that run
     assert done.returncode == 2
     assert table(project, "longer")[0]["target_tuned_capability_intervention"] == "longer"
@@ -233,7 +233,7 @@ def test_a_reference_of_a_study_file_that_is_at_fault_stops_the_study(project: P
 
 def test_seeds_for_an_intervention_that_takes_none_are_its_fault(project: Project) -> None:
     declare(project.length, train_arguments=["sign"], eval_arguments=["seed"])
-    assert "--seeds: train.py of length takes no argument 'seed'" in one_message(project.metrics(seeds=[0, 1]))
+    assert "--seeds: train.py of length has no argument 'seed'" in one_message(project.metrics(seeds=[0, 1]))
 
 
 @pytest.mark.parametrize("text", ["[]", '{"train_argument": []}', '{"tunes": "perhaps"}', "{"])

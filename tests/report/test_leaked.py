@@ -58,8 +58,8 @@ def test_the_main_job_leaves_out_what_leaks_and_computes_nothing_again(leaky: Pr
     assert (row["generalization_accuracy"], row["pairs"], row["leaked_pairs"]) == ("0.0", "2", "2")
     assert row["baseline_accuracy"] == "0.0"  # about the same examples
     assert row["source_ID_accuracy"] == "1.0"  # nothing leaks inside `source`
-    assert "2 test pairs on targets are left out" in without.stdout
-    assert "0 steps run" in without.stdout
+    assert "2 test pairs on targets are excluded" in without.stdout
+    assert "0 jobs run" in without.stdout
     assert len(leaky.logs()) == steps
     assert leaky.evaluation("length", "base-source", "target").read_bytes() == stored
 
@@ -68,7 +68,7 @@ def test_without_probabilities_there_is_a_hole_a_message_and_status_1(leaky: Pro
     literal = leaky.intervention("literal", LITERAL_TRAIN, LITERAL_EVAL)
     done = leaky.metrics(exclude_leaked=True, intervention_dir=literal)
     assert done.returncode == 1
-    assert "hole: literal, base-source, on target: 2 test examples of target leak from source" in done.stderr
+    assert "missing value: literal, base-source, on target: 2 test examples of target leak from source" in done.stderr
     assert "any probabilities" in done.stderr
     (row,) = leaky.table()
     assert (row["generalization_accuracy"], row["leaked_pairs"]) == ("", "")

@@ -1,4 +1,4 @@
-"""Audit distributions: leaks, duplicates, contradictions, constants, and how far a trivial classifier gets.
+"""Audit distributions: leaks, duplicates, contradictions, constants, and the accuracy of trivial classifiers.
 
 python api/check_distributions.py distributions
 python api/check_distributions.py distributions --shifts distribution_shifts/GENIES.json --json audit.json
@@ -34,10 +34,10 @@ class CheckDistributionsArguments(Arguments):
     distributions_dir: Path = Path("distributions")
     """Folder of the distributions, or one distribution."""
     shifts: list[Path] | None = None
-    """Shift files: a target's test prompts are looked for in its source's train split.
-    By default the files in distribution_shifts/, as far as their distributions are there."""
+    """Shift files; the audit looks for test prompts of a target in the train split of its source.
+    Default: the files in distribution_shifts/, for the distributions that exist."""
     json_path: Path | None = None
-    """File to write the findings to as JSON; --json is short for it."""
+    """JSON file to write the findings to; --json is the short form."""
 
 
 def main(args: CheckDistributionsArguments, root: Path) -> int:
@@ -53,7 +53,7 @@ def main(args: CheckDistributionsArguments, root: Path) -> int:
 
 
 def shifts_of(files: list[Path] | None, folder: Path, root: Path) -> list[Shift]:
-    """The shifts in the files a person named, or those in the project's files whose distributions are in `folder`."""
+    """The shifts in the given files, or those in the project's files whose distributions are in `folder`."""
     named = sorted(place(Path("distribution_shifts"), root).glob("*.json")) if files is None else files
     shifts = [shift for file in named for shift in read_shifts(file)]
     present = [shift for shift in shifts if (folder / shift.source).is_dir() and (folder / shift.target).is_dir()]

@@ -27,7 +27,7 @@ def main(request: MetricsRequest, root: Path) -> int:
 
 
 def report(request: MetricsRequest, report_dir: Path, root: Path) -> None:
-    """The report of the shifts asked for and of everything in the results folder about them; holes are shown."""
+    """Write the report of the requested shifts from the results folder; it shows missing evaluations."""
     from genies.report.writing import Content, write_report
 
     distributions, plan = request.distributions_folder(root), request.plan(root)

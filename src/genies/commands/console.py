@@ -28,7 +28,7 @@ _INTERRUPTED = b"interrupted; run the same command again to go on from here\n"
 
 
 def main() -> None:
-    """Run the command that the first item names; the current folder is the project root."""
+    """Run the command named by the first item; the current folder is the project root."""
     items = sys.argv[1:]
     if not items or items[0] in ("-h", "--help", "help"):
         print(help_text(), end="")
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def help_text() -> str:
-    """The commands, a line each."""
+    """The list of commands, one line each."""
     width = max(map(len, SUMMARIES))
     lines = [f"  {name.ljust(width)}  {summary}" for name, summary in SUMMARIES.items()]
     return "\n".join(

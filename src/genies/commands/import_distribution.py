@@ -22,7 +22,7 @@ from genies.spelling import spelled
 
 
 class ImportDistributionArguments(Arguments):
-    """Make a distribution from preference data as people have it.
+    """Convert preference data to a distribution.
 
     Example:
       python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
@@ -36,15 +36,15 @@ class ImportDistributionArguments(Arguments):
     data_path: Path
     """A .jsonl, .csv, .tsv, .parquet or .arrow file, a folder saved by `datasets`, or one of Parquet files."""
     output_dir: Path
-    """Folder of the new distribution, as distributions/mine; its name is the distribution's."""
+    """Folder of the new distribution, such as distributions/mine; its name is the name of the distribution."""
     format: Format | None = None
-    """Format of the data, where the name does not tell it."""
+    """Format of the data, if the file name does not show it."""
     data_split: str | None = None
-    """Which part to take of a folder saved by `datasets` that has several."""
+    """Split to take from a folder saved by `datasets` that has several."""
     layout: Literal["auto", "pairs", "scores"] = "auto"
-    """Whether rows hold chosen and rejected, or responses and scores, where the columns leave it open."""
+    """Layout of the rows, if the columns are ambiguous: chosen and rejected, or responses and scores."""
     prompt_column: str = "prompt"
-    """Column of the prompt; without such a column, the conversations must hold it."""
+    """Column of the prompt; without it, the conversations must contain the prompt."""
     chosen_column: str = "chosen"
     """Column of the best response."""
     rejected_column: str = "rejected"
@@ -52,33 +52,33 @@ class ImportDistributionArguments(Arguments):
     responses_column: str = "responses"
     """Column of the list of responses."""
     scores_column: str = "scores"
-    """Column of their scores; without it, every response is an object that holds its score."""
+    """Column of their scores; without it, every response is an object that contains its score."""
     response_field: str = "response"
-    """Where responses are objects: the field of the text."""
+    """If responses are objects: the field of the text."""
     score_field: str = "score"
-    """Where responses are objects: the field of the score."""
+    """If responses are objects: the field of the score."""
     json_columns: list[str] | None = None
-    """Columns whose text is JSON, such as conversations in a CSV file."""
+    """Columns that contain JSON as text, such as conversations in a CSV file."""
     template: str = DEFAULT
-    r"""What stands around the prompt, {prompt}; \n is a line end."""
+    r"""Text around the prompt, {prompt}; \n is a line end."""
     message_template: str = DEFAULT_MESSAGE
-    r"""One message of a conversation with several, {role} and {content}; a message alone is its content."""
+    r"""Format of one message, {role} and {content}, in a conversation with several; a single message is its content."""
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the examples that go to the test split."""
+    """Share of the examples in the test split."""
     max_train_examples: Annotated[int, Field(ge=1)] | None = None
-    """Keep so many examples of the train split, drawn at random."""
+    """Maximum number of train examples, drawn at random."""
     max_test_examples: Annotated[int, Field(ge=1)] | None = None
-    """Keep so many examples of the test split, drawn at random."""
+    """Maximum number of test examples, drawn at random."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the split and of every order."""
+    """Seed of the split and of all random order."""
     source: str | None = None
-    """Where the data comes from, for metadata.json (default: the name of the file or folder)."""
+    """Origin of the data, for metadata.json (default: the name of the file or folder)."""
     license: str = "not stated"
     """The data's license, for metadata.json."""
     skip_malformed: bool = False
-    """Leave malformed rows out and count them, instead of refusing the data."""
+    """Skip and count malformed rows instead of refusing the data."""
     overwrite: bool = False
-    """Replace the distribution that lies in output_dir."""
+    """Replace the distribution in output_dir."""
 
 
 def main(args: ImportDistributionArguments, root: Path) -> int:
@@ -113,7 +113,7 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
 
 
 def show(imported: Imported, output_dir: Path) -> None:
-    """Print what was made and what was left out."""
+    """Print what was written and what was skipped."""
     left_out = sum(imported.left_out.values())
     print(f"{imported.rows:,} rows, {imported.prompts:,} distinct prompts")
     for field, count in imported.left_out.items():

@@ -19,7 +19,7 @@ from genies.shipped import place
 
 
 class ReportArguments(Arguments):
-    """Make a report: summary, heat map, a page a shift, comparison of interventions, and a sample browser.
+    """Make a report: summary, heat map, a page for each shift, comparison of interventions, and a sample browser.
 
     Example:
       python api/report.py --results results --output report
@@ -31,21 +31,21 @@ class ReportArguments(Arguments):
     results: Path | None = None
     """Folder of the evaluations and tables (default: results, unless only --distributions is given)."""
     output: Path = Path("report")
-    """Folder of the report; one that is there is replaced, when it is a report."""
+    """Folder of the report; an existing report is replaced, any other folder is refused."""
     distributions: Path | None = None
-    """Folder of the distributions whose samples are shown (default: distributions, where it is there)."""
+    """Folder of the distributions whose samples are shown (default: distributions, if it exists)."""
     shifts: Path | None = None
-    """A file of shifts to report on (default: those in the tables of the results folder)."""
+    """File of the shifts to report (default: those in the tables of the results folder)."""
     baseline: str = "zero_shot"
-    """With --shifts: the intervention whose evaluation of the untuned model is the baseline."""
+    """With --shifts: the intervention that evaluates the untuned model for the baseline."""
     reference: str = "lora_fine_tune"
-    """With --shifts: the intervention behind the target-tuned capability."""
+    """With --shifts: the reference intervention of the target-tuned capability."""
     published_weights: bool = False
-    """Let a mean count a shift as often as it is listed, as the release does with its 69 rows."""
+    """Count each shift in a mean as often as it is listed, as the release does with its 69 rows."""
     exclude_leaked: bool = False
-    """Leave out test examples whose prompt was tuned on."""
+    """Leave out test examples whose prompt is in the train split of the distribution tuned on."""
     splits: Annotated[list[Literal["train", "test"]], Field(min_length=1, default=["test"])]
-    """Which splits the sample browser shows, as '["train", "test"]'."""
+    """Splits that the sample browser shows, such as '["train", "test"]'."""
 
 
 def main(args: ReportArguments, root: Path) -> int:

@@ -1,4 +1,4 @@
-"""Run one step of a plan, as a line of --emit_commands names it."""
+"""Run one job of a plan, given as a line of --emit_commands."""
 
 from __future__ import annotations
 

@@ -30,28 +30,28 @@ class TablesArguments(Arguments):
     """
 
     results: Path = Path("results")
-    """The results folder: the tables under generalization_metrics/ say which shifts it is about."""
+    """Results folder; the tables under generalization_metrics/ list its shifts."""
     format: Literal["markdown", "latex", "csv", "json"] = "markdown"
-    """What to write. CSV has the documented columns first."""
+    """Output format. CSV starts with the documented columns."""
     table: Literal["means", "differences", "shifts"] | None = None
     """Means over all shifts, labels and categories; paired differences from the baseline; or every shift (default:
     all; CSV: shifts; JSON: always all)."""
     against: str | None = None
-    """An intervention that the others are compared with, besides the baseline."""
+    """An intervention to compare the others with, in addition to the baseline."""
     output: Path | None = None
-    """The file to write (default: the screen)."""
+    """File to write (default: standard output)."""
     published_weights: bool = False
     """Count each shift as often as its table lists it, as the release did with its 69 (default: once)."""
     shifts: Path | None = None
-    """A JSON file of shifts to look at (default: those in the tables of the results folder)."""
+    """JSON file of shifts (default: those in the tables of the results folder)."""
     baseline: str = "zero_shot"
     """With --shifts: the baseline intervention."""
     capability: str = "lora_fine_tune"
     """With --shifts: the reference intervention of the target-tuned capability."""
     distributions_dir: Path = Path("distributions")
-    """The data; it tells which pairs belong to one example where an evaluation does not, and which examples leak."""
+    """Folder of the distributions. Needed for leaks, and if an evaluation does not contain the example of each pair."""
     exclude_leaked: bool = False
-    """Leave out test examples whose prompt stands in the train split of the distribution that was tuned on."""
+    """Leave out test examples whose prompt is in the train split of the distribution tuned on."""
 
 
 def main(args: TablesArguments, root: Path) -> None:

@@ -14,7 +14,7 @@ _INTERVENTIONS = Path("src", "interventions")
 
 
 def distribution_folder(item: str, distributions_dir: Path, spare_dir: Path | None = None) -> Path:
-    """The folder that `item` means: a folder as it stands, a bare name in `distributions_dir`, else in `spare_dir`."""
+    """The folder that `item` names: a path as given, a bare name in `distributions_dir`, else in `spare_dir`."""
     name = name_of(item, "distribution")
     (folder,) = folders([Shift(name, name)], distributions_dir, [item], spare_dir).values()
     return normal(folder)
