@@ -65,7 +65,8 @@ def help_text() -> str:
             *lines,
             "",
             "genies COMMAND --help lists the arguments of a command. models/, results/ and distributions/ are in the",
-            "current folder. The project's own interventions, shift files and starter distributions are found by name.",
+            "current folder. What the project contains is found from any folder, as mms, starter_everyday and",
+            "distribution_shifts/GENIES.json.",
             "",
         ]
     )
