@@ -512,7 +512,7 @@ def test_the_template_learns_what_its_data_say(tmp_path: Path) -> None:
 
 
 def test_the_template_refuses_abbreviated_arguments(tmp_path: Path) -> None:
-    arguments = {
+    arguments: dict[str, list[str | Path]] = {
         "train.py": ["--train_distribution", tmp_path, "--output_dir", tmp_path],
         "eval.py": ["--distribution_dirs", "[]", "--output_paths", "[]"],
     }
