@@ -151,7 +151,7 @@ BREACHES = {
     "eval.py takes one distribution": (
         "several distributions",
         ("eval.py", LOOP, "[_] = args.distribution_dirs\n    " + LOOP),
-        ["side by side", "too many values to unpack"],
+        ["keep no state between distributions", "too many values to unpack"],
     ),
     "eval.py does the first distribution only": (
         "several distributions",

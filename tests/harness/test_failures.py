@@ -180,7 +180,7 @@ WRONG = {
     "missing key": ("{}", "eval_accuracy"),
     "half a file": ('{"eval_accuracy": 0.', "truncated"),
     "empty file": ("", "empty"),
-    "another accuracy": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.9, 0.5]}', "got 0.5 where that is 0.75"),
+    "another accuracy": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.9, 0.5]}', "got 0.5 instead of 0.75"),
     "bad probability": ('{"eval_accuracy": 0.5, "eval_probabilities": [0.5, 2]}', "eval_probabilities.1"),
 }
 

@@ -14,6 +14,7 @@ OUT_OF_DISK = re.compile(r"No space left on device|Disk quota exceeded|File too 
 """Both are searched in the last lines of a log."""
 
 _VALUE = re.compile(r", got .*")
+"""The values of a message, which are ignored when faults are compared."""
 _REFUSAL = re.compile(r"^, distributions? .*?: evaluation .*?\.json(.*)$", re.MULTILINE)
 _LOG = re.compile(r"\n  log: .*")
 

@@ -154,7 +154,7 @@ def differences(now: Parts, then: Parts, ignored: Collection[str] = (), inside: 
 
 
 def _differing_arguments(here: Parts, there: Parts, ignored: Collection[str]) -> list[str]:
-    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line. Older records may hold secrets.
+    # Compared as JSON: 1, 1.0 and True are equal in Python, but not on a command line. Older records may show secrets.
     here, there = published(here), published(there)
     return [
         name

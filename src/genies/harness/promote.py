@@ -120,8 +120,8 @@ def promote_evaluation(check: Check, name: str, output: Path, origin: Origin, co
     share = accuracy_of_pairs(evaluation, ROUNDED_TOLERANCE)
     if share is not None:
         raise InputError(
-            f"evaluation {output}: field eval_accuracy: expected {share:.6g}, the share of eval_probabilities above "
-            f"one half (a tie counts half), got {evaluation.eval_accuracy:.6g}; "
+            f"evaluation {output}: field eval_accuracy: expected the share of eval_probabilities above one half (a tie "
+            f"counts half), got {evaluation.eval_accuracy:.6g} instead of {share:.6g}; "
             "correct eval.py, or leave eval_probabilities out"
         )
     parts = check.outputs[name].parts

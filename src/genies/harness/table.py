@@ -315,7 +315,7 @@ def mixed_formats(evaluations: Iterable[tuple[str, Evaluation]]) -> list[str]:
         if evaluation.dtype is not None:
             formats.setdefault(base_model, Counter())[evaluation.dtype] += 1
     return [
-        f"{base_model}: the table compares evaluations in different number formats "
+        f"{base_model}: evaluations in different number formats are compared "
         f"({', '.join(f'{name} {count}' for name, count in sorted(counts.items()))})"
         for base_model, counts in formats.items()
         if len(counts) > 1
