@@ -172,6 +172,22 @@ def test_evaluations_without_probabilities_say_what_is_missing(results: WrittenR
     assert mean.ties is None
 
 
+@pytest.mark.parametrize("seeds", [[None], [0, 1]])
+def test_an_elicitation_that_no_draw_of_prompts_changes_has_no_interval(
+    seeds: list[int | None], tmp_path: Path
+) -> None:
+    """Always wrong against a baseline of ties: every resample has the same value, which is no certainty."""
+    written = WrittenResults(tmp_path / "results")
+    for seed in seeds:
+        written.shift("wrong", SHIFTS[0], (0, 40, 20, 40), seed=seed)
+    written.evaluation("zero_shot", "base", "t0", [0.5] * 40)
+    written.table("wrong", SHIFTS[:1] * len(seeds), seeds)
+    [line] = summarize(read_study(written.folder)).shifts
+    assert line.estimate("differential_elicitation").value == -0.5
+    assert line.estimate("differential_elicitation").interval is None
+    assert present(line.estimate("generalization_accuracy").interval).high > 0.05
+
+
 def test_two_summaries_of_one_study_are_the_same(results: WrittenResults) -> None:
     study = read_study(results.folder)
     one, other = summarize(study), summarize(study)

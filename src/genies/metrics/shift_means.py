@@ -23,7 +23,7 @@ Average = Literal["shifts", "sources"]
 ROUNDING = 1e-12
 """Values of a metric that differ by less are equal."""
 
-NO_VARIATION = "all prompts have the same score"
+NO_VARIATION = "the value is the same whichever prompts are drawn"
 
 About = Literal["other sources", "other test sets", "these shifts"]
 """The population that the interval of a mean is about. For these shifts, only prompts and seeds vary."""

@@ -33,7 +33,7 @@ from genies.metrics.resampling import (
     sums_by_cluster,
     too_few_clusters,
 )
-from genies.metrics.shift_means import NO_VARIATION
+from genies.metrics.shift_means import NO_VARIATION, ROUNDING
 from genies.report.study import Reading, ShiftReading
 
 RESAMPLES = 2_000
@@ -121,6 +121,8 @@ def _elicitation(shift: ShiftReading, _: Known) -> Part:
     if drawn is None:
         return Part(value, missing="resampled capabilities reach 0")
     clusters = generalization.sums.size
+    if np.ptp(drawn) < ROUNDING:
+        return Part(value, missing=NO_VARIATION, drawn=drawn, clusters=clusters)
     return Part(value, percentile_interval(drawn, clusters, OVER_PROMPTS), drawn, clusters)
 
 

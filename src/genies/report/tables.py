@@ -98,7 +98,7 @@ def _means(kind: str, groups: Sequence[Group], summary: Summary) -> TextTable:
         for metric in summary.metrics
         for title in (metric.title, *([f"{metric.title}, mean over sources"] if metric.name in BY_SOURCE else []))
     ]
-    caption = f"Means over {len(groups[0].shifts)} shifts" if of_all else f"Means by {kind}"
+    caption = f"Means over {_shifts_in(groups[0])}" if of_all else f"Means by {kind}"
     caption += "" if summary.weights == "unique" else ", each counted as often as it is listed"
     return TextTable(caption, header + titles, rows, len(header))
 
@@ -132,7 +132,7 @@ def _differences(kind: str, groups: Sequence[Group], found: Sequence[tuple[Group
         rows.append([*map(Cell, [*names, *counts, each.mean.verdict]), *_difference_cells(each)])
     titles = ["difference", "p, adjusted", "better on", "worse on"]
     caption = "Paired differences in generalization accuracy"
-    caption += f" over {len(groups[0].shifts)} shifts" if of_all else f", by {kind}"
+    caption += f" over {_shifts_in(groups[0])}" if of_all else f", by {kind}"
     return TextTable(caption, header + titles, rows, len(header))
 
 
@@ -237,3 +237,7 @@ def _difference_note(found: Sequence[Comparison]) -> str:
     if left_out:
         note += f"; test examples on which only one was tested are excluded, at most {left_out} per difference"
     return note
+
+
+def _shifts_in(group: Group) -> str:
+    return "1 shift" if len(group.shifts) == 1 else f"{len(group.shifts)} shifts"
