@@ -101,7 +101,7 @@ def test_a_run_in_an_empty_folder_uses_the_installed_interventions_and_starter_s
     assert not (tmp_path / "work" / ".cache").exists()
     assert (tmp_path / "home" / ".cache" / "genies" / "file_hashes.json").is_file()
     again = genies("run", *arguments)
-    assert "0 steps run" in again.stdout
+    assert " 0 jobs run" in again.stdout
     planned = genies("run", *arguments[:-4], "--emit_commands", "commands.jsonl")  # other arguments: all must run
     assert planned.returncode == 0, planned.stderr
     assert '"-m", "genies.commands.run_step"' in (tmp_path / "work" / "commands.jsonl").read_text(encoding="utf-8")

@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on_to_the_same_figures_as_an_undisturbed_one(project:
     assert float(second["generalization_accuracy"]) < float(second["source_ID_accuracy"])
     assert first["RMS_calibration_formula"] == "confidence"
     made = evaluations(undisturbed)
-    assert len(made) == 5
+    assert len(made) == 6  # with the untuned model on the source, which the table does not need
     assert {value["dtype"] for value in made.values()} == {"float32"}
 
     command = [sys.executable, str(ROOT / "api/compute_generalization_metrics.py"), *real(project)]

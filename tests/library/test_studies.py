@@ -89,10 +89,10 @@ def test_reused_evaluations_that_cannot_be_verified_are_warned_of(project, argum
     ("changes", "said"),
     [
         ({"shifts": [("long", "short")]}, r"^shifts: expected genies\.Shift"),
-        ({"shifts": []}, "^shifts lists no shifts"),
+        ({"shifts": []}, "^shifts .*at least one"),
         ({"shifts": [Shift("long", "shrot")]}, "^shifts, entry 0, field target: unknown distribution 'shrot'"),
         ({"shifts": None}, "give the shifts one way: shifts FILE, or source_dirs and target_dirs"),
-        ({"study": "study.yaml"}, "base_model_dir does not go with study"),
+        ({"study": "study.yaml"}, "base_model_dir .*study"),
         ({"dry_run": True}, "^dry_run: this is an argument of the command"),
         ({"slots": "many"}, "^slots: expected a whole number, got 'many'"),
         ({"train_kwargs": {"model_dir": "x"}}, "train_kwargs"),

@@ -175,7 +175,8 @@ def test_a_published_adapter_is_fetched_finds_its_base_model_and_is_evaluated(
         [*argv, "--local_dir", str(tmp_path / "published")], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0
-    assert "adapter of the base model someone/small-llama" in ended.stdout
+    assert "adapter" in ended.stdout
+    assert "someone/small-llama" in ended.stdout
     with pytest.raises(InputError, match="needs its base model someone/small-llama"):
         our_rewards(models / "rewards", source)
     (models / "small-llama").symlink_to(tiny_model_dir("llama"))
