@@ -1,4 +1,4 @@
-"""Every command of the README and of docs/ is run here as it stands, in a copy of the project, or is named as run
+"""Every command of the README and of docs/ is run here unchanged, in a copy of the project, or is named as run
 elsewhere."""
 
 import json

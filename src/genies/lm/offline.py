@@ -10,8 +10,8 @@ from contextlib import contextmanager
 def offline() -> Iterator[None]:
     """Within the context, and in a function decorated with `@offline()`, huggingface_hub makes no request.
 
-    transformers and PEFT ask the hub for optional files even of a model in a local folder. The environment stays as
-    it is, and so does the hub for whoever uses it afterwards.
+    transformers and PEFT ask the hub for optional files even of a model in a local folder. The environment is not
+    changed, and later code can use the hub as before.
     """
     from huggingface_hub import constants
 

@@ -195,7 +195,7 @@ class _Files:
         )
 
     def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
-        """The evaluation of the untuned model, where it stands for the intervention's own: its provenance says so, or,
+        """The evaluation of the untuned model, if the intervention shares it: its provenance says so, or,
         in older files, the intervention is the baseline and no tuned model of it was evaluated."""
         place = Path(line.intervention) / line.base_model
         reading = self._of(place, None, None, target, line.base_model)

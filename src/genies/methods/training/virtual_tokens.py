@@ -32,7 +32,7 @@ class VirtualTokens(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         is_virtual = ids >= self.first_id
         words: Tensor = self.words(ids.masked_fill(is_virtual, 0))
-        # One row stands for all words, so the gradient of every virtual token is a plain sum over its positions.
+        # One row represents all words, so the gradient of every virtual token is a plain sum over its positions.
         rows = torch.cat([self.virtual, self.virtual.new_zeros(1, self.virtual.shape[1])])
         chosen = rows[torch.where(is_virtual, ids - self.first_id, len(self.virtual))]
         return torch.where(is_virtual[..., None], chosen.to(words.dtype), words)
