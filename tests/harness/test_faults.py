@@ -84,8 +84,9 @@ class Runner:
         return {f"train {path.parent.name}" for path in models} | {"/".join(path.parts[-2:]) for path in evaluations}
 
     def staged(self) -> set[str]:
-        """The valid evaluations that a killed step left, which need not be made again."""
-        found = set()
+        """The finished models and valid evaluations that a killed step left, which need not be made again."""
+        models = (self.project.folder / "models" / "noted" / ".staging").rglob("training_step.json")
+        found = {f"train {path.parent.name}" for path in models}
         for path in (self.project.folder / "results" / ".staging").rglob("[!.]*.json"):
             try:
                 json.loads(path.read_text())
