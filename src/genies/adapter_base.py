@@ -15,6 +15,9 @@ CONFIG = "adapter_config.json"
 BASE_RECORD = "base_model.json"
 """In the output folder of a training: the path of the base model."""
 
+REWARD_RECORD = "reward_model.json"
+"""In the folder of a reward model that was tuned here."""
+
 DOWNLOAD_RECORD = "genies_download.json"
 """In a downloaded model's folder: its origin and its content."""
 

@@ -81,7 +81,7 @@ def reward_network(folder, dtype=torch.float32):
 
 def test_rewards_are_those_of_plain_forward_passes(folder, tokenizer):
     network = reward_network(folder)
-    found = genies.score_pairs(network, PAIRS, tokenizer=tokenizer, score="reward")
+    found = genies.score_pairs(network, PAIRS, tokenizer=tokenizer, method="reward")
     for which in ("best", "worse"):
         expected = [plain_reward(network, tokenizer, pair, which) for pair in PAIRS]
         np.testing.assert_allclose(getattr(found, which), expected, atol=1e-4)
@@ -123,7 +123,7 @@ def test_a_borrowed_model_is_afterwards_as_it_was(network, folder, tokenizer):
     before = state(network), state(classifier)
     genies.score_pairs(network, PAIRS, tokenizer=tokenizer)
     genies.read_activations(network, PAIRS, tokenizer=tokenizer)
-    genies.score_pairs(classifier, PAIRS, tokenizer=tokenizer, score="reward")
+    genies.score_pairs(classifier, PAIRS, tokenizer=tokenizer, method="reward")
     with pytest.raises(InputError):
         genies.score_pairs(network, [], tokenizer=tokenizer)
     assert (state(network), state(classifier)) == before

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from genies.data.conversation import Conversation, Message, Prompt, UserMessageOrigin, read_prompt, user_message
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
 from genies.shipped import or_shipped
@@ -24,10 +25,27 @@ class Example:
 
     index: int
     """Position in its split, from 0."""
-    prompt: str
+    prompt: Prompt
+    """A text, or a conversation that ends with the user's turn."""
     responses: tuple[str, ...]
     best: int
     """Position of the best response in `responses`."""
+    fields: tuple[str | None, str | None] = (None, None)
+    """The fields `instruction` and `input` of the file, from which chat format can take the user's message."""
+
+    @property
+    def user_message(self) -> tuple[str, UserMessageOrigin]:
+        """The last message of the user in chat format, and how it was found."""
+        if isinstance(self.prompt, str):
+            return user_message(self.prompt, *self.fields)
+        return self.prompt[-1].content, "conversation"
+
+    @property
+    def conversation(self) -> Conversation:
+        """The prompt as a conversation, as chat format uses it."""
+        if isinstance(self.prompt, str):
+            return (Message("user", self.user_message[0]),)
+        return self.prompt
 
     @property
     def best_response(self) -> str:
@@ -44,9 +62,11 @@ class Pair:
     """The best response and one worse response of an example."""
 
     example_index: int
-    prompt: str
+    prompt: Prompt
     best: str
     worse: str
+    conversation: Conversation | None = field(default=None, compare=False, repr=False)
+    """The prompt as chat format uses it (default: a prompt that is a text is the user's message)."""
 
 
 class Distribution:
@@ -123,19 +143,20 @@ def pairs(examples: Sequence[Example]) -> list[Pair]:
     An example with n responses has n - 1 pairs. Evaluation scores all of them.
     """
     return [
-        Pair(example.index, example.prompt, example.best_response, worse)
+        _pair(example, worse)
         for example in examples
         for worse in example.worse_responses
     ]
 
 
+def _pair(example: Example, worse: str) -> Pair:
+    return Pair(example.index, example.prompt, example.best_response, worse, example.conversation)
+
+
 def one_pair_per_example(examples: Sequence[Example], seed: int) -> list[Pair]:
     """One pair for each example, with a worse response drawn with `seed`. Training uses these pairs."""
     draw = random.Random(seed)
-    return [
-        Pair(example.index, example.prompt, example.best_response, draw.choice(example.worse_responses))
-        for example in examples
-    ]
+    return [_pair(example, draw.choice(example.worse_responses)) for example in examples]
 
 
 def read_split(path: Path) -> list[Example]:
@@ -154,9 +175,9 @@ def read_example(value: Any, index: int, path: Path) -> Example:
 
     if not isinstance(value, dict):
         raise InputError(f"{path}, example {index}: expected an object with prompt and responses, got {_kind(value)}")
-    prompt = value.get("prompt")
-    if not isinstance(prompt, str):
-        raise fault("prompt", f"expected text, got {_kind(prompt) if 'prompt' in value else 'nothing'}")
+    if "prompt" not in value:
+        raise fault("prompt", "expected text or a list of messages, got nothing")
+    prompt = read_prompt(value["prompt"], lambda expected: fault("prompt", expected))
     responses = value.get("responses")
     if not isinstance(responses, dict):
         found = _kind(responses) if "responses" in value else "nothing"
@@ -169,10 +190,11 @@ def read_example(value: Any, index: int, path: Path) -> Example:
     best = [position for position, label in enumerate(responses.values()) if label == 1]
     if len(best) != 1:
         raise fault("responses", f"expected exactly one best response (label 1.0), got {len(best)}")
-    for field, text in [("prompt", prompt), *(("responses", response) for response in responses)]:
-        if not is_unicode(text):
-            raise fault(field, "contains half of a surrogate pair, which is not text; repair the file")
-    return Example(index, prompt, tuple(responses), best[0])
+    for response in responses:
+        if not is_unicode(response):
+            raise fault("responses", "contains half of a surrogate pair, which is not text; repair the file")
+    fields = tuple(each if isinstance(each := value.get(name), str) else None for name in ("instruction", "input"))
+    return Example(index, prompt, tuple(responses), best[0], fields)
 
 
 def _kind(value: Any) -> str:

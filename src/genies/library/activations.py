@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -47,7 +47,9 @@ def read_activations(
     read_at: ReadAt = "last_response",
     *,
     tokenizer: Any = None,
-    prompt_format: Literal["raw"] = "raw",
+    prompt_format: Literal["raw", "chat"] = "raw",
+    system_prompt: str | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
     batch_tokens: int | None = None,
     progress: bool = False,
 ) -> PairActivations:
@@ -55,8 +57,8 @@ def read_activations(
 
     model: a model of genies.load_model, or a transformers model with its `tokenizer`, which is afterwards as it was
     before. sites: blocks, the hidden state after each of them; heads, each attention head's input of the output
-    projection; or a list of sites of one kind. read_at: the response's last token, or the end-of-text token appended to
-    it. batch_tokens: tokens in one forward pass (default: 1,024 on a CPU, 4,096 on a GPU).
+    projection; or a list of sites of one kind. read_at: the response's last token, or the end-of-text or end-of-turn
+    token after it. prompt_format, system_prompt, chat_template_kwargs: as in score_pairs. batch_tokens: tokens in one forward pass (default: 1,024 on a CPU, 4,096 on a GPU).
 
     Nothing is stored on disk. Raises InputError for a site that the model does not have, and for a text that does not
     fit into its context.
@@ -69,7 +71,8 @@ def read_activations(
         raise InputError(f"read_at: expected {' or '.join(map(repr, get_args(ReadAt)))}, got {read_at!r}")
     with borrowed(model, tokenizer) as language_model:
         chosen = _chosen(language_model, sites)
-        texts = encode_texts(language_model.tokenizer, language_model.context_length, pairs, prompt_format)
+        chat = (prompt_format, system_prompt, chat_template_kwargs)
+        texts = encode_texts(language_model.tokenizer, language_model.context_length, pairs, *chat)
         ids = [sequence.read_until(read_at) for sequence in texts.sequences]
         label = "reading activations" if progress else ""
         found = last_token_activations(language_model, ids, chosen, batch_tokens, label)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from genies.data.distribution import Pair
 from genies.errors import InputError
+from genies.lm.chat import RenderingError
 from genies.lm.text import TokenSequence, encode
+from genies.lm.text_format import library_format
 
 _SHOWN = 5
 
@@ -23,31 +25,40 @@ class EncodedTexts:
     worse: list[int]
 
 
-def encode_texts(tokenizer: Any, most: int | None, pairs: Sequence[Pair], prompt_format: str) -> EncodedTexts:
+def encode_texts(
+    tokenizer: Any,
+    most: int | None,
+    pairs: Sequence[Pair],
+    prompt_format: str,
+    system_prompt: str | None = None,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+) -> EncodedTexts:
     """The token sequences of pairs, each text once.
 
-    Raises InputError that lists the pairs with a text of more than `most` tokens or of none, for no pairs, and for
-    another format of prompts than raw.
+    Raises InputError that lists the pairs with a text of more than `most` tokens or of none, for no pairs, for an
+    unknown format of prompts, and for chat format without a chat template.
     """
-    if prompt_format != "raw":
-        raise InputError(
-            f"prompt_format: expected 'raw' (prompt and response as they are, one after the other), got "
-            f"{prompt_format!r}; render a chat template yourself and put the text into the prompt"
-        )
+    text_format = library_format(tokenizer, prompt_format, system_prompt, chat_template_kwargs)
     pairs = list(pairs)
     if not pairs:
         raise InputError("pairs: expected at least one, got none")
     if wrong := next((each for each in pairs if not isinstance(each, Pair)), None):
         raise InputError(f"pairs: expected genies.Pair, as genies.pairs makes them, got {type(wrong).__name__}")
+    pairs = text_format.pairs(pairs)
     texts = list(dict.fromkeys((pair.prompt, text) for pair in pairs for text in (pair.best, pair.worse)))
-    sequences = encode(tokenizer, texts)
+    try:
+        sequences = encode(tokenizer, texts, text_format.template_kwargs)
+    except RenderingError as error:
+        prompt, _ = texts[error.place]
+        first = next(index for index, pair in enumerate(pairs) if pair.prompt == prompt)
+        raise InputError(f"pairs: {first} (from 0): {error}") from None
     places = {text: place for place, text in enumerate(texts)}
     best = [places[pair.prompt, pair.best] for pair in pairs]
     worse = [places[pair.prompt, pair.worse] for pair in pairs]
     unusable = {
         place
         for place, sequence in enumerate(sequences)
-        if len(sequence.ids) < 2 or (most is not None and len(sequence.ids) > most)
+        if len(sequence.ids) < 2 or not sequence.response or (most is not None and len(sequence.ids) > most)
     }
     refused = [index for index, both in enumerate(zip(best, worse, strict=True)) if not unusable.isdisjoint(both)]
     if refused:

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from genies.data.conversation import Conversation, Prompt
 from genies.errors import InputError
+from genies.lm.chat import Rendered, render
 from genies.lm.sites import ReadAt
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSequence:
-    """A prompt and a response as one sequence of token ids that ends in the end-of-text token."""
+    """A prompt and a response as one sequence of token ids."""
 
     ids: tuple[int, ...]
+    """In raw format, the last is the end-of-text token; in chat format, the end of the rendered conversation."""
     response: tuple[int, ...]
-    """Positions in `ids` of the response's tokens, ascending; the last is the end-of-text token's."""
+    """Positions in `ids` of the response's tokens, ascending, at least one. The last is that of the end-of-text token
+    or, in chat format, of the end-of-turn token."""
+    last_text: int | None = None
+    """Position of the last token of the response's own text, if it is not the one before the last of `response`."""
 
     @property
     def last_response(self) -> int:
-        """Position of the token before the end-of-text token: the prompt's last token if the response is empty."""
-        return self.response[-1] - 1
+        """Position of the last token of the response's own text: the token before it if the response is empty."""
+        return self.response[-1] - 1 if self.last_text is None else self.last_text
 
     def read_until(self, read_at: ReadAt) -> tuple[int, ...]:
         """The ids up to and including the token whose activations represent the text.
@@ -34,10 +40,13 @@ class TokenSequence:
         return self.ids[: last + 1]
 
 
-def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequence]:
-    """The token sequence of each (prompt, response).
+def encode(
+    tokenizer: Any, texts: Sequence[tuple[Prompt, str]], template_kwargs: Mapping[str, Any] | None = None
+) -> list[TokenSequence]:
+    """The token sequence of each (prompt, response): in raw format if the prompt is a text, in chat format if it is a
+    conversation, which the tokenizer's chat template renders with `template_kwargs` (see genies.lm.chat).
 
-    Prompt and response are tokenized together, with the special tokens that the tokenizer adds, and its end-of-text
+    In raw format, prompt and response are tokenized together, with the special tokens that the tokenizer adds, and its end-of-text
     token is appended. Neither is added twice: a text that begins with the begin-of-text token or ends in the
     end-of-text token keeps its own. A token belongs to the response if it contains a character of the response, so a
     token that spans the boundary does. The end-of-text token always does. Nothing is stripped, truncated or split at
@@ -48,6 +57,16 @@ def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequen
     >>> encode(tokenizer, [("ab", "c"), ("ab", "c</s>")])  # doctest: +SKIP
     [TokenSequence(ids=(10, 11, 12, 2), response=(2, 3)), TokenSequence(ids=(10, 11, 12, 2), response=(2, 3))]
     """
+    raw = [(prompt, response) for prompt, response in texts if isinstance(prompt, str)]
+    chat = [(place, prompt, response) for place, (prompt, response) in enumerate(texts) if not isinstance(prompt, str)]
+    if not chat:
+        return _encode_raw(tokenizer, raw)
+    found = iter(_encode_raw(tokenizer, raw))
+    rendered = iter(_encode_chat(tokenizer, chat, template_kwargs or {}))
+    return [next(found if isinstance(prompt, str) else rendered) for prompt, _ in texts]
+
+
+def _encode_raw(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequence]:
     end = end_of_text(tokenizer)
     if not texts:
         return []
@@ -58,6 +77,31 @@ def encode(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequen
         _sequence(ids, spans, len(prompt), before, after, end)
         for (prompt, _), ids, spans in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
     ]
+
+
+def _encode_chat(
+    tokenizer: Any, texts: Sequence[tuple[int, Conversation, str]], template_kwargs: Mapping[str, Any]
+) -> list[TokenSequence]:
+    """The token sequences of (place, conversation, response); `place` is for messages."""
+    rendered = render(tokenizer, texts, template_kwargs)
+    with _without_post_processor(tokenizer):
+        encoded = _tokenize(tokenizer, [each.text for each in rendered], add_special_tokens=False)
+    special = {int(each) for each, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return [
+        _chat_sequence(ids, spans, each, special)
+        for each, ids, spans in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+def _chat_sequence(
+    ids: Sequence[int], spans: Sequence[tuple[int, int]], rendered: Rendered, special: set[int]
+) -> TokenSequence:
+    """The token sequence of a rendered conversation: its response with the first special token after it."""
+    own = [place for place, (start, stop) in enumerate(spans) if stop > rendered.start and start < rendered.stop]
+    last_text = own[-1] if own else sum(stop <= rendered.start for _, stop in spans) - 1
+    turn_end = next((place for place in range(last_text + 1, len(ids)) if ids[place] in special), last_text)
+    response = range(own[0] if own else last_text + 1, turn_end + 1)
+    return TokenSequence(tuple(ids), tuple(response), last_text)
 
 
 def _sequence(
@@ -90,11 +134,11 @@ def _added_tokens(tokenizer: Any, end: int) -> tuple[list[int], list[int]]:
     return before, after[:-1] if after and after[-1] == end else after
 
 
-def _tokenize(tokenizer: Any, texts: list[str]) -> Any:
+def _tokenize(tokenizer: Any, texts: list[str], add_special_tokens: bool = True) -> Any:
     try:
         return tokenizer(
             texts,
-            add_special_tokens=True,
+            add_special_tokens=add_special_tokens,
             return_offsets_mapping=True,
             return_special_tokens_mask=True,
             return_attention_mask=False,

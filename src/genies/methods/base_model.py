@@ -8,6 +8,8 @@ from typing import Any
 from genies.adapter_base import BASE_RECORD, recorded_base_model
 from genies.errors import InputError
 from genies.files import read_json, write_json
+from genies.lm.arguments import ModelArguments
+from genies.lm.text_format import TextFormat, training_format
 
 FILE_NAME = BASE_RECORD
 
@@ -15,6 +17,15 @@ FILE_NAME = BASE_RECORD
 def write_base_model(output_dir: Path, model_dir: Path) -> None:
     """Record the base model in a tuned model's folder."""
     write_json(output_dir / FILE_NAME, {"base_model_dir": str(model_dir)})
+
+
+def untrained_format(arguments: ModelArguments, model_dir: Path) -> TextFormat:
+    """The prompt format of an intervention that trains nothing. The tokenizer is loaded only for chat format."""
+    if arguments.prompt_format != "chat":
+        return training_format(arguments, None)
+    from genies.lm.model import load_tokenizer
+
+    return training_format(arguments, load_tokenizer(model_dir))
 
 
 def base_model_dir(model_dir: Path) -> Path:

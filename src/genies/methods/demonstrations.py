@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genies.data.conversation import Message, Prompt, as_json, as_text, read_prompt
 from genies.data.distribution import Example, Pair
 from genies.errors import InputError
 from genies.files import read_json, write_json
+from genies.lm.text_format import RAW, TextFormat
 
 if TYPE_CHECKING:
     from genies.lm.text import TokenSequence
@@ -18,12 +20,15 @@ if TYPE_CHECKING:
 
 FILE_NAME = "demonstrations.json"
 
+_CHAT = TextFormat("chat")
+
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
     """A prompt and its best response."""
 
-    prompt: str
+    prompt: Prompt
+    """A text in raw format, a conversation in chat format."""
     response: str
 
 
@@ -45,7 +50,8 @@ class Demonstrations:
 
     def save(self, folder: Path) -> None:
         """Write demonstrations.json."""
-        write_json(folder / FILE_NAME, asdict(self))
+        pool = [{"prompt": as_json(each.prompt), "response": each.response} for each in self.pool]
+        write_json(folder / FILE_NAME, {"num_shots": self.num_shots, "resample": self.resample, "pool": pool})
 
     @classmethod
     def load(cls, folder: Path) -> Demonstrations:
@@ -58,24 +64,33 @@ class Demonstrations:
                 "distribution: expected the output folder of its train.py"
             )
         value = read_json(path, "demonstrations")
+
+        def fault(expected: str) -> InputError:
+            return InputError(f"{path} is damaged (prompt: {expected}); train again")
+
         try:
-            pool = [Demonstration(each["prompt"], each["response"]) for each in value["pool"]]
+            pool = [Demonstration(read_prompt(each["prompt"], fault), each["response"]) for each in value["pool"]]
             found = cls(int(value["num_shots"]), bool(value["resample"]), pool)
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path} is damaged ({error!r}); train again") from None
-        texts = [text for each in pool for text in (each.prompt, each.response)]
-        if not all(isinstance(text, str) for text in texts) or not 1 <= found.num_shots <= len(pool):
+        if not all(isinstance(each.response, str) for each in pool) or not 1 <= found.num_shots <= len(pool):
             raise InputError(
-                f"{path} is damaged: expected texts as prompts and responses, and num_shots from 1 to the number of "
+                f"{path} is damaged: expected texts as responses, and num_shots from 1 to the number of "
                 "demonstrations; train again"
             )
         return found
 
 
 def draw_demonstrations(
-    source: Path, examples: Sequence[Example], num_shots: int, resample: bool, seed: int
+    source: Path,
+    examples: Sequence[Example],
+    num_shots: int,
+    resample: bool,
+    seed: int,
+    text_format: TextFormat = RAW,
 ) -> Demonstrations:
     """Draw `num_shots` examples with `seed` without replacement; with `resample`, keep all for eval.py to draw from.
+    Their prompts are in `text_format`, without a system message that it adds.
 
     Raises InputError, which names the distribution `source`, for fewer examples than shots.
     """
@@ -85,16 +100,29 @@ def draw_demonstrations(
             "(--max_examples limits them); use fewer shots"
         )
     chosen = examples if resample else random.Random(seed).sample(examples, num_shots)
-    return Demonstrations(num_shots, resample, [Demonstration(each.prompt, each.best_response) for each in chosen])
+    plain = replace(text_format, system_prompt=None)
+    shown = [Demonstration(plain.prompt(each.prompt, each.conversation), each.best_response) for each in chosen]
+    return Demonstrations(num_shots, resample, shown)
 
 
-def prompt_after(demonstrations: Sequence[Demonstration], prompt: str) -> str:
-    r"""The prompt after demonstrations, separated by blank lines.
+def prompt_after(demonstrations: Sequence[Demonstration], prompt: Prompt) -> Prompt:
+    r"""The prompt after demonstrations: texts separated by blank lines, or earlier turns of the conversation.
+
+    System messages of demonstrations are left out; that of the prompt remains the first message.
 
     >>> prompt_after([Demonstration("Q: 1 + 1?\nA:", " 2")], "Q: 1 + 2?\nA:")
     'Q: 1 + 1?\nA: 2\n\nQ: 1 + 2?\nA:'
     """
-    return "".join(f"{each.prompt}{each.response}\n\n" for each in demonstrations) + prompt
+    if isinstance(prompt, str):
+        return "".join(f"{as_text(each.prompt)}{each.response}\n\n" for each in demonstrations) + prompt
+    system = prompt[:1] if prompt[0].role == "system" else ()
+    turns = [
+        message
+        for each in demonstrations
+        for message in (*_CHAT.prompt(each.prompt), Message("assistant", each.response))
+        if message.role != "system"
+    ]
+    return (*system, *turns, *prompt[len(system) :])
 
 
 @dataclass(frozen=True)
@@ -127,7 +155,12 @@ class Demonstrated:
 
 
 def demonstrate(
-    demonstrations: Demonstrations, pairs: Sequence[Pair], tokenizer: Any, context_length: int | None, seed: int
+    demonstrations: Demonstrations,
+    pairs: Sequence[Pair],
+    tokenizer: Any,
+    context_length: int | None,
+    seed: int,
+    text_format: TextFormat = RAW,
 ) -> Demonstrated:
     """Write demonstrations before the prompts of pairs.
 
@@ -136,6 +169,7 @@ def demonstrate(
     """
     from genies.lm.text import encode
 
+    pairs = text_format.pairs(pairs)
     chosen = {index: demonstrations.of_example(index, seed) for index in {pair.example_index for pair in pairs}}
     waiting = list(pairs) if context_length is not None else []
     while waiting:
@@ -146,7 +180,8 @@ def demonstrate(
                 for response in (pair.best, pair.worse)
             )
         )
-        sequences = encode(tokenizer, [(prompt, response) for prompt, response, _ in texts])
+        found = [(prompt, response) for prompt, response, _ in texts]
+        sequences = encode(tokenizer, found, text_format.template_kwargs)
         too_long = {
             index
             for (_, _, index), sequence in zip(texts, sequences, strict=True)

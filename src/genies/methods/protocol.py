@@ -96,6 +96,8 @@ class ProtocolEvaluationArguments(EvaluationArguments):
 
     protocol: ProtocolName | None = None
     """The protocol with which the model was tuned; another one is an error. It does not change the scores."""
+    allow_format_change: bool = False
+    """Evaluate a tuned model in another prompt format than that of its training, which is otherwise an error."""
 
 
 def record_protocol(arguments: ProtocolTrainArguments) -> None:

@@ -14,6 +14,7 @@ from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
 from genies.lm.sites import ReadAt, Site, SiteKind
+from genies.lm.text_format import RAW, TextFormat, evaluation_format, record_format, training_format
 from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments
 from genies.methods.base_model import base_model_dir, write_base_model
 from genies.methods.directions import Directions, fit_directions
@@ -49,13 +50,18 @@ class ReadPairs:
 
 
 def read_pairs(
-    reader: ActivationReader, sites: Sequence[Site], reading: Reading, pairs: Sequence[Pair], source: Path
+    reader: ActivationReader,
+    sites: Sequence[Site],
+    reading: Reading,
+    pairs: Sequence[Pair],
+    source: Path,
+    text_format: TextFormat = RAW,
 ) -> ReadPairs:
     """Activations of pairs; `source` is their distribution in messages. InputError if no pair fits."""
     templates = reading.templates
     # All copies are encoded in one call, so that an example that is too long in one template is left out of all.
-    wrapped = [template.wrap(pair) for template in templates for pair in pairs]
-    encoded = encode_pairs(reader.outline.tokenizer, reader.outline.context_length, wrapped, source)
+    wrapped = [template.wrap(pair) for template in templates for pair in text_format.pairs(pairs)]
+    encoded = encode_pairs(reader.outline.tokenizer, reader.outline.context_length, wrapped, source, text_format)
     sequences = encoded.best + encoded.worse
     # cra and ccs read the same two copies, but by default at different tokens.
     also = [sequence.read_until(place) for sequence in sequences for place in _BOTH if len(templates) > 1]
@@ -83,12 +89,14 @@ def train_directions(
     sites = reader.outline.sites(kind)
     if not sites:
         raise InputError(f"the model in {arguments.model_dir} has no attention heads; expected a model with attention")
-    found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution)
+    text_format = training_format(arguments, reader.outline.tokenizer)
+    found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution, text_format)
     reader.report()
     best, worse = between_copies(found.best), between_copies(found.worse)
     directions = fit_directions(best, worse, sites, keep, arguments.validation_share, arguments.seed, arguments.probe)
     directions.save(arguments.output_dir)
     reading.save(arguments.output_dir)
+    record_format(arguments.output_dir, text_format)
     record_protocol(arguments)
     write_base_model(arguments.output_dir, arguments.model_dir)
 
@@ -116,12 +124,15 @@ def evaluate_readings(
     response; `extra` contains further keys of the evaluation files.
     """
     reading = Reading.load(arguments.model_dir)
-    extra = {**protocol_of(arguments), "read_at": reading.read_at, **(extra or {})}
     reader = ActivationReader(base_model_dir(arguments.model_dir), arguments, arguments.batch_tokens)
+    text_format = evaluation_format(
+        arguments, arguments.model_dir, reader.outline.tokenizer, arguments.allow_format_change
+    )
+    extra = {**text_format.description(), **protocol_of(arguments), "read_at": reading.read_at, **(extra or {})}
     _check_sites(sites, reader, arguments.model_dir)
 
     def evaluate(folder: Path, path: Path, test: Sequence[Pair]) -> None:
-        found = read_pairs(reader, sites, reading, test, folder)
+        found = read_pairs(reader, sites, reading, test, folder, text_format)
         described = {**reader.outline.description, **extra}
         write_evaluation(path, folder, found.pairs, probabilities(found), found.left_out, described)
 

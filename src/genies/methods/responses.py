@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from genies.data.distribution import Pair
 from genies.errors import InputError
+from genies.lm.chat import RenderingError
 from genies.lm.text import TokenSequence, encode
+from genies.lm.text_format import RAW, TextFormat
 
 
 @dataclass(frozen=True)
@@ -27,32 +29,41 @@ class EncodedPairs:
     """Indices, ascending, of the examples left out because one of their texts does not fit or is empty."""
 
 
-def encode_pairs(tokenizer: Any, context_length: int | None, pairs: Sequence[Pair], source: Path) -> EncodedPairs:
-    """Token sequences of pairs; `source` is their distribution in messages.
+def encode_pairs(
+    tokenizer: Any, context_length: int | None, pairs: Sequence[Pair], source: Path, text_format: TextFormat = RAW
+) -> EncodedPairs:
+    """Token sequences of pairs in a format; `source` is their distribution in messages.
 
     An example with a text of more than `context_length` tokens, or without any text, is left out with all of its pairs
     and reported on standard error. Raises InputError if none remains.
     """
-    texts = list(dict.fromkeys((pair.prompt, text) for pair in pairs for text in (pair.best, pair.worse)))
-    sequences = dict(zip(texts, encode(tokenizer, texts), strict=True))
+    formatted = text_format.pairs(pairs)
+    indices = {(pair.prompt, text): pair.example_index for pair in formatted for text in (pair.best, pair.worse)}
+    texts = list(indices)
+    try:
+        sequences = dict(zip(texts, encode(tokenizer, texts, text_format.template_kwargs), strict=True))
+    except RenderingError as error:
+        raise InputError(f"{source}, example {indices[texts[error.place]]}: {error}") from None
     out: dict[int, str] = {}
-    for pair in pairs:
+    for pair in formatted:
         for text in (pair.best, pair.worse):
             tokens = len(sequences[pair.prompt, text].ids)
             if context_length is not None and tokens > context_length:
                 out.setdefault(pair.example_index, f"{tokens} tokens, but the model's limit is {context_length}")
             elif tokens < 2:
                 out.setdefault(pair.example_index, "neither prompt nor response text")
+            elif not sequences[pair.prompt, text].response:
+                out.setdefault(pair.example_index, "an empty response, and the chat template writes no end of turn")
     for index, reason in out.items():
         print(f"{source}: example {index} is left out: it has {reason}", file=sys.stderr)
-    kept = [pair for pair in pairs if pair.example_index not in out]
+    kept = [pair for pair in formatted if pair.example_index not in out]
     if not kept:
         raise InputError(
             f"{source}: no example is left: {len(out)} of {len(out)} do not fit into the model's context; use shorter "
             "examples or a model with a longer context"
         )
     return EncodedPairs(
-        kept,
+        [pair for pair in pairs if pair.example_index not in out],
         [sequences[pair.prompt, pair.best] for pair in kept],
         [sequences[pair.prompt, pair.worse] for pair in kept],
         tuple(sorted(out)),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from genies.data.conversation import Prompt
 from genies.data.distribution import Pair
 
 
@@ -15,6 +16,9 @@ class Template:
 
     >>> Template("Listen. ", " Over.", " Answer:").wrap(Pair(0, "One and one is", " two.", " six."))
     Pair(example_index=0, prompt='Listen. One and one is Answer:', best=' two. Over.', worse=' six. Over.')
+
+    In a conversation, `before` and `between` are written around the last message, which is the user's, and `after`
+    after the response.
     """
 
     before: str = ""
@@ -23,7 +27,11 @@ class Template:
 
     def wrap(self, pair: Pair) -> Pair:
         """The pair with the template around its texts. A wrapped pair is not marked, so wrap a pair only once."""
-        prompt = self.before + pair.prompt + self.between
+        if isinstance(pair.prompt, str):
+            prompt: Prompt = self.before + pair.prompt + self.between
+        else:
+            *earlier, last = pair.prompt
+            prompt = (*earlier, last._replace(content=self.before + last.content + self.between))
         return Pair(pair.example_index, prompt, pair.best + self.after, pair.worse + self.after)
 
 

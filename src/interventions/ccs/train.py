@@ -45,6 +45,7 @@ def train(args: Arguments) -> None:
 
     from genies.lm.activation_reader import ActivationReader
     from genies.lm.sites import Site
+    from genies.lm.text_format import record_format, training_format
     from genies.methods.ccs import fit_consistency_probe
     from genies.methods.representations import read_pairs
 
@@ -52,7 +53,8 @@ def train(args: Arguments) -> None:
     last_layer = Site(reader.outline.depth - 1)
     pairs = one_pair_per_example(examples, args.seed)
     reading = Reading(QUESTIONS[args.wording], args.read_at)
-    found = read_pairs(reader, [last_layer], reading, pairs, args.train_distribution)
+    text_format = training_format(args, reader.outline.tokenizer)
+    found = read_pairs(reader, [last_layer], reading, pairs, args.train_distribution, text_format)
     reader.report()
     probe = fit_consistency_probe(
         found.best[:, :, 0],
@@ -67,6 +69,7 @@ def train(args: Arguments) -> None:
     )
     probe.save(args.output_dir)
     reading.save(args.output_dir)
+    record_format(args.output_dir, text_format)
     record_protocol(args)
     write_base_model(args.output_dir, args.model_dir)
 

@@ -23,20 +23,22 @@ def evaluate(args: LogProbabilityArguments) -> None:
 
     from genies.lm.model import load_model
     from genies.lm.shared_prefix import response_log_probabilities
+    from genies.lm.text_format import evaluation_format
     from genies.methods.demonstrations import demonstrate
     from genies.methods.responses import EachOnce, encode_pairs
 
     model = load_model(base_model, args)
+    text_format = evaluation_format(args, args.model_dir, model.tokenizer, args.allow_format_change)
 
     scores = EachOnce(normalized(response_log_probabilities, model, args.batch_tokens, args.normalization))
 
     def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
-        shown = demonstrate(demonstrations, test, model.tokenizer, model.context_length, args.seed)
-        encoded = encode_pairs(model.tokenizer, model.context_length, shown.pairs, folder)
+        shown = demonstrate(demonstrations, test, model.tokenizer, model.context_length, args.seed, text_format)
+        encoded = encode_pairs(model.tokenizer, model.context_length, shown.pairs, folder, text_format)
         for group in shown.groups(encoded):
             scores.learn(group)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        extra = {**model.description, **protocol, **shown.counts(encoded)}
+        extra = {**model.description, **text_format.description(), **protocol, **shown.counts(encoded)}
         write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
 
     for_each_distribution(args, tests, evaluate_one)

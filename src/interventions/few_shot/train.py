@@ -9,7 +9,8 @@ from pydantic import Field
 from genies.contract import run
 from genies.data.distribution import Distribution
 from genies.lm.arguments import ModelArguments
-from genies.methods.base_model import write_base_model
+from genies.lm.text_format import record_format
+from genies.methods.base_model import untrained_format, write_base_model
 from genies.methods.demonstrations import draw_demonstrations
 from genies.methods.protocol import RELEASE_2023, Protocol, ProtocolTrainArguments, record_protocol
 
@@ -29,7 +30,10 @@ def train(args: Arguments) -> None:
     """Draw training examples without replacement; a demonstration is a prompt and its best response."""
     source = Distribution(args.train_distribution)
     examples = source.training_sample(args.max_examples, args.sample, args.seed)
-    draw_demonstrations(source.folder, examples, args.num_shots, args.resample, args.seed).save(args.output_dir)
+    text_format = untrained_format(args, args.model_dir)
+    drawn = draw_demonstrations(source.folder, examples, args.num_shots, args.resample, args.seed, text_format)
+    drawn.save(args.output_dir)
+    record_format(args.output_dir, text_format)
     record_protocol(args)
     write_base_model(args.output_dir, args.model_dir)
 

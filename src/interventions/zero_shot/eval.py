@@ -24,17 +24,20 @@ def evaluate(args: LogProbabilityArguments) -> None:
 
     from genies.lm.model import load_model
     from genies.lm.scoring import response_log_probabilities
+    from genies.lm.text_format import evaluation_format
     from genies.methods.responses import EachOnce, encode_pairs
 
     model = load_model(base_model, args)
+    text_format = evaluation_format(args, args.model_dir, model.tokenizer, args.allow_format_change)
 
     scores = EachOnce(normalized(response_log_probabilities, model, args.batch_tokens, args.normalization))
 
     def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
-        encoded = encode_pairs(model.tokenizer, model.context_length, test, folder)
+        encoded = encode_pairs(model.tokenizer, model.context_length, test, folder, text_format)
         scores.learn(encoded.best + encoded.worse)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, {**model.description, **protocol})
+        extra = {**model.description, **text_format.description(), **protocol}
+        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
 
     for_each_distribution(args, tests, evaluate_one)
 

@@ -15,6 +15,7 @@ from genies.errors import InputError
 from genies.lm.model import LanguageModel
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import TokenSequence
+from genies.lm.text_format import evaluation_format
 from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.log_probabilities import normalized
@@ -34,7 +35,8 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
     def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
         return rewards(model, [sequence.ids for sequence in sequences], arguments.batch_tokens)
 
-    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score, model.assumptions)
+    whole = not (arguments.model_dir / CONFIG).is_file()
+    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score, model.assumptions, whole)
 
 
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
@@ -70,14 +72,18 @@ def _evaluate(
     virtual_tokens: int,
     score: Callable[[Sequence[TokenSequence]], NDArray[np.float64]],
     assumptions: Sequence[str] = (),
+    whole_reward_model: bool = False,
 ) -> None:
+    text_format = evaluation_format(
+        arguments, arguments.model_dir, model.tokenizer, arguments.allow_format_change, whole_reward_model
+    )
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
     assumed = {"assumptions": list(assumptions)} if assumptions else {}
-    extra: dict[str, Any] = {**model.description, **protocol_of(arguments), **assumed}
+    extra: dict[str, Any] = {**model.description, **text_format.description(), **protocol_of(arguments), **assumed}
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
-        encoded = encode_pairs(model.tokenizer, room, test, folder)
+        encoded = encode_pairs(model.tokenizer, room, test, folder, text_format)
         scores.learn(encoded.best + encoded.worse)
         p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
         write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)

@@ -16,6 +16,7 @@ from typing import Any
 from genies.data.distribution import Distribution, Sample, one_pair_per_example
 from genies.lm.packing import LEAST_SHARED, shared_length
 from genies.lm.text import TokenSequence
+from genies.lm.text_format import RAW, TextFormat
 from genies.methods.responses import encode_pairs
 
 
@@ -56,13 +57,14 @@ def read_training_data(
     tokenizer: Any,
     context_length: int | None,
     sample: Sample = "first",
+    text_format: TextFormat = RAW,
 ) -> TrainingData:
     """Draw one pair per example of a source's train split with `seed`; InputError if none fits into the context.
 
     `max_examples` and `sample` select the examples: see Distribution.training_sample.
     """
     drawn = one_pair_per_example(Distribution(source).training_sample(max_examples, sample, seed), seed)
-    encoded = encode_pairs(tokenizer, context_length, drawn, source)
+    encoded = encode_pairs(tokenizer, context_length, drawn, source, text_format)
     found = [
         TrainingPair(pair.example_index, best, worse)
         for pair, best, worse in zip(encoded.pairs, encoded.best, encoded.worse, strict=True)

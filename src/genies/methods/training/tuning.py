@@ -10,6 +10,7 @@ import torch
 
 from genies.errors import InputError
 from genies.lm.forward import check_ids
+from genies.lm.text_format import record_format, training_format
 from genies.methods.base_model import write_base_model
 from genies.methods.protocol import record_protocol
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
@@ -103,6 +104,7 @@ def _tune(
     dtype = dtype or model.dtype
     dtype_name = str(dtype).removeprefix("torch.")
     room = None if model.context_length is None else model.context_length - len(trainee.virtual_ids)
+    text_format = training_format(arguments, model.tokenizer)
     data = read_training_data(
         arguments.train_distribution,
         arguments.max_examples,
@@ -110,6 +112,7 @@ def _tune(
         model.tokenizer,
         room,
         arguments.sample,
+        text_format,
     )
     texts = [each.ids for pair in data.pairs for each in (pair.best, pair.worse)]
     check_ids(model, texts, len(trainee.virtual_ids))
@@ -127,6 +130,7 @@ def _tune(
         if kind != "full":
             write_base_model(output_dir, arguments.model_dir)
         record_protocol(arguments)
+        record_format(output_dir, text_format)
         write_card(output_dir, kind, arguments, data, log, mark, dtype_name, padding)
         remove_checkpoints(output_dir)
         if arguments.push_to_hub is not None:
