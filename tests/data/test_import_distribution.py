@@ -51,7 +51,7 @@ def imported(data: Path, folder: Path, split: Split | None = None, **options: An
 
 
 def texts(examples: list[Example]) -> set[tuple[str, str, tuple[str, ...]]]:
-    return {(each.prompt, each.best_response, each.worse_responses) for each in examples}
+    return {(each.prompt_text, each.best_response, each.worse_responses) for each in examples}
 
 
 # What is written

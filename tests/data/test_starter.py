@@ -74,7 +74,7 @@ def test_sizes_and_metadata_agree(distribution: Distribution) -> None:
 
 
 def test_no_prompt_stands_twice(distribution: Distribution) -> None:
-    prompts = [example.prompt for example in distribution.train + distribution.test]
+    prompts = [example.prompt_text for example in distribution.train + distribution.test]
     assert len(set(prompts)) == 300
 
 
@@ -86,13 +86,13 @@ def test_best_responses_stand_at_all_positions_equally_often(distribution: Distr
 
 
 def test_examples_are_short(distribution: Distribution) -> None:
-    characters = [len(example.prompt) + sum(map(len, example.responses)) for example in distribution.train]
+    characters = [len(example.prompt_text) + sum(map(len, example.responses)) for example in distribution.train]
     assert np.mean(characters) < 240  # about 60 tokens
 
 
 def share_preferred(examples: list[Pair], score: Callable[[str, str], float]) -> float:
     """Accuracy of a score of (prompt, response) over pairs, ties at one half."""
-    differences = [score(pair.prompt, pair.best) - score(pair.prompt, pair.worse) for pair in examples]
+    differences = [score(pair.prompt_text, pair.best) - score(pair.prompt_text, pair.worse) for pair in examples]
     return float(np.mean(np.heaviside(differences, 0.5)))
 
 
@@ -154,7 +154,7 @@ def test_length_points_to_opposite_answers_in_the_length_shift() -> None:
 
 def test_the_mistaken_user_names_the_wrong_answer_every_time() -> None:
     for example in Distribution(DISTRIBUTIONS / "starter_mistaken_user").test:
-        assert example.prompt.split("\n")[1].endswith(f": {example.worse_responses[0]}.")
+        assert example.prompt_text.split("\n")[1].endswith(f": {example.worse_responses[0]}.")
 
 
 def test_shifts_name_distributions_of_the_suite_and_cover_the_kinds() -> None:
@@ -172,8 +172,8 @@ def test_shifts_name_distributions_of_the_suite_and_cover_the_kinds() -> None:
 
 def test_no_target_is_tested_on_what_its_source_was_trained_on() -> None:
     for shift in SHIFTS:
-        trained_on = {example.prompt for example in Distribution(DISTRIBUTIONS / shift.source).train}
-        assert not trained_on & {example.prompt for example in Distribution(DISTRIBUTIONS / shift.target).test}
+        trained_on = {example.prompt_text for example in Distribution(DISTRIBUTIONS / shift.source).train}
+        assert not trained_on & {example.prompt_text for example in Distribution(DISTRIBUTIONS / shift.target).test}
 
 
 @pytest.mark.parametrize("asking", [everyday.wrong_on_request, everyday.mistaken_user, everyday.in_a_scene])
@@ -230,11 +230,11 @@ UNITS = {
 def test_sums_are_right() -> None:
     distribution = Distribution(DISTRIBUTIONS / "starter_sums")
     for example in distribution.train + distribution.test:
-        if found := re.search(r"What is (\d+) ([+x-]) (\d+)\?", example.prompt):
+        if found := re.search(r"What is (\d+) ([+x-]) (\d+)\?", example.prompt_text):
             first, second = int(found[1]), int(found[3])
             result = {"+": first + second, "-": first - second, "x": first * second}[found[2]]
         else:
-            found = re.search(r"How many (\w+) are in (\d+) (\w+)\?", example.prompt)
+            found = re.search(r"How many (\w+) are in (\d+) (\w+)\?", example.prompt_text)
             assert found is not None
             result = int(found[2]) * UNITS[found[1], found[3]]
         assert example.best_response == str(result)
@@ -245,16 +245,16 @@ def test_trick_questions_have_the_true_answer_and_it_is_as_often_the_larger_one(
     larger = 0
     examples = distribution.train + distribution.test
     for example in examples:
-        numbers = [int(number) for number in re.findall(r"\d+", example.prompt)]
+        numbers = [int(number) for number in re.findall(r"\d+", example.prompt_text)]
         right = int(example.best_response)
-        if "dollars" in example.prompt:
+        if "dollars" in example.prompt_text:
             together, more = numbers
-            thing = re.search(r"does the (\w+) cost", example.prompt)
+            thing = re.search(r"does the (\w+) cost", example.prompt_text)
             assert thing is not None
-            dearer = f"The {thing[1]} costs" in example.prompt
+            dearer = f"The {thing[1]} costs" in example.prompt_text
             assert together == (2 * right - more if dearer else 2 * right + more)
-        elif "double" in example.prompt:
-            assert right == numbers[0] - (1 if "half" in example.prompt else 2)
+        elif "double" in example.prompt_text:
+            assert right == numbers[0] - (1 if "half" in example.prompt_text else 2)
         else:
             assert right == numbers[0] != numbers[3]
         larger += right > int(example.worse_responses[0])
@@ -267,15 +267,15 @@ def test_people_are_put_in_the_right_order() -> None:
     for example in distribution.train + distribution.test:
         above = [
             (first, second) if word in most else (second, first)
-            for first, word, second in re.findall(r"(\w+) is (\w+) than (\w+)\.", example.prompt)
+            for first, word, second in re.findall(r"(\w+) is (\w+) than (\w+)\.", example.prompt_text)
         ]
         middle = ({high for high, _ in above} & {low for _, low in above}).pop()
         top = next(high for high, _ in above if high != middle)
         bottom = next(low for _, low in above if low != middle)
-        if "neither" in example.prompt:
+        if "neither" in example.prompt_text:
             expected = middle
         else:
-            expected = top if re.search(r"the (tall|old|fast|rich|strong)est\?", example.prompt) else bottom
+            expected = top if re.search(r"the (tall|old|fast|rich|strong)est\?", example.prompt_text) else bottom
         assert example.best_response == expected
 
 
@@ -302,6 +302,6 @@ def next_letters(row: str) -> set[str]:
 def test_rows_of_letters_have_one_continuation_among_the_four() -> None:
     distribution = Distribution(DISTRIBUTIONS / "starter_letter_rows")
     for example in distribution.train + distribution.test:
-        row = example.prompt.split("\n")[2].replace(" ", "")
+        row = example.prompt_text.split("\n")[2].replace(" ", "")
         assert next_letters(row) & set(example.responses) == {example.best_response}, (row, example.responses)
         assert sum(letter in row for letter in example.responses) == 2

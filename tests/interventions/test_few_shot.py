@@ -26,7 +26,7 @@ def expected_probabilities(folder, distribution, tuned, normalization):
     before = "".join(each["prompt"] + each["response"] + "\n\n" for each in shown)
     result = []
     for pair in pairs(Distribution(distribution).test):
-        texts = [(before + pair.prompt, pair.best), (before + pair.prompt, pair.worse)]
+        texts = [(before + pair.prompt_text, pair.best), (before + pair.prompt_text, pair.worse)]
         scores = []
         for sequence in encode(tokenizer, texts):
             total = plain_log_probability(folder, sequence.ids, sequence.response)

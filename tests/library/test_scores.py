@@ -151,12 +151,14 @@ def test_nothing_is_printed_but_a_bar_that_is_asked_for(network, tokenizer, capf
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"prompt_format": "chat"}, "prompt_format: expected 'raw'"),
-        ({"score": "loss"}, "score: expected 'log_probability' or 'reward'"),
+        ({"prompt_format": "chat"}, "prompt_format chat: the tokenizer in .* has no chat template"),
+        ({"prompt_format": "html"}, "prompt_format: expected 'raw'"),
+        ({"system_prompt": "Be brief."}, "system_prompt: has no effect in raw format"),
+        ({"method": "loss"}, "method: expected 'log_probability' or 'reward'"),
         ({"normalization": "max"}, "normalization: expected 'mean' or 'sum'"),
         ({"reward_output": "0"}, "reward_output"),
         ({"tokenizer": None}, "tokenizer: expected the model's fast tokenizer"),
-        ({"score": "reward"}, "no linear head"),
+        ({"method": "reward"}, "no linear head"),
     ],
 )
 def test_bad_arguments_of_score_pairs_are_named(network, tokenizer, arguments, said):

@@ -15,11 +15,11 @@ from peft import AutoPeftModelForSequenceClassification, LoraConfig, PeftModel, 
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
+from genies.adapter_base import REWARD_RECORD
 from genies.errors import InputError
 from genies.lm.text import encode
 from genies.methods.training.evaluation import load_reward_model
 from genies.methods.training.reward_model import RewardModel, rewards
-from genies.methods.training.reward_record import RECORD
 from tests.methods.test_training_results import arguments_for
 from tests.support.reward_examples import evaluate, train, write_distribution
 from tests.support.tiny_models import make_tokenizer
@@ -158,7 +158,7 @@ def test_a_model_tuned_here_reads_the_last_token_whatever_its_base_model_pads_wi
     base = with_config(tmp_path / "base", tiny_model_dir("llama"), pad_token_id=END)
     folder = tmp_path / "tuned"
     train(intervention, base, source, folder, **QUICK)
-    assert (folder / RECORD).is_file()
+    assert (folder / REWARD_RECORD).is_file()
     model = our_model(folder, dtype=dtype)
     assert model.passed_over is None
     assert model.assumptions == ()
@@ -183,7 +183,7 @@ def test_an_adapter_tuned_here_and_uploaded_without_names_of_folders_still_reads
     here = ours(our_model(tmp_path / "tuned"))
     (tmp_path / "tuned" / "base_model.json").unlink()
     assert np.array_equal(ours(our_model(tmp_path / "tuned", base_model_dir=base)), here)
-    (tmp_path / "tuned" / RECORD).write_text('{"reads": "first_token"}')
+    (tmp_path / "tuned" / REWARD_RECORD).write_text('{"reads": "first_token"}')
     with pytest.raises(InputError, match=r"reward_model\.json, field reads: expected last_token, got 'first_token'"):
         our_model(tmp_path / "tuned", base_model_dir=base)
 

@@ -45,7 +45,7 @@ def arguments_for(folder: Path, **kwargs: Any) -> TunedModelArguments:
 
 
 def texts(source: Path) -> list[str]:
-    return [pair.prompt + pair.best for pair in pairs(Distribution(source).test)]
+    return [pair.prompt_text + pair.best for pair in pairs(Distribution(source).test)]
 
 
 def our_rewards(folder: Path, source: Path, **kwargs: Any) -> Any:

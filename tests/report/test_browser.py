@@ -343,7 +343,7 @@ def test_search_finds_words_in_prompts_and_responses_and_pages_hold_fifty(tab: T
     assert "51–100 of 100" in tab.text("#status")
     examples = Distribution(made.distributions / "starter_everyday").test
     word = max(re.findall(r"\w+", examples[77].best_response), key=len)
-    hits = [e.index for e in examples if any(word.lower() in t.lower() for t in (e.prompt, *e.responses))]
+    hits = [e.index for e in examples if any(word.lower() in t.lower() for t in (e.prompt_text, *e.responses))]
     page.keyboard.press("/")
     page.keyboard.type(word)
     shows(page, ".sample", len(hits))

@@ -63,10 +63,11 @@ def read_prompt(value: Any, fault: Callable[[str], InputError]) -> Prompt:
 
 
 def _message(value: Any, place: int, fault: Callable[[str], InputError]) -> Message:
-    role = value.get("role") if isinstance(value, Mapping) else None
-    content = value.get("content") if isinstance(value, Mapping) else None
-    if not isinstance(value, Mapping) or role is None or content is None:
-        raise fault(f"message {place}: expected an object with role and content, got {_kind(value)} without them")
+    if not isinstance(value, Mapping):
+        raise fault(f"message {place}: expected an object with role and content, got {_kind(value)}")
+    if missing := next((name for name in ("role", "content") if name not in value), None):
+        raise fault(f"message {place}: expected an object with role and content, got one without {missing}")
+    role, content = value["role"], value["content"]
     if role not in ROLES:
         raise fault(f"message {place}: expected the role system, user or assistant, got {role!r}")
     if not isinstance(content, str):

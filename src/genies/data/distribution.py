@@ -9,7 +9,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from genies.data.conversation import Conversation, Message, Prompt, UserMessageOrigin, read_prompt, user_message
+from genies.data.conversation import (
+    Conversation,
+    Message,
+    Prompt,
+    UserMessageOrigin,
+    as_text,
+    read_prompt,
+    user_message,
+)
 from genies.errors import InputError
 from genies.files import is_unicode, read_json
 from genies.shipped import or_shipped
@@ -32,6 +40,11 @@ class Example:
     """Position of the best response in `responses`."""
     fields: tuple[str | None, str | None] = (None, None)
     """The fields `instruction` and `input` of the file, from which chat format can take the user's message."""
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one text, as raw format uses it."""
+        return as_text(self.prompt)
 
     @property
     def user_message(self) -> tuple[str, UserMessageOrigin]:
@@ -67,6 +80,11 @@ class Pair:
     worse: str
     conversation: Conversation | None = field(default=None, compare=False, repr=False)
     """The prompt as chat format uses it (default: a prompt that is a text is the user's message)."""
+
+    @property
+    def prompt_text(self) -> str:
+        """The prompt as one text, as raw format uses it."""
+        return as_text(self.prompt)
 
 
 class Distribution:
@@ -142,11 +160,7 @@ def pairs(examples: Sequence[Example]) -> list[Pair]:
 
     An example with n responses has n - 1 pairs. Evaluation scores all of them.
     """
-    return [
-        _pair(example, worse)
-        for example in examples
-        for worse in example.worse_responses
-    ]
+    return [_pair(example, worse) for example in examples for worse in example.worse_responses]
 
 
 def _pair(example: Example, worse: str) -> Pair:
@@ -193,8 +207,8 @@ def read_example(value: Any, index: int, path: Path) -> Example:
     for response in responses:
         if not is_unicode(response):
             raise fault("responses", "contains half of a surrogate pair, which is not text; repair the file")
-    fields = tuple(each if isinstance(each := value.get(name), str) else None for name in ("instruction", "input"))
-    return Example(index, prompt, tuple(responses), best[0], fields)
+    instruction, further = (each if isinstance(each := value.get(n), str) else None for n in ("instruction", "input"))
+    return Example(index, prompt, tuple(responses), best[0], (instruction, further))
 
 
 def _kind(value: Any) -> str:

@@ -58,7 +58,8 @@ def read_activations(
     model: a model of genies.load_model, or a transformers model with its `tokenizer`, which is afterwards as it was
     before. sites: blocks, the hidden state after each of them; heads, each attention head's input of the output
     projection; or a list of sites of one kind. read_at: the response's last token, or the end-of-text or end-of-turn
-    token after it. prompt_format, system_prompt, chat_template_kwargs: as in score_pairs. batch_tokens: tokens in one forward pass (default: 1,024 on a CPU, 4,096 on a GPU).
+    token after it. prompt_format, system_prompt, chat_template_kwargs: as in score_pairs. batch_tokens: tokens in one
+    forward pass (default: 1,024 on a CPU, 4,096 on a GPU).
 
     Nothing is stored on disk. Raises InputError for a site that the model does not have, and for a text that does not
     fit into its context.

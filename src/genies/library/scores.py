@@ -69,9 +69,10 @@ def score_pairs(
     before. method: log_probability is that of the response's tokens given the prompt, the end-of-text token included
     (natural logarithm, at most 0); reward is the output of a sequence-classification model. normalization: of a
     log-probability, the mean over the tokens or their sum. reward_output: of a head with several outputs, a label, an
-    index, mean or difference. prompt_format: raw writes prompt and response one after the other; chat has the tokenizer's
-    chat template render the conversation, in which a prompt that is a text is the user's message. system_prompt: system
-    message of conversations without one. chat_template_kwargs: variables of the template. batch_tokens: tokens in one forward pass (default: 1,024 on a CPU, 4,096 on a GPU).
+    index, mean or difference. prompt_format: raw writes prompt and response one after the other; chat has the
+    tokenizer's chat template render the conversation, in which a prompt that is a text is the user's message.
+    system_prompt: system message of conversations without one. chat_template_kwargs: variables of the template.
+    batch_tokens: tokens in one forward pass (default: 1,024 on a CPU, 4,096 on a GPU).
 
     The scores are those of `zero_shot` and `lora_fine_tune`: they do not depend on the batch, the order of responses or
     the padding. Raises InputError for a text that does not fit into the model's context.

@@ -72,8 +72,8 @@ def _around(
     if text.count(_PLACEHOLDER) != 1:
         raise RenderingError(
             place,
-            f"the chat template of {tokenizer.name_or_path} writes the response {text.count(_PLACEHOLDER)} times; "
-            "expected once; use --prompt_format raw",
+            f"the chat template of {tokenizer.name_or_path} writes the unchanged response {text.count(_PLACEHOLDER)} "
+            "times into the rendered conversation; expected once; use --prompt_format raw",
         )
     before, _, after = text.partition(_PLACEHOLDER)
     return before, after

@@ -36,7 +36,9 @@ def response_log_probabilities(
     most = min((each.response[0] - 1 for each in sequences), default=0)
     with beginning_once(model, [each.ids for each in sequences], most) as length:
         rest = [
-            TokenSequence(each.ids[length:], tuple(place - length for place in each.response), each.last_response - length)
+            TokenSequence(
+                each.ids[length:], tuple(place - length for place in each.response), each.last_response - length
+            )
             for each in sequences
         ]
         return scoring.response_log_probabilities(model, rest if length else sequences, batch_tokens, label)

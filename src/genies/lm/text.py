@@ -46,10 +46,10 @@ def encode(
     """The token sequence of each (prompt, response): in raw format if the prompt is a text, in chat format if it is a
     conversation, which the tokenizer's chat template renders with `template_kwargs` (see genies.lm.chat).
 
-    In raw format, prompt and response are tokenized together, with the special tokens that the tokenizer adds, and its end-of-text
-    token is appended. Neither is added twice: a text that begins with the begin-of-text token or ends in the
-    end-of-text token keeps its own. A token belongs to the response if it contains a character of the response, so a
-    token that spans the boundary does. The end-of-text token always does. Nothing is stripped, truncated or split at
+    In raw format, prompt and response are tokenized together, with the special tokens that the tokenizer adds, and its
+    end-of-text token is appended. Neither is added twice: a text that begins with the begin-of-text token or ends in
+    the end-of-text token keeps its own. A token belongs to the response if it contains a character of the response, so
+    a token that spans the boundary does. The end-of-text token always does. Nothing is stripped, truncated or split at
     the boundary.
 
     With one token per character and `</s>` = 2 as the only special token:

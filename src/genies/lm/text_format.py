@@ -109,9 +109,7 @@ def _chosen(arguments: ModelArguments, tokenizer: Any, auto: Literal["raw", "cha
     if given := arguments.chat_options():
         raise InputError(f"--{given[0]} has no effect in raw format; add --prompt_format chat, or leave it out")
     if template is not None and arguments.prompt_format == "auto":
-        print(
-            "prompt format: raw; the model has a chat template, which --prompt_format chat applies", file=sys.stderr
-        )
+        print("prompt format: raw; the model has a chat template, which --prompt_format chat applies", file=sys.stderr)
     return RAW
 
 

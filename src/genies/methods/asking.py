@@ -133,7 +133,7 @@ def ask(title: str, examples: Sequence[Example], answers: Answers, seed: int) ->
         print(f"\n{printable(title)}: {len(waiting)} of {len(examples)} questions are left\n{HELP}")
     for place, example in enumerate(waiting, start=len(examples) - len(waiting) + 1):
         shown = random.Random(f"{seed} {example.index}").sample(range(len(example.responses)), len(example.responses))
-        print(f"\n--- {place} of {len(examples)}\n{_indented(example.prompt)}")
+        print(f"\n--- {place} of {len(examples)}\n{_indented(example.prompt_text)}")
         for number, position in enumerate(shown, start=1):
             print(f"[{number}]\n{_indented(example.responses[position])}")
         ranking = _answer(len(shown))

@@ -142,14 +142,14 @@ def _write_split(examples: Sequence[Example], place: Path, key: str, rest: _Rest
     firsts: list[int] = []
     room = 0
     for example in examples:
-        texts = [example.prompt, *example.responses]
+        texts = [example.prompt_text, *example.responses]
         if room <= 0 or len(shards[-1]) >= EXAMPLES_A_SHARD:
             shards.append([])
             firsts.append(example.index)
             room = CHARACTERS_A_SHARD
         room -= sum(min(len(text), SHOWN) for text in texts)
         worse = [rest.shown(text) for text in example.worse_responses]
-        shards[-1].append([example.index, rest.shown(example.prompt), rest.shown(example.best_response), worse])
+        shards[-1].append([example.index, rest.shown(example.prompt_text), rest.shown(example.best_response), worse])
     for number, shard in enumerate(shards):
         write_script(place.parent / f"{key.removeprefix('samples/')}-{number}.js", f"{key}-{number}", shard)
     counts = [len(example.responses) for example in examples]

@@ -12,8 +12,8 @@ from genies.methods.protocol import RELEASE_2023, Protocol, ProtocolTrainArgumen
 
 
 class Arguments(ProtocolTrainArguments, ModelArguments):
-    """Train nothing; the prompt format is recorded for eval.py. Other model arguments have no effect and are accepted so that all
-    interventions share --train_kwargs."""
+    """Train nothing; the prompt format is recorded for eval.py. Other model arguments have no effect and are accepted
+    so that all interventions share --train_kwargs."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["zero_shot"]
 

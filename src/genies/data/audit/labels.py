@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 
 from genies.data.audit.finding import Content, Finding, Rule
+from genies.data.conversation import Prompt
 
 ENOUGH_TEST_EXAMPLES = 100
 """With fewer, the 95 % interval of an accuracy is wider than plus or minus 0.1, from 1.96 * sqrt(0.25 / 100)."""
@@ -27,7 +28,7 @@ def sizes(content: Content) -> list[Finding]:
 
 def contradictory_labels(content: Content) -> list[Finding]:
     """Combinations of prompt and response with both labels, in one or both splits."""
-    labels: defaultdict[tuple[str, str], set[bool]] = defaultdict(set)
+    labels: defaultdict[tuple[Prompt, str], set[bool]] = defaultdict(set)
     for example in content.both():
         for position, response in enumerate(example.responses):
             labels[example.prompt, response].add(position == example.best)
@@ -47,7 +48,7 @@ def constants(content: Content) -> list[Finding]:
     examples = content.both()
     if len(examples) < 2:
         return []
-    values: dict[Rule, set[str] | set[int]] = {
+    values: dict[Rule, set[Prompt] | set[int]] = {
         Rule.CONSTANT_PROMPT: {example.prompt for example in examples},
         Rule.CONSTANT_BEST_POSITION: {example.best for example in examples},
     }

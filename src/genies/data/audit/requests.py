@@ -18,6 +18,7 @@ import re
 from collections.abc import Callable
 
 from genies.data.audit.finding import Content, Finding, Rule
+from genies.data.conversation import text_only
 from genies.data.distribution import Example
 
 TOLERATED_SHARE = 0.05
@@ -75,7 +76,7 @@ def contradicts(example: Example) -> bool | None:
     asked = {
         (measure, match["negation"] is None)
         for pattern, measure in _REQUESTS
-        for match in pattern.finditer(example.prompt)
+        for match in pattern.finditer(text_only(example.prompt))
         if match["condition"] is None
     }
     if len(asked) != 1:
