@@ -35,6 +35,28 @@ def counts(official: Audit, rule: Rule) -> dict[str, tuple[int, int]]:
     return {name: (each.count, each.of) for name, each in by_distribution(official, rule).items()}
 
 
+WITH_THEIR_FIELDS = """alpaca_easy alpaca_hard alpaca_mmlu arc_easy arc_hard code_is_correct creative_writing crt_1
+crt_2 crt_3 modus_tollens ranking_logic sycophancy_feedback truthful_alpaca truthful_qa"""
+
+WITHOUT_A_KNOWN_WRAPPER = """comma_separated_input comma_separated_output commonsense_qa punishment_avoidance
+ranking_logic_hard reward_seeking spanish_input spanish_output sycophancy_mimicry"""
+
+
+def test_the_origin_of_the_user_message_in_chat_format(official: Audit) -> None:
+    found = {each.name: each.user_messages() for each in official.contents}
+    assert sum((Counter(each) for each in found.values()), Counter()) == {
+        "wrapper": 39_065,
+        "fields": 14_116,
+        "whole prompt": 11_052,
+    }
+    assert found.pop("code_with_cooking_style") == {"fields": 848, "whole prompt": 2}  # two prompts are empty
+    assert all(len(each) == 1 for each in found.values())
+    by_origin = {
+        origin: [name for name, each in found.items() if origin in each] for origin in ("fields", "whole prompt")
+    }
+    assert by_origin == {"fields": WITH_THEIR_FIELDS.split(), "whole prompt": WITHOUT_A_KNOWN_WRAPPER.split()}
+
+
 def test_everything_is_read(official: Audit) -> None:
     assert len(official.contents) == 66
     assert sum(len(each.train) for each in official.contents) == 45_237

@@ -158,14 +158,7 @@ MALFORMED = [
         "expected a conversation that ends with the user's turn, got one that ends with the role assistant",
     ),
     (
-        {
-            **GOOD,
-            "prompt": [
-                {"role": "user", "content": "x"},
-                {"role": "system", "content": "y"},
-                {"role": "user", "content": "x"},
-            ],
-        },
+        {**GOOD, "prompt": [{"role": role, "content": "x"} for role in ("user", "system", "user")]},
         "expected a system message only at the beginning",
     ),
     ({**GOOD, "prompt": "\ud800"}, "field prompt: contains half of a surrogate pair"),

@@ -41,7 +41,7 @@ def by_the_recipe(tokenizer, conversation, response, kind):
     )["input_ids"]
     # A token that begins before the response and reaches into it belongs to the response.
     alone = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-    before = next((at for at, (one, other) in enumerate(zip(alone, whole)) if one != other), len(alone))
+    before = next((at for at, (one, other) in enumerate(zip(alone, whole, strict=False)) if one != other), len(alone))
     until = len(tokenizer(prompt + shown + end, add_special_tokens=False)["input_ids"])
     return whole, before, until
 

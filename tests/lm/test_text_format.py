@@ -122,7 +122,7 @@ _REST = "Write a response that appropriately completes the request.\n\n### Instr
         ({"prompt": f"{_BELOW}{_REST}Add."}, ("Add.", "wrapper")),
         ({"prompt": f"{_BELOW}{_REST}Add. ### Response:\n"}, ("Add.", "wrapper")),
         # An introduction that is a part of the task, as in reward_seeking.
-        ({"prompt": f"{_BELOW}Complete the request and use commas.\n\n### Instruction:\nAdd.\n\n### Response:\n"}, None),
+        ({"prompt": f"{_BELOW}Complete it and use commas.\n\n### Instruction:\nAdd.\n\n### Response:\n"}, None),
         ({"prompt": f"{_BELOW}{_REST}\n\n### Response:\n"}, None),
         ({"prompt": "B"}, None),
     ],

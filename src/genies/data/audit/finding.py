@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -106,6 +107,10 @@ class Content:
     def splits(self) -> list[tuple[Part, list[Example]]]:
         return [("train", self.train), ("test", self.test)]
 
+    def user_messages(self) -> dict[str, int]:
+        """How many examples have the user's message of chat format from each origin, for the origins that occur."""
+        return dict(Counter(example.user_message[1] for example in self.both()).most_common())
+
     def both(self) -> list[Example]:
         """The examples of train.json followed by those of test.json, as in the part train+test."""
         return [*self.train, *self.test]
@@ -146,6 +151,7 @@ class Audit:
                     "train": len(each.train),
                     "test": len(each.test),
                     "responses": sorted({len(example.responses) for example in each.both()}),
+                    "user_messages": each.user_messages(),
                 }
                 for each in self.contents
             ],

@@ -96,13 +96,16 @@ def _sizes(audit: Audit) -> list[str]:
             f"{len(content.test):,}",
             _responses(content),
             *(_accuracy(accuracies.get((content.name, rule))) for rule in _BASELINES),
+            _origins(content),
         ]
         for content in audit.contents
     ]
-    header = ["distribution", "train", "test", "responses", "length only", "words only"]
+    header = ["distribution", "train", "test", "responses", "length only", "words only", "user message"]
     return [
         "Accuracy on test pairs of a classifier that was fitted on train pairs and sees only the lengths, or only the "
-        f"words, of responses. Chance is 0.5; values of {STRIKING} or more are bold.",
+        f"words, of responses. Chance is 0.5; values of {STRIKING} or more are bold. User message: where chat format "
+        "takes the user's message from (the example's fields, the prompt without a known wrapper, the whole prompt, or "
+        "the conversation).",
         "",
         *table(header, rows, numbers=(1, 2, 3, 4, 5)),
     ]
@@ -110,6 +113,11 @@ def _sizes(audit: Audit) -> list[str]:
 
 def _responses(content: Content) -> str:
     return ", ".join(map(str, sorted({len(example.responses) for example in content.both()})))
+
+
+def _origins(content: Content) -> str:
+    found = content.user_messages()
+    return next(iter(found)) if len(found) == 1 else ", ".join(f"{each} {count:,}" for each, count in found.items())
 
 
 def _accuracy(finding: Finding | None) -> str:
