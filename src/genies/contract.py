@@ -224,6 +224,12 @@ class Evaluation(BaseModel):
     """A score on the intervention's own scale. The harness does not read it."""
     dtype: str | None = None
     """Number format of the model's weights in this evaluation, such as float32 or bfloat16."""
+    prompt_format: Literal["raw", "chat"] | None = None
+    """Whether texts were prompt and response one after the other, or rendered by the model's chat template."""
+    system_prompt: str | None = None
+    """System message of conversations that had none; chat format only."""
+    chat_template_kwargs: dict[str, Any] | None = None
+    """Variables of the chat template; chat format only."""
     device: str | None = None
     """Device on which the model ran, such as cpu or cuda."""
     uses_target_texts: Annotated[bool, Field(strict=True)] | None = None

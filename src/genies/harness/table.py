@@ -309,14 +309,16 @@ def _worst(compared: Iterable[_Comparison], noun: str, claim: str) -> str | None
 
 
 def mixed_formats(evaluations: Iterable[tuple[str, Evaluation]]) -> list[str]:
-    """A message for each base model whose evaluations, given as (base model, evaluation), differ in number format."""
-    formats: dict[str, Counter[str]] = {}
+    """A message for each base model whose evaluations, given as (base model, evaluation), differ in number format or in
+    prompt format."""
+    formats: dict[tuple[str, str], Counter[str]] = {}
     for base_model, evaluation in evaluations:
-        if evaluation.dtype is not None:
-            formats.setdefault(base_model, Counter())[evaluation.dtype] += 1
+        for kind, name in (("number", evaluation.dtype), ("prompt", evaluation.prompt_format)):
+            if name is not None:
+                formats.setdefault((base_model, kind), Counter())[name] += 1
     return [
-        f"{base_model}: evaluations in different number formats are compared "
+        f"{base_model}: evaluations in different {kind} formats are compared "
         f"({', '.join(f'{name} {count}' for name, count in sorted(counts.items()))})"
-        for base_model, counts in formats.items()
+        for (base_model, kind), counts in formats.items()
         if len(counts) > 1
     ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
 from genies.data.shifts import Shift
-from genies.harness.table import not_learned
+from genies.harness.table import mixed_formats, not_learned
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
 
@@ -112,14 +112,8 @@ def assumptions(readings: Sequence[Reading]) -> list[str]:
 
 
 def limits(readings: Sequence[Reading]) -> list[str]:
-    """Notes on mixed number formats, and on evaluations without probabilities, examples or provenance."""
-    notes = []
-    for base_model in dict.fromkeys(each.base_model for each in readings):
-        formats = Counter(each.evaluation.dtype for each in readings if each.base_model == base_model)
-        known = {name: count for name, count in sorted(formats.items(), key=str) if name is not None}
-        if len(known) > 1:
-            counts = ", ".join(f"{name} {count}" for name, count in known.items())
-            notes.append(f"{base_model}: evaluations in different number formats are compared ({counts})")
+    """Notes on mixed number and prompt formats, and on evaluations without probabilities, examples or provenance."""
+    notes = mixed_formats((each.base_model, each.evaluation) for each in readings)
     without = [each for each in readings if not each.evaluation.eval_probabilities]
     if without:
         notes.append(

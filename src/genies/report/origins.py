@@ -32,7 +32,12 @@ def facts(reading: Reading) -> list[Fact]:
             found.append((name, origin[key]))
     if isinstance(origin.get("seconds"), int | float):
         found.append(("seconds of its job", f"{origin['seconds']:,.1f}"))
-    for name, value in (("device", evaluation.device or origin.get("device")), ("dtype", evaluation.dtype)):
+    for name, value in (
+        ("device", evaluation.device or origin.get("device")),
+        ("dtype", evaluation.dtype),
+        ("prompt format", evaluation.prompt_format),
+        ("system prompt", evaluation.system_prompt),
+    ):
         if isinstance(value, str):
             found.append((name, value))
     for name, key in (("fingerprint", "fingerprint"), ("tuned model", "model_content")):

@@ -114,6 +114,9 @@ def _about(study: Study, summary: Summary, grid: Grid) -> list[str]:
     words.append(f"{len(study.readings):,} evaluations")
     if formats:
         words.append(" and ".join(formats))
+    chat = {reading.evaluation.prompt_format for reading in study.readings} - {None}
+    if "chat" in chat:
+        words.append("chat format" if len(chat) == 1 else "chat and raw format")
     words.append("all verified" if unverified == 0 else f"{unverified:,} unverified")
     if summary.weights == "published":
         words.append("shifts weighted as in the release")
