@@ -224,8 +224,9 @@ class Evaluation(BaseModel):
     """A score on the intervention's own scale. The harness does not read it."""
     dtype: str | None = None
     """Number format of the model's weights in this evaluation, such as float32 or bfloat16."""
-    prompt_format: Literal["raw", "chat"] | None = None
-    """Whether texts were prompt and response one after the other, or rendered by the model's chat template."""
+    prompt_format: Literal["raw", "chat", "segments"] | None = None
+    """raw: prompt and response one after the other; chat: rendered by the model's chat template; segments: the user's
+    message and the response as the two segments of an encoder."""
     system_prompt: str | None = None
     """System message of conversations that had none; chat format only."""
     chat_template_kwargs: dict[str, Any] | None = None

@@ -100,7 +100,7 @@ def _sorted(example: dict[str, Any]) -> list[str]:
         ("ccs", {"num_train_steps": 5}),
         ("lora_fine_tune", QUICK),
         ("log_prob_classify", QUICK),
-        ("zero_shot", {}),
+        ("few_shot", {"num_shots": 2}),
     ],
 )
 def test_a_tuned_model_remembers_its_format(

@@ -1,5 +1,7 @@
 """Which format a model is scored in, and what a prompt becomes in it."""
 
+from pathlib import Path
+
 import pytest
 
 from genies.data.conversation import Message, as_text, user_message
@@ -88,7 +90,7 @@ def test_chat_format_needs_a_template_and_its_arguments_need_chat_format():
 
 
 def example(**fields):
-    return read_example({"responses": {"a": 1.0, "b": 0.0}, **fields}, 0, "x.json")
+    return read_example({"responses": {"a": 1.0, "b": 0.0}, **fields}, 0, Path("x.json"))
 
 
 def test_prompts_in_both_formats():
@@ -102,7 +104,7 @@ def test_prompts_in_both_formats():
     assert RAW.prompt(turns.prompt) == as_text(turns.prompt) == turns.prompt_text
     assert TextFormat("chat").prompt(turns.prompt, turns.conversation) == turns.prompt
     own = example(prompt=[{"role": "system", "content": "Be long."}, *TURNS])
-    assert system.prompt(own.prompt)[0].content == "Be long."
+    assert system.prompt(own.prompt)[0] == Message("system", "Be long.")
 
 
 _BELOW = "Below is an instruction that describes a task. "

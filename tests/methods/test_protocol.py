@@ -22,7 +22,8 @@ from tests.support.scripts import (
 )
 
 PROJECT = Path(__file__).parents[2]
-NAMES = sorted(path.name for path in INTERVENTIONS.iterdir() if (path / "train.py").is_file())
+ALL = sorted(path.name for path in INTERVENTIONS.iterdir() if (path / "train.py").is_file())
+NAMES = [name for name in ALL if name not in ("judge", "reward_model")]  # the release did not have these
 SMALL = {"num_train_steps": 1, "per_device_train_batch_size": 2, "save_steps": 0}
 SIZES = dict.fromkeys(("lora_fine_tune", "prompt_tuning", "full_fine_tune", "log_prob_classify"), SMALL)
 
@@ -174,6 +175,6 @@ def test_the_published_configuration_uses_the_protocol_for_the_nine_intervention
 def test_every_method_and_every_documented_argument_is_on_the_page():
     text = (PROJECT / "docs" / "methods.md").read_text(encoding="utf-8")
     headings = " ".join(re.findall(r"^### (.*)$", text, flags=re.MULTILINE)).replace(",", "").split()
-    assert set(NAMES) <= set(headings)
+    assert set(ALL) <= set(headings)
     for name, argument, _, _ in documented():
         assert argument in type(arguments(name)).model_fields

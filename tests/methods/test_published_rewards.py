@@ -443,17 +443,13 @@ def test_tensors_that_would_be_left_out_are_refused_where_they_matter(
         our_model(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "fault"), [("v_head.summary.weight", "a value head"), ("rm_head.weight", r"lack score\.weight; expected")]
-)
-def test_a_head_under_another_name_is_refused(
-    name: str, fault: str, tiny_model_dir: Callable[..., Path], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("name", ["v_head.summary.weight", "rm_head.weight"])
+def test_a_head_under_another_name_is_refused(name: str, tiny_model_dir: Callable[..., Path], tmp_path: Path) -> None:
     publish_whole(tmp_path, tiny_model_dir("llama"))
     tensors = load_file(tmp_path / "model.safetensors")
     tensors[name] = tensors.pop("score.weight")
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
-    with pytest.raises(InputError, match=fault):
+    with pytest.raises(InputError, match=r"lack score\.weight; expected"):
         our_model(tmp_path)
 
 

@@ -16,7 +16,7 @@ from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
 from genies.lm.offline import offline
 from genies.lm.placement import check_placement, input_device, loading_options, too_large
-from genies.lm.plausibility import check_plausible
+from genies.lm.plausibility import check_plausible, check_unquantized
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -133,6 +133,7 @@ def check_weights(folder: Path) -> None:
     if not (folder / "config.json").is_file():
         raise InputError(f"model folder {folder} has no config.json; expected a Hugging Face model folder")
     config = read_json(folder / "config.json", "model config")
+    check_unquantized(folder, config)
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         value = read_json(index, "weight index")
@@ -147,6 +148,8 @@ def check_weights(folder: Path) -> None:
     elif not (folder / "model.safetensors").is_file():
         pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)), None)
         reason = f"; {pickled} is a pickle, and pickles are never read: convert it to safetensors" if pickled else ""
+        if gguf := next(folder.glob("*.gguf"), None):
+            reason = f"; {gguf.name} is in the format GGUF of llama.cpp; download the original model in safetensors"
         raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
     check_plausible(folder, config)
 

@@ -34,6 +34,40 @@ def check_plausible(folder: Path, config: Any) -> None:
             )
 
 
+_QUANTIZATIONS = {
+    "gptq": "GPTQ",
+    "awq": "AWQ",
+    "compressed-tensors": "compressed-tensors",
+    "fp8": "FP8",
+    "fbgemm_fp8": "FP8",
+    "mxfp4": "MXFP4",
+    "aqlm": "AQLM",
+    "hqq": "HQQ",
+    "eetq": "EETQ",
+    "quanto": "Quanto",
+    "torchao": "torchao",
+    "higgs": "HIGGS",
+    "spqr": "SpQR",
+    "vptq": "VPTQ",
+}
+
+
+def check_unquantized(folder: Path, config: Any) -> None:
+    """Raise InputError for weights in a quantized format that needs further packages or a certain GPU.
+
+    config: the JSON value in the folder's config.json.
+    """
+    found = config if isinstance(config, dict) else {}
+    settings = found.get("quantization_config") or found.get("compression_config")
+    method = str(settings.get("quant_method", "compressed-tensors")).lower() if isinstance(settings, dict) else ""
+    if method in _QUANTIZATIONS:
+        raise InputError(
+            f"the weights in {folder} are quantized ({_QUANTIZATIONS[method]}), which is not supported; download the "
+            "original model in 16 or 32 bits (its page usually names it), and use --dtype bfloat16, or "
+            "--quantization nf4 on a GPU, if it does not fit into memory"
+        )
+
+
 def _depths(config: Any) -> list[tuple[str, int]]:
     """The fields of a configuration and its nested configurations that give the number of blocks."""
     found = []

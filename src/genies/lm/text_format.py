@@ -72,6 +72,11 @@ def training_format(arguments: ModelArguments, tokenizer: Any) -> TextFormat:
     return _chosen(arguments, tokenizer, "raw")
 
 
+def chat_format(arguments: ModelArguments, tokenizer: Any) -> TextFormat:
+    """Chat format, for methods that need it. Raises InputError if the tokenizer has no chat template."""
+    return _chosen(arguments, tokenizer, "chat")
+
+
 def evaluation_format(
     arguments: ModelArguments,
     model_dir: Path,

@@ -28,7 +28,7 @@ def evaluate(args: LogProbabilityArguments) -> None:
     from genies.methods.responses import EachOnce, encode_pairs
 
     model = load_model(base_model, args)
-    text_format = evaluation_format(args, args.model_dir, model.tokenizer, args.allow_format_change)
+    text_format = evaluation_format(args, base_model, model.tokenizer)
 
     scores = EachOnce(normalized(response_log_probabilities, model, args.batch_tokens, args.normalization))
 

@@ -6,14 +6,12 @@ from typing import ClassVar
 
 from genies.contract import run
 from genies.lm.arguments import ModelArguments
-from genies.lm.text_format import record_format
-from genies.methods.base_model import untrained_format, write_base_model
+from genies.methods.base_model import write_base_model
 from genies.methods.protocol import RELEASE_2023, Protocol, ProtocolTrainArguments, record_protocol
 
 
 class Arguments(ProtocolTrainArguments, ModelArguments):
-    """Train nothing; the prompt format is recorded for eval.py. Other model arguments have no effect and are accepted
-    so that all interventions share --train_kwargs."""
+    """Train nothing; model arguments have no effect and are accepted so that all interventions share --train_kwargs."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["zero_shot"]
 
@@ -21,7 +19,6 @@ class Arguments(ProtocolTrainArguments, ModelArguments):
 def train(args: Arguments) -> None:
     """Record the base model with which eval.py scores."""
     record_protocol(args)
-    record_format(args.output_dir, untrained_format(args, args.model_dir))
     write_base_model(args.output_dir, args.model_dir)
 
 

@@ -73,3 +73,11 @@ class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     reward_output: str | None = None
     """The reward of a model with several outputs: the index or label of one output, mean, or difference (for two
     classes, the output of good responses minus the other). Default: by the labels, if they determine it."""
+
+
+class PublishedModelArguments(TunedModelArguments):
+    """Score responses with a published reward model."""
+
+    trust_remote_code: bool = False
+    """Run the Python code in the model's folder, if its config names any. The code can do anything on this machine, so
+    read it first. A warning is printed."""

@@ -79,7 +79,7 @@ def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardMode
     kind = type(model.classifier).__name__
     if named is not None and named != kind:
         model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
-    elif _has_own_code(folder):
+    elif has_own_code(folder):
         said = f"its config names code of its author's for it, which is not run, and it is read as transformers' {kind}"
         model = replace(model, assumptions=(said,))
     return model, readings
@@ -172,7 +172,8 @@ def _architecture(folder: Path) -> str | None:
     return names[0] if isinstance(names, list) and names and isinstance(names[0], str) else None
 
 
-def _has_own_code(folder: Path) -> bool:
+def has_own_code(folder: Path) -> bool:
+    """Whether the config of a folder names code of its author's for a classification model."""
     names = read_json(folder / "config.json", "model config").get("auto_map")
     return isinstance(names, dict) and "AutoModelForSequenceClassification" in names
 
@@ -207,12 +208,11 @@ def _classifier(folder: Path, dtype: torch.dtype) -> Any:
         ) from None
     classifier, found = loaded
     foreign = sorted(name for name in found["unexpected_keys"] if not _WITHOUT_EFFECT.search(name) or _of_head(name))
-    value_head = [name for name in foreign if "v_head" in name]
     if missing := sorted(found["missing_keys"]):
-        hint = "a value head (v_head, as written by TRL) is not supported" if value_head else (
-            "expected a folder that train.py wrote or a published model with a reward head"
-        )  # fmt: skip
-        raise InputError(f"{folder} is not a reward model: its weights lack {missing[0]}; {hint}")
+        raise InputError(
+            f"{folder} is not a reward model: its weights lack {missing[0]}; expected a folder that train.py wrote "
+            "or a published model with a reward head"
+        )
     if foreign:
         raise InputError(
             f"{folder}: {type(classifier).__name__} does not use {len(foreign)} of the tensors in its weights, the "

@@ -139,15 +139,22 @@ def head_labels(weight: Tensor) -> list[str]:
     return [f"LABEL_{index}" for index in range(len(weight))]
 
 
-def put_head(language_model: Any, weight: Tensor, device: torch.device, folder: Path) -> DecoderWithHead:
-    """The language model with a head of this weight; InputError, naming `folder`, if their widths differ."""
+def put_head(
+    language_model: Any, weight: Tensor, device: torch.device, folder: Path, bias: Tensor | None = None
+) -> DecoderWithHead:
+    """The language model with a head of this weight [outputs, width] and bias [outputs].
+
+    Raises InputError, which names `folder`, if their widths differ.
+    """
     width = head_width(language_model)
     if weight.shape[1] != width:
         raise InputError(
             f"the reward head in {folder} expects hidden states of width {weight.shape[1]}, but the model's have width "
             f"{width}: they do not belong together; check the base model"
         )
-    head = nn.Linear(width, len(weight), bias=False)
+    head = nn.Linear(width, len(weight), bias=bias is not None)
     with torch.no_grad():
         head.weight.copy_(weight)
+        if bias is not None:
+            head.bias.copy_(bias)
     return DecoderWithHead(language_model, head.to(device)).eval().requires_grad_(False)

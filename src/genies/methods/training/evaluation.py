@@ -23,8 +23,10 @@ from genies.methods.protocol import protocol_of
 from genies.methods.responses import EachOnce, encode_pairs
 from genies.methods.training.adapters import load_adapter, load_language_adapter
 from genies.methods.training.arguments import TunedModelArguments
-from genies.methods.training.classifier import load_classifier
+from genies.methods.training.classifier import is_classifier, load_classifier
+from genies.methods.training.decoder_head import has_head
 from genies.methods.training.reward_model import RewardModel, rewards
+from genies.methods.training.value_head import load_value_head, value_head
 
 
 def evaluate_rewards(arguments: TunedModelArguments) -> None:
@@ -54,9 +56,13 @@ def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
 
 
 def load_reward_model(arguments: TunedModelArguments) -> RewardModel:
-    """The reward model in --model_dir: an adapter with its base model, or a whole model."""
+    """The reward model in --model_dir: an adapter with its base model, a language model with a value head, or a whole
+    classification model."""
     if (arguments.model_dir / CONFIG).is_file():
         return load_adapter(arguments.model_dir, arguments)
+    language_model = not has_head(arguments.model_dir) and not is_classifier(arguments.model_dir)
+    if language_model and (head := value_head(arguments.model_dir)):
+        return load_value_head(arguments.model_dir, head, arguments)
     return load_classifier(arguments.model_dir, arguments)
 
 
