@@ -24,7 +24,7 @@ class Shift:
     """A shift from a source to a target, by the names of their folders."""
 
     source: str
-    """The distribution to tune on."""
+    """The distribution to tune on; empty if nothing is tuned and an untuned model is tested on the target."""
     target: str
     """The distribution to test on; may be the source."""
     target_reference: str = ""
@@ -39,7 +39,7 @@ class Shift:
             object.__setattr__(self, "target_reference", self.target)
 
     def __str__(self) -> str:
-        return f"{self.source} > {self.target}"
+        return f"{self.source} > {self.target}" if self.source else self.target
 
 
 def read_shifts(path: str | Path) -> list[Shift]:
@@ -49,7 +49,8 @@ def read_shifts(path: str | Path) -> list[Shift]:
     available everywhere.
 
     The file is a list. An entry is a pair [source, target], or an object with source, target and optionally
-    target_reference, label and category (keys that start with _ are comments). Raises InputError with the file, the
+    target_reference, label and category (keys that start with _ are comments). An object without a source is for
+    interventions that tune nothing, such as a published reward model. Raises InputError with the file, the
     entry (counted from 0) and the field.
     """
     path = or_shipped(Path(path))
@@ -78,11 +79,16 @@ def _absent(path: Path) -> str:
     return f"shift file {path} does not exist{where}{hint}; the project's own lists are in {own}"
 
 
-def shifts_from_dirs(source_dirs: Sequence[str | Path], target_dirs: Sequence[str | Path]) -> list[Shift]:
-    """Shifts from sources and targets, paired item by item. An item is a folder or the name of a distribution.
+def shifts_from_dirs(source_dirs: Sequence[str | Path] | None, target_dirs: Sequence[str | Path]) -> list[Shift]:
+    """Shifts from sources and targets, paired item by item, or from targets alone. An item is a folder or the name of a
+    distribution.
 
     A folder is identified by its name; a trailing slash is ignored. Pass the same items to `folders`.
     """
+    if source_dirs is None:
+        if not target_dirs:
+            raise InputError("--target_dirs is empty; expected at least one distribution")
+        return [Shift("", name_of(each, f"--target_dirs, item {index}")) for index, each in enumerate(target_dirs)]
     if len(source_dirs) != len(target_dirs):
         raise InputError(
             f"--source_dirs has {len(source_dirs)} distributions, but --target_dirs has {len(target_dirs)}; "
@@ -121,7 +127,7 @@ def folders(
                 f"{by_name[name]} and {folder} are two folders with the same name; results are stored by name, so "
                 "rename one of them"
             )
-    names = [name for shift in shifts for name in (shift.source, shift.target, shift.target_reference)]
+    names = [name for shift in shifts for name in (shift.source, shift.target, shift.target_reference) if name]
     check_distinct(names, "the distributions")
     return {name: by_name.get(name) or place(name) for name in names}
 
@@ -198,10 +204,13 @@ def _shift(entry: Any, where: str) -> Shift:
             near = difflib.get_close_matches(key, FIELDS, n=1)
             hint = f"; did you mean {near[0]}?" if near else ";"
             raise InputError(f"{where}, field {_show(key)} is unknown{hint} Known: {', '.join(FIELDS)}")
+    if "target" not in entry:
+        raise InputError(f"{where}, field target is missing; expected the name of a distribution")
     for field in ("source", "target"):
-        if field not in entry:
-            raise InputError(f"{where}, field {field} is missing; expected the name of a distribution")
-        check_name(entry[field], f"{where}, field {field}")
+        if field in entry:
+            check_name(entry[field], f"{where}, field {field}")
+    if "source" not in entry and "target_reference" in entry:
+        raise InputError(f"{where}, field target_reference has no effect without a source; remove it, or add a source")
     reference, label, category = (entry.get(field) for field in ("target_reference", "label", "category"))
     if reference is not None:
         check_name(reference, f"{where}, field target_reference")
@@ -209,7 +218,7 @@ def _shift(entry: Any, where: str) -> Shift:
         raise InputError(f"{where}, field label: expected {' or '.join(LABELS)}, got {_show(label)}")
     if category is not None and not (isinstance(category, str) and category.strip()):
         raise InputError(f"{where}, field category: expected text, got {_show(category)}")
-    return Shift(entry["source"], entry["target"], reference or "", label, category)
+    return Shift(entry.get("source", ""), entry["target"], reference or "", label, category)
 
 
 def _folder_of(item: str | Path, name: str) -> Path:

@@ -220,7 +220,7 @@ def known_leaks(plan: Plan) -> Leaks:
     """Which test examples leak in the plan's shifts, found before anything runs; InputError without the data."""
     folders = plan.distribution_folders()
     leaks = Leaks(lambda name: folders[name])
-    for shift in dict.fromkeys(row.shift for row in plan.rows):
+    for shift in dict.fromkeys(row.shift for row in plan.rows if row.shift.source):
         leaks.leaked(shift.source, shift.target)
         leaks.leaked(shift.source, shift.source)
         leaks.leaked(shift.target_reference, shift.target_reference)

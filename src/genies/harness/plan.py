@@ -23,20 +23,21 @@ class Row:
     """The seed passed to train.py and eval.py; None when the request names no seeds."""
     shift: Shift
     generalization: Path
-    source_id: Path
-    baseline: Path
-    capability: Mapping[str, Path]
+    source_id: Path | None = None
+    """None, like the following, for a shift without a source."""
+    baseline: Path | None = None
+    capability: Mapping[str, Path] = field(default_factory=dict)
     """On target_reference, by the name of the reference intervention; of several, the best one is used."""
-    baseline_source: Path
+    baseline_source: Path | None = None
     """The baseline on the source; optional."""
-    baseline_reference: Path
+    baseline_reference: Path | None = None
     """The baseline on the target_reference; optional."""
 
     @property
     def files(self) -> set[Path]:
         """Every evaluation file of the row."""
-        single = {self.generalization, self.source_id, self.baseline, self.baseline_source, self.baseline_reference}
-        return single | {*self.capability.values()}
+        single = (self.generalization, self.source_id, self.baseline, self.baseline_source, self.baseline_reference)
+        return {path for path in (*single, *self.capability.values()) if path is not None}
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,9 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
         for variant in study.variants:
             for seed in study.seeds:
                 for shift in shifts:
+                    if not shift.source:
+                        rows.append(_without_source(building, base_model, variant, seed, shift))
+                        continue
                     baseline = building.untuned(base_model, study.baseline, shift.target)
                     source_id, generalization = (
                         building.tuned(base_model, variant, shift.source, seed, target)
@@ -92,10 +96,20 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                     rows.append(row)
     for base_model in study.base_model_dirs:  # last, so that an evaluation that a row needs is not optional
         for shift in shifts:
-            for name in (shift.source, shift.target_reference):
+            for name in (shift.source, shift.target_reference) if shift.source else ():
                 building.untuned(base_model, study.baseline, name, optional=True)
     reference_name = BEST if len(study.references) > 1 else study.references[0].name
     return Plan(list(building.jobs.values()), rows, study.baseline.name, reference_name, faults, study.notes)
+
+
+def _without_source(building: _Building, base_model: Path, variant: Variant, seed: int | None, shift: Shift) -> Row:
+    """The row of a variant that tunes nothing, on a target alone."""
+    if variant.tunes:
+        raise InputError(
+            f"the shift to {shift.target} has no source, but {variant.name} tunes a model on one; add a source, or choose "
+            "an intervention that tunes nothing (reward_model, judge, zero_shot)"
+        )
+    return Row(base_model.name, variant.name, seed, shift, building.untuned(base_model, variant, shift.target))
 
 
 def _reference_suffix(study: Study, reference: Variant) -> str:

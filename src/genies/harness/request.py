@@ -104,7 +104,7 @@ class MetricsRequest(Places):
     source_dirs: list[str] | None = None
     """Sources, as folders or names: '["math", "distributions/code"]'."""
     target_dirs: list[str] | None = None
-    """Targets, one for each source."""
+    """Targets, one for each source; without --source_dirs, for interventions that tune nothing."""
     target_tuned_capability_intervention: Path = Path("src/interventions/lora_fine_tune")
     """The reference intervention, tuned and tested on target_reference: its accuracy is the target-tuned capability.
     `best` takes the most accurate of --intervention_dir on each target_reference; the table names it."""
@@ -175,8 +175,8 @@ class MetricsRequest(Places):
             raise ValueError(
                 "give the shifts one way: --path_to_distribution_shift_pairs FILE, or --source_dirs and --target_dirs"
             )
-        if by_dirs and (self.source_dirs is None or self.target_dirs is None):
-            raise ValueError("--source_dirs and --target_dirs must be given together; they are paired item by item")
+        if by_dirs and self.target_dirs is None:
+            raise ValueError("--source_dirs needs --target_dirs; they are paired item by item")
         return self
 
     @model_validator(mode="after")
@@ -212,7 +212,7 @@ class MetricsRequest(Places):
             return read_shifts(given) if isinstance(given, Path) else shifts_of(given, f"--study {self.study}, shifts")
         if self.path_to_distribution_shift_pairs is not None:
             return read_shifts(self.path_to_distribution_shift_pairs)
-        return shifts_from_dirs(self.source_dirs or [], self.target_dirs or [])
+        return shifts_from_dirs(self.source_dirs, self.target_dirs or [])
 
     def named_by(self, distribution: str) -> str:
         """Where the request first names a distribution, for messages; empty if it does not."""
@@ -220,7 +220,7 @@ class MetricsRequest(Places):
         if found is None:
             return ""
         index, field = found
-        if self.source_dirs is not None:
+        if self.target_dirs is not None:
             return f"--{field}_dirs, item {index}"
         file = self.path_to_distribution_shift_pairs if self.study_file is None else self.study_file.shifts
         where = f"shift file {file}" if isinstance(file, Path) else f"--study {self.study}, shifts"

@@ -72,9 +72,9 @@ def make_table(
 
 
 def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None) -> TableRow:
-    def rest(path: Path, trained_on: str, optional: bool = False) -> Remainder:
-        evaluation = evaluations.get(path)
-        if evaluation is None or leaks is None:
+    def rest(path: Path | None, trained_on: str, optional: bool = False) -> Remainder:
+        evaluation = None if path is None else evaluations.get(path)
+        if path is None or evaluation is None or leaks is None or not trained_on:
             return Remainder(evaluation, None)
         name = f"{path.parent.parent.name}, {path.parent.name}, on {path.stem}"
         return leaks.remainder(evaluation, trained_on, path.stem, name, optional)
@@ -232,7 +232,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _shift_name(row: TableRow) -> str:
     reference = "" if row.target_reference == row.target else f" (ref. {row.target_reference})"
     seed = "" if row.seed is None else f", seed {row.seed}"
-    return markdown.escaped(f"{row.source} > {row.target}{reference}{seed}")
+    return markdown.escaped(f"{row.source} > {row.target}{reference}{seed}" if row.source else f"{row.target}{seed}")
 
 
 def _number(value: float | None) -> str:
@@ -240,9 +240,9 @@ def _number(value: float | None) -> str:
 
 
 def shifts_with_holes(rows: Sequence[TableRow]) -> list[TableRow]:
-    """Rows without one of the four accuracies."""
+    """Rows without one of the four accuracies, or, without a source, without the only one."""
     needed = ("generalization_accuracy", "baseline_accuracy", "target_tuned_capability", "source_ID_accuracy")
-    return [row for row in rows if any(getattr(row, name) is None for name in needed)]
+    return [row for row in rows if any(getattr(row, name) is None for name in (needed if row.source else needed[:1]))]
 
 
 def not_learned(rows: Sequence[TableRow]) -> str | None:
@@ -256,7 +256,7 @@ def not_learned(rows: Sequence[TableRow]) -> str | None:
     references: dict[tuple[object, ...], _Comparison] = {}
     for row in rows:
         seed = "" if row.seed is None else f", seed {row.seed}"
-        if row.intervention != row.baseline_intervention and not _prefers_nothing(row):
+        if row.source and row.intervention != row.baseline_intervention and not _prefers_nothing(row):
             name = f"{row.intervention} on {row.source}{seed}"
             found = _compared(name, row.source_ID_accuracy, row.baseline_source_accuracy)
             if found:
