@@ -256,6 +256,29 @@ def test_an_intervention_that_tunes_nothing_has_one_evaluation_with_the_baseline
     assert provenance["tunes"] is False
 
 
+def test_targets_alone_are_for_interventions_that_tune_nothing(project: Project) -> None:
+    targets = {"path_to_distribution_shift_pairs": None, "target_dirs": ["mixed", "short"]}
+    message = one_message(project.metrics(**targets))
+    assert "the shift to mixed has no source, but length tunes a model on one" in message
+    declare(project.always_longer, tunes=False)
+    done = project.metrics(intervention_dir=project.always_longer, **targets)
+    assert done.returncode == 0, done.stderr
+    assert "no shift has a source" in done.stdout
+    assert "baseline" not in done.stdout.split("no shift has")[0]
+    assert project.trained() == []
+    assert [path.stem for path in project.logs()] == ["base"] or len(project.logs()) == 1
+    for row, accuracy in zip(project.table(), ("0.75", "0"), strict=True):
+        assert float(row["generalization_accuracy"]) == float(accuracy)
+        empty = ("source", "baseline_accuracy", "target_tuned_capability", "source_ID_accuracy")
+        assert [row[name] for name in empty] == [""] * 4
+    (project.folder / "targets.json").write_text(json.dumps([{"target": "mixed", "category": "style"}]))
+    again = project.metrics(
+        intervention_dir=project.always_longer, path_to_distribution_shift_pairs=project.folder / "targets.json"
+    )
+    assert "0 jobs run" in again.stdout
+    assert project.table()[0]["category"] == "style"
+
+
 def test_the_documented_study_is_the_one_in_the_examples() -> None:
     example = (ROOT / "examples" / "configs" / "study.yaml").read_text(encoding="utf-8")
     text = (ROOT / "docs" / "studies.md").read_text(encoding="utf-8")

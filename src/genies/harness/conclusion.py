@@ -66,6 +66,10 @@ def conclude(
             print(f"{table.rows[0].intervention}, {table.rows[0].model}")
         rows = make_table(table.rows, plan, progress.evaluations, leaks)
         print(to_markdown(rows), end="\n\n")
+        if not any(row.source for row in rows):
+            print(
+                "no shift has a source: nothing is tuned, and the columns of source, baseline and reference are empty\n"
+            )
         if leaks is not None:
             left_out = sum(row.leaked_pairs or 0 for row in rows)
             print(f"{left_out} test pairs on targets are excluded: their prompt is in the source's train split\n")

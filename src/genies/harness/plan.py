@@ -106,8 +106,8 @@ def _without_source(building: _Building, base_model: Path, variant: Variant, see
     """The row of a variant that tunes nothing, on a target alone."""
     if variant.tunes:
         raise InputError(
-            f"the shift to {shift.target} has no source, but {variant.name} tunes a model on one; add a source, or choose "
-            "an intervention that tunes nothing (reward_model, judge, zero_shot)"
+            f"the shift to {shift.target} has no source, but {variant.name} tunes a model on one; add a source, or "
+            "choose an intervention that tunes nothing (reward_model, judge, zero_shot)"
         )
     return Row(base_model.name, variant.name, seed, shift, building.untuned(base_model, variant, shift.target))
 

@@ -200,13 +200,17 @@ _SHOWN = {
 
 
 def to_markdown(rows: Sequence[TableRow]) -> str:
-    """A Markdown table with three decimals and, for several shifts, the mean over unique shifts."""
-    lines = [["shift", *_SHOWN]]
-    lines += [[_shift_name(row), *(_number(getattr(row, name)) for name in _SHOWN.values())] for row in rows]
+    """A Markdown table with three decimals and, for several shifts, the mean over unique shifts. For shifts without a
+    source, it has only the columns that they can have."""
+    shown = _SHOWN
+    if not any(row.source for row in rows):
+        shown = {name: _SHOWN[name] for name in ("generalization", "RMS calib. error")}
+    lines = [["shift", *shown]]
+    lines += [[_shift_name(row), *(_number(getattr(row, name)) for name in shown.values())] for row in rows]
     unique = list({(row.source, row.target, row.target_reference, row.seed): row for row in rows}.values())
     if len(unique) > 1:
         complete = [row for row in unique if row not in shifts_with_holes(unique)]
-        means = (_mean([getattr(row, each) for row in complete]) for each in _SHOWN.values())
+        means = (_mean([getattr(row, each) for row in complete]) for each in shown.values())
         lines.append([_mean_name(complete, len(rows)), *map(_number, means)])
     return "\n".join(markdown.table(lines[0], lines[1:], numbers=range(1, len(lines[0]))))
 

@@ -158,7 +158,7 @@ def _line(row: dict[str, str], where: str) -> Listed:
         if text is not None and not text.isprintable():
             raise InputError(f"{where}, {column}: expected text on one line, got {text[:40]!r}")
     return Listed(
-        Shift(name("source"), name("target"), name("target_reference"), label, category),
+        Shift(name("source") if row["source"] else "", name("target"), name("target_reference"), label, category),
         name("base_model"),
         name("intervention"),
         int(seed) if seed else None,

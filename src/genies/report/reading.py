@@ -156,7 +156,9 @@ class _Files:
                 possible = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
                 base_model = min(possible, key=lambda each: (each not in names, len(each)), default="")
             tested = (
-                shift.target for shift in shifts if folder.name == tuned_model_name(base_model, shift.source, seed)
+                shift.target
+                for shift in shifts
+                if folder.name == (tuned_model_name(base_model, shift.source, seed) if shift.source else base_model)
             )
             if base_model and any((folder / f"{target}.json").exists() for target in tested):
                 found.add((base_model, folder.parent.name, seed))
@@ -184,6 +186,8 @@ class _Files:
             made = self.tuned(line.intervention, base_model, shift.source, seed, target)
             return made or self._of_one_that_tunes_nothing(line, target)
 
+        if not shift.source:
+            return hole.with_evaluations(self._of_one_that_tunes_nothing(line, shift.target), *[None] * 5)
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
             tuned(shift.target),

@@ -76,14 +76,15 @@ class ShiftReading:
 
     @property
     def missing(self) -> list[str]:
-        """The columns of accuracies without an evaluation."""
+        """The columns of accuracies without an evaluation. A shift without a source has only the first."""
         parts = {
             "generalization_accuracy": self.generalization,
             "source_ID_accuracy": self.source_id,
             "baseline_accuracy": self.baseline,
             "target_tuned_capability": self.capability,
         }
-        return [name for name, reading in parts.items() if reading is None]
+        needed = list(parts) if self.shift.source else ["generalization_accuracy"]
+        return [name for name in needed if parts[name] is None]
 
     def with_evaluations(
         self,

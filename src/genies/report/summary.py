@@ -119,9 +119,9 @@ def _mean(
 ) -> MeanSummary:
     ties = [line.ties for line in lines]
     estimates = {metric.name: _estimate(lines, metric, known) for metric in metrics}
-    sources = len({line.shift.source for line in lines})
+    sources = len({line.shift.source for line in lines} - {""})
     # With one source, or one shift per source, both means are equal.
-    alike = sources == 1 or (sources == len(lines) and len({line.weight for line in lines}) == 1)
+    alike = sources <= 1 or (sources == len(lines) and len({line.weight for line in lines}) == 1)
     by_source = estimates if alike else {metric.name: _estimate(lines, metric, known, "sources") for metric in metrics}
     seeds = [len(line.readings) for line in lines] or [0]
     return MeanSummary(

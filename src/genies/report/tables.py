@@ -37,10 +37,16 @@ class Tables:
 
     @cached_property
     def comparisons(self) -> list[tuple[Group, Comparison]]:
-        """The paired differences of each group; empty if they are not requested."""
+        """The paired differences of each group; empty if they are not requested. Shifts without a source have no
+        baseline, so a group of them has differences only from `against`."""
         groups = self.summary.groups if "differences" in self.which else []
         differences = PairedDifferences(self.summary)
-        return [(group, each) for group in groups for each in comparisons(differences, group, self.against)]
+        return [
+            (group, each)
+            for group in groups
+            for each in comparisons(differences, group, self.against)
+            if each.mean is not None or any(shift.source for shift in group.shifts)
+        ]
 
     def tables(self) -> list[TextTable]:
         """All tables with at least one row."""
