@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from findings import Findings, FindingsArguments
 from pydantic import Field
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from genies.lm.model_outline import ModelOutline
     from genies.lm.sites import ReadAt
     from genies.lm.text import TokenSequence
+    from genies.lm.text_format import TextFormat
     from genies.methods.templates import Templates
 
 # The other projects must read the model folder only.
@@ -54,6 +55,14 @@ class TextArguments(BenchmarkArguments):
     """Names of the distributions."""
     examples: Annotated[int, Field(ge=1)] = 24
     """Number of test examples of each distribution."""
+    prompt_format: Literal["raw", "chat"] = "raw"
+    """Format of the texts; chat needs a model with a chat template."""
+
+    def text_format(self) -> TextFormat:
+        """The format of the texts."""
+        from genies.lm.text_format import TextFormat
+
+        return TextFormat(self.prompt_format)
 
 
 def alternate(
@@ -97,11 +106,14 @@ def chosen_pairs(arguments: BenchmarkArguments, name: str, examples: int | None)
     return folder, pairs(Distribution(folder).split("test", examples))
 
 
-def unique_sequences(model: LanguageModel, chosen: Sequence[Pair], folder: Path) -> list[TokenSequence]:
-    """The distinct (prompt, response) of the pairs."""
+def unique_sequences(
+    model: LanguageModel, chosen: Sequence[Pair], folder: Path, text_format: TextFormat | None = None
+) -> list[TokenSequence]:
+    """The distinct (prompt, response) of the pairs (default format: raw)."""
     from genies.methods.responses import encode_pairs
 
-    encoded = encode_pairs(model.tokenizer, model.context_length, chosen, folder)
+    formats = () if text_format is None else (text_format,)
+    encoded = encode_pairs(model.tokenizer, model.context_length, chosen, folder, *formats)
     return list(dict.fromkeys([*encoded.best, *encoded.worse]))
 
 

@@ -4,7 +4,8 @@ matrix multiplication. Needs the extra `bench`: pip install -e '.[bench]'.
 python benchmarks/scoring.py --distributions_dir distributions [--json FILE]
 
 The other project is HFLM of lm_eval, with the fastest of several batch sizes. Both score the same token ids, including
-end-of-text. few_shot puts four demonstrations of the distribution's train split before every prompt.
+end-of-text or, with --prompt_format chat, the end of turn of the chat template. few_shot puts four demonstrations of
+the distribution's train split before every prompt.
 """
 
 from __future__ import annotations
@@ -77,7 +78,8 @@ class Peer:
         requests = []
         for sequence in sequences:
             first = max(1, sequence.response[0])
-            requests.append((("", ""), list(sequence.ids[:first]), list(sequence.ids[first:])))
+            last = sequence.response[-1] + 1  # a chat template can write more after the end of turn
+            requests.append((("", ""), list(sequence.ids[:first]), list(sequence.ids[first:last])))
         self.lm.batch_size_per_gpu = batch_size
         return np.array([total for total, _ in self.lm._loglikelihood_tokens(requests, disable_tqdm=True)])
 
@@ -99,9 +101,10 @@ def few_shot_sequences(arguments: ScoringArguments, model: LanguageModel, name: 
 
     folder, chosen = chosen_pairs(arguments, name, arguments.few_shot_examples)
     train = Distribution(folder).split("train")
-    drawn = draw_demonstrations(folder, train, arguments.num_shots, False, seed=0)
-    shown = demonstrate(drawn, chosen, model.tokenizer, model.context_length, seed=0)
-    encoded = encode_pairs(model.tokenizer, model.context_length, shown.pairs, folder)
+    text_format = arguments.text_format()
+    drawn = draw_demonstrations(folder, train, arguments.num_shots, False, 0, text_format)
+    shown = demonstrate(drawn, chosen, model.tokenizer, model.context_length, 0, text_format)
+    encoded = encode_pairs(model.tokenizer, model.context_length, shown.pairs, folder, text_format)
     return list(dict.fromkeys(shown.groups(encoded)[0]))
 
 
@@ -167,7 +170,7 @@ def benchmark(arguments: ScoringArguments) -> int:
     peer = Peer(model, arguments.batch_sizes)
     for name in arguments.distributions:
         folder, chosen = chosen_pairs(arguments, name, arguments.examples)
-        sequences = unique_sequences(model, chosen, folder)
+        sequences = unique_sequences(model, chosen, folder, arguments.text_format())
         compare(arguments, findings, model, peer, f"zero_shot, {name}", sequences, 2.3, False)
     for name in arguments.distributions if arguments.num_shots else ():
         sequences = few_shot_sequences(arguments, model, name)
