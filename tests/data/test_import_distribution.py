@@ -82,7 +82,7 @@ def test_the_audit_finds_nothing_to_say_about_clean_data(tmp_path: Path) -> None
 def test_best_responses_stand_at_all_positions(tmp_path: Path) -> None:
     rows = [{**row, "rejected": [row["rejected"], f"worse {n}"]} for n, row in enumerate(rows_of(300))]
     imported(write(tmp_path / "d.jsonl", rows), tmp_path / "mine")
-    positions = [example.best for example in Distribution(tmp_path / "mine").train]
+    positions = [example.best[0] for example in Distribution(tmp_path / "mine").train]
     counts = np.bincount(positions, minlength=3)
     assert counts.sum() == 240
     assert counts.min() > 240 / 3 - 4 * np.sqrt(240 * 2 / 9)  # four standard deviations
