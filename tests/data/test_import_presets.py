@@ -219,7 +219,10 @@ def test_a_suite_with_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert Distribution(tmp_path / "all" / "mine_part_1").train
     plain = items[:4]
     for more, said in (
-        (["--split_by", "domain", "--sources", '["Part 7"]'], "domain has no value 'Part 7'; it has Part 0, Part 1, Part 2"),
+        (
+            ["--split_by", "domain", "--sources", '["Part 7"]'],
+            "domain has no value 'Part 7'; it has Part 0, Part 1, Part 2",
+        ),
         (["--split_by", "domain", "--sources", '["Part 1"]', "--test_share", "1"], "--sources needs a train split"),
         (["--split_by", "topic"], "the data has no such column; it has prompt, chosen, rejected, domain"),
         (["--sources", '["Part 1"]'], "add --split_by COLUMN"),
