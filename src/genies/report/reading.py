@@ -23,6 +23,7 @@ from genies.harness.plan import TARGET_TUNED, tuned_model_name
 from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
+from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
@@ -67,7 +68,7 @@ def read_study(
         files.shift_reading(each)
     files.join_clusters()
     read = [files.shift_reading(each) for each in listed]
-    notes += files.damaged
+    notes += [*dict.fromkeys(files.damaged), *_about_release(results_dir)]
     study = Study(list(files.readings()), read, notes)
     found = [
         *holes(read),
@@ -81,6 +82,19 @@ def read_study(
     return replace(study, notes=[*notes, *found])
 
 
+def _about_release(results_dir: Path) -> list[str]:
+    """Notes on a folder with the layout of the 2023 release."""
+    if not release_layout.is_release(results_dir):
+        return []
+    mixed = release_layout.mixtures(results_dir)
+    listed = f": {', '.join(mixed[:5])}{', ...' if len(mixed) > 5 else ''}" if mixed else ""
+    return [
+        "results of the 2023 release: the target-tuned capability is the accuracy of the best of all interventions on "
+        "the target, which favours it; it has no probabilities, so it counts as known in intervals",
+        f"{len(mixed)} folders of models tuned on mixtures of two distributions are left out{listed}",
+    ]
+
+
 class _Files:
     """The evaluations of a results folder, each read once on first use."""
 
@@ -90,6 +104,7 @@ class _Files:
         self._tests: dict[str, tuple[list[Example], dict[int, int]]] = {}
         """The test split and the prompt cluster of each example, by target."""
         self._read: dict[Path, Reading | None] = {}
+        self._release = release_layout.is_release(results_dir)
         self.damaged: list[str] = []
 
     def readings(self) -> Iterable[Reading]:
@@ -172,7 +187,7 @@ class _Files:
             intervention=line.intervention,
             seed=seed,
             baseline_intervention=line.baseline,
-            capability_intervention=line.capability,
+            capability_intervention=release_layout.BEST_OF_ALL if self._release else line.capability,
             generalization=None,
             source_id=None,
             baseline=None,
@@ -188,15 +203,36 @@ class _Files:
 
         if not shift.source:
             return hole.with_evaluations(self._of_one_that_tunes_nothing(line, shift.target), *[None] * 5)
+
+        def baseline(tuned_on: str, target: str) -> Reading | None:
+            """The evaluation of the untuned model; the release stored it for every source."""
+            found = self._of(untuned, None, None, target, base_model)
+            return found or (self.tuned(line.baseline, base_model, tuned_on, None, target) if self._release else None)
+
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
             tuned(shift.target),
             tuned(shift.source),
-            self._of(untuned, None, None, shift.target, base_model),
-            line.meant_capability(references),
-            self._of(untuned, None, None, shift.source, base_model),
-            self._of(untuned, None, None, shift.target_reference, base_model),
+            baseline(shift.source, shift.target),
+            self._best_of_release(line) if self._release else line.meant_capability(references),
+            baseline(shift.source, shift.source),
+            baseline(shift.target_reference, shift.target_reference),
         )
+
+    def _best_of_release(self, line: Listed) -> Reading | None:
+        """The reference of the 2023 release, an accuracy without probabilities; from the table if its file is
+        missing."""
+        reference, results_dir = line.shift.target_reference, self._store.results_dir
+        try:
+            found = release_layout.best_capability(results_dir, line.base_model, reference)
+        except InputError as error:
+            self.damaged.append(str(error))
+            return None
+        if found is None and line.capability_accuracy is not None:
+            found = Evaluation(eval_accuracy=line.capability_accuracy)
+        if found is None:
+            return None
+        return Reading(results_dir, release_layout.BEST_OF_ALL, line.base_model, reference, None, reference, found)
 
     def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
         """The evaluation of the untuned model, if the intervention shares it: its provenance says so, or,

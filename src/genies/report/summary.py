@@ -80,9 +80,8 @@ class Summary:
 def summarize(study: Study, weights: Weights = "unique") -> Summary:
     """The summary of a study. Each shift counts once, or with "published" as often as its table lists it."""
     evaluations = [each.generalization.evaluation for each in study.shifts if each.generalization is not None]
-    stored = [
-        metric for metric in STORED if any(getattr(each, f"eval_{metric.name}") is not None for each in evaluations)
-    ]
+    known = {metric for metric in STORED for each in evaluations if getattr(each, f"eval_{metric.name}") is not None}
+    stored = [metric for metric in STORED if metric in known]
     metrics = (*METRICS, *stored, *([] if weights == "unique" else [PUBLISHED_CALIBRATION]))
     lines = shift_summaries(study.shifts, metrics, weights == "unique")
     order = list(dict.fromkeys(each.shift for each in lines))
