@@ -206,8 +206,8 @@ class _Files:
 
         def baseline(tuned_on: str, target: str) -> Reading | None:
             """The evaluation of the untuned model; the release stored it for every source."""
-            found = self._of(untuned, None, None, target, base_model)
-            return found or (self.tuned(line.baseline, base_model, tuned_on, None, target) if self._release else None)
+            stored = self.tuned(line.baseline, base_model, tuned_on, None, target) if self._release else None
+            return stored or self._of(untuned, None, None, target, base_model)
 
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
