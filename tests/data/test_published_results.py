@@ -29,7 +29,7 @@ NAMES = [
     "GENIES-main/results/evaluations/zero_shot/picture.png",
     "GENIES-main/results/evaluations/.hidden/a.json",
     "GENIES-main/results/notes.json",
-    "GENIES-main/src/results/evaluations/x/y/z.json",
+    "GENIES-main/src/more/results/evaluations/x/y/z.json",
     "GENIES-main/README.md",
 ]
 
