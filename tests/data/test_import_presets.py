@@ -197,8 +197,8 @@ def test_helpsteer3_and_pku_saferlhf(tmp_path: Path) -> None:
     safer = [
         {"prompt": "p", "response_0": "a", "response_1": "b", "better_response_id": 0, "safer_response_id": 1},
     ]
-    found = run(tmp_path, "pku_saferlhf", lines(tmp_path / "e.jsonl", safer), test_share="1")
-    assert by_text(found["pku_saferlhf"]) == {("p", frozenset("b"), frozenset("a"))}
+    safe = run(tmp_path, "pku_saferlhf", lines(tmp_path / "e.jsonl", safer), test_share="1")
+    assert by_text(safe["pku_saferlhf"]) == {("p", frozenset("b"), frozenset("a"))}
     wrong = lines(tmp_path / "f.jsonl", [{**safer[0], "safer_response_id": 2}])
     with pytest.raises(InputError, match="field safer_response_id: expected one of '0', '1', got '2'"):
         run(tmp_path, "pku_saferlhf", wrong, overwrite="True")

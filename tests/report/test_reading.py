@@ -13,8 +13,9 @@ from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
 from genies.report.figures import MAIN
+from genies.report.lines import shift_summaries
 from genies.report.reading import read_study
-from genies.report.summary import shift_summaries, summarize
+from genies.report.summary import summarize
 from tests.support.present import present
 from tests.support.project import ROOT, Project
 from tests.support.written_results import WrittenResults
