@@ -12,6 +12,8 @@ import pytest
 
 from genies.command_line import parse
 from genies.commands.import_distribution import ImportDistributionArguments, main, suite_shifts
+from genies.data.audit.finding import Rule
+from genies.data.audit.suite import audit
 from genies.data.conversation import Message
 from genies.data.distribution import Distribution, Example, pairs
 from genies.data.importing.presets import PRESETS, listed
@@ -229,6 +231,18 @@ def test_a_suite_with_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ):
         with pytest.raises(InputError, match=said):
             main(parse(ImportDistributionArguments, [*plain, *more]), tmp_path)
+
+
+def test_the_audit_finds_prompts_that_two_suites_share(tmp_path: Path) -> None:
+    rows = [{"prompt": f"p {n}", "chosen": "a", "rejected": "b", "winner": "model_a", "part": "x"} for n in range(60)]
+    items = ["--output_dir", str(tmp_path / "all" / "mine"), "--split_by", "part", "--test_share", "0.5"]
+    data = lines(tmp_path / "d.jsonl", rows)
+    assert main(parse(ImportDistributionArguments, ["--data_path", str(data), *items]), tmp_path) == 0
+    asked = [{"prompt": f"P  {n}\n", "response_1": "a", "response_2": "b", "winner": "model_a"} for n in range(60)]
+    run(tmp_path, "ppe", parquet(tmp_path / "d.parquet", asked))
+    (found,) = [each for each in audit(tmp_path / "all").findings if each.rule == Rule.SUITE_OVERLAP]
+    assert (found.distribution, found.other, found.of) == ("mine_x", "ppe", 60)
+    assert found.count == len(Distribution(tmp_path / "all" / "mine_x").train)
 
 
 def test_presets_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -138,7 +138,7 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     license_ = args.license if args.license != "not stated" or preset is None else preset.license
     about = {"source": args.source or args.data_path.resolve().name, "license": license_}
     if preset is not None:
-        about |= {"preset": str(args.preset), "citation": preset.citation}
+        about |= {"suite": folder.name, "preset": str(args.preset), "citation": preset.citation}
     share = args.test_share or (preset.test_share if preset else 0.2)
     if share == 1 and args.sources:
         raise InputError("--sources needs a train split, but --test_share is 1; choose a smaller share")
@@ -149,6 +149,7 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
         Split(args.seed, share, args.max_train_examples, args.max_test_examples),
         folders,
         split_by,
+        suite=folder.name,
         about=about,
         rules=Rules(args.json_columns or (), args.skip_malformed, args.ties == "keep"),
         overwrite=args.overwrite,

@@ -106,6 +106,15 @@ def text_only(prompt: Prompt) -> str:
     return prompt if isinstance(prompt, str) else "\n\n".join(message.content for message in prompt)
 
 
+def normalized(prompt: Prompt) -> str:
+    """The words of the prompt in lower case, with single spaces, for comparing data from different sources.
+
+    >>> normalized("Name  a\\nRiver.")
+    'name a river.'
+    """
+    return " ".join(text_only(prompt).casefold().split())
+
+
 def user_message(prompt: str, instruction: Any = None, input_text: Any = None) -> tuple[str, UserMessageOrigin]:
     r"""The user's message for a prompt that is a text, and how it was found.
 

@@ -24,7 +24,7 @@ RECORD = DOWNLOAD_RECORD
 
 _COMPANIONS = re.compile(
     r"(config|generation_config|adapter_config|reward_model|reward_head|tokenizer|tokenizer_config|special_tokens_map)\.json"
-    r"|(added_tokens|vocab)\.json|reward_head\.safetensors"
+    r"|(added_tokens|vocab|tekken|preprocessor_config|processor_config)\.json|reward_head\.safetensors"
     r"|vocab\.txt|merges\.txt|[\w-]+\.model|[\w-]+\.tiktoken|chat_template\.(json|jinja)|README\.md|LICENSE(\.\w+)?"
 )
 TOKENIZER_FILES = (

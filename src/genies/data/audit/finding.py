@@ -32,6 +32,7 @@ class Rule(StrEnum):
     CONSTANT_BEST_POSITION = "constant_best_position"
     IDENTICAL_DISTRIBUTIONS = "identical_distributions"
     SOURCE_TARGET_OVERLAP = "source_target_overlap"
+    SUITE_OVERLAP = "suite_overlap"
     TRAIN_TEST_OVERLAP = "train_test_overlap"
     DUPLICATE_EXAMPLES = "duplicate_examples"
     DUPLICATE_PROMPTS = "duplicate_prompts"
@@ -60,6 +61,8 @@ MEANINGS = {
     "the order of responses",
     Rule.IDENTICAL_DISTRIBUTIONS: "two distributions have the same examples",
     Rule.SOURCE_TARGET_OVERLAP: "test examples of a shift's target whose prompt is in the source's train split",
+    Rule.SUITE_OVERLAP: "test examples whose prompt, except for case and white space, is in the train split of a "
+    "distribution of another suite or of none",
     Rule.TRAIN_TEST_OVERLAP: "test examples whose prompt is in the train split of the same distribution",
     Rule.DUPLICATE_EXAMPLES: "examples that repeat the prompt, responses and labels of an earlier example in their "
     "split",
@@ -105,6 +108,8 @@ class Content:
     test: list[Example]
     target_only: bool = False
     """Whether it has no train split on purpose."""
+    suite: str | None = None
+    """The suite of imported data that it is a part of."""
 
     def splits(self) -> list[tuple[Part, list[Example]]]:
         return [*([] if self.target_only else [("train", self.train)]), ("test", self.test)]  # type: ignore[list-item]

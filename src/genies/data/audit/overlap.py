@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from genies.data.audit.finding import Content, Finding, Part, Rule
+from genies.data.conversation import normalized
 from genies.data.distribution import Example
 
 
@@ -25,6 +26,31 @@ def source_target_overlap(source: Content, target: Content) -> list[Finding]:
     if not leaked:
         return []
     return [source.counted(Rule.SOURCE_TARGET_OVERLAP, "test", len(leaked), len(target.test), leaked, target.name)]
+
+
+def suite_overlap(contents: Sequence[Content]) -> list[Finding]:
+    """Test prompts of an imported suite in the train splits of distributions outside of it, one finding for each pair.
+
+    Distributions without a suite are compared with suites alone: the official ones share prompts on purpose.
+    """
+    suites = [each for each in contents if each.suite is not None]
+    if not suites:
+        return []
+    trained: dict[str, list[Content]] = {}
+    for content in contents:
+        for prompt in {normalized(example.prompt) for example in content.train}:
+            trained.setdefault(prompt, []).append(content)
+    leaked: dict[tuple[str, str], list[int]] = {}
+    by_name = {content.name: content for content in contents}
+    for content in contents:
+        for example in content.test:
+            for source in trained.get(normalized(example.prompt), ()):
+                if source.suite != content.suite:
+                    leaked.setdefault((source.name, content.name), []).append(example.index)
+    return [
+        by_name[source].counted(Rule.SUITE_OVERLAP, "test", len(found), len(by_name[target].test), found, target)
+        for (source, target), found in leaked.items()
+    ]
 
 
 def duplicates(content: Content) -> list[Finding]:

@@ -10,7 +10,13 @@ from tqdm import tqdm
 from genies.data.audit.baselines import baselines
 from genies.data.audit.finding import MAX_EXAMPLES, Audit, Content, Finding, Part, Rule
 from genies.data.audit.labels import constants, contradictory_labels, empty_responses, equal_after_folding, sizes
-from genies.data.audit.overlap import duplicates, identical_distributions, source_target_overlap, train_test_overlap
+from genies.data.audit.overlap import (
+    duplicates,
+    identical_distributions,
+    source_target_overlap,
+    suite_overlap,
+    train_test_overlap,
+)
 from genies.data.audit.requests import label_against_prompt
 from genies.data.distribution import Distribution, Example, read_example
 from genies.data.shifts import Shift
@@ -52,6 +58,7 @@ def audit(folder: Path | Sequence[Path], shifts: Sequence[Shift] = (), progress:
             contents[content.name] = content
             findings += [finding for rule in RULES for finding in rule(content)]
     findings += identical_distributions(contents.values())
+    findings += suite_overlap(list(contents.values()))
     pairs = dict.fromkeys((shift.source, shift.target) for shift in shifts)
     checked = [(source, target) for source, target in pairs if source in contents and target in contents]
     for source, target in checked:
@@ -110,15 +117,16 @@ def read(distribution: Distribution) -> tuple[Content | None, list[Finding], lis
             if malformed:
                 fault(part, list(malformed.values()), size, malformed)
     readable = not findings
+    suite = None
     try:
-        _ = distribution.metadata
+        suite = distribution.metadata.get("suite")
     except (InputError, OSError) as error:
         fault("metadata", [str(error)], 1)
-    return (
-        Content(name, splits["train"], splits["test"], is_target_only(distribution.folder)) if readable else None,
-        findings,
-        faults,
-    )
+    if not readable:
+        return None, findings, faults
+    named = suite if isinstance(suite, str) else None
+    only_target = is_target_only(distribution.folder)
+    return Content(name, splits["train"], splits["test"], only_target, named), findings, faults
 
 
 def is_target_only(folder: Path) -> bool:

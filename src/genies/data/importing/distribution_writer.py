@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from genies.data.conversation import Prompt, as_json, text_only
+from genies.data.conversation import Prompt, as_json, normalized
 from genies.data.importing.rows import Preference
 from genies.errors import InputError
 from genies.files import write_json
@@ -66,8 +66,7 @@ class Split:
 def prompt_key(prompt: Prompt) -> int:
     """A hash of a prompt, 64 bits, by which it goes to the train or the test split: the same in every import. Case and
     white space do not count."""
-    words = " ".join(text_only(prompt).casefold().split())
-    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(normalized(prompt).encode(), digest_size=8).digest(), "big")
 
 
 class Spool:

@@ -124,6 +124,7 @@ def import_suite(
     folders: dict[str | None, Path],
     split_by: str | None,
     *,
+    suite: str = "",
     about: dict[str, Any] | None = None,
     rules: Rules | None = None,
     overwrite: bool = False,
@@ -131,6 +132,7 @@ def import_suite(
 ) -> dict[Path, Imported]:
     """Write a distribution for each value of the column `split_by`, as `folders` names them (None without the column).
 
+    suite: the name of the suite, for metadata.json.
     Raises as import_distribution does, before any of the distributions is written.
     """
     rules = rules or Rules()
@@ -157,7 +159,7 @@ def import_suite(
                     counts.rows[value], dict(sorted(counts.left_out.items())), counts.ties, counts.parting,
                     spool.prompts(), len(train), len(test), responses,
                 )  # fmt: skip
-                part = {} if value is None else {"part": {str(split_by): value}}
+                part = {} if value is None else {"suite": suite, "part": {str(split_by): value}}
                 write_metadata(
                     work / "new",
                     {"id": folder.name, **(about or {}), **part, **_made_from(source, layout, template, split)}
