@@ -13,6 +13,7 @@ COMMANDS = {
     "tables": "tables",
     "report": "report",
     "import": "import_distribution",
+    "transform": "transform_distribution",
     "audit": "check_distributions",
 }
 """The scripts in api/, and the modules in genies.commands, by the names of the commands of `genies`."""

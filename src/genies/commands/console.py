@@ -21,6 +21,7 @@ SUMMARIES = {
     "tables": "print tables of a results folder, with intervals",
     "report": "make the HTML report of a results folder",
     "import": "make a distribution from preference data",
+    "transform": "make probing targets of a distribution",
     "audit": "look for defects in distributions",
 }
 
