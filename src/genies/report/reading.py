@@ -25,6 +25,7 @@ from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
+from genies.report.release import Release
 from genies.report.study import Reading, ShiftReading, Study
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -67,7 +68,7 @@ def read_study(
         files.shift_reading(each)
     files.join_clusters()
     read = [files.shift_reading(each) for each in listed]
-    notes += files.damaged
+    notes += [*files.damaged, *files.release.damaged]
     study = Study(list(files.readings()), read, notes)
     found = [
         *holes(read),
@@ -77,6 +78,7 @@ def read_study(
         *limits(study.readings),
         *rules(study.readings),
         *assumptions(study.readings),
+        *files.release.notes(read, study.readings),
     ]
     return replace(study, notes=[*notes, *found])
 
@@ -90,6 +92,9 @@ class _Files:
         self._tests: dict[str, tuple[list[Example], dict[int, int]]] = {}
         """The test split and the prompt cluster of each example, by target."""
         self._read: dict[Path, Reading | None] = {}
+        self._lists: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+        """Example indices and prompt clusters by target, each list once; most evaluations share them."""
+        self.release = Release(results_dir)
         self.damaged: list[str] = []
 
     def readings(self) -> Iterable[Reading]:
@@ -118,7 +123,7 @@ class _Files:
             for shift in unique_pairs(shifts):
                 times = counts[shift.source, shift.target, shift.target_reference]
                 reference = capability
-                if capability == BEST:
+                if capability == BEST and not self.release.has(base_model):
                     reference = self._best(interventions, base_model, shift.target_reference, seed)
                 lines.append(Listed(shift, base_model, intervention, seed, baseline, reference, times))
         return lines
@@ -166,37 +171,44 @@ class _Files:
 
     def shift_reading(self, line: Listed) -> ShiftReading:
         shift, base_model, seed = line.shift, line.base_model, line.seed
+        reference = line.meant_capability(self._references(line.capability, base_model, shift.target_reference, seed))
+        recorded = self.release.capability(base_model, shift) if self.release.has(base_model) else None
+        if recorded is not None and (reference is None or line.capability_accuracy is not None):
+            reference = recorded
         bare = table_row(
             shift,
             base_model=base_model,
             intervention=line.intervention,
             seed=seed,
             baseline_intervention=line.baseline,
-            capability_intervention=line.capability,
+            capability_intervention=recorded.intervention if reference is recorded and recorded else line.capability,
             generalization=None,
             source_id=None,
             baseline=None,
             capability=None,
         )
         hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
-        untuned = Path(line.baseline) / base_model
 
         def tuned(target: str) -> Reading | None:
             """The intervention's evaluation; an intervention that tunes nothing has one of the untuned model."""
             made = self.tuned(line.intervention, base_model, shift.source, seed, target)
             return made or self._of_one_that_tunes_nothing(line, target)
 
-        if not shift.source:
-            return hole.with_evaluations(self._of_one_that_tunes_nothing(line, shift.target), *[None] * 5)
-        references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
             tuned(shift.target),
             tuned(shift.source),
-            self._of(untuned, None, None, shift.target, base_model),
-            line.meant_capability(references),
-            self._of(untuned, None, None, shift.source, base_model),
-            self._of(untuned, None, None, shift.target_reference, base_model),
+            self._baseline(line, shift.source, shift.target),
+            reference,
+            self._baseline(line, shift.source, shift.source),
+            self._baseline(line, shift.target_reference, shift.target_reference),
         )
+
+    def _baseline(self, line: Listed, source: str, target: str) -> Reading | None:
+        """The evaluation of the untuned model; in the release's layout, its folder is named after a source too."""
+        untuned = self._of(Path(line.baseline) / line.base_model, None, None, target, line.base_model)
+        if not self.release.has(line.base_model) or (untuned is not None and untuned.verified):
+            return untuned
+        return self.tuned(line.baseline, line.base_model, source, None, target) or untuned
 
     def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
         """The evaluation of the untuned model, if the intervention shares it: its provenance says so, or,
@@ -233,7 +245,7 @@ class _Files:
                     source,
                     seed,
                     target,
-                    self._with_clusters(evaluation, target),
+                    self._shared(self._with_clusters(evaluation, target), target),
                     target_tuned,
                 )
         return self._read[path]
@@ -256,6 +268,15 @@ class _Files:
             return evaluation
         found = evaluation.eval_prompt_clusters or [clusters[index] for index in indices]
         return evaluation.model_copy(update={"eval_example_indices": indices, "eval_prompt_clusters": found})
+
+    def _shared(self, evaluation: Evaluation, target: str) -> Evaluation:
+        """The evaluation with lists that are stored once for all evaluations with the same content."""
+        update = {}
+        for name in ("eval_example_indices", "eval_prompt_clusters"):
+            values = getattr(evaluation, name)
+            if values is not None:
+                update[name] = self._lists.setdefault((target, tuple(values)), values)
+        return evaluation.model_copy(update=update) if update else evaluation
 
 
 def _recorded_identity(folder: Path) -> Identity | None:
