@@ -1,13 +1,15 @@
-"""Download the official distributions of GENIES, or install them from a local archive.
+"""Download the official distributions of GENIES, or the results of its 2023 release, or install a local archive.
 
 python download_data.py
 python download_data.py --archive genies-datasets.tar.xz
+python download_data.py --published_results
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 from api import installed  # noqa: F401
@@ -16,10 +18,12 @@ from genies.command_line import Arguments, run
 from genies.data.distribution import Distribution
 from genies.data.fetch import fetch
 from genies.data.install import Installation, Installed, Status, install, recorded_names, work_folder, write_record
+from genies.data.published_results import install_results
 from genies.errors import BAD_INPUT, InputError
 from genies.files import sha256_of_file
 
 URL = "https://genies-data.s3.us-east-2.amazonaws.com/genies-datasets.tar"
+RESULTS_URL = "https://github.com/Joshuaclymer/GENIES/archive/refs/heads/main.tar.gz"
 STATUSES: dict[Status, str] = {
     "installed": "installed",
     "replaced": "replaced",
@@ -31,18 +35,25 @@ STATUSES: dict[Status, str] = {
 
 class DownloadDataArguments(Arguments):
     """Download the official distributions and install them. Each distribution is validated before it is installed.
-    Distributions that already exist are not changed. After an interruption, run the command again to continue."""
+    Distributions that already exist are not changed. After an interruption, run the command again to continue.
+
+    With --published_results True, the command installs the results of the 2023 release instead, for api/tables.py and
+    api/report.py."""
 
     archive: Path | None = None
     """Local copy of the archive (tar, tar.gz, tar.xz) to install instead of downloading it."""
+    published_results: bool = False
+    """Install the results of the 2023 release (25 combinations of model and intervention), not the distributions."""
+    results_dir: Path = Path("results/release-2023")
+    """With --published_results: folder to install into."""
     url: str = URL
-    """Address of the archive."""
+    """Address of the archive (default with --published_results: the release's repository on GitHub)."""
     sha256: str | None = None
     """Expected sha256 of the archive; an archive with another one is rejected (default: not checked)."""
     distributions_dir: Path = Path("distributions")
     """Folder to install into."""
     overwrite: bool = False
-    """Replace existing distributions whose content differs."""
+    """Replace existing distributions, or results, whose content differs."""
 
 
 def main(args: DownloadDataArguments) -> int:
@@ -54,6 +65,10 @@ def main(args: DownloadDataArguments) -> int:
         found = sha256_of_file(args.archive)
         if found != sha256:
             raise InputError(f"--archive {args.archive}: expected sha256 {sha256}, got {found}; download it again")
+    if args.published_results:
+        return published_results(args, sha256)
+    if "results_dir" in args.model_fields_set:
+        raise InputError("--results_dir goes with --published_results True; distributions go to --distributions_dir")
     with work_folder(args.distributions_dir) as work:
         if args.archive is not None:
             installation = install(args.archive, args.distributions_dir, work, args.overwrite)
@@ -87,6 +102,31 @@ def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Ins
         names = [each.name for each in installation.distributions]
         write_record(work, args.distributions_dir, args.url, digest, names)
     return installation
+
+
+def published_results(args: DownloadDataArguments, sha256: str | None) -> int:
+    """Install the results of the 2023 release. Return the exit status."""
+    archive, folder = args.archive, args.results_dir
+    if "distributions_dir" in args.model_fields_set:
+        raise InputError("--distributions_dir does not go with --published_results; results go to --results_dir")
+    with tempfile.TemporaryDirectory() as temporary:
+        if archive is None:
+            url = args.url if "url" in args.model_fields_set else RESULTS_URL
+            print(f"downloading {url}", flush=True)
+            instead = "To install a local copy, run: python download_data.py --published_results --archive FILE"
+            archive = fetch(url, Path(temporary) / "archive", sha256=sha256, instead=instead)
+        found = install_results(archive, folder, args.overwrite)
+    if found.status == "kept":
+        print(f"kept: {folder} differs from the archive's results; replace it with --overwrite True")
+        return 0
+    files = ", ".join(f"{count:,} files in {name}" for name, count in found.counts.items())
+    print(f"{found.status}: {folder} ({files})")
+    if found.stray_files:
+        print(f"{found.stray_files:,} other files in the archive were skipped")
+    for message in found.unreadable:
+        print(f"unreadable, and left out of tables: {message}")
+    print(f"for its tables, run: python api/tables.py --results {folder}")
+    return 0
 
 
 def count(folder: Path) -> Installed:
