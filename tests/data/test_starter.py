@@ -19,13 +19,14 @@ from sklearn.linear_model import LogisticRegression
 
 from genies.data.distribution import Distribution, Pair, pairs
 from genies.data.shifts import read_shifts
-from genies.data.starter import countries, everyday
+from genies.data.starter import countries, everyday, tasks
 from genies.data.starter.questions import exchanged, near_numbers
 from genies.data.starter.suite import SUITE
+from genies.metrics.shift_means import FEWEST_SOURCES
 
 ROOT = Path(__file__).resolve().parents[2]
 DISTRIBUTIONS = ROOT / "distributions"
-SHIFTS = read_shifts(ROOT / "distribution_shifts" / "starter.json")
+SHIFTS = read_shifts(ROOT / "distribution_shifts" / "starter_all.json")
 NAMES = [recipe.name for recipe in SUITE]
 ABOUT_A_CUE = {recipe.name for recipe in SUITE if not recipe.cue.startswith("none")}
 
@@ -170,6 +171,12 @@ def test_shifts_name_distributions_of_the_suite_and_cover_the_kinds() -> None:
         assert (shift.label == "probing") == (shift.category in ("spurious_cues", "unwanted_personas"))
 
 
+def test_the_suite_has_nine_sources_and_contains_the_shorter_lists() -> None:
+    assert len({shift.source for shift in SHIFTS}) == 9 >= FEWEST_SOURCES
+    for name in ("starter", "starter_three"):
+        assert set(read_shifts(ROOT / "distribution_shifts" / f"{name}.json")) < set(SHIFTS)
+
+
 def test_no_target_is_tested_on_what_its_source_was_trained_on() -> None:
     for shift in SHIFTS:
         trained_on = {example.prompt_text for example in Distribution(DISTRIBUTIONS / shift.source).train}
@@ -277,6 +284,68 @@ def test_people_are_put_in_the_right_order() -> None:
         else:
             expected = top if re.search(r"the (tall|old|fast|rich|strong)est\?", example.prompt_text) else bottom
         assert example.best_response == expected
+
+
+@pytest.mark.parametrize("name", ["starter_figures", "starter_number_words", "starter_mistaken_sums"])
+def test_numbers_in_figures_and_words_are_added_and_subtracted(name: str) -> None:
+    numbers = {tasks.in_words(number): number for number in range(100)}
+    assert len(numbers) == 100
+    assert [tasks.in_words(number) for number in (0, 13, 20, 99)] == ["zero", "thirteen", "twenty", "ninety-nine"]
+    distribution = Distribution(DISTRIBUTIONS / name)
+
+    def value(text: str) -> int:
+        return int(text) if text.isdigit() else numbers[text]
+
+    for example in distribution.train + distribution.test:
+        found = re.search(r"(add|take) ([\w-]+) (?:to|from) ([\w-]+)\?", example.prompt_text)
+        assert found is not None
+        second, first = value(found[2]), value(found[3])
+        assert value(example.best_response) == (first + second if found[1] == "add" else first - second)
+        assert 1 <= abs(value(example.worse_responses[0]) - value(example.best_response)) <= 5
+        if name == "starter_mistaken_sums":
+            assert example.prompt_text.split("\n")[1].endswith(f" {example.worse_responses[0]}.")
+
+
+@pytest.mark.parametrize(("name", "place"), [("starter_first_mentioned", 0), ("starter_last_mentioned", 1)])
+def test_the_right_number_is_where_the_cue_says(name: str, place: int) -> None:
+    distribution = Distribution(DISTRIBUTIONS / name)
+    for example in distribution.train + distribution.test:
+        numbers = re.findall(r"\d+", example.prompt_text)
+        assert numbers[place] == example.best_response
+        rule = max if "larger" in example.prompt_text else min
+        assert example.best_response == rule(numbers, key=int)
+
+
+@pytest.mark.parametrize("name", ["starter_odd_word", "starter_odd_word_scenes"])
+def test_the_odd_word_is_the_only_one_of_its_group(name: str) -> None:
+    group = {word: kind for kind, words in tasks.GROUPS.items() for word in words.split()}
+    assert len(group) == 120
+    distribution = Distribution(DISTRIBUTIONS / name)
+    for example in distribution.train + distribution.test:
+        words = [word for word in re.findall(r"\w+", example.prompt_text) if word in group]
+        kinds = Counter(group[word] for word in words)
+        assert sorted(kinds.values()) == [1, 3], example.prompt_text
+        assert kinds[group[example.best_response]] == 1
+        assert kinds[group[example.worse_responses[0]]] == 3
+
+
+def test_four_people_are_put_in_the_right_order() -> None:
+    distribution = Distribution(DISTRIBUTIONS / "starter_four_people")
+    most = {"taller", "older", "faster", "richer", "stronger"}
+    for example in distribution.train + distribution.test:
+        found = re.findall(r"(\w+) is (\w+) than (\w+)\.", example.prompt_text)
+        below = {
+            (first if word in most else second): (second if word in most else first) for first, word, second in found
+        }
+        order = [next(iter(set(below) - set(below.values())))]
+        while order[-1] in below:
+            order.append(below[order[-1]])
+        asked = re.search(r"Who is the (second )?(\w+)est\?", example.prompt_text)
+        assert asked is not None
+        if f"{asked[2]}er" not in most:
+            order.reverse()
+        assert len(order) == 4
+        assert example.best_response == order[1 if asked[1] else 0]
 
 
 def next_letters(row: str) -> set[str]:

@@ -8,9 +8,9 @@ from string import ascii_uppercase
 
 from genies.data.starter.questions import Question, Splits, first_distinct, stream
 
-_NAMES = ("Anna", "Bob", "Carl", "Dora", "Eric", "Fiona", "George", "Helen", "Ivan", "Julia", "Karl", "Laura")
+NAMES = ("Anna", "Bob", "Carl", "Dora", "Eric", "Fiona", "George", "Helen", "Ivan", "Julia", "Karl", "Laura")
 
-_SCALES = (
+SCALES = (
     ("taller", "shorter", "tallest", "shortest"),
     ("older", "younger", "oldest", "youngest"),
     ("faster", "slower", "fastest", "slowest"),
@@ -33,8 +33,8 @@ def _orderings(draw: Random) -> Iterator[Question]:
     while True:
         # Each of the three places is asked for equally often, because the person named twice is the middle one.
         for place in range(3):
-            people = draw.sample(_NAMES, 3)
-            more, less, most, least = draw.choice(_SCALES)
+            people = draw.sample(NAMES, 3)
+            more, less, most, least = draw.choice(SCALES)
             sentences = [
                 draw.choice((f"{high} is {more} than {low}.", f"{low} is {less} than {high}."))
                 for high, low in ((people[0], people[1]), (people[1], people[2]))
