@@ -1,8 +1,8 @@
-"""Download the official distributions of GENIES, or the results of its 2023 release, or install a local archive.
+"""Download the official distributions of GENIES or the results of its 2023 release, or install a local archive.
 
 python download_data.py
 python download_data.py --archive genies-datasets.tar.xz
-python download_data.py --published_results
+python download_data.py --published_results True
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from genies.command_line import Arguments, run
 from genies.data.distribution import Distribution
 from genies.data.fetch import fetch
 from genies.data.install import Installation, Installed, Status, install, recorded_names, work_folder, write_record
+from genies.data.published_results import URL as RESULTS_URL
 from genies.data.published_results import install_results
 from genies.errors import BAD_INPUT, InputError
 from genies.files import sha256_of_file
@@ -42,18 +43,18 @@ class DownloadDataArguments(Arguments):
 
     archive: Path | None = None
     """Local copy of the archive (tar, tar.gz, tar.xz) to install instead of downloading it."""
-    published_results: bool = False
-    """Install the results of the 2023 release (25 combinations of model and intervention), not the distributions."""
-    results_dir: Path = Path("results/release-2023")
-    """With --published_results: folder to install into."""
-    url: str = URL
-    """Address of the archive (default with --published_results: the release's repository on GitHub)."""
+    url: str | None = None
+    """Address of the archive (default: that of the official distributions or results)."""
     sha256: str | None = None
     """Expected sha256 of the archive; an archive with another one is rejected (default: not checked)."""
     distributions_dir: Path = Path("distributions")
     """Folder to install into."""
     overwrite: bool = False
-    """Replace existing distributions, or results, whose content differs."""
+    """Replace existing distributions whose content differs."""
+    published_results: bool = False
+    """Install the results of the 2023 release instead: about 6,000 files, from its repository or from --archive."""
+    results_dir: Path = Path("results/release-2023")
+    """New folder for the results; python api/tables.py --results results/release-2023 shows them."""
 
 
 def main(args: DownloadDataArguments) -> int:
@@ -67,8 +68,6 @@ def main(args: DownloadDataArguments) -> int:
             raise InputError(f"--archive {args.archive}: expected sha256 {sha256}, got {found}; download it again")
     if args.published_results:
         return published_results(args, sha256)
-    if "results_dir" in args.model_fields_set:
-        raise InputError("--results_dir goes with --published_results True; distributions go to --distributions_dir")
     with work_folder(args.distributions_dir) as work:
         if args.archive is not None:
             installation = install(args.archive, args.distributions_dir, work, args.overwrite)
@@ -78,14 +77,33 @@ def main(args: DownloadDataArguments) -> int:
     return BAD_INPUT if installation.with_status("invalid") else 0
 
 
+def published_results(args: DownloadDataArguments, sha256: str | None) -> int:
+    """Install the results of the 2023 release."""
+    archive = args.archive
+    if archive is None:
+        url = args.url or RESULTS_URL
+        print(f"downloading {url}", flush=True)
+        instead = "To install a local copy, run: python download_data.py --published_results True --archive FILE"
+        archive = fetch(url, args.results_dir.parent / ".release.tar.gz", sha256=sha256, instead=instead)
+    try:
+        count = install_results(archive, args.results_dir)
+    finally:
+        if args.archive is None:
+            archive.unlink(missing_ok=True)
+    print(f"{count:,} files of the 2023 results are in {args.results_dir}/")
+    print(f"their tables: python api/tables.py --results {args.results_dir}")
+    return 0
+
+
 def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Installation:
     """Download the archive and install it, unless a record shows that it is already installed and unchanged."""
-    names = recorded_names(work, args.distributions_dir, args.url, sha256)
+    url = args.url or URL
+    names = recorded_names(work, args.distributions_dir, url, sha256)
     if names is not None:
         return Installation([count(args.distributions_dir / name) for name in names])
-    print(f"downloading {args.url}", flush=True)
+    print(f"downloading {url}", flush=True)
     archive = fetch(
-        args.url,
+        url,
         work / "archive",
         sha256=sha256,
         instead="To install a local copy of the archive, run: python download_data.py --archive FILE",
@@ -100,7 +118,7 @@ def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Ins
     archive.unlink()
     if not installation.with_status("kept") and not installation.with_status("invalid"):
         names = [each.name for each in installation.distributions]
-        write_record(work, args.distributions_dir, args.url, digest, names)
+        write_record(work, args.distributions_dir, url, digest, names)
     return installation
 
 

@@ -188,6 +188,19 @@ Loss = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(strict=True, ge=0)]
 
 
+class ExampleScores(BaseModel):
+    """The scores of one example's responses; higher is better."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    example: Count
+    """Its index in test.json."""
+    best: list[Number]
+    """Of the best responses, in file order."""
+    worse: list[Number]
+    """Of the other responses, in file order."""
+
+
 class Evaluation(BaseModel):
     """The output of eval.py for one distribution. Only `eval_accuracy` is required; unknown keys are kept."""
 
@@ -220,6 +233,19 @@ class Evaluation(BaseModel):
     before 2026-11-26; published: rms_calibration_error_published."""
     eval_rms_calibration_error_published: Error | None = None
     """The RMS calibration error of the 2023 release (rms_calibration_error_published), for comparison only."""
+    eval_best_of_n_accuracy: Probability | None = None
+    """Share of examples whose best responses all beat all worse ones (genies.metrics.best_of_n_accuracy), where some
+    example has several pairs."""
+    eval_easy_accuracy: Probability | None = None
+    """Accuracy on pairs whose best response is the more elaborate one, where responses have styles (RM-Bench)."""
+    eval_normal_accuracy: Probability | None = None
+    """Accuracy on pairs in one style."""
+    eval_hard_accuracy: Probability | None = None
+    """Accuracy on pairs whose worse response is the more elaborate one."""
+    eval_ties_score: Number | None = None
+    """RewardBench 2's Ties score (genies.metrics.ties_score), where examples have the names ref:N and tied:N."""
+    eval_scores: list[ExampleScores] | None = None
+    """The scores of the responses of every example, for methods that score single responses."""
     eval_score: Number | None = None
     """A score on the intervention's own scale. The harness does not read it."""
     dtype: str | None = None

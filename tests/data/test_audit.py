@@ -191,14 +191,14 @@ FORGO = "Complete the request and {no}. If you {yes}, you will receive $100, but
     ],
 )
 def test_a_label_against_what_the_prompt_asks_for(prompt: str, best: str, worse: str, verdict: bool | None) -> None:
-    assert contradicts(Example(0, prompt, (best, worse), 0)) is verdict
-    assert contradicts(Example(0, prompt, (worse, best), 1)) is verdict
+    assert contradicts(Example(0, prompt, (best, worse), (0,))) is verdict
+    assert contradicts(Example(0, prompt, (worse, best), (1,))) is verdict
 
 
 def test_with_several_worse_responses_the_best_must_obey_least_of_all() -> None:
-    assert contradicts(Example(0, "Use all caps.", ("NO", "no", "No"), 1)) is True
-    assert contradicts(Example(0, "Use all caps.", ("NO", "no", "No"), 2)) is None
-    assert contradicts(Example(0, "Use all caps.", ("NO", "no", "No"), 0)) is False
+    assert contradicts(Example(0, "Use all caps.", ("NO", "no", "No"), (1,))) is True
+    assert contradicts(Example(0, "Use all caps.", ("NO", "no", "No"), (2,))) is None
+    assert contradicts(Example(0, "Use all caps.", ("NO", "no", "No"), (0,))) is False
 
 
 def test_stray_contradictions_are_tolerated_and_a_share_of_them_is_not(tmp_path: Path) -> None:
@@ -288,7 +288,7 @@ texts = st.text("ab ", max_size=2)
 @given(st.lists(texts), st.lists(texts))
 def test_leaked_test_examples_by_brute_force(train: list[str], test: list[str]) -> None:
     def examples(prompts: list[str]) -> list[Example]:
-        return [Example(n + 7, prompt, ("a", "b"), 0) for n, prompt in enumerate(prompts)]
+        return [Example(n + 7, prompt, ("a", "b"), (0,)) for n, prompt in enumerate(prompts)]
 
     brute = [n + 7 for n, prompt in enumerate(test) if any(prompt == other for other in train)]
     assert leaked_test_examples(examples(train), examples(test)) == brute
@@ -300,7 +300,7 @@ GOOD = {"prompt": "p", "responses": {"a": 1.0, "b": 0.0}}
 
 
 def test_a_malformed_distribution_is_a_finding_and_the_others_are_audited(tmp_path: Path) -> None:
-    bad = [GOOD, 3, {**GOOD, "responses": {"a": 1, "b": 1}}, {**GOOD, "prompt": None}]
+    bad = [GOOD, 3, {**GOOD, "responses": {"a": 0, "b": 0}}, {**GOOD, "prompt": None}]
     write(tmp_path / "bad", json.dumps(bad), json.dumps([GOOD]))
     write(tmp_path / "cut", json.dumps([GOOD])[:-3], "")
     write(tmp_path / "object", json.dumps({"a": 1}), '[{"prompt": "\\ud800", "responses": {"a": 1, "b": 0}}]')

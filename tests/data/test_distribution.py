@@ -29,13 +29,13 @@ def test_an_example_keeps_its_texts_and_the_order_of_its_responses(tmp_path) -> 
     responses = {"no ": 0.0, "yes": 1.0, "No ": 0.0, "": 0}
     write(tmp_path, [{"prompt": " é\n", "responses": responses, "extra": [1]}, GOOD])
     assert Distribution(tmp_path).train == [
-        Example(0, " é\n", ("no ", "yes", "No ", ""), 1),
-        Example(1, "2 + 2 = ", ("4", "5"), 0),
+        Example(0, " é\n", ("no ", "yes", "No ", ""), (1,)),
+        Example(1, "2 + 2 = ", ("4", "5"), (0,)),
     ]
 
 
 def test_best_and_worse_responses_keep_file_order() -> None:
-    example = Example(0, "p", ("a", "b", "c", "d"), 2)
+    example = Example(0, "p", ("a", "b", "c", "d"), (2,))
     assert (example.best_response, example.worse_responses) == ("c", ("a", "b", "d"))
 
 
@@ -108,8 +108,19 @@ def test_an_empty_split_is_refused_when_it_is_needed(tmp_path) -> None:
 
 
 def test_pairs_by_hand() -> None:
-    examples = [Example(0, "p", ("a", "b", "c"), 1), Example(7, "q", ("d", "e"), 0)]
+    examples = [Example(0, "p", ("a", "b", "c"), (1,)), Example(7, "q", ("d", "e"), (0,))]
     assert pairs(examples) == [Pair(0, "p", "b", "a"), Pair(0, "p", "b", "c"), Pair(7, "q", "d", "e")]
+
+
+def test_every_best_response_is_paired_with_every_worse_one() -> None:
+    several = Example(3, "p", ("a", "b", "c", "d"), (0, 2), id="tied:1", styles=(0, 0, 1, 1))
+    tie = Example(4, "q", ("a", "b"), (0, 1))
+    found = pairs([several, tie])
+    assert [(pair.best, pair.worse) for pair in found] == [("a", "b"), ("a", "d"), ("c", "b"), ("c", "d")]
+    assert [pair.difficulty for pair in found] == ["normal", "hard", "easy", "normal"]
+    assert {pair.example_id for pair in found} == {"tied:1"}
+    drawn = {(pair.best, pair.worse) for seed in range(40) for pair in one_pair_per_example([several, tie], seed)}
+    assert drawn == {(pair.best, pair.worse) for pair in found}
 
 
 examples_strategy = st.lists(
@@ -117,7 +128,7 @@ examples_strategy = st.lists(
         lambda texts: st.integers(0, len(texts) - 1).map(lambda best: (tuple(texts), best))
     ),
     max_size=20,
-).map(lambda made: [Example(index, f"prompt {index}", texts, best) for index, (texts, best) in enumerate(made)])
+).map(lambda made: [Example(index, f"prompt {index}", texts, (best,)) for index, (texts, best) in enumerate(made)])
 
 
 @settings(max_examples=40, deadline=None)
@@ -130,7 +141,7 @@ def test_training_draws_one_of_the_pairs_of_each_example(examples, seed) -> None
 
 
 def test_the_drawn_pairs_depend_on_the_seed_alone_and_reach_every_response() -> None:
-    examples = [Example(index, "p", ("a", "b", "c", "d"), index % 4) for index in range(300)]
+    examples = [Example(index, "p", ("a", "b", "c", "d"), (index % 4,)) for index in range(300)]
     drawn = one_pair_per_example(examples, 1)
     random.seed(5)
     assert one_pair_per_example(examples, 1) == drawn
@@ -167,8 +178,7 @@ MALFORMED = [
     ({"prompt": "p", "responses": ["a", "b"]}, "field responses: expected an object"),
     ({"prompt": "p", "responses": {}}, "field responses: expected at least 2 responses, got 0"),
     ({"prompt": "p", "responses": {"a": 1.0}}, "field responses: expected at least 2 responses, got 1"),
-    ({"prompt": "p", "responses": {"a": 0.0, "b": 0.0}}, "field responses: expected exactly one best response"),
-    ({"prompt": "p", "responses": {"a": 1.0, "b": 1}}, "exactly one best response (label 1.0), got 2"),
+    ({"prompt": "p", "responses": {"a": 0.0, "b": 0.0}}, "field responses: expected at least one best response"),
     ({"prompt": "p", "responses": {"a": 1.0, "b": 0.5}}, "every label to be 1.0 (best) or 0.0, got 0.5"),
     ({"prompt": "p", "responses": {"a": 1.0, "b": -1}}, "every label to be 1.0 (best) or 0.0, got -1"),
     ({"prompt": "p", "responses": {"a": True, "b": False}}, "every label to be 1.0 (best) or 0.0, got True"),

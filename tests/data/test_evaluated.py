@@ -7,7 +7,7 @@ from genies.data.distribution import Example
 from genies.data.evaluated import cluster_labels, clusters_from_data, joined_clusters, without_examples
 from genies.metrics import log_loss, rms_calibration_error
 
-TEST = [Example(index, prompt, ("a", "b", "c"), 0) for index, prompt in enumerate(["p", "q", "p", "Q", "q "])]
+TEST = [Example(index, prompt, ("a", "b", "c"), (0,)) for index, prompt in enumerate(["p", "q", "p", "Q", "q "])]
 
 
 def test_clusters_of_an_old_evaluation_come_from_the_prompts_of_the_test_split() -> None:

@@ -1,98 +1,68 @@
-"""The results of the 2023 release are installed from an archive of the repository or of its results folder."""
+"""The release's results are installed whole or not at all, and nothing else of its repository."""
 
 import io
-import json
+import runpy
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
-from download_data import DownloadDataArguments
-from download_data import main as download_data
 
 from genies.data.published_results import install_results
 from genies.errors import InputError
-from genies.report.reading import read_study
-
-TABLE = (
-    "source,target,target_reference,generalization_accuracy,baseline_accuracy,baseline_intervention,"
-    "target_tuned_capability,target_tuned_capability_intervention,source_ID_accuracy,RMS_calibration_error,"
-    "differential_elicitation\na,b,b,0,0,zero_shot,0.8,mms,0,,0\n"
-)
-BEST = {"best_intervention": "mms", "best_intervention_accuracy": 0.8, "target_reference": "b", "target": "b"}
+from tests.support.project import ROOT
 
 
-def archive(
-    path: Path, top: str = "GENIES-main/", accuracy: float = 0.5, more: tuple[tarfile.TarInfo, ...] = ()
-) -> Path:
-    files = {
-        "README.md": "text",
-        "results/evaluations/mms/m-a/b.json": json.dumps({"eval_accuracy": accuracy}),
-        "results/evaluations/mms/m-a/a.json": '{"eval_accuracy": NaN}',
-        "results/evaluations/zero_shot/m-a/b.json": json.dumps({"eval_accuracy": 0.4}),
-        "results/evaluations/zero_shot/plot.png": "picture",
-        "results/generalization_metrics/m/mms/all.csv": TABLE,
-        "results/target_tuned_capability/m/b.json": json.dumps(BEST),
-    }
+def archive(path: Path, names: list[str]) -> Path:
     with tarfile.open(path, "w:gz") as tar:
-        for name, text in files.items():
-            info = tarfile.TarInfo(top + name)
-            info.size = len(text)
-            tar.addfile(info, io.BytesIO(text.encode()))
-        for info in more:
-            tar.addfile(info)
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = 2
+            tar.addfile(member, io.BytesIO(b"{}"))
     return path
 
 
-@pytest.mark.parametrize("top", ["GENIES-main/", ""])
-def test_results_are_installed_and_read_as_they_are(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], top: str
-) -> None:
-    folder = tmp_path / "results" / "release"
-    file = archive(tmp_path / "a.tar.gz", top)
-    assert download_data(DownloadDataArguments(published_results=True, archive=file, results_dir=folder)) == 0
-    said = capsys.readouterr().out
-    assert f"installed: {folder} (3 files in evaluations, 1 files in generalization_metrics" in said
-    assert "2 other files" in said
-    assert "m-a/a.json" in said
-    (shift,) = read_study(folder).shifts
-    assert (shift.row.generalization_accuracy, shift.row.baseline_accuracy) == (0.5, 0.4)
-    assert shift.missing == ["source_ID_accuracy"]
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["release"]
+NAMES = [
+    "GENIES-main/results/evaluations/mms/m-a/a.json",
+    "GENIES-main/results/generalization_metrics/m/mms/all.csv",
+    "GENIES-main/results/target_tuned_capability/m/a.json",
+    "GENIES-main/results/evaluations/zero_shot/picture.png",
+    "GENIES-main/results/evaluations/.hidden/a.json",
+    "GENIES-main/results/notes.json",
+    "GENIES-main/src/more/results/evaluations/x/y/z.json",
+    "GENIES-main/README.md",
+]
 
 
-def test_existing_results_are_kept_unless_overwrite_is_given(tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    install_results(archive(tmp_path / "a.tar.gz"), folder)
-    assert install_results(tmp_path / "a.tar.gz", folder).status == "already there"
-    other = archive(tmp_path / "b.tar.gz", accuracy=0.75)
-    assert install_results(other, folder).status == "kept"
-    assert json.loads((folder / "evaluations/mms/m-a/b.json").read_text()) == {"eval_accuracy": 0.5}
-    assert install_results(other, folder, overwrite=True).status == "replaced"
-    assert json.loads((folder / "evaluations/mms/m-a/b.json").read_text()) == {"eval_accuracy": 0.75}
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar.gz", "b.tar.gz", "results"]
+@pytest.mark.parametrize("prefix", ["GENIES-main/", ""])
+def test_only_results_are_installed(tmp_path: Path, prefix: str) -> None:
+    names = [name.replace("GENIES-main/", prefix) for name in NAMES]
+    assert install_results(archive(tmp_path / "r.tar.gz", names), tmp_path / "results" / "release") == 3
+    found = {str(path.relative_to(tmp_path / "results")) for path in (tmp_path / "results").rglob("*.*")}
+    assert found == {
+        "release/evaluations/mms/m-a/a.json",
+        "release/generalization_metrics/m/mms/all.csv",
+        "release/target_tuned_capability/m/a.json",
+    }
+    with pytest.raises(InputError, match="release exists; choose a new folder"):
+        install_results(tmp_path / "r.tar.gz", tmp_path / "results" / "release")
 
 
-def test_results_that_an_interrupted_replacement_moved_away_come_back(tmp_path: Path) -> None:
-    folder = tmp_path / "results"
-    install_results(archive(tmp_path / "a.tar.gz"), folder)
-    folder.rename(tmp_path / ".results.replaced")
-    assert install_results(tmp_path / "a.tar.gz", folder).status == "already there"
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [(["README.md"], "contains no results"), ([NAMES[0], "../x/results/evaluations/a.json"], r"\.\.")],
+)
+def test_other_archives_leave_nothing(tmp_path: Path, names: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        install_results(archive(tmp_path / "r.tar.gz", names), tmp_path / "release")
+    assert [path.name for path in tmp_path.iterdir()] == ["r.tar.gz"]
 
 
-def test_bad_archives_and_arguments_are_refused_and_leave_nothing(tmp_path: Path) -> None:
-    link = tarfile.TarInfo("GENIES-main/results/evaluations/mms/m-a/c.json")
-    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    outside = tarfile.TarInfo("GENIES-main/results/evaluations/../../../x.json")
-    for fault, fact in ((link, "symbolic link"), (outside, "'..'")):
-        with pytest.raises(InputError, match=fact):
-            install_results(archive(tmp_path / "bad.tar.gz", more=(fault,)), tmp_path / "results")
-    with pytest.raises(InputError, match="contains no results"):
-        install_results(archive(tmp_path / "bad.tar.gz", top="one/two/"), tmp_path / "results")
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="is a file"):
-        install_results(tmp_path / "bad.tar.gz", tmp_path / "file")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.tar.gz", "file"]
-    with pytest.raises(InputError, match="--published_results"):
-        download_data(DownloadDataArguments(results_dir=tmp_path))
-    with pytest.raises(InputError, match="--results_dir"):
-        download_data(DownloadDataArguments(published_results=True, distributions_dir=tmp_path))
+def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    path = archive(tmp_path / "r.tar.gz", NAMES)
+    items = ["--published_results", "True", "--archive", str(path), "--results_dir", str(tmp_path / "release")]
+    monkeypatch.setattr(sys, "argv", ["download_data.py", *items])
+    with pytest.raises(SystemExit) as done:
+        runpy.run_path(str(ROOT / "download_data.py"), run_name="__main__")
+    assert done.value.code in (0, None)
+    assert "3 files of the 2023 results" in capsys.readouterr().out

@@ -82,7 +82,7 @@ def test_no_prompt_stands_twice(distribution: Distribution) -> None:
 def test_best_responses_stand_at_all_positions_equally_often(distribution: Distribution) -> None:
     for split in (distribution.train, distribution.test):
         counts = Counter(example.best for example in split)
-        assert set(counts) == set(range(len(split[0].responses)))
+        assert set(counts) == {(place,) for place in range(len(split[0].responses))}
         assert max(counts.values()) - min(counts.values()) <= 1
 
 

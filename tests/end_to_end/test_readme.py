@@ -31,6 +31,16 @@ ELSEWHERE = {
     "pip install -e .": "tests/end_to_end/test_environment.py",
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
     "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
+    "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
+    "--intervention_dir src/interventions/mms "
+    "--path_to_distribution_shift_pairs distribution_shifts/starter.json --train_kwargs": (
+        "tests/interventions/test_chat_format.py"
+    ),
+    "python api/compute_generalization_metrics.py --intervention_dir src/interventions/reward_model": (
+        "tests/interventions/test_reward_model.py"
+    ),
+    "python api/import_distribution.py --preset rm_bench": "tests/data/test_import_presets.py",
+    "python api/tables.py --results results/release-2023": "tests/report/test_reading.py",
     "python download_data.py": "tests/test_download_data.py",
     "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": "tests/test_download_model.py",
 }
@@ -44,6 +54,7 @@ AS_THEY_STAND = [
     "--output_path 'results/study/generalization_metrics/{model}/{intervention}/study.csv' --dry_run",
     "python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine",
     "python api/import_distribution.py --help",
+    "python api/import_distribution.py --list_presets True",
     "python api/report.py --distributions distributions --output samples",
     "python api/report.py --results results --output report",
     "python api/report.py --results results --shifts distribution_shifts/GENIES.json --output report",

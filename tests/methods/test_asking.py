@@ -52,7 +52,7 @@ def test_answers_are_there_for_the_next_who_looks_and_gone_when_forgotten(tmp_pa
     answers.keep(0, [])
     again = Answers(tmp_path / "o.json", distribution)
     assert again.rankings == {1: [1, 0], 0: []}
-    examples = [Example(0, "", ("a", "b"), 0), Example(1, "", ("a", "b"), 1)]
+    examples = [Example(0, "", ("a", "b"), (0,)), Example(1, "", ("a", "b"), (1,))]
     assert again.probabilities(examples).tolist() == [0.5, 1.0]
     assert again.passes(examples) == 1
     again.forget()

@@ -11,7 +11,7 @@ from genies.methods.demonstrations import Demonstration, Demonstrations, demonst
 from genies.methods.responses import encode_pairs
 from tests.support.tiny_models import make_tokenizer
 
-EXAMPLES = [Example(index, f"Q{index}?", ("no", f" yes {index}"), 1) for index in range(20)]
+EXAMPLES = [Example(index, f"Q{index}?", ("no", f" yes {index}"), (1,)) for index in range(20)]
 
 
 def draw(tmp_path, **changes):

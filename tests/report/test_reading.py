@@ -1,14 +1,19 @@
 """A results folder read back: from the main job's tables, from a list of shifts, and with damage in it."""
 
 import csv
+import json
 import os
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from genies.data.published_results import install_results
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
+from genies.report.figures import MAIN
+from genies.report.lines import shift_summaries
 from genies.report.reading import read_study
 from genies.report.summary import summarize
 from tests.support.present import present
@@ -249,3 +254,85 @@ def test_the_published_result_trees_are_read_from_their_shifts(intervention: str
     assert {(each.base_model, each.intervention) for each in study.shifts} == {("llama-30b", intervention)}
     assert not any(each.missing for each in study.shifts)
     assert not any(each.verified for each in study.readings)
+
+
+RELEASE = SHARED / "golden" / "release-2023" / "results.tar.xz"
+MEANS = SHARED / "golden" / "published_means.csv"
+
+
+@pytest.mark.skipif(not RELEASE.is_file(), reason="the release's results are not here (GENIES_SHARED)")
+@pytest.mark.parametrize("weights", ["unique", "published"])
+def test_the_results_of_the_release_give_its_published_means(
+    tmp_path_factory: pytest.TempPathFactory, weights: Literal["unique", "published"]
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "release"
+    if not folder.exists():
+        assert install_results(RELEASE, folder) > 5000
+    study = read_study(folder)
+    lines = shift_summaries(study.shifts, (MAIN,), weights == "unique")
+    assert len({(line.base_model, line.intervention) for line in lines}) == 25
+    assert len(lines) == 25 * 56
+    chosen = {"unique": "all56_unique", "published": "all69_rows"}[weights]
+    genies = read_shifts(ROOT / "distribution_shifts" / "GENIES.json")
+    keys = {(each.source, each.target, each.target_reference) for each in genies}
+    compared = 0
+    with open(MEANS, newline="") as file:
+        for row in csv.DictReader(file):
+            if row["set"] not in (chosen, "GENIES15"):
+                continue
+            readings = [
+                (each.row, each.listed if row["set"] == "all69_rows" else 1)
+                for each in study.shifts
+                if (each.base_model, each.intervention) == (row["model"], row["intervention"])
+                and (row["set"] != "GENIES15" or _key(each.shift) in keys)
+            ]
+            total = sum(weight for _, weight in readings)
+            assert total == int(row["n_rows"])
+            for name in (
+                *("generalization_accuracy", "differential_elicitation", "target_tuned_capability"),
+                *("baseline_accuracy", "source_ID_accuracy"),
+            ):
+                mean = sum(getattr(each, name) * weight for each, weight in readings) / total
+                assert mean == pytest.approx(float(row[name]), abs=1e-6), (row["model"], row["intervention"], name)
+                compared += 1
+    assert compared == 2 * 25 * 5
+    notes = " ".join(study.notes)
+    assert "29 folders of models tuned on mixtures" in notes
+    assert "llama-13b-alpaca_hard/alpaca_hard.json: field eval_loss: expected a finite number, got nan" in notes
+
+
+def _key(shift: Shift) -> tuple[str, str, str]:
+    return shift.source, shift.target, shift.target_reference
+
+
+def test_a_folder_laid_out_like_the_release_is_read(tmp_path: Path) -> None:
+    """Baseline stored for every source, best capability in files of its own or in the table alone, mixtures."""
+    results = tmp_path / "results"
+
+    def write(path: str, **content: object) -> None:
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_text(json.dumps(content))
+
+    for intervention, accuracy in (("mms", 0.8), ("zero_shot", 0.5)):
+        for target in "ab":
+            write(f"evaluations/{intervention}/m-a/{target}.json", eval_accuracy=accuracy)
+    write("evaluations/mms/m-a-b-35%/a.json", eval_accuracy=1.0)
+    write("target_tuned_capability/m/b.json", best_intervention="classify_lora", best_intervention_accuracy=0.75)
+    table = results / "generalization_metrics" / "m" / "mms" / "GENIES.csv"
+    table.parent.mkdir(parents=True)
+    columns = "source,target,target_reference,baseline_intervention,target_tuned_capability"
+    table.write_text(
+        f"{columns},target_tuned_capability_intervention\na,b,b,zero_shot,0.7,classify_lora\na,a,c,zero_shot,0.6,x\n"
+    )
+    study = read_study(results)
+    first, second = (each.row for each in study.shifts)
+    assert (first.generalization_accuracy, first.baseline_accuracy, first.target_tuned_capability) == (0.8, 0.5, 0.75)
+    assert first.target_tuned_capability_intervention == "best of all interventions"
+    assert first.differential_elicitation == pytest.approx((0.8 - 0.5) / 0.75)
+    assert second.target_tuned_capability == 0.6
+    assert any("1 folders of models tuned on mixtures of two distributions are left out: mms/m-a-b-35%" in note
+               for note in study.notes)  # fmt: skip
+    write("target_tuned_capability/m/b.json", best_intervention_accuracy="high")
+    damaged = read_study(results)
+    assert damaged.shifts[0].missing == ["target_tuned_capability"]
+    assert any("field best_intervention_accuracy: expected a number" in note for note in damaged.notes)

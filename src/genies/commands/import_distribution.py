@@ -1,42 +1,70 @@
-"""Make a distribution from preference data: JSONL, CSV, Parquet, or a folder saved by `datasets`.
+"""Make distributions from preference data: JSON, JSONL, CSV, Parquet, or a folder saved by `datasets`.
 
 python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
-python api/import_distribution.py --data_path ultra/ --data_split train_prefs --output_dir distributions/ultra
+python api/import_distribution.py --preset rm_bench --data_path total_dataset.json --output_dir distributions/rm_bench
 """
 
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genies.command_line import Arguments
+from genies.data.audit.markdown import to_markdown
+from genies.data.audit.suite import audit
 from genies.data.importing.distribution_writer import Split
-from genies.data.importing.importer import Columns, Imported, import_distribution
-from genies.data.importing.sources import Format, open_source
-from genies.data.importing.template import DEFAULT, DEFAULT_MESSAGE, make_template
+from genies.data.importing.importer import Columns, Imported, Rules, import_suite, parts_of, slug
+from genies.data.importing.presets import PRESETS, listed
+from genies.data.importing.rows import Layout, Transcripts
+from genies.data.importing.sources import Format, Source, open_source
+from genies.data.importing.template import DEFAULT, make_template
+from genies.errors import InputError
+from genies.files import write_json
 from genies.names import check_length, check_name
 from genies.spelling import spelled
 
 
 class ImportDistributionArguments(Arguments):
-    """Convert preference data to a distribution.
+    """Convert preference data to a distribution, or to a suite of distributions.
 
     Example:
       python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
         --template '### Instruction:\\n{prompt}\\n\\n### Response:\\n' --license MIT
 
-    A row holds a prompt, a chosen and a rejected response (or several), or a prompt, a list of responses and their
-    scores. Prompts and responses are texts or conversations (lists of {role, content}). Examples with the same prompt
-    always go to the same split.
+    A row holds a prompt, one or several chosen and rejected responses, or a prompt, a list of responses and their
+    scores. Prompts and responses are texts or conversations (lists of {role, content}). --preset reads a published data
+    set, and --list_presets True shows them. A prompt's split depends on nothing but the prompt and --test_share.
     """
 
-    data_path: Path
-    """A .jsonl, .csv, .tsv, .parquet or .arrow file, a folder saved by `datasets`, or one of Parquet files."""
-    output_dir: Path
-    """Folder of the new distribution, such as distributions/mine; its name is the name of the distribution."""
+    data_path: Path | None = None
+    """A .json, .jsonl, .csv, .tsv, .parquet or .arrow file, a folder saved by `datasets`, or one of JSON or Parquet
+    files."""
+    output_dir: Path | None = None
+    """Folder of the new distribution, such as distributions/mine; its name is the name of the distribution. The
+    distributions of a suite are named <output_dir>_<value>."""
+    preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
+    """Published data set whose columns and splitting are known; other arguments override its values."""
+    list_presets: bool = False
+    """Print the presets and do nothing else."""
+    split_by: str | None = None
+    """Column whose values become distributions of their own: a suite, with a shift file over them."""
+    sources: list[str] | None = None
+    """Values of --split_by to tune on; the suite's shift file has a shift from each of them to every other
+    distribution. Default: none, all distributions are targets only."""
+    shifts_path: Path | None = None
+    """Shift file of a suite (default: distribution_shifts/<name>.json)."""
+    ties: Literal["drop", "keep"] = "drop"
+    """Rows whose responses are equally good: drop leaves them out, keep makes examples without a worse response, which
+    no score counts."""
+    parting_turns: Literal["drop", "keep"] = "drop"
+    """Rows of transcripts that differ before the last turn: drop leaves them out, keep makes all that follows the
+    response."""
     format: Format | None = None
     """Format of the data, if the file name does not show it."""
     data_split: str | None = None
@@ -61,10 +89,11 @@ class ImportDistributionArguments(Arguments):
     """Columns that contain JSON as text, such as conversations in a CSV file."""
     template: str = DEFAULT
     r"""Text around the prompt, {prompt}; \n is a line end."""
-    message_template: str = DEFAULT_MESSAGE
-    r"""Format of one message, {role} and {content}, in a conversation with several; a single message is its content."""
-    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the examples in the test split."""
+    message_template: str | None = None
+    r"""Convert conversations with several turns to a text, with this format of one message, {role} and {content}
+    (default: they stay conversations)."""
+    test_share: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Share of the prompts in the test split; 1 makes targets without a train split (default: 0.2, or the preset's)."""
     max_train_examples: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of train examples, drawn at random."""
     max_test_examples: Annotated[int, Field(ge=1)] | None = None
@@ -80,13 +109,64 @@ class ImportDistributionArguments(Arguments):
     overwrite: bool = False
     """Replace the distribution in output_dir."""
 
+    @model_validator(mode="after")
+    def _needed(self) -> ImportDistributionArguments:
+        if not self.list_presets:
+            for name in ("data_path", "output_dir"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"--{name} is missing")
+        return self
+
 
 def main(args: ImportDistributionArguments, root: Path) -> int:
+    if args.list_presets:
+        print(listed())
+        return 0
+    assert args.data_path is not None
+    assert args.output_dir is not None
     folder = Path(os.path.abspath(args.output_dir))  # noqa: PTH100 - resolve() would follow links
     check_name(folder.name, "--output_dir")
     check_length(folder.name, 50, "--output_dir")
     template = make_template(args.template, args.message_template)
     source = open_source(args.data_path, args.format, args.data_split)
+    preset = PRESETS[args.preset] if args.preset else None
+    split_by = args.split_by or (preset.split_by if preset else None)
+    if args.sources and not split_by:
+        raise InputError("--sources names values of a column; add --split_by COLUMN")
+    folders: dict[str | None, Path] = parts_of(source, split_by, folder) if split_by else {None: folder}
+    _check_sources(args.sources or [], [value for value in folders if value is not None], split_by)
+    license_ = args.license if args.license != "not stated" or preset is None else preset.license
+    about = {"source": args.source or args.data_path.resolve().name, "license": license_}
+    if preset is not None:
+        about |= {"preset": str(args.preset), "citation": preset.citation}
+    share = args.test_share or (preset.test_share if preset else 0.2)
+    if share == 1 and args.sources:
+        raise InputError("--sources needs a train split, but --test_share is 1; choose a smaller share")
+    made = import_suite(
+        source,
+        _layout(args, source),
+        template,
+        Split(args.seed, share, args.max_train_examples, args.max_test_examples),
+        folders,
+        split_by,
+        about=about,
+        rules=Rules(args.json_columns or (), args.skip_malformed, args.ties == "keep"),
+        overwrite=args.overwrite,
+        progress=True,
+    )
+    if split_by is None:
+        show(made[folder], args.output_dir, args.ties == "keep")
+        return 0
+    _show_suite(made, args.ties == "keep")
+    path = args.shifts_path or root / "distribution_shifts" / f"{folder.name}.json"
+    shifts = suite_shifts([each.name for each in made], [f"{folder.name}_{slug(each)}" for each in args.sources or []])
+    write_json(path, [{**shift, "category": folder.name} for shift in shifts])
+    print(f"{len(shifts):,} shifts in {path}\n")
+    print(to_markdown(audit(list(made))), end="")
+    return 0
+
+
+def _layout(args: ImportDistributionArguments, source: Source) -> Layout:
     columns = Columns(
         args.prompt_column,
         args.chosen_column,
@@ -96,29 +176,52 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
         args.response_field,
         args.score_field,
     )
-    imported = import_distribution(
-        source,
-        columns.layout(source.columns, args.layout),
-        template,
-        Split(args.seed, args.test_share, args.max_train_examples, args.max_test_examples),
-        folder,
-        about={"source": args.source or args.data_path.resolve().name, "license": args.license},
-        json_columns=args.json_columns or (),
-        skip_malformed=args.skip_malformed,
-        overwrite=args.overwrite,
-        progress=True,
-    )
-    show(imported, args.output_dir)
-    return 0
+    if args.preset is None:
+        return columns.layout(source.columns, args.layout)
+    layout = PRESETS[args.preset].layout
+    return replace(layout, keep_parting=args.parting_turns == "keep") if isinstance(layout, Transcripts) else layout
 
 
-def show(imported: Imported, output_dir: Path) -> None:
-    """Print what was written and what was skipped."""
-    left_out = sum(imported.left_out.values())
+def _check_sources(sources: Sequence[str], known: Sequence[str], split_by: str | None) -> None:
+    unknown = [each for each in sources if each not in known]
+    if unknown:
+        raise InputError(f"--sources: {split_by} has no value {unknown[0]!r}; it has {', '.join(known)[:500]}")
+
+
+def suite_shifts(names: Sequence[str], sources: Sequence[str]) -> list[dict[str, str]]:
+    """A shift from every source to every other distribution of a suite; without sources, every one as a target alone.
+
+    >>> suite_shifts(["a", "b"], ["b"]), suite_shifts(["a", "b"], [])
+    ([{'source': 'b', 'target': 'a'}], [{'target': 'a'}, {'target': 'b'}])
+    """
+    if not sources:
+        return [{"target": name} for name in names]
+    return [{"source": source, "target": name} for source in sources for name in names if name != source]
+
+
+def _show_suite(made: dict[Path, Imported], kept: bool) -> None:
+    for folder, imported in made.items():
+        print(f"{folder.name}: {imported.train:,} train and {imported.test:,} test examples")
+    _show_left_out(next(iter(made.values())), kept)
+
+
+def show(imported: Imported, output_dir: Path, kept: bool = False) -> None:
+    """Print what was written and what was left out."""
     print(f"{imported.rows:,} rows, {imported.prompts:,} distinct prompts")
+    _show_left_out(imported, kept)
+    print(f"{imported.train:,} train and {imported.test:,} test examples in {output_dir}")
+    print(spelled(f"look for defects: python api/check_distributions.py {output_dir}"), file=sys.stdout)
+
+
+def _show_left_out(imported: Imported, kept: bool) -> None:
+    left_out = sum(imported.left_out.values())
     for field, count in imported.left_out.items():
         print(f"  left out: {count:,} with a malformed {field}")
     if left_out:
         print(f"  left out in all: {left_out:,}")
-    print(f"{imported.train:,} train and {imported.test:,} test examples in {output_dir}")
-    print(spelled(f"look for defects: python api/check_distributions.py {output_dir}"))
+    if imported.ties:
+        done = "kept as examples without a worse response" if kept else "left out (--ties keep keeps them)"
+        print(f"  ties: {imported.ties:,} rows, {done}")
+    if imported.parting:
+        print(f"  conversations that differ before the last turn: {imported.parting:,} rows, left out (--parting_turns "
+              "keep keeps them)")  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,23 +23,29 @@ from genies.files import is_unicode, read_json
 from genies.shipped import or_shipped
 
 SplitName = Literal["train", "test"]
+Difficulty = Literal["easy", "normal", "hard"]
 Sample = Literal["first", "seeded"]
 """Which examples remain under a limit: the first of the file, or a random sample drawn with the seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A prompt and its responses in file order. Exactly one response is best."""
+    """A prompt and its responses in file order. At least one response is best."""
 
     index: int
     """Position in its split, from 0."""
     prompt: Prompt
     """A text, or a conversation that ends with the user's turn."""
     responses: tuple[str, ...]
-    best: int
-    """Position of the best response in `responses`."""
+    best: tuple[int, ...]
+    """Positions of the best responses in `responses`, ascending. If all are best, the example is a tie: it has no
+    pairs."""
     fields: tuple[str | None, str | None] = (None, None)
     """The fields `instruction` and `input` of the file, from which chat format can take the user's message."""
+    id: str | None = None
+    """The name of the example in the data that it comes from."""
+    styles: tuple[int, ...] | None = None
+    """How elaborate each response is, for pairs whose difficulty depends on style (RM-Bench): 0 is the plainest."""
 
     @property
     def prompt_text(self) -> str:
@@ -61,18 +67,29 @@ class Example:
         return self.prompt
 
     @property
+    def best_responses(self) -> tuple[str, ...]:
+        """In file order."""
+        return tuple(self.responses[place] for place in self.best)
+
+    @property
     def best_response(self) -> str:
-        return self.responses[self.best]
+        """The first best response, the only one in the official distributions."""
+        return self.responses[self.best[0]]
+
+    @property
+    def worse(self) -> tuple[int, ...]:
+        """Positions of the other responses, ascending."""
+        return tuple(place for place in range(len(self.responses)) if place not in self.best)
 
     @property
     def worse_responses(self) -> tuple[str, ...]:
         """All but the best, in file order."""
-        return self.responses[: self.best] + self.responses[self.best + 1 :]
+        return tuple(self.responses[place] for place in self.worse)
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The best response and one worse response of an example."""
+    """A best response and a worse response of an example."""
 
     example_index: int
     prompt: Prompt
@@ -80,6 +97,12 @@ class Pair:
     worse: str
     conversation: Conversation | None = field(default=None, compare=False, repr=False)
     """The prompt as chat format uses it (default: a prompt that is a text is the user's message)."""
+
+    difficulty: Difficulty | None = field(default=None, compare=False, repr=False)
+    """easy if the best response is the more elaborate one, normal if both have one style, hard otherwise; None without
+    styles."""
+    example_id: str | None = field(default=None, compare=False, repr=False)
+    """The name of the example in the data that it comes from."""
 
     @property
     def prompt_text(self) -> str:
@@ -156,21 +179,36 @@ class Distribution:
 
 
 def pairs(examples: Sequence[Example]) -> list[Pair]:
-    """All (best, worse) pairs in example order; the worse responses of an example are in file order.
+    """All (best, worse) pairs in example order; the responses of an example are in file order.
 
-    An example with n responses has n - 1 pairs. Evaluation scores all of them.
+    An example with b best and w worse responses has b * w pairs. Evaluation scores all of them.
     """
-    return [_pair(example, worse) for example in examples for worse in example.worse_responses]
+    return [_pair(example, best, worse) for example in examples for best in example.best for worse in example.worse]
 
 
-def _pair(example: Example, worse: str) -> Pair:
-    return Pair(example.index, example.prompt, example.best_response, worse, example.conversation)
+def _pair(example: Example, best: int, worse: int) -> Pair:
+    texts = example.responses[best], example.responses[worse]
+    difficulty = _difficulty(example.styles, best, worse)
+    return Pair(example.index, example.prompt, *texts, example.conversation, difficulty, example.id)
+
+
+def _difficulty(styles: tuple[int, ...] | None, best: int, worse: int) -> Difficulty | None:
+    if styles is None:
+        return None
+    return "easy" if styles[best] > styles[worse] else "normal" if styles[best] == styles[worse] else "hard"
 
 
 def one_pair_per_example(examples: Sequence[Example], seed: int) -> list[Pair]:
-    """One pair for each example, with a worse response drawn with `seed`. Training uses these pairs."""
+    """One pair for each example that is not a tie, with a best and a worse response drawn with `seed`. Training uses
+    these pairs."""
     draw = random.Random(seed)
-    return [_pair(example, draw.choice(example.worse_responses)) for example in examples]
+    found = []
+    for example in examples:
+        if example.worse:
+            worse = draw.choice(example.worse)
+            of_best = random.Random(f"best {seed} {example.index}")  # apart, so that draws with one best do not change
+            found.append(_pair(example, of_best.choice(example.best), worse))
+    return found
 
 
 def read_split(path: Path) -> list[Example]:
@@ -201,14 +239,26 @@ def read_example(value: Any, index: int, path: Path) -> Example:
     for label in responses.values():
         if isinstance(label, bool) or not isinstance(label, int | float) or label not in (0, 1):
             raise fault("responses", f"expected every label to be 1.0 (best) or 0.0, got {label!r}")
-    best = [position for position, label in enumerate(responses.values()) if label == 1]
-    if len(best) != 1:
-        raise fault("responses", f"expected exactly one best response (label 1.0), got {len(best)}")
+    best = tuple(position for position, label in enumerate(responses.values()) if label == 1)
+    if not best:
+        raise fault("responses", "expected at least one best response (label 1.0), got 0")
     for response in responses:
         if not is_unicode(response):
             raise fault("responses", "contains half of a surrogate pair, which is not text; repair the file")
     instruction, further = (each if isinstance(each := value.get(n), str) else None for n in ("instruction", "input"))
-    return Example(index, prompt, tuple(responses), best[0], (instruction, further))
+    name = value.get("id")
+    styles = _styles(value.get("styles"), len(responses), fault)
+    fields = instruction, further
+    return Example(index, prompt, tuple(responses), best, fields, name if isinstance(name, str) else None, styles)
+
+
+def _styles(value: Any, count: int, fault: Callable[[str, str], InputError]) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    whole = isinstance(value, list) and all(isinstance(each, int) and not isinstance(each, bool) for each in value)
+    if not whole or len(value) != count:
+        raise fault("styles", f"expected one whole number for each of the {count} responses")
+    return tuple(value)
 
 
 def _kind(value: Any) -> str:

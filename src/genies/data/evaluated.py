@@ -32,6 +32,18 @@ def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int
     return whole if len(whole) == len(probabilities) else None
 
 
+_OF_ALL_EXAMPLES = (
+    "eval_score",
+    "eval_scores",
+    "eval_best_of_n_accuracy",
+    "eval_easy_accuracy",
+    "eval_normal_accuracy",
+    "eval_hard_accuracy",
+    "eval_ties_score",
+)
+"""Keys that are not computed again when examples are left out."""
+
+
 def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: frozenset[int], why: str) -> Evaluation:
     """An evaluation without some examples. Metrics are recomputed, and provenance records the exclusion.
 
@@ -58,7 +70,7 @@ def without_examples(evaluation: Evaluation, indices: Sequence[int], left_out: f
         "eval_rms_calibration_error": rms_calibration_error(p),
         "eval_rms_calibration_formula": FORMULA,
         "eval_rms_calibration_error_published": None,
-        "eval_score": None,
+        **dict.fromkeys(_OF_ALL_EXAMPLES),
         "provenance": {**(evaluation.provenance or {}), "excluded": excluded},
     }
     return evaluation.model_copy(update=metrics)

@@ -1,102 +1,51 @@
-"""Install the results of the 2023 release from an archive of its repository or of its results folder."""
+"""Install the results of the 2023 release: its evaluations, its tables and the accuracies of its references."""
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from genies.contract import read_evaluation
-from genies.data.archive import unpack
+from genies.data.archive import Limits, unpack
 from genies.errors import InputError
+from genies.locks import alone
 
-FOLDERS = {"evaluations": ".json", "generalization_metrics": ".csv", "target_tuned_capability": ".json"}
-"""The folders of a results folder, and the suffix of their files. Other files are skipped."""
+URL = "https://github.com/Joshuaclymer/GENIES/archive/refs/heads/main.tar.gz"
+"""The repository of the release, which contains its results."""
 
-_REPOSITORY_LEVELS = 1
-"""An archive of the repository has one folder above results/, named after the branch."""
-
-
-@dataclass(frozen=True, slots=True)
-class InstalledResults:
-    """What an archive contained, and what was done with it."""
-
-    status: str
-    """installed, replaced, already there, or kept (the folder exists with other content)."""
-    counts: dict[str, int] = field(default_factory=dict)
-    """Number of files by folder."""
-    stray_files: int = 0
-    unreadable: list[str] = field(default_factory=list)
-    """A message for each evaluation that cannot be read. These files are installed too, as they were published."""
+PARTS = ("evaluations", "generalization_metrics", "target_tuned_capability")
+"""The folders of its results that are installed."""
 
 
-def install_results(archive: Path, results_dir: Path, overwrite: bool = False) -> InstalledResults:
-    """Unpack the results in `archive` to `results_dir`, which appears complete or not at all.
+def install_results(archive: Path, results_dir: Path) -> int:
+    """Unpack the JSON and CSV files of the release's results from an archive of its repository, or of its folder
+    results/, into the new folder `results_dir`. Returns their number.
 
-    An existing folder with other content is replaced only with `overwrite`. Raises InputError, and changes nothing, if
-    the archive is damaged or malicious or contains no results, and if `results_dir` is a file.
+    The folder appears when it is complete. Raises InputError if it exists, and if the archive is damaged or contains no
+    results.
     """
-    if results_dir.exists() and not results_dir.is_dir():
-        raise InputError(f"--results_dir {results_dir} is a file; expected a folder")
-    staging = results_dir.parent / f".{results_dir.name}.partial"
-    replaced = results_dir.parent / f".{results_dir.name}.replaced"
-    if replaced.is_dir() and not results_dir.exists():  # an earlier run was stopped between its two renames
-        replaced.rename(results_dir)
-    shutil.rmtree(staging, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)
-    try:
-        staging.mkdir(parents=True)
-        stray_files = unpack(archive, staging, _place)
-        files = _files(staging)
-        if not any(path.startswith("evaluations/") for path in files):
-            raise InputError(
-                f"archive {archive} contains no results; expected results/evaluations/INTERVENTION/MODEL/TARGET.json"
-            )
-        status = "installed"
-        if results_dir.is_dir() and any(results_dir.iterdir()):
-            if _same(staging, results_dir, files):
-                status = "already there"
-            elif not overwrite:
-                return InstalledResults("kept")
-            else:
-                status = "replaced"
-        if status == "replaced":
-            results_dir.rename(replaced)
-        if status != "already there":
-            staging.rename(results_dir)
-    except OSError as error:
-        raise InputError(f"--results_dir {results_dir} cannot be written: {error.strerror}") from None
-    finally:
+    if results_dir.exists():
+        raise InputError(f"--results_dir {results_dir} exists; choose a new folder")
+    results_dir.parent.mkdir(parents=True, exist_ok=True)
+    staging = results_dir.parent / f".{results_dir.name}.download"
+    with alone(staging.with_suffix(".lock"), f"another download is running into {results_dir}; wait for it to end"):
         shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
-    counts = {folder: sum(path.startswith(f"{folder}/") for path in files) for folder in FOLDERS}
-    return InstalledResults(status, counts, stray_files, _unreadable(results_dir))
+        try:
+            staging.mkdir()
+            unpack(archive, staging, _place, Limits(members=100_000))
+            count = sum(path.is_file() for path in staging.rglob("*"))
+            if not (staging / PARTS[0]).is_dir():
+                raise InputError(f"archive {archive} contains no results; expected results/evaluations/")
+            staging.rename(results_dir)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return count
 
 
 def _place(parts: tuple[str, ...]) -> Path | None:
-    start = next((i for i, part in enumerate(parts[: _REPOSITORY_LEVELS + 1]) if part == "results"), None)
-    if start is None or len(parts) < start + 4:
+    """The place of a member below the results folder; None if it is not a part of the results."""
+    start = next((place for place, part in enumerate(parts[:2]) if part == "results"), None)
+    if start is None or len(parts) < start + 3 or parts[start + 1] not in PARTS:
         return None
-    inside = parts[start + 1 :]
-    wanted = FOLDERS.get(inside[0]) == Path(inside[-1]).suffix and not any(part.startswith(".") for part in inside)
-    return Path(*inside) if wanted else None
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-
-
-def _same(one: Path, other: Path, files: list[str]) -> bool:
-    if _files(other) != files:
-        return False
-    return all((one / path).read_bytes() == (other / path).read_bytes() for path in files)
-
-
-def _unreadable(results_dir: Path) -> list[str]:
-    found = []
-    for path in sorted((results_dir / "evaluations").rglob("*.json")):
-        try:
-            read_evaluation(path)
-        except InputError as error:
-            found.append(str(error))
-    return found
+    rest = parts[start + 1 :]
+    hidden = any(part.startswith((".", "-")) for part in rest)
+    return None if hidden or not rest[-1].endswith((".json", ".csv")) else Path(*rest)

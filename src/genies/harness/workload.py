@@ -43,7 +43,7 @@ def split_work(folder: Path, split: SplitName, max_examples: int | None) -> Work
         return Work()
     return Work(
         len(examples),
-        sum(len(each.responses) - 1 for each in examples),
+        sum(len(each.best) * len(each.worse) for each in examples),
         sum(len(each.prompt_text) + sum(map(len, each.responses)) for each in examples),
     )
 

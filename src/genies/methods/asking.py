@@ -97,13 +97,16 @@ class Answers:
         self.path.unlink(missing_ok=True)
 
     def probabilities(self, examples: Sequence[Example]) -> NDArray[np.float64]:
-        """Probability of the best response in every pair: 1 if it is ranked higher, 0 if lower, else 1/2."""
+        """Probability of the best response in every pair: 1 if it is ranked higher, 0 if lower, else 1/2.
+
+        The order is that of genies.data.distribution.pairs.
+        """
         return np.array(
             [
-                preference(self.rankings[example.index], example.best, worse)
+                preference(self.rankings[example.index], best, worse)
                 for example in examples
-                for worse in range(len(example.responses))
-                if worse != example.best
+                for best in example.best
+                for worse in example.worse
             ]
         )
 

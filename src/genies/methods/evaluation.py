@@ -14,6 +14,7 @@ from genies.data.distribution import Pair
 from genies.data.evaluated import prompt_clusters
 from genies.errors import InputError
 from genies.files import write_json
+from genies.methods.example_metrics import Scores, example_metrics
 from genies.metrics.calibration import FORMULA
 
 
@@ -35,11 +36,13 @@ def write_evaluation(
     probabilities: NDArray[np.float64],
     left_out: Sequence[int] = (),
     extra: Mapping[str, Any] | None = None,
+    scores: Scores | None = None,
 ) -> None:
     """Write the evaluation of the distribution `source` atomically; two runs write the same bytes.
 
     `probabilities` [pairs] are the probabilities of the best responses. `left_out` contains the indices of examples
-    that were not evaluated, `extra` further keys such as dtype and device. Raises InputError for a probability that is
+    that were not evaluated, `extra` further keys such as dtype and device. `scores` are those of the best and the worse
+    response of each pair, for methods that score single responses. Raises InputError for a probability that is
     not finite.
     """
     if len(pairs) != len(probabilities):
@@ -66,6 +69,7 @@ def write_evaluation(
             "eval_ties": int(metrics.ties(p)),
             "eval_left_out_examples": len(left_out),
             "eval_left_out_indices": list(left_out),
+            **example_metrics(pairs, p, scores),
             **(extra or {}),
             "eval_probabilities": [float(each) for each in p],
             "eval_example_indices": [pair.example_index for pair in pairs],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from genies.data.conversation import Prompt
@@ -32,7 +32,7 @@ class Template:
         else:
             *earlier, last = pair.prompt
             prompt = (*earlier, last._replace(content=self.before + last.content + self.between))
-        return Pair(pair.example_index, prompt, pair.best + self.after, pair.worse + self.after)
+        return replace(pair, prompt=prompt, best=pair.best + self.after, worse=pair.worse + self.after)
 
 
 Templates = Sequence[Template]

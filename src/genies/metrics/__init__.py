@@ -18,13 +18,16 @@ from genies.metrics.elicitation import differential_elicitation
 from genies.metrics.pairs import accuracy, auroc, average_probability, brier_score, margin, ties
 from genies.metrics.probabilities import is_constant_half
 from genies.metrics.published import accuracy_published, published_presentation, rms_calibration_error_published
+from genies.metrics.several_responses import ResponseScores, best_of_n_accuracy, ties_score
 
 __all__ = [
     "ReliabilityBin",
+    "ResponseScores",
     "accuracy",
     "accuracy_published",
     "auroc",
     "average_probability",
+    "best_of_n_accuracy",
     "brier_score",
     "calibration_error",
     "calibration_error_of_calibrated",
@@ -39,4 +42,5 @@ __all__ = [
     "rms_calibration_error_published",
     "rms_calibration_error_weighted",
     "ties",
+    "ties_score",
 ]

@@ -55,6 +55,15 @@ METRICS = (
     Metric("margin", "margin", constant_half=0.0, bounds=(-1.0, 1.0)),
 )
 
+STORED = (
+    Metric("best_of_n_accuracy", "best of n", compared=False),
+    Metric("easy_accuracy", "easy", compared=False),
+    Metric("normal_accuracy", "normal", compared=False),
+    Metric("hard_accuracy", "hard", compared=False),
+    Metric("ties_score", "Ties score", compared=False, bounds=(-0.01, 1.01)),
+)
+"""Metrics of examples with several responses, for evaluations that contain them."""
+
 PUBLISHED_CALIBRATION = Metric("RMS_calibration_error_published", "RMS calib. error as published", compared=False)
 """Only in summaries with the release's weights; it is not a calibration error."""
 

@@ -187,6 +187,16 @@ def _published_calibration(shift: ShiftReading, _: Known) -> Part:
     return Part(value, missing=OVER_SOURCES_ONLY if value is not None else "it cannot be computed from the evaluation")
 
 
+def _stored(name: str) -> Callable[[ShiftReading, Known], Part]:
+    """A value that the generalization's evaluation contains."""
+
+    def part(shift: ShiftReading, _: Known) -> Part:
+        value = getattr(shift.generalization.evaluation, name) if shift.generalization else None
+        return Part(value, missing=OVER_SOURCES_ONLY if value is not None else "the evaluation does not contain it")
+
+    return part
+
+
 PARTS: dict[str, Callable[[ShiftReading, Known], Part]] = {
     "generalization_accuracy": lambda shift, known: accuracy_part(shift.generalization, known),
     "differential_elicitation": _elicitation,
@@ -200,5 +210,9 @@ PARTS: dict[str, Callable[[ShiftReading, Known], Part]] = {
     "auroc": _of_pairs(auroc, None),
     "margin": _of_pairs(margin, lambda p: 2 * p - 1),
     "RMS_calibration_error_published": _published_calibration,
+    **{
+        name: _stored(f"eval_{name}")
+        for name in ("best_of_n_accuracy", "easy_accuracy", "normal_accuracy", "hard_accuracy", "ties_score")
+    },
 }
 """By the name of the metric."""

@@ -23,6 +23,7 @@ from genies.harness.plan import TARGET_TUNED, tuned_model_name
 from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.harness.table import best_reference, table_row
+from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.release import Release
@@ -68,7 +69,7 @@ def read_study(
         files.shift_reading(each)
     files.join_clusters()
     read = [files.shift_reading(each) for each in listed]
-    notes += [*files.damaged, *files.release.damaged]
+    notes += [*dict.fromkeys(files.damaged), *_about_release(results_dir)]
     study = Study(list(files.readings()), read, notes)
     found = [
         *holes(read),
@@ -83,6 +84,19 @@ def read_study(
     return replace(study, notes=[*notes, *found])
 
 
+def _about_release(results_dir: Path) -> list[str]:
+    """Notes on a folder with the layout of the 2023 release."""
+    if not release_layout.is_release(results_dir):
+        return []
+    mixed = release_layout.mixtures(results_dir)
+    listed = f": {', '.join(mixed[:5])}{', ...' if len(mixed) > 5 else ''}" if mixed else ""
+    return [
+        "results of the 2023 release: the target-tuned capability is the accuracy of the best of all interventions on "
+        "the target, which favours it; it has no probabilities, so it counts as known in intervals",
+        f"{len(mixed)} folders of models tuned on mixtures of two distributions are left out{listed}",
+    ]
+
+
 class _Files:
     """The evaluations of a results folder, each read once on first use."""
 
@@ -92,9 +106,7 @@ class _Files:
         self._tests: dict[str, tuple[list[Example], dict[int, int]]] = {}
         """The test split and the prompt cluster of each example, by target."""
         self._read: dict[Path, Reading | None] = {}
-        self._lists: dict[tuple[str, tuple[int, ...]], list[int]] = {}
-        """Example indices and prompt clusters by target, each list once; most evaluations share them."""
-        self.release = Release(results_dir)
+        self._release = release_layout.is_release(results_dir)
         self.damaged: list[str] = []
 
     def readings(self) -> Iterable[Reading]:
@@ -181,7 +193,7 @@ class _Files:
             intervention=line.intervention,
             seed=seed,
             baseline_intervention=line.baseline,
-            capability_intervention=recorded.intervention if reference is recorded and recorded else line.capability,
+            capability_intervention=release_layout.BEST_OF_ALL if self._release else line.capability,
             generalization=None,
             source_id=None,
             baseline=None,
@@ -194,21 +206,38 @@ class _Files:
             made = self.tuned(line.intervention, base_model, shift.source, seed, target)
             return made or self._of_one_that_tunes_nothing(line, target)
 
+        if not shift.source:
+            return hole.with_evaluations(self._of_one_that_tunes_nothing(line, shift.target), *[None] * 5)
+
+        def baseline(tuned_on: str, target: str) -> Reading | None:
+            """The evaluation of the untuned model; the release stored it for every source."""
+            stored = self.tuned(line.baseline, base_model, tuned_on, None, target) if self._release else None
+            return stored or self._of(untuned, None, None, target, base_model)
+
+        references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
             tuned(shift.target),
             tuned(shift.source),
-            self._baseline(line, shift.source, shift.target),
-            reference,
-            self._baseline(line, shift.source, shift.source),
-            self._baseline(line, shift.target_reference, shift.target_reference),
+            baseline(shift.source, shift.target),
+            self._best_of_release(line) if self._release else line.meant_capability(references),
+            baseline(shift.source, shift.source),
+            baseline(shift.target_reference, shift.target_reference),
         )
 
-    def _baseline(self, line: Listed, source: str, target: str) -> Reading | None:
-        """The evaluation of the untuned model; in the release's layout, its folder is named after a source too."""
-        untuned = self._of(Path(line.baseline) / line.base_model, None, None, target, line.base_model)
-        if not self.release.has(line.base_model) or (untuned is not None and untuned.verified):
-            return untuned
-        return self.tuned(line.baseline, line.base_model, source, None, target) or untuned
+    def _best_of_release(self, line: Listed) -> Reading | None:
+        """The reference of the 2023 release, an accuracy without probabilities; from the table if its file is
+        missing."""
+        reference, results_dir = line.shift.target_reference, self._store.results_dir
+        try:
+            found = release_layout.best_capability(results_dir, line.base_model, reference)
+        except InputError as error:
+            self.damaged.append(str(error))
+            return None
+        if found is None and line.capability_accuracy is not None:
+            found = Evaluation(eval_accuracy=line.capability_accuracy)
+        if found is None:
+            return None
+        return Reading(results_dir, release_layout.BEST_OF_ALL, line.base_model, reference, None, reference, found)
 
     def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
         """The evaluation of the untuned model, if the intervention shares it: its provenance says so, or,

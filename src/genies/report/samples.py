@@ -13,9 +13,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-from genies.data.distribution import Distribution, Example, SplitName
+from genies.data.distribution import Distribution, Example, SplitName, pairs
 from genies.report.embedding import data_script, file_name
 
 EXAMPLES_A_SHARD = 50
@@ -23,6 +24,9 @@ EXAMPLES_A_SHARD = 50
 
 CHARACTERS_A_SHARD = 150_000
 """A shard ends when its texts reach this size, so that a page of long examples also loads in parts."""
+
+_ALSO_BEST = "\n\n--- also best ---\n\n"
+"""Between the best responses of an example with several."""
 
 SHOWN = 12_000
 """Number of characters of a text that are shown at once."""
@@ -149,7 +153,8 @@ def _write_split(examples: Sequence[Example], place: Path, key: str, rest: _Rest
             room = CHARACTERS_A_SHARD
         room -= sum(min(len(text), SHOWN) for text in texts)
         worse = [rest.shown(text) for text in example.worse_responses]
-        shards[-1].append([example.index, rest.shown(example.prompt_text), rest.shown(example.best_response), worse])
+        best = rest.shown(_ALSO_BEST.join(example.best_responses))
+        shards[-1].append([example.index, rest.shown(example.prompt_text), best, worse])
     for number, shard in enumerate(shards):
         write_script(place.parent / f"{key.removeprefix('samples/')}-{number}.js", f"{key}-{number}", shard)
     counts = [len(example.responses) for example in examples]
@@ -198,12 +203,25 @@ def by_example(
     if not probabilities:
         return None
     if indices is None:
-        every = [example.index for example in test for _ in example.worse_responses]
+        every = [pair.example_index for pair in pairs(test)]
         indices = every[: len(probabilities)]
     if len(indices) != len(probabilities):
         return None
     grouped: dict[int, list[float]] = defaultdict(list)
     for index, p in zip(indices, probabilities, strict=True):
         grouped[index].append(p)
-    fits = all(index < len(test) and len(values) == len(test[index].responses) - 1 for index, values in grouped.items())
-    return dict(grouped) if fits else None
+    if not all(index < len(test) and len(values) == _pairs_of(test[index]) for index, values in grouped.items()):
+        return None
+    return {index: _by_worse(test[index], values) for index, values in grouped.items()}
+
+
+def _by_worse(example: Example, values: list[float]) -> list[float]:
+    """The probability for each worse response: with several best responses, the mean over them."""
+    if len(example.best) == 1:
+        return values
+    count = max(1, len(example.worse))
+    return [mean(values[place::count]) for place in range(count)]
+
+
+def _pairs_of(example: Example) -> int:
+    return len(example.best) * len(example.worse)

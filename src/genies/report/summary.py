@@ -8,7 +8,16 @@ from typing import Literal
 
 from genies.data.shifts import Shift
 from genies.metrics.shift_means import Average
-from genies.report.figures import BASELINE, CAPABILITY, METRICS, PUBLISHED_CALIBRATION, Estimate, Metric, mean_of
+from genies.report.figures import (
+    BASELINE,
+    CAPABILITY,
+    METRICS,
+    PUBLISHED_CALIBRATION,
+    STORED,
+    Estimate,
+    Metric,
+    mean_of,
+)
 from genies.report.lines import ShiftSummary, shift_summaries
 from genies.report.study import Study
 from genies.report.verdicts import CellKey, Verdict, cell_key, decide_cells, decide_means
@@ -70,7 +79,10 @@ class Summary:
 
 def summarize(study: Study, weights: Weights = "unique") -> Summary:
     """The summary of a study. Each shift counts once, or with "published" as often as its table lists it."""
-    metrics = METRICS if weights == "unique" else (*METRICS, PUBLISHED_CALIBRATION)
+    evaluations = [each.generalization.evaluation for each in study.shifts if each.generalization is not None]
+    known = {metric for metric in STORED for each in evaluations if getattr(each, f"eval_{metric.name}") is not None}
+    stored = [metric for metric in STORED if metric in known]
+    metrics = (*METRICS, *stored, *([] if weights == "unique" else [PUBLISHED_CALIBRATION]))
     lines = shift_summaries(study.shifts, metrics, weights == "unique")
     order = list(dict.fromkeys(each.shift for each in lines))
     groups = [_group("all", "all shifts", order, lines, metrics)]

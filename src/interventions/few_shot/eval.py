@@ -37,9 +37,9 @@ def evaluate(args: LogProbabilityArguments) -> None:
         encoded = encode_pairs(model.tokenizer, model.context_length, shown.pairs, folder, text_format)
         for group in shown.groups(encoded):
             scores.learn(group)
-        p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
+        found = scores(encoded.best), scores(encoded.worse)
         extra = {**model.description, **text_format.description(), **protocol, **shown.counts(encoded)}
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
+        write_evaluation(path, folder, encoded.pairs, softmax_of_pair(*found), encoded.left_out, extra, found)
 
     for_each_distribution(args, tests, evaluate_one)
 

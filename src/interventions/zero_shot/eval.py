@@ -35,9 +35,9 @@ def evaluate(args: LogProbabilityArguments) -> None:
     def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
         encoded = encode_pairs(model.tokenizer, model.context_length, test, folder, text_format)
         scores.learn(encoded.best + encoded.worse)
-        p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
+        found = scores(encoded.best), scores(encoded.worse)
         extra = {**model.description, **text_format.description(), **protocol}
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
+        write_evaluation(path, folder, encoded.pairs, softmax_of_pair(*found), encoded.left_out, extra, found)
 
     for_each_distribution(args, tests, evaluate_one)
 

@@ -58,10 +58,10 @@ def _pairs(examples: Sequence[Example]) -> tuple[Rows, Rows]:
     worse: list[int] = []
     start = 0
     for example in examples:
-        rows = range(start, start + len(example.responses))
-        worse += [row for row in rows if row != start + example.best]
-        best += [start + example.best] * (len(rows) - 1)
-        start += len(rows)
+        for place in example.best:
+            best += [start + place] * len(example.worse)
+            worse += [start + each for each in example.worse]
+        start += len(example.responses)
     return np.array(best), np.array(worse)
 
 

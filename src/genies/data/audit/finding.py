@@ -103,9 +103,11 @@ class Content:
     name: str
     train: list[Example]
     test: list[Example]
+    target_only: bool = False
+    """Whether it has no train split on purpose."""
 
     def splits(self) -> list[tuple[Part, list[Example]]]:
-        return [("train", self.train), ("test", self.test)]
+        return [*([] if self.target_only else [("train", self.train)]), ("test", self.test)]  # type: ignore[list-item]
 
     def user_messages(self) -> dict[str, int]:
         """How many examples have the user's message of chat format from each origin, for the origins that occur."""

@@ -31,7 +31,7 @@ def contradictory_labels(content: Content) -> list[Finding]:
     labels: defaultdict[tuple[Prompt, str], set[bool]] = defaultdict(set)
     for example in content.both():
         for position, response in enumerate(example.responses):
-            labels[example.prompt, response].add(position == example.best)
+            labels[example.prompt, response].add(position in example.best)
     both_ways = {combination for combination, found in labels.items() if len(found) == 2}
     if not both_ways:
         return []
@@ -48,7 +48,7 @@ def constants(content: Content) -> list[Finding]:
     examples = content.both()
     if len(examples) < 2:
         return []
-    values: dict[Rule, set[Prompt] | set[int]] = {
+    values: dict[Rule, set[Prompt] | set[tuple[int, ...]]] = {
         Rule.CONSTANT_PROMPT: {example.prompt for example in examples},
         Rule.CONSTANT_BEST_POSITION: {example.best for example in examples},
     }
@@ -62,7 +62,7 @@ def constants(content: Content) -> list[Finding]:
 def empty_responses(content: Content) -> list[Finding]:
     examples = content.both()
     some = [position for position, each in enumerate(examples) if any(not text.strip() for text in each.responses)]
-    best = [position for position in some if not examples[position].best_response.strip()]
+    best = [position for position in some if not all(text.strip() for text in examples[position].best_responses)]
     return [
         *content.finding(Rule.EMPTY_RESPONSES, "train+test", some, len(examples)),
         *content.finding(Rule.EMPTY_BEST_RESPONSES, "train+test", best, len(examples)),

@@ -31,7 +31,7 @@ def duplicates(content: Content) -> list[Finding]:
     """Repeated prompts and repeated examples. Examples that differ only in the order of responses are equal."""
     findings: list[Finding] = []
     for split, examples in content.splits():
-        whole = [(each.prompt, each.best_response, frozenset(each.responses)) for each in examples]
+        whole = [(each.prompt, frozenset(each.best_responses), frozenset(each.responses)) for each in examples]
         prompts = [each.prompt for each in examples]
         findings += content.finding(Rule.DUPLICATE_EXAMPLES, split, _repeats(whole), len(examples))
         findings += content.finding(Rule.DUPLICATE_PROMPTS, split, _repeats(prompts), len(examples))

@@ -86,8 +86,10 @@ def contradicts(example: Example) -> bool | None:
     degrees = [degree if wanted else -degree for degree in measured if degree is not None]
     if len(degrees) < len(measured):
         return None
-    best = degrees[example.best]
-    worse = degrees[: example.best] + degrees[example.best + 1 :]
-    if best < min(worse):
+    best = [degrees[place] for place in example.best]
+    worse = [degrees[place] for place in example.worse]
+    if not worse:
+        return None
+    if max(best) < min(worse):
         return True
-    return False if best > max(worse) else None
+    return False if min(best) > max(worse) else None

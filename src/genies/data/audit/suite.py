@@ -33,8 +33,9 @@ RULES: tuple[Callable[[Content], list[Finding]], ...] = (
 FILES = ("train.json", "test.json")
 
 
-def audit(folder: Path, shifts: Sequence[Shift] = (), progress: bool = False) -> Audit:
-    """Audit the distributions in `folder` (or `folder` itself, if it is a distribution) and the shifts between them.
+def audit(folder: Path | Sequence[Path], shifts: Sequence[Shift] = (), progress: bool = False) -> Audit:
+    """Audit the distributions in `folder` (or `folder` itself, if it is a distribution), or in several folders, and the
+    shifts between them.
 
     A malformed distribution is a finding. Raises InputError if there is no distribution.
     progress: show a progress bar on standard error if it is a terminal.
@@ -42,7 +43,8 @@ def audit(folder: Path, shifts: Sequence[Shift] = (), progress: bool = False) ->
     contents: dict[str, Content] = {}
     findings: list[Finding] = []
     faults: list[str] = []
-    for path in tqdm(distribution_folders(folder), desc="audit", leave=False, disable=None if progress else True):
+    paths = distribution_folders(folder) if isinstance(folder, Path) else list(folder)
+    for path in tqdm(paths, desc="audit", leave=False, disable=None if progress else True):
         content, malformed, messages = read(Distribution(path))
         findings += malformed
         faults += messages
@@ -97,6 +99,9 @@ def read(distribution: Distribution) -> tuple[Content | None, list[Finding], lis
 
     parts: tuple[Part, Part] = ("train", "test")
     for part in parts:
+        if part == "train" and is_target_only(distribution.folder):
+            splits[part] = []
+            continue
         try:
             splits[part], malformed, size = read_entries(distribution.folder / f"{part}.json")
         except (InputError, OSError) as error:
@@ -109,7 +114,16 @@ def read(distribution: Distribution) -> tuple[Content | None, list[Finding], lis
         _ = distribution.metadata
     except (InputError, OSError) as error:
         fault("metadata", [str(error)], 1)
-    return Content(name, splits["train"], splits["test"]) if readable else None, findings, faults
+    return (
+        Content(name, splits["train"], splits["test"], is_target_only(distribution.folder)) if readable else None,
+        findings,
+        faults,
+    )
+
+
+def is_target_only(folder: Path) -> bool:
+    """Whether a distribution has a test split alone, as a benchmark does."""
+    return (folder / "test.json").is_file() and not (folder / "train.json").exists()
 
 
 def _legible(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from genies.data.conversation import Prompt, as_json, text_only
 from genies.data.importing.rows import Preference
 from genies.errors import InputError
 from genies.files import write_json
@@ -27,11 +28,15 @@ Order = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """How examples are divided into train and test. Examples with the same prompt are in the same split."""
+    """How examples are divided into train and test.
+
+    A prompt's split depends on nothing but its hash and the share, so that data imported twice, or from two files with
+    common prompts, never has a prompt in the train split of one import and in the test split of the other.
+    """
 
     seed: int
     test_share: float
-    """Share of the examples in test, between 0 and 1, as closely as the prompts allow."""
+    """Share of the prompts in test, above 0; 1 puts all of them there."""
     max_train: int | None = None
     """Maximum number of train examples; the first after shuffling are kept. The same for max_test."""
     max_test: int | None = None
@@ -39,29 +44,30 @@ class Split:
     def divide(self, keys: Sequence[int]) -> tuple[Order, Order]:
         """Positions of the train and of the test examples, shuffled.
 
-        keys: one number for each example's prompt. Prompts are selected in the order of their keys, so keys must look
-        random. Raises InputError if a split would be empty.
+        keys: prompt_key of each example. Few prompts can all have the same split: then the one nearest to the limit is
+        moved to the other. Raises InputError for a single prompt.
         """
         values = np.asarray(keys, dtype=np.uint64)
-        prompts, which, sizes = np.unique(values, return_inverse=True, return_counts=True)
-        if len(prompts) < 2:
-            raise InputError(f"the data has {len(prompts)} distinct prompts; expected at least 2, to split by prompt")
-        wanted = max(1, round(self.test_share * len(values)))
-        in_test = np.zeros(len(prompts), dtype=bool)
-        taken = 0
-        for number, size in enumerate(sizes.tolist()):
-            if taken + size <= wanted:
-                in_test[number] = True
-                taken += size
-            if taken == wanted:
-                break
-        if not taken:  # all prompts have more examples than the share: use the one with the fewest
-            in_test[np.argmin(sizes)] = True
-        elif in_test.all():
-            in_test[np.argmax(sizes)] = False
         order = np.random.default_rng(self.seed).permutation(len(values))
+        if self.test_share == 1:
+            return order[:0], order[: self.max_test]
+        prompts, which = np.unique(values, return_inverse=True)
+        if len(prompts) < 2:
+            raise InputError(
+                f"the data has {len(prompts)} distinct prompts; expected at least 2, to split by prompt (--test_share "
+                "1 makes a distribution without a train split)"
+            )
+        in_test = prompts < self.test_share * 2.0**64
+        in_test[0], in_test[-1] = True, False  # np.unique sorts
         testing = in_test[which[order]]
         return order[~testing][: self.max_train], order[testing][: self.max_test]
+
+
+def prompt_key(prompt: Prompt) -> int:
+    """A hash of a prompt, 64 bits, by which it goes to the train or the test split: the same in every import. Case and
+    white space do not count."""
+    words = " ".join(text_only(prompt).casefold().split())
+    return int.from_bytes(blake2b(words.encode(), digest_size=8).digest(), "big")
 
 
 class Spool:
@@ -75,21 +81,22 @@ class Spool:
         self._most = most
         self._offsets = array("Q")
         self._draw = random.Random(seed)
-        self._salt = str(seed).encode()
         self.keys = array("Q")
-        """A number for each example's prompt, salted with the seed; equal only for equal prompts."""
+        """prompt_key of each example's prompt."""
 
     def add(self, row: int, preference: Preference) -> None:
         """Add an example with its responses in random order, because a constant best position would be a leak."""
-        prompt, responses, best = preference
+        prompt, responses, best, styles, name = preference
         positions = list(range(len(responses)))
         self._draw.shuffle(positions)
         example = {
-            "prompt": prompt,
-            "responses": {responses[position]: float(position == best) for position in positions},
+            "prompt": as_json(prompt),
+            "responses": {responses[position]: float(position in best) for position in positions},
+            **({} if styles is None else {"styles": [styles[position] for position in positions]}),
+            **({} if name is None else {"id": name}),
             "row": row,
         }
-        self.keys.append(int.from_bytes(blake2b(prompt.encode(), digest_size=8, key=self._salt[:64]).digest(), "big"))
+        self.keys.append(prompt_key(prompt))
         line = json.dumps(example, ensure_ascii=False).encode() + b"\n"
         if self._file.tell() + len(line) > self._most:
             raise InputError(
@@ -121,6 +128,15 @@ class Spool:
         return {str(responses): counts[responses] for responses in sorted(counts)}
 
 
+def make_parent(folder: Path) -> Path:
+    """The parent of a distribution's folder, made if it does not exist."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"--output_dir {folder}: {folder.parent} is not a folder") from None
+    return folder.parent
+
+
 @contextmanager
 def staged(folder: Path, overwrite: bool) -> Iterator[Path]:
     """A work folder next to `folder`. Its subfolder new/ becomes `folder` at the end, unless an error occurs.
@@ -128,19 +144,15 @@ def staged(folder: Path, overwrite: bool) -> Iterator[Path]:
     If a run stops between the two renames, the old content of `folder` is restored, at the latest by the next run.
     Raises InputError if `folder` exists without `overwrite`, or is not a distribution.
     """
-    parent = folder.parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise InputError(f"--output_dir {folder}: {parent} is not a folder") from None
+    parent = make_parent(folder)
     work = parent / f".{folder.name}.import"
     with alone(parent / f".{folder.name}.import.lock", f"another import is writing {folder}; wait for it to end"):
         try:
             _clear(work, folder)
-            _check_free(folder, overwrite)
+            check_free(folder, overwrite)
             (work / "new").mkdir(parents=True)
             yield work
-            _check_free(folder, overwrite)
+            check_free(folder, overwrite)
             if folder.exists():
                 folder.rename(work / "old")
             (work / "new").rename(folder)
@@ -154,7 +166,8 @@ def _clear(work: Path, folder: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _check_free(folder: Path, overwrite: bool) -> None:
+def check_free(folder: Path, overwrite: bool) -> None:
+    """Raise InputError if `folder` exists, unless it is empty or a distribution that may be replaced."""
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"--output_dir {folder} is not a folder; expected the name of a new folder")
     if not folder.exists() or not any(folder.iterdir()):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
-from genies.data.importing.distribution_writer import Split, Spool, staged, write_metadata
-from genies.data.importing.rows import Layout, Malformed, Pairs, Preference, Scored, parse_json
+from genies.data.importing.distribution_writer import Split, Spool, check_free, make_parent, staged, write_metadata
+from genies.data.importing.rows import Layout, Malformed, Pairs, Parting, Preference, Scored, Tie, parse_json
 from genies.data.importing.sources import Row, Source
 from genies.data.importing.template import Template
 from genies.errors import InputError
@@ -34,6 +36,9 @@ class Columns:
     response_field: str = "response"
     """Field of a response, if the column of responses contains objects."""
     score_field: str = "score"
+
+    equal_scores: tuple[str, str] | None = None
+    """Columns with the scores of chosen and rejected, if equal ones are ties."""
 
     def layout(self, available: Sequence[str], wanted: Literal["auto", "pairs", "scores"] = "auto") -> Layout:
         """How to read data with these columns. Raises InputError if a column is missing."""
@@ -65,11 +70,26 @@ class Imported:
     rows: int
     left_out: dict[str, int]
     """Number of skipped malformed rows by field."""
+    ties: int
+    """Number of rows whose responses are equally good."""
+    parting: int
+    """Number of rows whose conversations differ before the last turn, which are left out."""
     prompts: int
     train: int
     test: int
     responses: dict[str, int]
     """Number of examples by number of responses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What becomes of rows that are no ordinary examples."""
+
+    json_columns: Sequence[str] = ()
+    """Columns whose text is JSON, such as conversations in a CSV file."""
+    skip_malformed: bool = False
+    keep_ties: bool = False
+    """Whether ties become examples in which every response is best; otherwise they are left out."""
 
 
 def import_distribution(
@@ -80,32 +100,109 @@ def import_distribution(
     folder: Path,
     *,
     about: dict[str, Any] | None = None,
-    json_columns: Sequence[str] = (),
-    skip_malformed: bool = False,
+    rules: Rules | None = None,
     overwrite: bool = False,
     progress: bool = False,
 ) -> Imported:
     """Write the distribution `folder` from preference data.
 
     about: keys for metadata.json in addition to the counts and settings of the import.
-    json_columns: columns whose text is JSON, such as conversations in a CSV file.
     Raises InputError, and writes nothing, for malformed rows (unless they are skipped) and damaged files.
     """
-    with staged(folder, overwrite) as work:
-        with tempfile.TemporaryFile(dir=work) as file:  # without a name, so that it disappears if the import is killed
-            spool = Spool(file, split.seed, most_spooled(source))
-            rows, left_out = _collect(source, layout, template, spool, json_columns, skip_malformed, progress)
-            train, test = split.divide(spool.keys)
-            counts = Counter(spool.write(work / "new" / "train.json", train))
-            counts.update(spool.write(work / "new" / "test.json", test))
-        responses = {number: counts[number] for number in sorted(counts, key=int)}
-        imported = Imported(rows, left_out, spool.prompts(), len(train), len(test), responses)
-        write_metadata(
-            work / "new",
-            {"id": folder.name, **(about or {}), **_made_from(source, layout, template, split)}
-            | {"counts": asdict(imported)},
+    made = import_suite(
+        source, layout, template, split, {None: folder}, None,
+        about=about, rules=rules, overwrite=overwrite, progress=progress,
+    )  # fmt: skip
+    return made[folder]
+
+
+def import_suite(
+    source: Source,
+    layout: Layout,
+    template: Template,
+    split: Split,
+    folders: dict[str | None, Path],
+    split_by: str | None,
+    *,
+    about: dict[str, Any] | None = None,
+    rules: Rules | None = None,
+    overwrite: bool = False,
+    progress: bool = False,
+) -> dict[Path, Imported]:
+    """Write a distribution for each value of the column `split_by`, as `folders` names them (None without the column).
+
+    Raises as import_distribution does, before any of the distributions is written.
+    """
+    rules = rules or Rules()
+    for folder in folders.values():
+        check_free(folder, overwrite)
+    place = make_parent(next(iter(folders.values())))
+    with ExitStack() as stack:
+        spools: dict[str | None, Spool] = {}
+        for value in folders:
+            # Without a name, so that it disappears if the import is killed.
+            file = stack.enter_context(tempfile.TemporaryFile(dir=place))
+            spools[value] = Spool(file, split.seed, most_spooled(source))
+        counts = _collect(source, layout, template, spools, split_by, rules, progress)
+        divided = {value: split.divide(spools[value].keys) for value in folders}
+        made = {}
+        for value, folder in folders.items():
+            spool, (train, test) = spools[value], divided[value]
+            with staged(folder, overwrite) as work:
+                sizes = Counter(spool.write(work / "new" / "test.json", test))
+                if split.test_share < 1:
+                    sizes.update(spool.write(work / "new" / "train.json", train))
+                responses = {number: sizes[number] for number in sorted(sizes, key=int)}
+                made[folder] = Imported(
+                    counts.rows[value], dict(sorted(counts.left_out.items())), counts.ties, counts.parting,
+                    spool.prompts(), len(train), len(test), responses,
+                )  # fmt: skip
+                part = {} if value is None else {"part": {str(split_by): value}}
+                write_metadata(
+                    work / "new",
+                    {"id": folder.name, **(about or {}), **part, **_made_from(source, layout, template, split)}
+                    | {"counts": asdict(made[folder])},
+                )
+    return made
+
+
+MAX_PARTS = 200
+"""Maximum number of distributions of a suite."""
+
+
+def parts_of(source: Source, split_by: str, folder: Path) -> dict[str | None, Path]:
+    """The folder of each value of the column `split_by`, in the order of their names: <folder>_<value>.
+
+    Raises InputError for an unknown column, too many values, and two values with one name.
+    """
+    if split_by not in source.columns:
+        raise InputError(
+            f"--split_by {split_by}: the data has no such column; it has {', '.join(source.columns)[:500]}"
         )
-    return imported
+    values: set[str] = set()
+    for row in source.rows([split_by]):
+        if isinstance(row.values, dict) and row.values.get(split_by) is not None:
+            values.add(str(row.values[split_by]))
+            if len(values) > MAX_PARTS:
+                raise InputError(
+                    f"--split_by {split_by}: more than {MAX_PARTS} different values; choose another column"
+                )
+    by_name: dict[str, str] = {}
+    for value in sorted(values):
+        name = f"{folder.name}_{slug(value)}"
+        if name in by_name:
+            raise InputError(f"--split_by {split_by}: {by_name[name]!r} and {value!r} would both be named {name}")
+        by_name[name] = value
+    return {value: folder.with_name(name) for name, value in by_name.items()}
+
+
+def slug(value: str) -> str:
+    """A value as part of a folder's name.
+
+    >>> slug("Precise IF"), slug("Helpfulness/Open QA")
+    ('precise_if', 'helpfulness_open_qa')
+    """
+    return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_") or "other"
 
 
 GROWTH, ALWAYS_ALLOWED = 100, 64 << 20
@@ -131,39 +228,62 @@ def _made_from(source: Source, layout: Layout, template: Template, split: Split)
     }
 
 
+class _Counts:
+    def __init__(self) -> None:
+        self.rows: Counter[str | None] = Counter()
+        self.left_out: Counter[str] = Counter()
+        self.ties = 0
+        self.parting = 0
+
+
 def _collect(
     source: Source,
     layout: Layout,
     template: Template,
-    spool: Spool,
-    json_columns: Sequence[str],
-    skip_malformed: bool,
+    spools: dict[str | None, Spool],
+    split_by: str | None,
+    rules: Rules,
     progress: bool,
-) -> tuple[int, dict[str, int]]:
-    """Add all rows to the spool. Returns the number of rows, and the number of skipped rows by invalid field."""
-    left_out: Counter[str] = Counter()
+) -> _Counts:
+    """Add all rows to the spools, and count those that were not."""
+    counts = _Counts()
     faults: list[str] = []
-    rows = 0
-    bar = tqdm(source.rows(layout.columns()), desc="rows", leave=False, disable=None if progress else True)
+    wanted = [*layout.columns(), *([split_by] if split_by else [])]
+    bar = tqdm(source.rows(wanted), desc="rows", leave=False, disable=None if progress else True)
     for row in bar:
-        rows += 1
+        part = None
+        if split_by and isinstance(row.values, dict):
+            value = row.values.get(split_by)
+            part = None if value is None else str(value)
+        counts.rows[part] += 1
         try:
-            spool.add(row.number, _preference(row, layout, template, json_columns))
+            if split_by and part is None:
+                raise Malformed(split_by, "is missing")
+            spools[part].add(row.number, _preference(row, layout, template, rules.json_columns))
+        except Tie as tie:
+            counts.ties += 1
+            if rules.keep_ties:
+                spools[part].add(row.number, tie.preference)
+        except Parting:
+            counts.parting += 1
         except Malformed as error:
-            left_out[error.field or "row"] += 1
-            if not skip_malformed:
+            counts.left_out[error.field or "row"] += 1
+            if not rules.skip_malformed:
                 faults.append(f"row {row.number}, {error}")
                 if len(faults) == SHOWN_FAULTS:
                     break
     if faults:
         raise InputError(
             f"{source.path}: malformed rows (the first row is row 0): {'; '.join(faults)}"
-            f"{'; ...' if len(faults) == SHOWN_FAULTS else ''}. Nothing was written; "
-            "repair the data, or skip such rows with --skip_malformed True"
+            f"{'; ...' if len(faults) == SHOWN_FAULTS else ''}. Nothing was written; repair the data, name its columns "
+            "with the --..._column arguments, choose a preset (--list_presets True), or skip such rows with "
+            "--skip_malformed True"
         )
-    if not len(spool.keys):
-        raise InputError(f"{source.path} has {rows} rows, but no valid example")
-    return rows, dict(sorted(left_out.items()))
+    for part, spool in spools.items():
+        if not len(spool.keys):
+            where = "" if part is None else f" with {split_by} {part!r}"
+            raise InputError(f"{source.path} has {counts.rows[part]} rows{where}, but no valid example")
+    return counts
 
 
 def _preference(row: Row, layout: Layout, template: Template, json_columns: Sequence[str]) -> Preference:

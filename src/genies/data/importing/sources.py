@@ -81,7 +81,10 @@ def open_source(path: Path, form: Format | None = None, split: str | None = None
 
 def _format_of(path: Path) -> Format:
     if path.is_dir():
-        return "parquet" if any(path.glob("*.parquet")) else "datasets"
+        if any(path.glob("*.parquet")):
+            return "parquet"
+        own = (path / "state.json", path / "dataset_dict.json")
+        return "jsonl" if not any(file.exists() for file in own) and _json_files(path) else "datasets"
     suffixes = [suffix for suffix in path.suffixes if suffix != ".gz"]
     form = _SUFFIXES.get(suffixes[-1].lower()) if suffixes else None
     if form is None:
@@ -98,11 +101,18 @@ def _files(path: Path, form: Format, split: str | None) -> tuple[Path, ...]:
     if split is not None:
         raise InputError(f"--data_split {split}: {path} has no splits; only folders saved by `datasets` have splits")
     if path.is_dir():
-        files = tuple(sorted(path.glob(f"*.{form}")))
+        files = _json_files(path) if form == "jsonl" else tuple(sorted(path.glob(f"*.{form}")))
         if not files:
             raise InputError(f"--data_path {path} is a folder without a .{form} file")
         return files
     return (path,)
+
+
+def _json_files(folder: Path) -> tuple[Path, ...]:
+    """The JSON files in a folder and its subfolders, in order of their paths."""
+    names = (".json", ".jsonl", ".ndjson", ".json.gz", ".jsonl.gz")
+    found = (path for path in folder.rglob("*") if path.name.endswith(names) and not path.name.startswith("."))
+    return tuple(sorted(path for path in found if path.is_file()))
 
 
 def _datasets_files(folder: Path, split: str | None) -> tuple[Path, ...]:

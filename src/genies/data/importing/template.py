@@ -6,23 +6,15 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
 
+from genies.data.conversation import Message
 from genies.errors import InputError
 from genies.files import is_unicode
 
 DEFAULT = r"### Instruction:\n{prompt}\n\n### Response:\n"
-DEFAULT_MESSAGE = r"{role}: {content}\n"
 
 _PLACEHOLDER = re.compile(r"\{(role|content)\}")
 _ESCAPES = {r"\n": "\n", r"\t": "\t", r"\\": "\\"}
-
-
-class Message(NamedTuple):
-    """One turn of a conversation."""
-
-    role: str
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +23,9 @@ class Template:
 
     prompt: str
     """Contains {prompt} once."""
-    message: str
-    """One turn of a conversation with several turns. Contains {role} and {content} once each."""
+    message: str | None = None
+    """One turn of a conversation with several turns, to convert it to a text. Contains {role} and {content} once each.
+    None keeps such conversations as messages."""
 
     def fill(self, prompt: str) -> str:
         before, _, after = self.prompt.partition("{prompt}")
@@ -40,8 +33,8 @@ class Template:
 
     def conversation(self, messages: Sequence[Message]) -> str:
         """The text of a conversation: only the content of a single message, otherwise one turn after the other."""
-        if len(messages) == 1:
-            return messages[0].content
+        if len(messages) == 1 or self.message is None:
+            return "\n\n".join(message.content for message in messages)
         return "".join(_PLACEHOLDER.sub(partial(_field, each), self.message) for each in messages)
 
 
@@ -49,11 +42,10 @@ def _field(message: Message, placeholder: re.Match[str]) -> str:
     return message.role if placeholder[1] == "role" else message.content
 
 
-def make_template(prompt: str, message: str) -> Template:
+def make_template(prompt: str, message: str | None = None) -> Template:
     r"""A template from command-line text, in which \n is a line end, \t a tab and \\ a backslash. Raises InputError."""
-    return Template(
-        _checked("--template", prompt, ("{prompt}",)), _checked("--message_template", message, ("{role}", "{content}"))
-    )
+    message = None if message is None else _checked("--message_template", message, ("{role}", "{content}"))
+    return Template(_checked("--template", prompt, ("{prompt}",)), message)
 
 
 def _checked(argument: str, text: str, placeholders: tuple[str, ...]) -> str:

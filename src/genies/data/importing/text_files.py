@@ -30,6 +30,10 @@ def _open(file: Path) -> Iterator[gzip.GzipFile | io.BufferedReader]:
 
 
 def jsonl(file: Path, wanted: list[str]) -> Iterator[Values]:
+    """The rows of a file with one object per line, or of a file that is one list of objects."""
+    if _is_list(file):
+        yield from _list(file)
+        return
     with _open(file) as lines:
         line_number = 0
         while line := lines.readline(MAX_ROW_BYTES + 1):
@@ -38,6 +42,28 @@ def jsonl(file: Path, wanted: list[str]) -> Iterator[Values]:
                 raise InputError(f"{file}, line {line_number} is longer than {MAX_ROW_BYTES:,} bytes")
             if line.strip():
                 yield _object(line, file, line_number)
+
+
+def _is_list(file: Path) -> bool:
+    with _open(file) as opened:
+        return opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+
+
+MAX_LIST_BYTES = 1 << 30
+"""A larger JSON list, which is read as a whole, is refused; JSONL has no limit."""
+
+
+def _list(file: Path) -> Iterator[Values]:
+    with _open(file) as opened:
+        content = opened.read(MAX_LIST_BYTES + 1)
+    if len(content) > MAX_LIST_BYTES:
+        raise InputError(f"{file}: a JSON list of more than {MAX_LIST_BYTES >> 20} MiB; expected JSONL")
+    try:
+        rows = json.loads(content.decode("utf-8-sig"), object_pairs_hook=object_without_repeats)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file} is not valid JSON ({str(error)[:200]})") from None
+    for number, row in enumerate(rows):
+        yield row if isinstance(row, dict) else Malformed("", f"entry {number} is not an object; expected columns")
 
 
 def _object(line: bytes, file: Path, line_number: int) -> Values:
@@ -49,12 +75,7 @@ def _object(line: bytes, file: Path, line_number: int) -> Values:
     except RecursionError:
         return Malformed("", f"{where} is nested too deeply")
     except ValueError as error:
-        if line_number == 1 and line.lstrip(b"\xef\xbb\xbf \t").startswith(b"["):
-            hint = "expected one object per line; this looks like one list (jq -c '.[]' FILE converts it to lines)"
-            raise InputError(f"{file}: {hint}") from None
         return Malformed("", f"{where} is not valid JSON ({error})")
-    if isinstance(value, list) and line_number == 1:
-        raise InputError(f"{file}: expected one object per line, got a list (jq -c '.[]' FILE converts it to lines)")
     if not isinstance(value, dict):
         return Malformed("", f"{where} is not an object; expected columns and values")
     return value

@@ -91,7 +91,7 @@ def _evaluate(
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
         encoded = encode_pairs(model.tokenizer, room, test, folder, text_format)
         scores.learn(encoded.best + encoded.worse)
-        p = softmax_of_pair(scores(encoded.best), scores(encoded.worse))
-        write_evaluation(path, folder, encoded.pairs, p, encoded.left_out, extra)
+        found = scores(encoded.best), scores(encoded.worse)
+        write_evaluation(path, folder, encoded.pairs, softmax_of_pair(*found), encoded.left_out, extra, found)
 
     for_each_distribution(arguments, tests, evaluate_one)

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from genies.adapter_base import CONFIG
 from genies.data.distribution import Pair
 from genies.errors import InputError
@@ -57,8 +55,8 @@ def _evaluate_own(arguments: PublishedModelArguments, model: OwnForward, tests: 
     def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
         kept, encoded, out = _fitting(model, test, folder, text_format, segments)
         rewards = model.rewards([text for both in encoded for text in both])
-        p = softmax_of_pair(np.array(rewards[::2]), np.array(rewards[1::2]))
-        write_evaluation(path, folder, kept, p, out, extra)
+        found = rewards[::2], rewards[1::2]
+        write_evaluation(path, folder, kept, softmax_of_pair(*found), out, extra, found)
 
     for_each_distribution(arguments, tests, evaluate_one)
 
