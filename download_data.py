@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from pathlib import Path
 
 from api import installed  # noqa: F401
@@ -24,7 +23,6 @@ from genies.errors import BAD_INPUT, InputError
 from genies.files import sha256_of_file
 
 URL = "https://genies-data.s3.us-east-2.amazonaws.com/genies-datasets.tar"
-RESULTS_URL = "https://github.com/Joshuaclymer/GENIES/archive/refs/heads/main.tar.gz"
 STATUSES: dict[Status, str] = {
     "installed": "installed",
     "replaced": "replaced",
@@ -36,10 +34,7 @@ STATUSES: dict[Status, str] = {
 
 class DownloadDataArguments(Arguments):
     """Download the official distributions and install them. Each distribution is validated before it is installed.
-    Distributions that already exist are not changed. After an interruption, run the command again to continue.
-
-    With --published_results True, the command installs the results of the 2023 release instead, for api/tables.py and
-    api/report.py."""
+    Distributions that already exist are not changed. After an interruption, run the command again to continue."""
 
     archive: Path | None = None
     """Local copy of the archive (tar, tar.gz, tar.xz) to install instead of downloading it."""
@@ -120,31 +115,6 @@ def download(args: DownloadDataArguments, sha256: str | None, work: Path) -> Ins
         names = [each.name for each in installation.distributions]
         write_record(work, args.distributions_dir, url, digest, names)
     return installation
-
-
-def published_results(args: DownloadDataArguments, sha256: str | None) -> int:
-    """Install the results of the 2023 release. Return the exit status."""
-    archive, folder = args.archive, args.results_dir
-    if "distributions_dir" in args.model_fields_set:
-        raise InputError("--distributions_dir does not go with --published_results; results go to --results_dir")
-    with tempfile.TemporaryDirectory() as temporary:
-        if archive is None:
-            url = args.url if "url" in args.model_fields_set else RESULTS_URL
-            print(f"downloading {url}", flush=True)
-            instead = "To install a local copy, run: python download_data.py --published_results --archive FILE"
-            archive = fetch(url, Path(temporary) / "archive", sha256=sha256, instead=instead)
-        found = install_results(archive, folder, args.overwrite)
-    if found.status == "kept":
-        print(f"kept: {folder} differs from the archive's results; replace it with --overwrite True")
-        return 0
-    files = ", ".join(f"{count:,} files in {name}" for name, count in found.counts.items())
-    print(f"{found.status}: {folder} ({files})")
-    if found.stray_files:
-        print(f"{found.stray_files:,} other files in the archive were skipped")
-    for message in found.unreadable:
-        print(f"unreadable, and left out of tables: {message}")
-    print(f"for its tables, run: python api/tables.py --results {folder}")
-    return 0
 
 
 def count(folder: Path) -> Installed:

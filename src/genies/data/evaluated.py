@@ -28,7 +28,7 @@ def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int
     kwargs = parts.get("kwargs") if isinstance(parts, dict) else None
     first = kwargs.get("max_examples") if isinstance(kwargs, dict) else None
     examples = test[:first] if isinstance(first, int) else test
-    whole = [example.index for example in examples for _ in example.worse_responses]
+    whole = [each.index for each in examples for _ in range(len(each.best) * len(each.worse))]
     return whole if len(whole) == len(probabilities) else None
 
 

@@ -26,7 +26,6 @@ from genies.harness.table import best_reference, table_row
 from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
-from genies.report.release import Release
 from genies.report.study import Reading, ShiftReading, Study
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -79,7 +78,6 @@ def read_study(
         *limits(study.readings),
         *rules(study.readings),
         *assumptions(study.readings),
-        *files.release.notes(read, study.readings),
     ]
     return replace(study, notes=[*notes, *found])
 
@@ -135,7 +133,7 @@ class _Files:
             for shift in unique_pairs(shifts):
                 times = counts[shift.source, shift.target, shift.target_reference]
                 reference = capability
-                if capability == BEST and not self.release.has(base_model):
+                if capability == BEST:
                     reference = self._best(interventions, base_model, shift.target_reference, seed)
                 lines.append(Listed(shift, base_model, intervention, seed, baseline, reference, times))
         return lines
@@ -183,10 +181,6 @@ class _Files:
 
     def shift_reading(self, line: Listed) -> ShiftReading:
         shift, base_model, seed = line.shift, line.base_model, line.seed
-        reference = line.meant_capability(self._references(line.capability, base_model, shift.target_reference, seed))
-        recorded = self.release.capability(base_model, shift) if self.release.has(base_model) else None
-        if recorded is not None and (reference is None or line.capability_accuracy is not None):
-            reference = recorded
         bare = table_row(
             shift,
             base_model=base_model,
@@ -200,6 +194,7 @@ class _Files:
             capability=None,
         )
         hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
+        untuned = Path(line.baseline) / base_model
 
         def tuned(target: str) -> Reading | None:
             """The intervention's evaluation; an intervention that tunes nothing has one of the untuned model."""
@@ -229,7 +224,7 @@ class _Files:
         missing."""
         reference, results_dir = line.shift.target_reference, self._store.results_dir
         try:
-            found = release_layout.best_capability(results_dir, line.base_model, reference)
+            found = release_layout.best_capability(results_dir, line.base_model, line.shift.target, reference)
         except InputError as error:
             self.damaged.append(str(error))
             return None
@@ -274,7 +269,7 @@ class _Files:
                     source,
                     seed,
                     target,
-                    self._shared(self._with_clusters(evaluation, target), target),
+                    self._with_clusters(evaluation, target),
                     target_tuned,
                 )
         return self._read[path]
@@ -297,15 +292,6 @@ class _Files:
             return evaluation
         found = evaluation.eval_prompt_clusters or [clusters[index] for index in indices]
         return evaluation.model_copy(update={"eval_example_indices": indices, "eval_prompt_clusters": found})
-
-    def _shared(self, evaluation: Evaluation, target: str) -> Evaluation:
-        """The evaluation with lists that are stored once for all evaluations with the same content."""
-        update = {}
-        for name in ("eval_example_indices", "eval_prompt_clusters"):
-            values = getattr(evaluation, name)
-            if values is not None:
-                update[name] = self._lists.setdefault((target, tuple(values)), values)
-        return evaluation.model_copy(update=update) if update else evaluation
 
 
 def _recorded_identity(folder: Path) -> Identity | None:
