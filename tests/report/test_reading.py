@@ -336,3 +336,31 @@ def test_a_folder_laid_out_like_the_release_is_read(tmp_path: Path) -> None:
     damaged = read_study(results)
     assert damaged.shifts[0].missing == ["target_tuned_capability"]
     assert any("field best_intervention_accuracy: expected a number" in note for note in damaged.notes)
+
+
+def test_the_capability_of_the_release_is_found_by_target_without_a_table(tmp_path: Path) -> None:
+    """The file is named after the target, not after the target reference; one about another reference is not used."""
+    results = tmp_path / "results"
+    for path, content in (
+        ("evaluations/mms/m-a/b.json", {"eval_accuracy": 0.8}),
+        ("evaluations/mms/m-a/r.json", {"eval_accuracy": 0.7}),
+        ("target_tuned_capability/m/b.json", {"best_intervention_accuracy": 0.75, "target_reference": "r"}),
+        ("target_tuned_capability/m/r.json", {"best_intervention_accuracy": 0.25, "target_reference": "s"}),
+    ):
+        (results / path).parent.mkdir(parents=True, exist_ok=True)
+        (results / path).write_text(json.dumps(content))
+    rows = [each.row for each in read_study(results, [Shift("a", "b", "r"), Shift("a", "r")]).shifts]
+    assert [each.target_tuned_capability for each in rows] == [0.75, None]
+
+
+@pytest.mark.skipif(not RELEASE.is_file(), reason="the release's results are not here (GENIES_SHARED)")
+def test_every_shift_of_the_release_has_a_capability_without_its_tables(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "release"
+    if not folder.exists():
+        install_results(RELEASE, folder)
+    study = read_study(folder, read_shifts(ROOT / "distribution_shifts" / "all.json"))
+    models = [each for each in study.shifts if each.base_model.startswith(("llama", "openllama"))]
+    assert len(models) == 25 * 56
+    assert not [each.shift for each in models if each.row.target_tuned_capability is None]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from genies.contract import Evaluation
-from genies.data.distribution import Example, pairs
+from genies.data.distribution import Example
 from genies.metrics import accuracy, average_probability, brier_score, log_loss, rms_calibration_error, ties
 from genies.metrics.calibration import FORMULA
 
@@ -27,7 +27,8 @@ def example_indices(evaluation: Evaluation, test: Sequence[Example]) -> list[int
     parts = (evaluation.provenance or {}).get("parts")
     kwargs = parts.get("kwargs") if isinstance(parts, dict) else None
     first = kwargs.get("max_examples") if isinstance(kwargs, dict) else None
-    whole = [pair.example_index for pair in pairs(test[:first] if isinstance(first, int) else test)]
+    examples = test[:first] if isinstance(first, int) else test
+    whole = [each.index for each in examples for _ in range(len(each.best) * len(each.worse))]
     return whole if len(whole) == len(probabilities) else None
 
 

@@ -224,7 +224,7 @@ class _Files:
         missing."""
         reference, results_dir = line.shift.target_reference, self._store.results_dir
         try:
-            found = release_layout.best_capability(results_dir, line.base_model, reference)
+            found = release_layout.best_capability(results_dir, line.base_model, line.shift.target, reference)
         except InputError as error:
             self.damaged.append(str(error))
             return None

@@ -28,12 +28,13 @@ def is_release(results_dir: Path) -> bool:
     return (results_dir / _CAPABILITIES).is_dir()
 
 
-def best_capability(results_dir: Path, base_model: str, reference: str) -> Evaluation | None:
-    """The stored accuracy of the best intervention tuned and tested on `reference`; None without its file.
+def best_capability(results_dir: Path, base_model: str, target: str, reference: str) -> Evaluation | None:
+    """The stored accuracy of the best intervention tuned and tested on `reference`, the target reference of `target`.
 
-    Raises InputError for a damaged file.
+    Files are named after targets. None without the file, or if it is about another reference. Raises InputError for a
+    damaged file.
     """
-    path = results_dir / _CAPABILITIES / base_model / f"{reference}.json"
+    path = results_dir / _CAPABILITIES / base_model / f"{target}.json"
     if not path.is_file():
         return None
     value = read_json(path, "target-tuned capability")
@@ -43,7 +44,8 @@ def best_capability(results_dir: Path, base_model: str, reference: str) -> Evalu
             f"target-tuned capability {path}, field best_intervention_accuracy: expected a number from 0 to 1, got "
             f"{str(accuracy)[:40]!r}"
         )
-    return Evaluation(eval_accuracy=float(accuracy))
+    same = value.get("target_reference", target) == reference
+    return Evaluation(eval_accuracy=float(accuracy)) if same else None
 
 
 def mixtures(results_dir: Path) -> list[str]:
