@@ -183,13 +183,18 @@ def pairs(examples: Sequence[Example]) -> list[Pair]:
 
     An example with b best and w worse responses has b * w pairs. Evaluation scores all of them.
     """
-    return [_pair(example, best, worse) for example in examples for best in example.best for worse in example.worse]
+    found = []
+    for example in examples:
+        conversation = example.conversation  # once for all pairs
+        worse = example.worse
+        found += [_pair(example, conversation, best, each) for best in example.best for each in worse]
+    return found
 
 
-def _pair(example: Example, best: int, worse: int) -> Pair:
+def _pair(example: Example, conversation: Conversation, best: int, worse: int) -> Pair:
     texts = example.responses[best], example.responses[worse]
     difficulty = _difficulty(example.styles, best, worse)
-    return Pair(example.index, example.prompt, *texts, example.conversation, difficulty, example.id)
+    return Pair(example.index, example.prompt, *texts, conversation, difficulty, example.id)
 
 
 def _difficulty(styles: tuple[int, ...] | None, best: int, worse: int) -> Difficulty | None:
@@ -207,7 +212,7 @@ def one_pair_per_example(examples: Sequence[Example], seed: int) -> list[Pair]:
         if example.worse:
             worse = draw.choice(example.worse)
             of_best = random.Random(f"best {seed} {example.index}")  # apart, so that draws with one best do not change
-            found.append(_pair(example, of_best.choice(example.best), worse))
+            found.append(_pair(example, example.conversation, of_best.choice(example.best), worse))
     return found
 
 
