@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genies import metrics
+    from genies.data.conversation import Message
     from genies.data.distribution import Distribution, Example, Pair, one_pair_per_example, pairs
     from genies.data.shifts import Shift, read_shifts
     from genies.errors import InputError
@@ -33,6 +34,7 @@ __all__ = [
     "Frames",
     "InputError",
     "LanguageModel",
+    "Message",
     "Pair",
     "PairActivations",
     "PairScores",
@@ -52,6 +54,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "genies.data.conversation": ("Message",),
     "genies.data.distribution": ("Distribution", "Example", "Pair", "one_pair_per_example", "pairs"),
     "genies.data.shifts": ("Shift", "read_shifts"),
     "genies.errors": ("InputError",),

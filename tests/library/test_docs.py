@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from genies.data.distribution import Distribution
+from tests.support.chat_templates import chat_tokenizer
 from tests.support.project import ROOT
+from tests.support.tiny_models import make_network
 
 
 @pytest.fixture
@@ -36,3 +38,18 @@ def test_the_probe_runs_in_an_empty_folder_and_its_page_counts_its_lines(code, t
     for each in (accuracy, baseline):
         assert float(each) * pairs == pytest.approx(round(float(each) * pairs * 2) / 2, abs=pairs / 1000)
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_the_example_in_chat_format_runs(tmp_path) -> None:
+    text = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python chat\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 10
+    tokenizer = chat_tokenizer("line_end")
+    folder = tmp_path / "models" / "SmolLM2-135M-Instruct"
+    make_network("llama", len(tokenizer)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    accuracy, tokens = map(float, done.stdout.split())
+    assert 0 <= accuracy <= 1
+    assert tokens > 2
