@@ -10,6 +10,7 @@ import secrets
 import stat
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,14 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def json_kind(value: Any) -> str:
+    """The type of a value in terms of JSON, for messages."""
+    if value is None:
+        return "null"
+    names: dict[type, str] = {dict: "an object", list: "a list", str: "text", bytes: "bytes", bool: "a boolean"}
+    return names.get(type(value), "a number" if isinstance(value, int | float | Decimal) else type(value).__name__)
 
 
 def _shorten(text: str, limit: int = 60) -> str:

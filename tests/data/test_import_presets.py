@@ -11,12 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from genies.command_line import parse
-from genies.commands.import_distribution import ImportDistributionArguments, main, suite_shifts
+from genies.commands.import_distribution import ImportDistributionArguments, main
 from genies.data.audit.finding import Rule
 from genies.data.audit.suite import audit
 from genies.data.conversation import Message
 from genies.data.distribution import Distribution, Example, pairs
 from genies.data.importing.presets import PRESETS, listed
+from genies.data.importing.suites import suite_shifts
 from genies.data.importing.transcripts import parse as parse_transcript
 from genies.data.shifts import read_shifts
 from genies.errors import InputError
@@ -227,7 +228,6 @@ def test_a_suite_with_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ),
         (["--split_by", "domain", "--sources", '["Part 1"]', "--test_share", "1"], "--sources needs a train split"),
         (["--split_by", "topic"], "the data has no such column; it has prompt, chosen, rejected, domain"),
-        (["--sources", '["Part 1"]'], "add --split_by COLUMN"),
     ):
         with pytest.raises(InputError, match=said):
             main(parse(ImportDistributionArguments, [*plain, *more]), tmp_path)
@@ -243,6 +243,54 @@ def test_the_audit_finds_prompts_that_two_suites_share(tmp_path: Path) -> None:
     (found,) = [each for each in audit(tmp_path / "all").findings if each.rule == Rule.SUITE_OVERLAP]
     assert (found.distribution, found.other, found.of) == ("mine_x", "ppe", 60)
     assert found.count == len(Distribution(tmp_path / "all" / "mine_x").train)
+
+
+def test_each_part_of_a_suite_counts_its_own_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"prompt": f"p {n}", "response_A": "a", "response_B": "b", "label": label, "source": part}
+        for n, (label, part) in enumerate([("A>B", "x"), ("A=B", "x"), ("A>B", "y"), ("B>A", "y")])
+    ]
+    for row in rows:
+        row["question"] = row.pop("prompt")
+    rows[3].pop("response_B")
+    rows.append({**rows[2], "source": None, "question": "z"})
+    data = lines(tmp_path / "d.jsonl", rows)
+    with pytest.raises(InputError, match=r"row 3, field response_B: is missing; row 4, field source: is missing"):
+        run(tmp_path, "judgebench", data)
+    assert not (tmp_path / "distribution_shifts").exists()
+    run(tmp_path, "judgebench", data, skip_malformed="True")
+    counts = {part: Distribution(tmp_path / "all" / f"judgebench_{part}").metadata["counts"] for part in "xy"}
+    assert (counts["x"]["rows"], counts["x"]["ties"], counts["x"]["left_out"]) == (2, 1, {})
+    assert (counts["y"]["rows"], counts["y"]["ties"], counts["y"]["left_out"]) == (2, 0, {"response_B": 1})
+    assert "left out: 1 rows of no distribution, with a malformed source" in capsys.readouterr().out
+
+
+def test_a_shift_file_that_exists_is_kept_unless_overwriting_is_asked_for(tmp_path: Path) -> None:
+    shifts = tmp_path / "distribution_shifts" / "rm_bench.json"
+    shifts.parent.mkdir()
+    shifts.write_text("mine")
+    data = rm_bench(tmp_path / "d.json")
+    with pytest.raises(InputError, match=r"rm_bench\.json exists; .*--overwrite True"):
+        run(tmp_path, "rm_bench", data)
+    assert shifts.read_text() == "mine"
+    assert not (tmp_path / "all").exists()
+    run(tmp_path, "rm_bench", data, overwrite="True")
+    assert len(read_shifts(shifts)) == 2
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (["--preset", "ppe", "--chosen_column", "x"], "--chosen_column has no effect with --preset ppe"),
+        (["--preset", "ppe", "--parting_turns", "keep"], "--parting_turns is for transcripts"),
+        (["--parting_turns", "keep"], "--parting_turns is for transcripts"),
+        (["--shifts_path", "x.json"], "--shifts_path is for a suite; add --split_by COLUMN"),
+        (["--preset", "ppe", "--sources", '["x"]'], "--sources is for a suite"),
+    ],
+)
+def test_arguments_without_effect_are_refused(items: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        parse(ImportDistributionArguments, ["--data_path", "d.jsonl", "--output_dir", "mine", *items])
 
 
 def test_presets_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

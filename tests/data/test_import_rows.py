@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genies.data.importing.rows import Malformed, Pairs, Preference, Scored, Tie
+from genies.data.importing.layouts import Pairs, Scored
+from genies.data.importing.rows import Malformed, Preference, Tie
 from genies.data.importing.template import DEFAULT, make_template
 from genies.errors import InputError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
 from pathlib import Path
 
@@ -112,3 +114,12 @@ def test_responses_that_become_equal_are_left_out_and_counted(
 def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--list_transformations", "True") == 0
     assert capsys.readouterr().out.count("\n") == len(TRANSFORMATIONS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["conversation", "transforming", "importing.suites", "importing.transcripts", "evaluated"],
+)
+def test_examples_in_docstrings(name: str) -> None:
+    found = doctest.testmod(importlib.import_module(f"genies.data.{name}"))
+    assert (found.failed, found.attempted > 0) == (0, True)

@@ -266,7 +266,7 @@ def test_targets_alone_are_for_interventions_that_tune_nothing(project: Project)
     assert "no shift has a source" in done.stdout
     assert "baseline" not in done.stdout.split("no shift has")[0]
     assert project.trained() == []
-    assert [path.stem for path in project.logs()] == ["base"] or len(project.logs()) == 1
+    assert len(project.logs()) == 1
     for row, accuracy in zip(project.table(), ("0.75", "0"), strict=True):
         assert float(row["generalization_accuracy"]) == float(accuracy)
         empty = ("source", "baseline_accuracy", "target_tuned_capability", "source_ID_accuracy")

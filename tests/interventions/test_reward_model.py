@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from genies.errors import InputError
-from tests.support.chat_templates import chat_tokenizer
+from tests.support.chat_templates import TEMPLATES, chat_tokenizer
 from tests.support.scripts import evaluate, planted_examples, train, write_distribution
 from tests.support.tiny_models import make_network, make_tokenizer
 
@@ -207,6 +207,13 @@ def test_code_of_the_author_is_run_only_where_it_is_asked_for(
     reward = by_template(tokenizer, network)
     expected = probabilities(data, lambda asked, response: 2 * reward(asked, response))
     assert found["eval_probabilities"] == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(InputError, match="runs on one device without quantization"):
+        evaluate("reward_model", tmp_path / "rm", [data], tmp_path, trust_remote_code=True, device_map="auto")
+    asked = {"prompt_format": "chat", "system_prompt": "Be brief.", "trust_remote_code": True}
+    tokenizer.chat_template = TEMPLATES["strict"]
+    tokenizer.save_pretrained(tmp_path / "rm")
+    with pytest.raises(InputError, match=r"d, example 0: the chat template of .* fails"):
+        evaluate("reward_model", tmp_path / "rm", [data], tmp_path, **asked)
     with pytest.raises(InputError, match="names no code"):
         evaluate("reward_model", tmp_path / "base", [data], tmp_path, trust_remote_code=True)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from transformers import AddedToken
 
 from genies.data.conversation import Message
 from genies.lm.chat import RenderingError
@@ -11,7 +12,7 @@ from genies.lm.shared_prefix import response_log_probabilities as after_shared_p
 from genies.lm.text import encode
 from tests.support.chat_templates import TEMPLATES, chat_tokenizer
 from tests.support.plain import plain_log_probability
-from tests.support.tiny_models import make_network
+from tests.support.tiny_models import make_network, make_tokenizer
 
 ASKED = (Message("user", "Which city is the capital of France?"),)
 LONGER = (
@@ -71,6 +72,16 @@ def test_the_last_token_of_the_answer_and_its_end_of_turn_are_where_representati
     assert tokenizer.decode(sequence.read_until("last_response")).endswith("assistant\nParis")
     assert tokenizer.decode(sequence.read_until("end_of_text")).endswith("Paris<|end|>")
     assert tokenizer.decode(sequence.ids).endswith("Paris<|end|>\n")
+
+
+def test_an_end_of_turn_that_is_added_but_not_special_counts():
+    tokenizer = make_tokenizer("byte_level")
+    tokenizer.add_tokens([AddedToken("<|end|>", special=False), AddedToken("  ", special=False)])
+    tokenizer.chat_template = "{% for m in messages %}{{ m.role }}: {{ m.content }}  <|end|>{% endfor %}"
+    (sequence,) = encode(tokenizer, [(ASKED, "Paris")])
+    assert tokenizer.decode([sequence.ids[place] for place in sequence.response]) == " Paris  <|end|>"
+    read = tokenizer.decode(list(sequence.read_until("last_response")))
+    assert str(read).endswith("assistant: Paris")
 
 
 def test_variables_of_the_template_reach_it():

@@ -138,3 +138,9 @@ def test_the_user_message_loses_the_wrapper_and_nothing_else(fields, expected):
 def test_the_user_message_of_a_conversation_is_its_last():
     assert example(prompt=TURNS).user_message == ("Who are you?", "conversation")
     assert user_message("") == ("", "whole prompt")
+
+
+@pytest.mark.parametrize("text", ["x" + " " * 300_000 + "y", "x" + "\n" * 300_000 + "### Inputs", "\n" * 300_000])
+def test_long_white_space_in_a_prompt_takes_no_quadratic_time(text):
+    """Each of these would run for half an hour with a regular expression that backtracks."""
+    assert user_message(f"### Instruction:\n{text}\n\n### Response:\n")[1] in ("wrapper", "whole prompt")

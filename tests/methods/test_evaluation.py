@@ -7,10 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genies.contract import read_evaluation
-from genies.data.distribution import Pair
+from genies.data.distribution import Pair, pairs, read_example
 from genies.data.evaluated import cluster_labels
 from genies.errors import InputError
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
+from genies.methods.templates import Template
+from tests.support.present import present
 
 PAIRS = [Pair(0, "p", "b", "w"), Pair(0, "p", "b", "v"), Pair(3, "q", "b", "w")]
 
@@ -69,3 +71,34 @@ def test_softmax_of_a_pair_sums_to_one_and_keeps_the_order(best, worse):
     assert p + q == pytest.approx(1)
     assert (p > 0.5) <= (best > worse)
     assert p == pytest.approx(1 / (1 + math.exp(min(700, worse - best))), abs=1e-12)
+
+
+def test_examples_with_several_responses_have_metrics_and_scores_of_their_own(tmp_path) -> None:
+    entries = [
+        {"prompt": "p", "responses": {"a": 1, "b": 0, "c": 1, "d": 0}, "styles": [0, 0, 1, 1], "id": "tied:7"},
+        {"prompt": "q", "responses": {"e": 0, "f": 1, "g": 0}, "styles": [1, 0, 0], "id": "ref:7"},
+    ]
+    chosen = pairs([read_example(entry, index, tmp_path) for index, entry in enumerate(entries)])
+    wrapped = [Template("Look. ", " Over.").wrap(pair) for pair in chosen]
+    value = {"a": 3.0, "b": 1.0, "c": 2.5, "d": 2.75, "e": 0.0, "f": 1.0, "g": 1.0}
+    scores = np.array([value[pair.best] for pair in chosen]), np.array([value[pair.worse] for pair in chosen])
+    write_evaluation(tmp_path / "e.json", tmp_path, wrapped, softmax_of_pair(*scores), scores=scores)
+    evaluation, _ = read_evaluation(tmp_path / "e.json")
+    # c loses to d; f ties with g and beats e.
+    assert evaluation.eval_best_of_n_accuracy == (0 + 1 / 2) / 2
+    assert evaluation.eval_easy_accuracy == 1.0  # c > b
+    assert evaluation.eval_normal_accuracy == (1 + 0 + 0.5) / 3  # a > b, c < d, f = g
+    assert evaluation.eval_hard_accuracy == 1.0  # a > d, f > e
+    assert [each.model_dump() for each in present(evaluation.eval_scores)] == [
+        {"example": 0, "best": [3.0, 2.5], "worse": [1.0, 2.75]},
+        {"example": 1, "best": [1.0], "worse": [0.0, 1.0]},
+    ]
+    # Gap of the tied example: 2.5 - 2.75, spread 0.5; gap of the reference: 0.
+    assert evaluation.eval_ties_score == pytest.approx(0.01 * np.tanh(-0.25 / 0.5 - 1))
+
+
+def test_one_pair_an_example_has_none_of_these_keys(tmp_path) -> None:
+    write_evaluation(tmp_path / "e.json", tmp_path, PAIRS[1:], np.array([0.9, 0.2]))
+    evaluation, _ = read_evaluation(tmp_path / "e.json")
+    assert evaluation.eval_best_of_n_accuracy is None
+    assert evaluation.eval_scores is None

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from genies.data.distribution import Distribution
+from genies.data.distribution import Distribution, Example
 from genies.report.embedding import data_script, file_name, script_json, visible
 from genies.report.samples import SHOWN, Leak, Scored, by_example, write_samples
+from tests.support.present import present
 
 
 def distribution(folder: Path, test: list[dict[str, Any]], name: str = "made") -> Distribution:
@@ -137,6 +138,13 @@ def test_probabilities_find_their_examples(tmp_path: Path) -> None:
     test = distribution(tmp_path, examples(3)).test
     assert by_example(test, [0.1, 0.2, 0.3, 0.4], None) == {0: [0.1, 0.2], 1: [0.3, 0.4]}
     assert by_example(test, [0.1, 0.2, 0.3, 0.4], [2, 2, 0, 0]) == {2: [0.1, 0.2], 0: [0.3, 0.4]}
+
+
+def test_a_worse_response_has_the_mean_over_the_best_ones() -> None:
+    several = Example(0, "p", ("a", "b", "c", "d"), (0, 2))
+    found = present(by_example([several], [0.1, 0.2, 0.5, 0.8], None))
+    assert found[0] == pytest.approx([0.3, 0.5])
+    assert by_example([several], [0.1, 0.2, 0.5], None) is None
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ python api/import_distribution.py --preset rm_bench --data_path total_dataset.js
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,11 @@ from genies.command_line import Arguments
 from genies.data.audit.markdown import to_markdown
 from genies.data.audit.suite import audit
 from genies.data.importing.distribution_writer import Split
-from genies.data.importing.importer import Columns, Imported, Rules, import_suite, parts_of, slug
+from genies.data.importing.importer import Columns, Imported, Rules, import_suite
+from genies.data.importing.layouts import Layout, Transcripts
 from genies.data.importing.presets import PRESETS, listed
-from genies.data.importing.rows import Layout, Transcripts
 from genies.data.importing.sources import Format, Source, open_source
+from genies.data.importing.suites import parts_of, slug, suite_shifts
 from genies.data.importing.template import DEFAULT, make_template
 from genies.errors import InputError
 from genies.files import write_json
@@ -49,7 +49,8 @@ class ImportDistributionArguments(Arguments):
     """Folder of the new distribution, such as distributions/mine; its name is the name of the distribution. The
     distributions of a suite are named <output_dir>_<value>."""
     preset: Literal[tuple(PRESETS)] | None = None  # type: ignore[valid-type]
-    """Published data set whose columns and splitting are known; other arguments override its values."""
+    """Published data set whose layout, splitting column and license are known; --split_by, --test_share and --license
+    override them, and arguments about columns are refused."""
     list_presets: bool = False
     """Print the presets and do nothing else."""
     split_by: str | None = None
@@ -107,7 +108,7 @@ class ImportDistributionArguments(Arguments):
     skip_malformed: bool = False
     """Skip and count malformed rows instead of refusing the data."""
     overwrite: bool = False
-    """Replace the distribution in output_dir."""
+    """Replace distributions and shift files that exist."""
 
     @model_validator(mode="after")
     def _needed(self) -> ImportDistributionArguments:
@@ -116,6 +117,29 @@ class ImportDistributionArguments(Arguments):
                 if getattr(self, name) is None:
                     raise ValueError(f"--{name} is missing")
         return self
+
+    @model_validator(mode="after")
+    def _with_effect(self) -> ImportDistributionArguments:
+        """Refuse arguments that would have no effect."""
+        if self.preset is not None and (given := sorted(_OF_COLUMNS & self.model_fields_set)):
+            raise ValueError(f"--{given[0]} has no effect with --preset {self.preset}, which knows the columns")
+        if self.parting_turns != "drop" and not isinstance(_layout_of(self.preset), Transcripts):
+            raise ValueError("--parting_turns is for transcripts: --preset hh_rlhf")
+        if self.split_by is None and (self.preset is None or PRESETS[self.preset].split_by is None):
+            given = [name for name in ("sources", "shifts_path") if getattr(self, name) is not None]
+            if given:
+                raise ValueError(f"--{given[0]} is for a suite; add --split_by COLUMN")
+        return self
+
+
+_OF_COLUMNS = {
+    *("layout", "prompt_column", "chosen_column", "rejected_column", "responses_column", "scores_column"),
+    *("response_field", "score_field"),
+}
+
+
+def _layout_of(preset: str | None) -> Layout | None:
+    return None if preset is None else PRESETS[preset].layout
 
 
 def main(args: ImportDistributionArguments, root: Path) -> int:
@@ -131,8 +155,6 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     source = open_source(args.data_path, args.format, args.data_split)
     preset = PRESETS[args.preset] if args.preset else None
     split_by = args.split_by or (preset.split_by if preset else None)
-    if args.sources and not split_by:
-        raise InputError("--sources names values of a column; add --split_by COLUMN")
     folders: dict[str | None, Path] = parts_of(source, split_by, folder) if split_by else {None: folder}
     _check_sources(args.sources or [], [value for value in folders if value is not None], split_by)
     license_ = args.license if args.license != "not stated" or preset is None else preset.license
@@ -142,7 +164,10 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     share = args.test_share or (preset.test_share if preset else 0.2)
     if share == 1 and args.sources:
         raise InputError("--sources needs a train split, but --test_share is 1; choose a smaller share")
-    made = import_suite(
+    shifts_path = args.shifts_path or root / "distribution_shifts" / f"{folder.name}.json"
+    if split_by is not None and shifts_path.exists() and not args.overwrite:
+        raise InputError(f"--shifts_path {shifts_path} exists; choose another name, or add --overwrite True")
+    made, without_part = import_suite(
         source,
         _layout(args, source),
         template,
@@ -159,10 +184,11 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
         show(made[folder], args.output_dir, args.ties == "keep")
         return 0
     _show_suite(made, args.ties == "keep")
-    path = args.shifts_path or root / "distribution_shifts" / f"{folder.name}.json"
+    for field, count in without_part.items():
+        print(f"left out: {count:,} rows of no distribution, with a malformed {field}")
     shifts = suite_shifts([each.name for each in made], [f"{folder.name}_{slug(each)}" for each in args.sources or []])
-    write_json(path, [{**shift, "category": folder.name} for shift in shifts])
-    print(f"{len(shifts):,} shifts in {path}\n")
+    write_json(shifts_path, [{**shift, "category": folder.name} for shift in shifts])
+    print(f"{len(shifts):,} shifts in {shifts_path}\n")
     print(to_markdown(audit(list(made))), end="")
     return 0
 
@@ -177,9 +203,9 @@ def _layout(args: ImportDistributionArguments, source: Source) -> Layout:
         args.response_field,
         args.score_field,
     )
-    if args.preset is None:
+    layout = _layout_of(args.preset)
+    if layout is None:
         return columns.layout(source.columns, args.layout)
-    layout = PRESETS[args.preset].layout
     return replace(layout, keep_parting=args.parting_turns == "keep") if isinstance(layout, Transcripts) else layout
 
 
@@ -189,21 +215,10 @@ def _check_sources(sources: Sequence[str], known: Sequence[str], split_by: str |
         raise InputError(f"--sources: {split_by} has no value {unknown[0]!r}; it has {', '.join(known)[:500]}")
 
 
-def suite_shifts(names: Sequence[str], sources: Sequence[str]) -> list[dict[str, str]]:
-    """A shift from every source to every other distribution of a suite; without sources, every one as a target alone.
-
-    >>> suite_shifts(["a", "b"], ["b"]), suite_shifts(["a", "b"], [])
-    ([{'source': 'b', 'target': 'a'}], [{'target': 'a'}, {'target': 'b'}])
-    """
-    if not sources:
-        return [{"target": name} for name in names]
-    return [{"source": source, "target": name} for source in sources for name in names if name != source]
-
-
 def _show_suite(made: dict[Path, Imported], kept: bool) -> None:
     for folder, imported in made.items():
         print(f"{folder.name}: {imported.train:,} train and {imported.test:,} test examples")
-    _show_left_out(next(iter(made.values())), kept)
+        _show_left_out(imported, kept)
 
 
 def show(imported: Imported, output_dir: Path, kept: bool = False) -> None:
@@ -211,7 +226,7 @@ def show(imported: Imported, output_dir: Path, kept: bool = False) -> None:
     print(f"{imported.rows:,} rows, {imported.prompts:,} distinct prompts")
     _show_left_out(imported, kept)
     print(f"{imported.train:,} train and {imported.test:,} test examples in {output_dir}")
-    print(spelled(f"look for defects: python api/check_distributions.py {output_dir}"), file=sys.stdout)
+    print(spelled(f"look for defects: python api/check_distributions.py {output_dir}"))
 
 
 def _show_left_out(imported: Imported, kept: bool) -> None:

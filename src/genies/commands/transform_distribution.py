@@ -41,7 +41,7 @@ class TransformDistributionArguments(Arguments):
     shifts_path: Path | None = None
     """Shift file to write, with a shift from the distribution to each target (default: none)."""
     overwrite: bool = False
-    """Replace targets that exist."""
+    """Replace targets and the shift file, if they exist."""
     list_transformations: bool = False
     """Print the transformations and do nothing else."""
 
@@ -68,6 +68,8 @@ def main(args: TransformDistributionArguments, root: Path) -> int:
     assert args.distribution is not None
     source = Distribution(args.distribution)
     names = list(dict.fromkeys(args.name or ()))
+    if args.shifts_path is not None and args.shifts_path.exists() and not args.overwrite:
+        raise InputError(f"--shifts_path {args.shifts_path} exists; choose another name, or add --overwrite True")
     folders = {name: _folder(args.output_dir, f"{source.name}_{name}") for name in names}
     for name, folder in folders.items():
         counts = _write(source, name, folder, args.overwrite)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, get_args
 
 from genies.errors import InputError
-from genies.files import is_unicode
+from genies.files import is_unicode, json_kind
 
 Role = Literal["system", "user", "assistant"]
 ROLES: tuple[str, ...] = get_args(Role)
@@ -29,17 +29,17 @@ UserMessageOrigin = Literal["conversation", "fields", "wrapper", "whole prompt"]
 """How the user's message of chat format was found: the prompt is a conversation, the message is that of the example's
 fields `instruction` and `input`, a known wrapper was removed from the prompt, or the whole prompt is the message."""
 
-_WRAPPER = re.compile(
+_BEGINNING = re.compile(
     r"\A(?:Below is an instruction that describes a task"
     r"(?:,? (?:paired with|and) an input that provides further context)?\. "
     r"(?:Write a response that appropriately completes the request|Complete the request to the best of your ability)\."
-    r"\s+)?### Instruction:\s*(?P<body>.*?)\s*(?:#{2,3} (?:Your r|R)esponse:\s*)?\Z",
-    re.DOTALL,
+    r"\s+)?### Instruction:"
 )
-"""The template of Alpaca (Taori et al. 2023) and its variants in the official distributions. An introduction with
-other words is part of the task ("If you use all caps, you will receive $100"), so such a prompt does not match."""
+"""How the template of Alpaca (Taori et al. 2023) and its variants in the official distributions begin. An introduction
+with other words is part of the task ("If you use all caps, you will receive $100"), so such a prompt does not match."""
 
-_INPUT = re.compile(r"\s*### Input:\s*")
+_INPUT = "### Input:"
+_ENDS = ("### Response:", "## Response:", "### Your response:", "## Your response:")
 
 
 def read_prompt(value: Any, fault: Callable[[str], InputError]) -> Prompt:
@@ -52,7 +52,7 @@ def read_prompt(value: Any, fault: Callable[[str], InputError]) -> Prompt:
             raise fault("contains half of a surrogate pair, which is not text; repair the file")
         return value
     if not isinstance(value, list):
-        raise fault(f"expected text or a list of messages, got {_kind(value)}")
+        raise fault(f"expected text or a list of messages, got {json_kind(value)}")
     messages = tuple(_message(item, place, fault) for place, item in enumerate(value))
     if not messages or messages[-1].role != "user":
         found = f"one that ends with the role {messages[-1].role}" if messages else "an empty list"
@@ -64,14 +64,14 @@ def read_prompt(value: Any, fault: Callable[[str], InputError]) -> Prompt:
 
 def _message(value: Any, place: int, fault: Callable[[str], InputError]) -> Message:
     if not isinstance(value, Mapping):
-        raise fault(f"message {place}: expected an object with role and content, got {_kind(value)}")
+        raise fault(f"message {place}: expected an object with role and content, got {json_kind(value)}")
     if missing := next((name for name in ("role", "content") if name not in value), None):
         raise fault(f"message {place}: expected an object with role and content, got one without {missing}")
     role, content = value["role"], value["content"]
     if role not in ROLES:
         raise fault(f"message {place}: expected the role system, user or assistant, got {role!r}")
     if not isinstance(content, str):
-        raise fault(f"message {place}: expected text as content, got {_kind(content)}; only text is supported")
+        raise fault(f"message {place}: expected text as content, got {json_kind(content)}; only text is supported")
     if not is_unicode(content):
         raise fault(f"message {place}: contains half of a surrogate pair, which is not text; repair the file")
     return Message(role, content)
@@ -129,14 +129,13 @@ def user_message(prompt: str, instruction: Any = None, input_text: Any = None) -
     >>> user_message("Add 1 and 2.")
     ('Add 1 and 2.', 'whole prompt')
     """
-    found = _WRAPPER.match(prompt)
-    if found is None or not found["body"]:
+    found = _BEGINNING.match(prompt)
+    body = prompt[found.end() :].strip() if found else ""
+    end = next((end for end in _ENDS if body.endswith(end)), "")
+    body = body.removesuffix(end).rstrip()
+    if not body:
         return prompt, "whole prompt"
-    message = _INPUT.sub("\n\n", found["body"], count=1).strip()
+    before, has_input, after = body.partition(_INPUT)
+    message = f"{before.rstrip()}\n\n{after.lstrip()}".strip() if has_input else body
     fields = [each.strip() for each in (instruction, input_text) if isinstance(each, str) and each.strip()]
     return message, "fields" if message == "\n\n".join(fields) else "wrapper"
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")

@@ -19,7 +19,7 @@ from genies.data.conversation import (
     user_message,
 )
 from genies.errors import InputError
-from genies.files import is_unicode, read_json
+from genies.files import is_unicode, json_kind, read_json
 from genies.shipped import or_shipped
 
 SplitName = Literal["train", "test"]
@@ -174,7 +174,7 @@ class Distribution:
             return {}
         value = read_json(path, "metadata")
         if not isinstance(value, dict):
-            raise InputError(f"metadata {path} contains {_kind(value)}; expected an object")
+            raise InputError(f"metadata {path} contains {json_kind(value)}; expected an object")
         return value
 
 
@@ -220,7 +220,7 @@ def read_split(path: Path) -> list[Example]:
     """The examples of one train.json or test.json. Raises InputError with the file, the example and the field."""
     value = read_json(path, "distribution file")
     if not isinstance(value, list):
-        raise InputError(f"distribution file {path} contains {_kind(value)}; expected a list of examples")
+        raise InputError(f"distribution file {path} contains {json_kind(value)}; expected a list of examples")
     return [read_example(item, index, path) for index, item in enumerate(value)]
 
 
@@ -231,13 +231,15 @@ def read_example(value: Any, index: int, path: Path) -> Example:
         return InputError(f"{path}, example {index}, field {field}: {expected}")
 
     if not isinstance(value, dict):
-        raise InputError(f"{path}, example {index}: expected an object with prompt and responses, got {_kind(value)}")
+        raise InputError(
+            f"{path}, example {index}: expected an object with prompt and responses, got {json_kind(value)}"
+        )
     if "prompt" not in value:
         raise fault("prompt", "expected text or a list of messages, got nothing")
     prompt = read_prompt(value["prompt"], lambda expected: fault("prompt", expected))
     responses = value.get("responses")
     if not isinstance(responses, dict):
-        found = _kind(responses) if "responses" in value else "nothing"
+        found = json_kind(responses) if "responses" in value else "nothing"
         raise fault("responses", f"expected an object {{response text: 1.0 or 0.0}}, got {found}")
     if len(responses) < 2:
         raise fault("responses", f"expected at least 2 responses, got {len(responses)}")
@@ -264,8 +266,3 @@ def _styles(value: Any, count: int, fault: Callable[[str, str], InputError]) -> 
     if not whole or len(value) != count:
         raise fault("styles", f"expected one whole number for each of the {count} responses")
     return tuple(value)
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
-    return names.get(type(value), "null")

@@ -38,7 +38,7 @@ def typos(text: str) -> str:
     """Two neighbouring letters change places in one of ten words with at least four letters, at least in one.
 
     >>> typos("The capital of France is Paris.")
-    'The capiatl of France is Paris.'
+    'The capital of France is Pairs.'
     """
     draw = random.Random(f"typos {text}")
     words = re.split(r"(\s+)", text)

@@ -86,7 +86,9 @@ def _encode_chat(
     rendered = render(tokenizer, texts, template_kwargs)
     with _without_post_processor(tokenizer):
         encoded = _tokenize(tokenizer, [each.text for each in rendered], add_special_tokens=False)
-    special = {int(each) for each, token in tokenizer.added_tokens_decoder.items() if token.special}
+    # Some models list their end of turn among the added tokens without calling it special.
+    added = tokenizer.added_tokens_decoder.items()
+    special = {int(each) for each, token in added if token.special or token.content.strip()}
     return [
         _chat_sequence(ids, spans, each, special)
         for each, ids, spans in zip(rendered, encoded["input_ids"], encoded["offset_mapping"], strict=True)

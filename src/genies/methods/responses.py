@@ -44,30 +44,53 @@ def encode_pairs(
         sequences = dict(zip(texts, encode(tokenizer, texts, text_format.template_kwargs), strict=True))
     except RenderingError as error:
         raise InputError(f"{source}, example {indices[texts[error.place]]}: {error}") from None
+
+    def unusable(pair: Pair, text: str) -> str | None:
+        sequence = sequences[pair.prompt, text]
+        if len(sequence.ids) < 2:
+            return "neither prompt nor response text"
+        if not sequence.response:
+            return "an empty response, and the chat template writes no end of turn"
+        return too_long(len(sequence.ids), context_length)
+
+    kept, out = fitting(formatted, unusable, source)
+    return EncodedPairs(
+        [pair for pair in pairs if pair.example_index not in out],
+        [sequences[pair.prompt, pair.best] for pair in kept],
+        [sequences[pair.prompt, pair.worse] for pair in kept],
+        out,
+    )
+
+
+def too_long(tokens: int, context_length: int | None) -> str | None:
+    """Why a text of so many tokens cannot be used; None if it can."""
+    if context_length is None or tokens <= context_length:
+        return None
+    return f"{tokens} tokens, but the model's limit is {context_length}"
+
+
+def fitting(
+    pairs: Sequence[Pair], unusable: Callable[[Pair, str], str | None], source: Path
+) -> tuple[list[Pair], tuple[int, ...]]:
+    """The pairs of examples all of whose texts can be used, and the indices, ascending, of the other examples.
+
+    unusable: what is wrong with a response of a pair, None for nothing; it is reported on standard error. Raises
+    InputError if no pair remains.
+    """
     out: dict[int, str] = {}
-    for pair in formatted:
+    for pair in pairs:
         for text in (pair.best, pair.worse):
-            tokens = len(sequences[pair.prompt, text].ids)
-            if context_length is not None and tokens > context_length:
-                out.setdefault(pair.example_index, f"{tokens} tokens, but the model's limit is {context_length}")
-            elif tokens < 2:
-                out.setdefault(pair.example_index, "neither prompt nor response text")
-            elif not sequences[pair.prompt, text].response:
-                out.setdefault(pair.example_index, "an empty response, and the chat template writes no end of turn")
+            if reason := unusable(pair, text):
+                out.setdefault(pair.example_index, reason)
     for index, reason in out.items():
         print(f"{source}: example {index} is left out: it has {reason}", file=sys.stderr)
-    kept = [pair for pair in formatted if pair.example_index not in out]
+    kept = [pair for pair in pairs if pair.example_index not in out]
     if not kept:
         raise InputError(
             f"{source}: no example is left: {len(out)} of {len(out)} do not fit into the model's context; use shorter "
             "examples or a model with a longer context"
         )
-    return EncodedPairs(
-        [pair for pair in pairs if pair.example_index not in out],
-        [sequences[pair.prompt, pair.best] for pair in kept],
-        [sequences[pair.prompt, pair.worse] for pair in kept],
-        tuple(sorted(out)),
-    )
+    return kept, tuple(sorted(out))
 
 
 class EachOnce:

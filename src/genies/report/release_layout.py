@@ -1,4 +1,4 @@
-"""The results folder of the 2023 release as it lies in its repository (Clymer et al. 2023).
+"""The layout of the results folder in the repository of the 2023 release (Clymer et al. 2023).
 
 What differs from the layout of this project:
 

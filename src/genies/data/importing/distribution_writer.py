@@ -30,8 +30,9 @@ Order = npt.NDArray[np.int64]
 class Split:
     """How examples are divided into train and test.
 
-    A prompt's split depends on nothing but its hash and the share, so that data imported twice, or from two files with
-    common prompts, never has a prompt in the train split of one import and in the test split of the other.
+    A prompt's split depends on its hash and the share alone, so that data imported twice, or from two files with common
+    prompts, does not have a prompt in the train split of one import and in the test split of the other. The exception
+    is data with so few prompts that a split would be empty (see `divide`).
     """
 
     seed: int

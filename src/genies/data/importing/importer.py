@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
-from genies.data.importing.distribution_writer import Split, Spool, check_free, make_parent, staged, write_metadata
-from genies.data.importing.rows import Layout, Malformed, Pairs, Parting, Preference, Scored, Tie, parse_json
+from genies.data.importing.distribution_writer import (
+    Order,
+    Split,
+    Spool,
+    check_free,
+    make_parent,
+    staged,
+    write_metadata,
+)
+from genies.data.importing.layouts import Layout, Pairs, Scored
+from genies.data.importing.rows import Malformed, Parting, Preference, Tie, parse_json
 from genies.data.importing.sources import Row, Source
 from genies.data.importing.template import Template
 from genies.errors import InputError
@@ -36,9 +44,6 @@ class Columns:
     response_field: str = "response"
     """Field of a response, if the column of responses contains objects."""
     score_field: str = "score"
-
-    equal_scores: tuple[str, str] | None = None
-    """Columns with the scores of chosen and rejected, if equal ones are ties."""
 
     def layout(self, available: Sequence[str], wanted: Literal["auto", "pairs", "scores"] = "auto") -> Layout:
         """How to read data with these columns. Raises InputError if a column is missing."""
@@ -109,7 +114,7 @@ def import_distribution(
     about: keys for metadata.json in addition to the counts and settings of the import.
     Raises InputError, and writes nothing, for malformed rows (unless they are skipped) and damaged files.
     """
-    made = import_suite(
+    made, _ = import_suite(
         source, layout, template, split, {None: folder}, None,
         about=about, rules=rules, overwrite=overwrite, progress=progress,
     )  # fmt: skip
@@ -129,9 +134,10 @@ def import_suite(
     rules: Rules | None = None,
     overwrite: bool = False,
     progress: bool = False,
-) -> dict[Path, Imported]:
+) -> tuple[dict[Path, Imported], dict[str, int]]:
     """Write a distribution for each value of the column `split_by`, as `folders` names them (None without the column).
 
+    Returns what each contains, and the number of malformed rows by field that belong to none of them.
     suite: the name of the suite, for metadata.json.
     Raises as import_distribution does, before any of the distributions is written.
     """
@@ -146,65 +152,24 @@ def import_suite(
             file = stack.enter_context(tempfile.TemporaryFile(dir=place))
             spools[value] = Spool(file, split.seed, most_spooled(source))
         counts = _collect(source, layout, template, spools, split_by, rules, progress)
-        divided = {value: split.divide(spools[value].keys) for value in folders}
-        made = {}
+        divided = {value: _divided(split, spools[value], split_by, value) for value in folders}
+        made_from, made = _made_from(source, layout, template, split), {}
         for value, folder in folders.items():
-            spool, (train, test) = spools[value], divided[value]
+            spool, found, (train, test) = spools[value], counts[value], divided[value]
             with staged(folder, overwrite) as work:
                 sizes = Counter(spool.write(work / "new" / "test.json", test))
                 if split.test_share < 1:
                     sizes.update(spool.write(work / "new" / "train.json", train))
                 responses = {number: sizes[number] for number in sorted(sizes, key=int)}
                 made[folder] = Imported(
-                    counts.rows[value], dict(sorted(counts.left_out.items())), counts.ties, counts.parting,
+                    found.rows, dict(sorted(found.left_out.items())), found.ties, found.parting,
                     spool.prompts(), len(train), len(test), responses,
                 )  # fmt: skip
                 part = {} if value is None else {"suite": suite, "part": {str(split_by): value}}
-                write_metadata(
-                    work / "new",
-                    {"id": folder.name, **(about or {}), **part, **_made_from(source, layout, template, split)}
-                    | {"counts": asdict(made[folder])},
-                )
-    return made
-
-
-MAX_PARTS = 200
-"""Maximum number of distributions of a suite."""
-
-
-def parts_of(source: Source, split_by: str, folder: Path) -> dict[str | None, Path]:
-    """The folder of each value of the column `split_by`, in the order of their names: <folder>_<value>.
-
-    Raises InputError for an unknown column, too many values, and two values with one name.
-    """
-    if split_by not in source.columns:
-        raise InputError(
-            f"--split_by {split_by}: the data has no such column; it has {', '.join(source.columns)[:500]}"
-        )
-    values: set[str] = set()
-    for row in source.rows([split_by]):
-        if isinstance(row.values, dict) and row.values.get(split_by) is not None:
-            values.add(str(row.values[split_by]))
-            if len(values) > MAX_PARTS:
-                raise InputError(
-                    f"--split_by {split_by}: more than {MAX_PARTS} different values; choose another column"
-                )
-    by_name: dict[str, str] = {}
-    for value in sorted(values):
-        name = f"{folder.name}_{slug(value)}"
-        if name in by_name:
-            raise InputError(f"--split_by {split_by}: {by_name[name]!r} and {value!r} would both be named {name}")
-        by_name[name] = value
-    return {value: folder.with_name(name) for name, value in by_name.items()}
-
-
-def slug(value: str) -> str:
-    """A value as part of a folder's name.
-
-    >>> slug("Precise IF"), slug("Helpfulness/Open QA")
-    ('precise_if', 'helpfulness_open_qa')
-    """
-    return re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_") or "other"
+                metadata = {"id": folder.name, **(about or {}), **part, **made_from, "counts": asdict(made[folder])}
+                write_metadata(work / "new", metadata)
+    nowhere = {} if None in folders else dict(sorted(counts[None].left_out.items()))
+    return made, nowhere
 
 
 GROWTH, ALWAYS_ALLOWED = 100, 64 << 20
@@ -230,12 +195,14 @@ def _made_from(source: Source, layout: Layout, template: Template, split: Split)
     }
 
 
+@dataclass(slots=True)
 class _Counts:
-    def __init__(self) -> None:
-        self.rows: Counter[str | None] = Counter()
-        self.left_out: Counter[str] = Counter()
-        self.ties = 0
-        self.parting = 0
+    """What became of the rows of one distribution."""
+
+    rows: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    ties: int = 0
+    parting: int = 0
 
 
 def _collect(
@@ -246,30 +213,28 @@ def _collect(
     split_by: str | None,
     rules: Rules,
     progress: bool,
-) -> _Counts:
-    """Add all rows to the spools, and count those that were not."""
-    counts = _Counts()
+) -> dict[str | None, _Counts]:
+    """Add all rows to the spools. Returns the counts of each, and of None for the rows that belong to none."""
+    counts: dict[str | None, _Counts] = {part: _Counts() for part in (None, *spools)}
     faults: list[str] = []
     wanted = [*layout.columns(), *([split_by] if split_by else [])]
-    bar = tqdm(source.rows(wanted), desc="rows", leave=False, disable=None if progress else True)
-    for row in bar:
-        part = None
-        if split_by and isinstance(row.values, dict):
-            value = row.values.get(split_by)
-            part = None if value is None else str(value)
-        counts.rows[part] += 1
+    for row in tqdm(source.rows(wanted), desc="rows", leave=False, disable=None if progress else True):
+        part = _part(row, split_by)
+        found = counts[part]
+        found.rows += 1
         try:
-            if split_by and part is None:
-                raise Malformed(split_by, "is missing")
-            spools[part].add(row.number, _preference(row, layout, template, rules.json_columns))
+            example = _preference(row, layout, template, rules.json_columns)
+            if part not in spools:
+                raise Malformed(str(split_by), "is missing")
+            spools[part].add(row.number, example)
         except Tie as tie:
-            counts.ties += 1
-            if rules.keep_ties:
+            found.ties += 1
+            if rules.keep_ties and part in spools:
                 spools[part].add(row.number, tie.preference)
         except Parting:
-            counts.parting += 1
+            found.parting += 1
         except Malformed as error:
-            counts.left_out[error.field or "row"] += 1
+            found.left_out[error.field or "row"] += 1
             if not rules.skip_malformed:
                 faults.append(f"row {row.number}, {error}")
                 if len(faults) == SHOWN_FAULTS:
@@ -284,8 +249,22 @@ def _collect(
     for part, spool in spools.items():
         if not len(spool.keys):
             where = "" if part is None else f" with {split_by} {part!r}"
-            raise InputError(f"{source.path} has {counts.rows[part]} rows{where}, but no valid example")
+            raise InputError(f"{source.path} has {counts[part].rows} rows{where}, but no valid example")
     return counts
+
+
+def _part(row: Row, split_by: str | None) -> str | None:
+    """The value of the column `split_by`; None without it."""
+    value = row.values.get(split_by) if split_by and isinstance(row.values, dict) else None
+    return None if value is None else str(value)
+
+
+def _divided(split: Split, spool: Spool, split_by: str | None, part: str | None) -> tuple[Order, Order]:
+    """The division of a spool; an InputError names the part."""
+    try:
+        return split.divide(spool.keys)
+    except InputError as error:
+        raise error if part is None else InputError(f"{split_by} {part!r}: {error}") from None
 
 
 def _preference(row: Row, layout: Layout, template: Template, json_columns: Sequence[str]) -> Preference:

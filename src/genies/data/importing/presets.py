@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from genies.data.importing.rows import Choice, Either, Layout, Pairs, Transcripts
+from genies.data.importing.layouts import Choice, Either, Layout, Pairs, Transcripts
 
 _TIE = ("tie", "tie (bothbad)")
 

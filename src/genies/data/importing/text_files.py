@@ -49,7 +49,7 @@ def _is_list(file: Path) -> bool:
         return opened.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
-MAX_LIST_BYTES = 1 << 30
+MAX_LIST_BYTES = 1 << 28
 """A larger JSON list, which is read as a whole, is refused; JSONL has no limit."""
 
 

@@ -51,13 +51,14 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
     """Load a whole causal language model from full fine-tuning, whose head is in separate files."""
     weight = read_head(folder)
     outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
-    _check_whole(folder, arguments)
+    check_whole(folder, arguments)
     model = loading.load_model(folder, arguments)
     classifier = put_head(model.network, weight, model.device, folder)
     return RewardModel(replace(model, network=classifier), outputs=outputs)
 
 
-def _check_whole(folder: Path, arguments: ModelArguments) -> None:
+def check_whole(folder: Path, arguments: ModelArguments) -> None:
+    """Raise InputError unless the folder contains all weights and the arguments suit a model on one device."""
     loading.check_weights(folder)
     if arguments.device_map != "none" or arguments.quantization != "none":
         raise InputError(
@@ -68,7 +69,7 @@ def _check_whole(folder: Path, arguments: ModelArguments) -> None:
 
 def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
     """Load a whole classification model; returns it with the readings of its own forward passes."""
-    _check_whole(folder, arguments)
+    check_whole(folder, arguments)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)

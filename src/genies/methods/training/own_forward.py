@@ -19,9 +19,8 @@ from genies.files import read_json
 from genies.lm import model as loading
 from genies.lm.capability import first_line
 from genies.lm.offline import offline
-from genies.lm.text import encode
-from genies.lm.text_format import TextFormat
 from genies.methods.training.arguments import PublishedModelArguments
+from genies.methods.training.classifier import check_whole
 from genies.methods.training.reward_outputs import RewardOutputs, choose_outputs
 
 ENCODERS = ("deberta-v2", "modernbert")
@@ -80,24 +79,18 @@ class OwnForward:
             return score.float().flatten()
         return (output.logits.float() * output.logits.new_tensor(self.outputs.weights, dtype=torch.float32)).sum(-1)
 
-    def encode(self, pairs: Sequence[Pair], text_format: TextFormat, segments: bool) -> list[tuple[Encoded, Encoded]]:
-        """Best and worse text of each pair. With `segments`, prompt and response are two segments, as encoders read
-        them; otherwise one text in `text_format`."""
-        if not segments:
-            formatted = text_format.pairs(pairs)
-            texts = [(pair.prompt, text) for pair in formatted for text in (pair.best, pair.worse)]
-            ids = [list(each.ids) for each in encode(self.tokenizer, texts, text_format.template_kwargs)]
-            rows = [{"input_ids": each, "attention_mask": [1] * len(each)} for each in ids]
-        else:
-            rows = [
-                dict(self.tokenizer(_question(pair), text, truncation=False, verbose=False))
-                for pair in pairs
-                for text in (pair.best, pair.worse)
-            ]
-        return list(zip(rows[::2], rows[1::2], strict=True))
+    def encode(self, pairs: Sequence[Pair]) -> dict[tuple[str, str], Encoded]:
+        """The texts of pairs as an encoder reads them, prompt and response as two segments, by (prompt, response)."""
+        texts = {(question(pair), text) for pair in pairs for text in (pair.best, pair.worse)}
+        return {text: dict(self.tokenizer(*text, truncation=False, verbose=False)) for text in sorted(texts)}
 
 
-def _question(pair: Pair) -> str:
+def whole(ids: Sequence[int]) -> Encoded:
+    """One text without padding."""
+    return {"input_ids": list(ids), "attention_mask": [1] * len(ids)}
+
+
+def question(pair: Pair) -> str:
     """The prompt as one segment: the user's message, or the turns of a conversation separated by blank lines."""
     return text_only(pair.conversation or pair.prompt)
 
@@ -127,9 +120,10 @@ def load_own(folder: Path, arguments: PublishedModelArguments, own_code: bool) -
     """
     from transformers import AutoModelForSequenceClassification
 
-    loading.check_weights(folder)
+    check_whole(folder, arguments)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
+    torch.set_float32_matmul_precision(arguments.matmul_precision)
     loading.silence_transformers()
     tokenizer = loading.load_tokenizer(folder)
     if tokenizer.pad_token is None:

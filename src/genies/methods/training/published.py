@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from genies.adapter_base import CONFIG
 from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.lm.model import describe
-from genies.lm.text_format import TextFormat, evaluation_format
+from genies.lm.text_format import evaluation_format
 from genies.methods.base_model import base_model_dir
 from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
+from genies.methods.example_metrics import Scores
 from genies.methods.protocol import protocol_of
+from genies.methods.responses import EachOnce, encode_pairs, fitting, too_long
 from genies.methods.training.arguments import PublishedModelArguments
 from genies.methods.training.classifier import has_own_code
 from genies.methods.training.evaluation import evaluate_rewards
-from genies.methods.training.own_forward import ENCODERS, OwnForward, check_encoder, load_own, model_type
+from genies.methods.training.own_forward import (
+    ENCODERS,
+    OwnForward,
+    check_encoder,
+    load_own,
+    model_type,
+    question,
+    whole,
+)
 
 
 def evaluate_published(arguments: PublishedModelArguments, tests: Sequence[list[Pair]]) -> None:
@@ -46,36 +57,32 @@ def _reward_model(model_dir: Path) -> Path:
 
 
 def _evaluate_own(arguments: PublishedModelArguments, model: OwnForward, tests: Sequence[list[Pair]]) -> None:
-    """Evaluate a model that is run by its own forward pass."""
+    """Evaluate a model that is run by its own forward pass; each text is scored once."""
     text_format = evaluation_format(arguments, model.folder, model.tokenizer, True, True)
     segments = model.padded and text_format.name == "raw"
     described = {"prompt_format": "segments"} if segments else text_format.description()
     extra = {**describe(model.network.dtype, model.network.device), **described, **protocol_of(arguments)}
+    scores = EachOnce(lambda sequences: model.rewards([whole(sequence.ids) for sequence in sequences]))
 
     def evaluate_one(folder: Path, path: Path, test: list[Pair]) -> None:
-        kept, encoded, out = _fitting(model, test, folder, text_format, segments)
-        rewards = model.rewards([text for both in encoded for text in both])
-        found = rewards[::2], rewards[1::2]
+        if segments:
+            kept, found, out = _in_segments(model, test, folder)
+        else:
+            encoded = encode_pairs(model.tokenizer, model.context_length, test, folder, text_format)
+            scores.learn(encoded.best + encoded.worse)
+            kept, out = encoded.pairs, encoded.left_out
+            found = scores(encoded.best), scores(encoded.worse)
         write_evaluation(path, folder, kept, softmax_of_pair(*found), out, extra, found)
 
     for_each_distribution(arguments, tests, evaluate_one)
 
 
-def _fitting(
-    model: OwnForward, pairs: list[Pair], source: Path, text_format: TextFormat, segments: bool
-) -> tuple[list[Pair], list[tuple[dict[str, list[int]], dict[str, list[int]]]], list[int]]:
-    """The pairs of examples whose texts fit into the context, encoded, and the indices of the other examples."""
-    encoded = model.encode(pairs, text_format, segments)
-    limit = model.context_length
-    lengths = [max(len(text["input_ids"]) for text in both) for both in encoded]
-    out: dict[int, int] = {}
-    for pair, length in zip(pairs, lengths, strict=True):
-        if limit is not None and length > limit:
-            out.setdefault(pair.example_index, length)
-    for index, length in out.items():
-        said = f"it has {length} tokens, but the model's limit is {limit}"
-        print(f"{source}: example {index} is left out: {said}", file=sys.stderr)
-    kept = [place for place, pair in enumerate(pairs) if pair.example_index not in out]
-    if not kept:
-        raise InputError(f"{source}: no example fits into the {limit} tokens of the model's context")
-    return [pairs[place] for place in kept], [encoded[place] for place in kept], sorted(out)
+def _in_segments(model: OwnForward, pairs: list[Pair], source: Path) -> tuple[list[Pair], Scores, tuple[int, ...]]:
+    """The pairs of examples whose texts fit into the context, their rewards, and the indices of the other examples."""
+    texts = model.encode(pairs)
+    lengths = {text: len(encoded["input_ids"]) for text, encoded in texts.items()}
+    kept, out = fitting(pairs, lambda pair, text: too_long(lengths[question(pair), text], model.context_length), source)
+    wanted = dict.fromkeys((question(pair), text) for pair in kept for text in (pair.best, pair.worse))
+    rewards = dict(zip(wanted, model.rewards([texts[text] for text in wanted]), strict=True))
+    best = np.array([rewards[question(pair), pair.best] for pair in kept])
+    return kept, (best, np.array([rewards[question(pair), pair.worse] for pair in kept])), out
