@@ -88,6 +88,13 @@ def test_scoring_agrees_with_its_peer_token_by_token(load, options, capsys):
     assert "| zero_shot, first | times as fast |" in capsys.readouterr().out
 
 
+def test_rewards_agree_with_padded_batches(load, options):
+    rewards = load("rewards")
+    found = measured(rewards, rewards.RewardArguments, options | {"distributions": ["first"], "examples": 3})
+    assert found["reward_model, first, raw", "sequences"] == 9
+    assert found["reward_model, first, raw", "largest difference of a reward"] < 1e-4
+
+
 def test_precision_is_told_from_that_of_a_peer(load, options):
     pytest.importorskip("lm_eval", reason="the peer is not installed (pip install -e '.[bench]')")
     precision = load("precision")
