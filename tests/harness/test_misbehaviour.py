@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genies.harness.supervise import KEPT_BYTES
+from genies.processes.supervise import KEPT_BYTES
 from tests.harness.test_failures import running
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
@@ -118,7 +118,7 @@ def test_a_step_that_deletes_what_it_was_given_fails_and_says_so(project: Projec
 
 def test_what_a_step_is_given_and_what_others_made_is_closed_to_it(project: Project) -> None:
     table, _ = finished(project)
-    asked = "import sys; from genies.harness.supervise import can_close; sys.exit(not can_close(sys.argv[1:]))"
+    asked = "import sys; from genies.processes.supervise import can_close; sys.exit(not can_close(sys.argv[1:]))"
     if subprocess.run([sys.executable, "-c", asked, str(project.folder)], check=False).returncode:
         pytest.skip("this system does not let a process close folders to itself")
     folder = project.folder

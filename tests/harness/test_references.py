@@ -10,7 +10,8 @@ import pytest
 
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
-from genies.harness.table import TableRow, mixed_formats, not_learned, table_row
+from genies.table.doubts import mixed_formats, not_learned
+from genies.table.rows import TableRow, table_row
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
 
 SHORTER_TRAIN = ARGPARSE_TRAIN.replace("default=1", "default=-1")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from genies.file_hashes import FileHashes
-from genies.harness.hardware import gpu_is_there
 from genies.harness.launchers import local
 from genies.harness.launchers.local import LocalLauncher
+from genies.processes.hardware import gpu_is_there
 from tests.harness.test_failures import one_message
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 

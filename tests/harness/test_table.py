@@ -7,8 +7,10 @@ import pytest
 
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
+from genies.harness.outputs import make_table
 from genies.harness.plan import Plan, Row
-from genies.harness.table import COLUMNS, TableRow, make_table, shifts_with_holes, to_csv, to_markdown
+from genies.table.rows import COLUMNS, TableRow, shifts_with_holes
+from genies.table.text import to_csv, to_markdown
 
 PATHS = tuple(map(Path, ("generalization", "source_id", "baseline", "capability", "on_source", "on_reference")))
 

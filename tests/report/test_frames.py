@@ -11,9 +11,9 @@ from scipy.stats import binomtest
 
 from genies.data.shifts import Shift
 from genies.errors import InputError
-from genies.harness.table import COLUMNS
 from genies.metrics.intervals import wilson_interval
 from genies.report.frames import read_results
+from genies.table.rows import COLUMNS
 from tests.support.project import ROOT
 from tests.support.written_results import WrittenResults
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from genies.contract import Evaluation
+from genies.data.leaks import Leaks
 from genies.data.shifts import Shift
 from genies.errors import InputError
-from genies.harness.leaks import Leaks
 from genies.metrics import accuracy, rms_calibration_error
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from genies.data.shifts import Shift, read_shifts, unique_pairs
-from genies.harness.table import COLUMNS
 from genies.markdown import escaped
 from genies.report.markup import Cell, TextTable, latex_table, latex_text, markdown_table
 from genies.report.reading import read_study
 from genies.report.summary import Summary, summarize
 from genies.report.tables import to_csv, to_json, to_latex, to_markdown
+from genies.table.rows import COLUMNS
 from tests.support.commands import ROOT, run_command
 from tests.support.present import present
 from tests.support.written_results import WrittenResults

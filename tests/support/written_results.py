@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from genies.data.shifts import Shift
-from genies.harness.table import table_row, to_csv
 from genies.metrics import accuracy
+from genies.table.rows import table_row
+from genies.table.text import to_csv
 
 MADE_HERE = {"fingerprint": "0" * 64, "seconds": 1.5, "argv": ["python", "eval.py"]}
 

@@ -2,10 +2,89 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from genies.harness.single import EvaluateRequest, evaluate
+from genies import markdown
+from genies.contract import read_evaluation
+from genies.errors import InputError
+from genies.harness.decide import Policy, check_evaluation
+from genies.harness.folders import distribution_folder, named_folder
+from genies.harness.job import Identity, Job
+from genies.harness.places import Kwargs, Places
+from genies.harness.plan import evaluation_job
+from genies.harness.single import exit_status, identities_of_machine, own_variant, run_single
+from genies.harness.store import identity_in, training_record
+from genies.names import check_distinct
+
+
+class EvaluateRequest(Places):
+    """Evaluate one tuned or untuned model on distributions: a single evaluation job of the harness.
+
+    Example:
+      python api/evaluate.py --model_dir models/mms/SmolLM2-135M-Instruct-alpaca_mmlu
+        --intervention_dir src/interventions/mms --distributions '["alpaca_mmlu", "truthful_qa"]'
+    """
+
+    model_dir: Path
+    """Folder of the tuned or untuned model."""
+    intervention_dir: Path
+    """Folder of the intervention, whose eval.py is run."""
+    distributions: list[str]
+    """Folders or names of distributions."""
+    eval_kwargs: Kwargs
+    """Arguments for eval.py, as '{"max_examples": 60}'."""
+    use_cached: bool = True
+    """Reuse evaluations made from the same model, data, arguments and code."""
+
+    def job(self, root: Path) -> Job:
+        store = self.store(root)
+        model_dir = named_folder(self.model_dir, "model_dir")
+        made = own_variant(self.intervention_dir, root, eval_kwargs=self.eval_kwargs)
+        job = evaluation_job(made, model_dir, None, model_dir)
+        job = replace(job, identity=identity_of_model(job.identity, model_dir))
+        for each in self.distributions:
+            target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
+            if job.distributions.get(target.name, target) != target:
+                raise InputError(
+                    f"{job.distributions[target.name]} and {target} are two folders with the same name, and results "
+                    "are stored by name; rename one of them"
+                )
+            job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
+        if not job.distributions:
+            raise InputError("--distributions is empty; expected at least one distribution")
+        check_distinct(job.distributions, "the distributions")
+        return job
+
+
+def identity_of_model(own: Identity, model_dir: Path) -> Identity:
+    """The identity of an evaluation, with base model, source and seed from the training record of its model."""
+    trained = identity_in(training_record(model_dir) or {})
+    if trained is None:
+        return own
+    return replace(own, base_model=trained.base_model, source=trained.source, seed=trained.seed)
 
 
 def main(request: EvaluateRequest, root: Path) -> int:
-    return evaluate(request, root)
+    """Evaluate one model, print its accuracies and the assumptions about it, and return the exit status."""
+    identities = identities_of_machine(root)
+    policy = Policy(use_cached_evaluations=request.use_cached)
+    (check,) = check_evaluation(request.job(root), None, policy, identities)
+    result = run_single(check, request, root, identities.hashes, not request.use_cached)
+    store = request.store(root)
+    rows: list[list[str]] = []
+    assumptions: list[str] = []
+    for target, path in check.job.outputs.items():
+        if check.outputs[target].run and path not in result.done:
+            continue  # an existing file was not made from the requested inputs
+        evaluation, _ = read_evaluation(path)
+        assumptions += evaluation.assumptions or []
+        pairs = str(len(evaluation.eval_probabilities or []) or "")
+        cells = [target, f"{evaluation.eval_accuracy:.3f}", pairs, store.shown(path)]
+        rows.append([markdown.escaped(cell) for cell in cells])
+    if rows:
+        header = ["distribution", "accuracy", "pairs", "evaluation"]
+        print("\n".join(markdown.table(header, rows, numbers=[1, 2])))
+    for assumption in dict.fromkeys(assumptions):
+        print(f"assumed: {assumption}")
+    return exit_status(result)

@@ -4,8 +4,48 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genies.harness.single import TrainRequest, train
+from genies.harness.decide import check_training
+from genies.harness.folders import distribution_folder, named_folder
+from genies.harness.job import Job
+from genies.harness.places import Kwargs, Places
+from genies.harness.plan import training_job, tuned_model_name
+from genies.harness.single import exit_status, identities_of_machine, own_variant, run_single
+
+
+class TrainRequest(Places):
+    """Train one intervention on one source: a single training job of the harness.
+
+    Example:
+      python api/train.py --model_dir models/SmolLM2-135M-Instruct --intervention_dir src/interventions/mms
+        --train_distribution alpaca_mmlu
+    """
+
+    model_dir: Path
+    """Folder of the untuned base model."""
+    intervention_dir: Path
+    """Folder of the intervention, whose train.py is run."""
+    train_distribution: str
+    """The source: a folder or the name of a distribution."""
+    train_kwargs: Kwargs
+    """Arguments for train.py, as '{"seed": 1, "max_examples": 60}'."""
+    retrain: bool = False
+    """Train again even if the same model exists."""
+
+    def job(self, root: Path) -> Job:
+        base_model = named_folder(self.model_dir, "model_dir")
+        source = distribution_folder(self.train_distribution, self.distributions_folder(root), self.spare_distributions)
+        made = own_variant(self.intervention_dir, root, train_kwargs=self.train_kwargs)
+        model_dir = self.store(root).model_dir(made.name, tuned_model_name(base_model.name, source.name))
+        return training_job(made, base_model, source.name, source, model_dir)
 
 
 def main(request: TrainRequest, root: Path) -> int:
-    return train(request, root)
+    """Train one model, unless it exists, and return the exit status."""
+    identities = identities_of_machine(root)
+    check = check_training(request.job(root), request.retrain, identities)
+    result = run_single(check, request, root, identities.hashes, request.retrain)
+    if result.failure is None:
+        (folder,), (output,) = check.job.outputs.values(), check.outputs.values()
+        state = "trained" if check.run else "reused, unverified" if output.standing.unverified else "reused"
+        print(f"{request.store(root).shown(folder)} ({state})")
+    return exit_status(result)

@@ -9,16 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genies.contract import Evaluation
+from genies.data.leaks import Leaks
 from genies.errors import BAD_INPUT
 from genies.harness.decide import Check, absent_base_model
 from genies.harness.failures import Failures, counted
-from genies.harness.leaks import Leaks
 from genies.harness.order import Result
-from genies.harness.outputs import Table
+from genies.harness.outputs import Table, make_table
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
 from genies.harness.store import Store
-from genies.harness.table import TableRow, make_table, mixed_formats, not_learned, shifts_with_holes, to_markdown
+from genies.table.doubts import mixed_formats, not_learned
+from genies.table.rows import TableRow, shifts_with_holes
+from genies.table.text import to_markdown
 
 _SHOWN = 5
 

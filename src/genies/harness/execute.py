@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
 import shutil
-import signal
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from genies.contract import Evaluation
-from genies.errors import BAD_INPUT, InputError, describe_os_error
+from genies.errors import InputError
 from genies.file_hashes import FileHashes
-from genies.files import read_json, write_text
 from genies.harness.decide import Check
-from genies.harness.failures import OUT_OF_DISK, OUT_OF_MEMORY, absent_model, outdated, refusals
+from genies.harness.failures import absent_model, failed, fault_of_files, outdated, refusals
 from genies.harness.fingerprint import fingerprint, model_content
-from genies.harness.job import Job
 from genies.harness.locks import Cancelled, locked
 from genies.harness.order import Order, Place, Result, Settings
-from genies.harness.process import Supervisor, last_lines
 from genies.harness.promote import (
     Origin,
     changed_since_planned,
@@ -37,7 +28,9 @@ from genies.harness.promote import (
     recover,
     sweep,
 )
+from genies.harness.state import remembered_failure, write_state
 from genies.harness.store import Store, evaluation_standing, model_standing
+from genies.processes.process import Supervisor, step_environment
 
 ATTEMPTS = 3
 """How often a job is tried if the failure has an external cause."""
@@ -45,9 +38,6 @@ ATTEMPTS = 3
 _FIRST_SMALLER_BUDGET = 256
 LEAST_BATCH_TOKENS = 64
 """A job that runs out of memory is tried again with a smaller token budget, but not below this."""
-
-_NO_ROOM = 1 << 14
-"""Free bytes on the disk of a failed script's log below which the script may have been unable to log the reason."""
 
 TOGETHER = "genies.methods.training.processes"
 """The module that starts a script in several processes; the harness only runs it, because it imports no torch."""
@@ -63,13 +53,13 @@ def carry_out(order: Order, place: Place) -> Result:
             order = replace(order, check=order.check.without(found))
             if not order.check.run:
                 return Result(title, done=_evaluations(found))
-            failed = remembered_failure(order) if order.settings.skip_failed else None
-            result = failed or _attempts(order, place, locks)
+            known = remembered_failure(order) if order.settings.skip_failed else None
+            result = known or _attempts(order, place, locks)
             return replace(result, done={**_evaluations(found), **result.done})
     except Cancelled:
         return Result(title, failure=f"{title}: not started, the run was stopped", cancelled=True)
     except (InputError, OSError) as error:
-        return _fault_of_files(title, error)
+        return fault_of_files(title, error)
 
 
 def _attempts(order: Order, place: Place, locks: list[int]) -> Result:
@@ -84,7 +74,7 @@ def _attempts(order: Order, place: Place, locks: list[int]) -> Result:
         try:
             result = _attempt(order, place, locks, budget)
         except (InputError, OSError) as error:
-            result = _fault_of_files(order.job.title, error)
+            result = fault_of_files(order.job.title, error)
         done |= result.done
         order = replace(order, check=order.check.without(done))
         if result.failure is None or not result.infrastructure or attempt == ATTEMPTS:
@@ -177,7 +167,7 @@ def _judge(
         result = replace(result, done=done)
         failure = refusals(job.title, refused) if refused else None
     if not outcome.succeeded:
-        return _failed(result, job, ran, store)
+        return failed(result, job, ran.outcome, ran.log, store)
     if failure is None and job.role == "evaluate":
         shutil.rmtree(staging, ignore_errors=True)
     return replace(result, failure=failure and f"{failure}{log}")
@@ -187,55 +177,6 @@ def _no_folder(staging: Path, store: Store) -> str | None:
     if staging.is_dir():
         return None
     return f"train.py did not leave the folder {store.shown(staging)}; write what eval.py needs into --output_dir"
-
-
-def _failed(result: Result, job: Job, ran: Origin, store: Store) -> Result:
-    """The result of a job whose script failed."""
-    outcome, lines = ran.outcome, last_lines(ran.log)
-    said = "".join(f"\n  | {line}" for line in lines)
-    out_of_memory = outcome.returncode == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in lines)
-    out_of_disk = any(OUT_OF_DISK.search(line) for line in lines)
-    free = shutil.disk_usage(ran.log.parent).free
-    if free < _NO_ROOM or (out_of_disk and free < 1 << 20):
-        raise OSError(errno.ENOSPC, "the disk is full", str(ran.log))
-    by_itself = not (outcome.timed_out or outcome.cancelled)
-    from_outside = outcome.returncode < 0 or outcome.error is not None or out_of_memory or out_of_disk
-    return replace(
-        result,
-        failure=f"{job.title}: {job.script.name} {outcome.describe()}\n  log: {store.shown(ran.log)}{said}",
-        bad_input=by_itself and (outcome.returncode == BAD_INPUT or out_of_disk),
-        infrastructure=by_itself and from_outside,
-        out_of_memory=by_itself and out_of_memory,
-        cancelled=outcome.cancelled,
-    )
-
-
-def _fault_of_files(title: str, error: InputError | OSError) -> Result:
-    """The result of a job whose files could not be read or written; raises `error` again if the disk is full."""
-    if isinstance(error, InputError):
-        return Result(title, failure=f"{title}: {error}", infrastructure=True)
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        raise error
-    failure = f"{title}: {describe_os_error(error) or error}"
-    return Result(title, failure=failure, infrastructure=True, bad_input=True)
-
-
-def step_environment(threads: int | None = None) -> dict[str, str]:
-    """The user's environment for a job: unbuffered output, so that logs are complete, and no access to a model hub.
-
-    threads: CPU threads (default: all cores).
-    """
-    defaults = {
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "OMP_NUM_THREADS": str(threads or available_cores()),
-    }
-    return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1"}
-
-
-def available_cores() -> int:
-    """CPU cores that this process may use; a batch system may limit them."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def made_meanwhile(order: Order, hashes: FileHashes) -> dict[Path, Evaluation | None]:
@@ -266,38 +207,3 @@ def _smaller_budget(order: Order, tried: int | None) -> int | None:
     budget = given // 2 if isinstance(given, int) else _FIRST_SMALLER_BUDGET
     uses_library = bool(order.check.parts["numerics_version"])
     return budget if uses_library and budget >= LEAST_BATCH_TOKENS else tried
-
-
-def _mark(order: Order) -> str:
-    """Hash of what determines an attempt's outcome: the parts of the outputs and the time limit."""
-    parts = [output.parts for output in order.check.wanted.values()]
-    return fingerprint({"parts": parts, "timeout": order.settings.timeout})
-
-
-def write_state(order: Order, state: str, **more: Any) -> None:
-    """Write the job's state file. It is only informative: no result depends on it."""
-    value = {
-        "state": state,
-        "step": order.job.title,
-        "mark": _mark(order),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        **more,
-    }
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    write_text(order.settings.store.state_file(order.job), text, durable=False)
-
-
-def remembered_failure(order: Order) -> Result | None:
-    """The failure of the same job with the same inputs in an earlier run; None if there is none."""
-    try:
-        value = read_json(order.settings.store.state_file(order.job), "state")
-    except (InputError, OSError):
-        return None
-    if not isinstance(value, dict) or value.get("state") != "failed" or value.get("mark") != _mark(order):
-        return None
-    failure = value.get("failure")
-    if not isinstance(failure, str):
-        return None
-    again = f"{failure}\n  it failed like this in an earlier run and was not tried again; --retry_failed tries it again"
-    return Result(order.job.title, failure=again, bad_input=value.get("bad_input") is True)

@@ -1,22 +1,63 @@
-"""The failures of a run as text, each reason once."""
+"""Why a job failed, and the failures of a run as text, each reason once."""
 
 from __future__ import annotations
 
+import errno
 import re
+import shutil
+import signal
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from genies.errors import InputError
+from genies.errors import BAD_INPUT, InputError, describe_os_error
+from genies.harness.job import Job
 from genies.harness.order import Result
+from genies.harness.store import Store
+from genies.processes.process import Outcome, last_lines
 
 OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory", re.IGNORECASE)
 OUT_OF_DISK = re.compile(r"No space left on device|Disk quota exceeded|File too large")
 """Both are searched in the last lines of a log."""
 
+_NO_ROOM = 1 << 14
+"""Free bytes on the disk of a failed script's log below which the script may have been unable to log the reason."""
+
 _VALUE = re.compile(r", got .*")
 """The values of a message, which are ignored when faults are compared."""
 _REFUSAL = re.compile(r"^, distributions? .*?: evaluation .*?\.json(.*)$", re.MULTILINE)
 _LOG = re.compile(r"\n  log: .*")
+
+
+def failed(result: Result, job: Job, outcome: Outcome, log: Path, store: Store) -> Result:
+    """The result of a job whose script failed."""
+    lines = last_lines(log)
+    said = "".join(f"\n  | {line}" for line in lines)
+    out_of_memory = outcome.returncode == -signal.SIGKILL or any(OUT_OF_MEMORY.search(line) for line in lines)
+    out_of_disk = any(OUT_OF_DISK.search(line) for line in lines)
+    free = shutil.disk_usage(log.parent).free
+    if free < _NO_ROOM or (out_of_disk and free < 1 << 20):
+        raise OSError(errno.ENOSPC, "the disk is full", str(log))
+    by_itself = not (outcome.timed_out or outcome.cancelled)
+    from_outside = outcome.returncode < 0 or outcome.error is not None or out_of_memory or out_of_disk
+    return replace(
+        result,
+        failure=f"{job.title}: {job.script.name} {outcome.describe()}\n  log: {store.shown(log)}{said}",
+        bad_input=by_itself and (outcome.returncode == BAD_INPUT or out_of_disk),
+        infrastructure=by_itself and from_outside,
+        out_of_memory=by_itself and out_of_memory,
+        cancelled=outcome.cancelled,
+    )
+
+
+def fault_of_files(title: str, error: InputError | OSError) -> Result:
+    """The result of a job whose files could not be read or written; raises `error` again if the disk is full."""
+    if isinstance(error, InputError):
+        return Result(title, failure=f"{title}: {error}", infrastructure=True)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise error
+    failure = f"{title}: {describe_os_error(error) or error}"
+    return Result(title, failure=failure, infrastructure=True, bad_input=True)
 
 
 def refusals(title: str, refused: Mapping[Path, InputError]) -> str:

@@ -24,8 +24,8 @@ from genies.declaration import Declaration, read_declaration
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.harness.code import determining
-from genies.harness.hardware import HALF, UNKNOWN, Hardware
 from genies.harness.job import Job, Role
+from genies.processes.hardware import HALF, UNKNOWN, Hardware
 
 Parts = dict[str, Any]
 T = TypeVar("T")

@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from genies.cache import cache_dir
+from genies.data.leaks import Leaks
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED, InputError
 from genies.file_hashes import FileHashes
@@ -24,22 +25,22 @@ from genies.harness.commands import write_commands
 from genies.harness.conclusion import Progress, conclude, doubts
 from genies.harness.decide import Check, decide
 from genies.harness.dry_run import describe
-from genies.harness.execute import available_cores, remembered_failure
 from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.folders import normal
-from genies.harness.hardware import UNKNOWN, Hardware, all_hidden, this_machine
 from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
-from genies.harness.leaks import Leaks
 from genies.harness.order import Order, Result
-from genies.harness.outputs import Table, check_tables, plan_tables, write_tables
+from genies.harness.outputs import Table, check_tables, make_table, plan_tables, write_tables
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
+from genies.harness.state import remembered_failure
 from genies.harness.store import Store
-from genies.harness.table import TableRow, make_table
+from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, this_machine
+from genies.processes.process import available_cores
+from genies.table.rows import TableRow
 
 
 def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:

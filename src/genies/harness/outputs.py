@@ -1,19 +1,20 @@
-"""The table files of a request: one for each base model and intervention and, with several, a combined one."""
+"""The tables of a request, one for each base model and intervention and, with several, a combined one."""
 
 from __future__ import annotations
 
 import os
 import string
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genies.contract import Evaluation
+from genies.data.leaks import Leaks, Remainder
 from genies.errors import InputError
 from genies.files import write_text
-from genies.harness.leaks import Leaks
 from genies.harness.plan import Plan, Row
-from genies.harness.table import make_table, to_csv
+from genies.table.rows import TableRow, best_reference, table_row
+from genies.table.text import to_csv
 
 
 @dataclass(frozen=True)
@@ -107,3 +108,43 @@ def write_tables(
     for table in tables:
         if done is None or any(not row.files.isdisjoint(done) for row in table.rows):
             write_text(table.path, to_csv(make_table(table.rows, plan, evaluations, leaks), leaked=leaks is not None))
+
+
+def make_table(
+    rows: Sequence[Row], plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None = None
+) -> list[TableRow]:
+    """A row for each of `rows`, in their order; a metric without its evaluation is None.
+
+    With `leaks`, test examples are excluded that leak from the train split that the model was tuned on; for the
+    baseline on the target, those that leak from the source.
+    """
+    return [_table_row(row, plan, evaluations, leaks) for row in rows]
+
+
+def _table_row(row: Row, plan: Plan, evaluations: Mapping[Path, Evaluation], leaks: Leaks | None) -> TableRow:
+    def rest(path: Path | None, trained_on: str, optional: bool = False) -> Remainder:
+        evaluation = None if path is None else evaluations.get(path)
+        if path is None or evaluation is None or leaks is None or not trained_on:
+            return Remainder(evaluation, None)
+        name = f"{path.parent.parent.name}, {path.parent.name}, on {path.stem}"
+        return leaks.remainder(evaluation, trained_on, path.stem, name, optional)
+
+    shift = row.shift
+    generalization = rest(row.generalization, shift.source)
+    references = {name: rest(path, shift.target_reference).evaluation for name, path in row.capability.items()}
+    capability_intervention, capability = best_reference(references, plan.capability_intervention)
+    made = table_row(
+        shift,
+        base_model=row.model,
+        intervention=row.intervention,
+        seed=row.seed,
+        baseline_intervention=plan.baseline_intervention,
+        capability_intervention=capability_intervention,
+        generalization=generalization.evaluation,
+        source_id=rest(row.source_id, shift.source).evaluation,
+        baseline=rest(row.baseline, shift.source).evaluation,
+        capability=capability,
+        baseline_source=rest(row.baseline_source, shift.source, optional=True).evaluation,
+        baseline_reference=rest(row.baseline_reference, shift.target_reference, optional=True).evaluation,
+    )
+    return replace(made, leaked_pairs=generalization.left_out)

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from genies.contract import Evaluation, read_evaluation
+from genies.data.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import read_json, write_json
-from genies.harness.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
 from genies.harness.decide import Check
 from genies.harness.fingerprint import (
     TRAINING_RECORD,
@@ -27,11 +27,11 @@ from genies.harness.fingerprint import (
     model_content,
     unknown_parts,
 )
-from genies.harness.hardware import Hardware
 from genies.harness.job import Identity, Job
-from genies.harness.process import Outcome
-from genies.harness.provenance import command, surroundings
 from genies.harness.store import Store, evaluation_content, training_record
+from genies.processes.hardware import Hardware
+from genies.processes.process import Outcome
+from genies.provenance import command, surroundings
 
 LARGEST_EVALUATION = 64 << 20
 """Bytes; an evaluation of a million pairs has a quarter of that."""

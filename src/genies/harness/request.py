@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,61 +9,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from genies.command_line import Arguments
 from genies.data.shifts import Shift, first_mention, folders, read_shifts, shifts_from_dirs, shifts_of
 from genies.errors import InputError
 from genies.harness.decide import Policy
-from genies.harness.folders import intervention_folder, named_folder, normal
+from genies.harness.folders import intervention_folder, normal
 from genies.harness.order import Settings
+from genies.harness.places import Kwargs, Places
 from genies.harness.plan import Plan, make_plan
-from genies.harness.store import Store
-from genies.harness.study import BEST, Study, StudyFile, Variant, VariantEntry, read_study_file, variant
-from genies.shipped import SHIPPED
-
-Kwargs = Annotated[dict[str, Any], Field(default_factory=dict)]
-Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
-
-
-class Places(Arguments):
-    """Folders and limits; every command takes these."""
-
-    distributions_dir: Path = Path("distributions")
-    """Folder of the distributions that are given by name."""
-    models_dir: Path = Path("models")
-    """Folder of the tuned models; each is in <intervention>/<base model>-<source>."""
-    results_dir: Path = Path("results")
-    """Folder of the evaluations and of the jobs' logs."""
-    timeout: Seconds | None = None
-    """Seconds one job may take; after that it is stopped and counts as failed (default: no limit)."""
-    processes_per_step: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that train one model together, as accelerate does; the reward-training interventions support it."""
-    protect: bool = True
-    """Mount the inputs of a job and the outputs of other jobs read-only, where the system allows it (Linux)."""
-    verbose: bool = False
-    """Show the output of jobs as they run; it is always written to a log."""
-
-    def store(self, root: Path) -> Store:
-        """The folders: a default is relative to the project root, a given path to the working directory."""
-
-        def place(name: str) -> Path:
-            base = Path.cwd() if name in self.model_fields_set else root
-            return normal(base / getattr(self, name))
-
-        return Store(root, place("models_dir"), place("results_dir"))
-
-    def settings(self, root: Path) -> Settings:
-        """How the jobs of this request are run."""
-        store = self.store(root)
-        return Settings(store, self.timeout, self.verbose, processes=self.processes_per_step, protect=self.protect)
-
-    def distributions_folder(self, root: Path) -> Path:
-        """The folder of the distributions that are given by name."""
-        return normal((Path.cwd() if "distributions_dir" in self.model_fields_set else root) / self.distributions_dir)
-
-    @property
-    def spare_distributions(self) -> Path | None:
-        """Where else names are looked for when no folder was named: among the project's own distributions."""
-        return None if "distributions_dir" in self.model_fields_set else SHIPPED / "distributions"
+from genies.harness.study import BEST, Study, Variant, check_no_upload, distinct_models, variant
+from genies.harness.study_file import StudyFile, read_study_file, study_of_file
 
 
 class MetricsRequest(Places):
@@ -228,11 +180,13 @@ class MetricsRequest(Places):
 
     def compared(self, root: Path) -> Study:
         """The study that the arguments or the study file describe."""
-        return self._of_file(self.study_file, root) if self.study_file is not None else self._of_arguments(root)
+        if self.study is not None and self.study_file is not None:
+            return study_of_file(self.study_file, self.study, root)
+        return self._of_arguments(root)
 
     def _of_arguments(self, root: Path) -> Study:
         tuned = self.target_tuned_train_kwargs
-        _check_no_upload(self.train_kwargs, tuned or {})
+        check_no_upload(self.train_kwargs, tuned or {})
         if self.seeds is not None:
             self._check_seeds()
 
@@ -265,36 +219,13 @@ class MetricsRequest(Places):
         ]
         references = [each.with_known(*shared) if each in others else each for each in references]
         return Study(
-            _base_models(self.base_model_dir, "base_model_dir"),
+            distinct_models(self.base_model_dir, "base_model_dir"),
             variants,
             baseline.with_known("eval_kwargs"),
             references,
             [None] if self.seeds is None else list(dict.fromkeys(self.seeds)),
             self.seed_target_tuned,
             notes,
-        )
-
-    def _of_file(self, file: StudyFile, root: Path) -> Study:
-        def made(entry: VariantEntry, what: str) -> Variant:
-            folder = intervention_folder(entry.dir, root, f"study {self.study}, {what}")
-            _check_no_upload(entry.train_kwargs)
-            where = {name: f"study {self.study}, {what}, {name}" for name in ("name", "train_kwargs", "eval_kwargs")}
-            return variant(entry.name or folder.name, folder, entry.train_kwargs, entry.eval_kwargs, where)
-
-        variants = [made(each, f"variants.{index}") for index, each in enumerate(file.variants)]
-        twice = [name for name, count in Counter(each.name for each in variants).items() if count > 1]
-        if twice:
-            raise InputError(f"--study {self.study} has two variants named {twice[0]!r}; give each its own name")
-        named = [each for each in variants if Path(each.name) == file.reference.dir]
-        best = file.reference.dir == Path(BEST)
-        references = variants if best else named or [made(file.reference, "reference")]
-        return Study(
-            _base_models(file.base_models, f"study {self.study}, base_models"),
-            variants,
-            made(file.baseline, "baseline"),
-            references,
-            [None] if file.seeds is None else list(dict.fromkeys(file.seeds)),
-            file.seed_reference,
         )
 
     def settings(self, root: Path) -> Settings:
@@ -339,16 +270,3 @@ _OF_A_STUDY = (
     *("train_kwargs", "eval_kwargs", "target_tuned_train_kwargs"),
 )
 """The arguments that a study file replaces."""
-
-
-def _check_no_upload(*given: dict[str, Any]) -> None:
-    """A run trains many models, but a repository contains one."""
-    if any(kwargs.get("push_to_hub") is not None for kwargs in given):
-        raise InputError(
-            "push_to_hub: every model of this run would be uploaded to the same repository; remove it here, and "
-            "give it to api/train.py for the one model to publish"
-        )
-
-
-def _base_models(given: Sequence[Path], argument: str) -> list[Path]:
-    return list(dict.fromkeys(named_folder(each, argument) for each in given))

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genies.harness.decide import Check
-from genies.harness.execute import remembered_failure
 from genies.harness.job import Job
 from genies.harness.launchers import Launcher
 from genies.harness.order import Order, Result, Settings, order_to_json, result_from_json
+from genies.harness.state import remembered_failure
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,16 @@
-"""A study: base models, variants of interventions and seeds, from a study file or from the command line."""
+"""A study: base models, variants of interventions and seeds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from genies.command_line import read_yaml
 from genies.contract import check_kwargs
-from genies.declaration import faults_of, read_declaration
+from genies.declaration import read_declaration
 from genies.errors import InputError
+from genies.harness.folders import named_folder
 from genies.harness.job import Kwargs
 from genies.names import check_distinct, check_name
 
@@ -126,62 +124,6 @@ def _one_name(first: Path, second: Path) -> InputError:
     )
 
 
-class VariantEntry(BaseModel):
-    """A variant in a study file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
-
-    dir: Path
-    """Folder of the intervention, or its name below src/interventions."""
-    name: str = ""
-    """Name under which its models and evaluations are stored (default: the folder's name)."""
-    train_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
-    eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
-
-    @classmethod
-    def named(cls, folder: str) -> VariantEntry:
-        return cls.model_validate({"dir": folder})
-
-
-class StudyFile(BaseModel):
-    """The content of a study file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, defer_build=True)
-
-    base_models: Annotated[list[Path], Field(min_length=1)]
-    """Folders of untuned base models."""
-    variants: Annotated[list[VariantEntry], Field(min_length=1)]
-    """The variants to compare; an entry is an object or just the folder of an intervention."""
-    shifts: Path | list[Any]
-    """A file of shifts, or a list of entries in the same format."""
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] | None = None
-    baseline: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/zero_shot"))
-    """Evaluated on the untuned model."""
-    reference: VariantEntry = Field(default_factory=lambda: VariantEntry.named("src/interventions/lora_fine_tune"))
-    """Tuned and tested on target_reference: an intervention, the name of a variant, or `best`."""
-    seed_reference: bool = False
-    """Also train the reference with each seed."""
-
-
-def read_study_file(path: Path) -> StudyFile:
-    """The study in a YAML file; InputError names the file and the invalid fields."""
-    value = read_yaml(path, "--study", "base_models, variants and shifts")
-    entries = value.get("variants")
-    if isinstance(entries, list):
-        value["variants"] = [_entry(each) for each in entries]
-    for name in ("baseline", "reference"):
-        if name in value:
-            value[name] = _entry(value[name])
-    try:
-        return StudyFile.model_validate(value)
-    except ValidationError as error:
-        raise InputError(f"--study {path}: {faults_of(error, StudyFile)}") from None
-
-
-def _entry(value: object) -> object:
-    return {"dir": value} if isinstance(value, str) else value
-
-
 def variant(name: str, folder: Path, train_kwargs: Kwargs, eval_kwargs: Kwargs, where: Mapping[str, str]) -> Variant:
     """A variant with a valid name and valid arguments; `where` names the arguments of the request in messages."""
     check_name(name, f"--{where['name']}", "a variant")
@@ -190,3 +132,17 @@ def variant(name: str, folder: Path, train_kwargs: Kwargs, eval_kwargs: Kwargs, 
     check_kwargs(where["train_kwargs"], train_kwargs)
     check_kwargs(where["eval_kwargs"], eval_kwargs)
     return Variant(name, folder, train_kwargs, eval_kwargs, read_declaration(folder).tunes)
+
+
+def check_no_upload(*given: Kwargs) -> None:
+    """A run trains many models, but a repository contains one."""
+    if any(kwargs.get("push_to_hub") is not None for kwargs in given):
+        raise InputError(
+            "push_to_hub: every model of this run would be uploaded to the same repository; remove it here, and "
+            "give it to api/train.py for the one model to publish"
+        )
+
+
+def distinct_models(given: Sequence[Path], argument: str) -> list[Path]:
+    """The folders of base models, each once."""
+    return list(dict.fromkeys(named_folder(each, argument) for each in given))

@@ -19,8 +19,8 @@ from genies.harness.checking.check import CheckRequest, examine
 from genies.harness.checking.report import Verdict
 from genies.harness.main_job import measure
 from genies.harness.request import MetricsRequest
-from genies.harness.table import COLUMNS, LEAKED
 from genies.report.frames import to_frame
+from genies.table.rows import COLUMNS, LEAKED
 
 _NO_TABLE = "no_table.csv"
 """Stands for the required output_path of the command where no file is asked for."""

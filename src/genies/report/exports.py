@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from genies import spreadsheets
 from genies.data.shifts import Shift
-from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics.intervals import Interval
 from genies.metrics.verdict import Difference
 from genies.report.comparing import Comparison, PairedDifferences, comparisons
@@ -16,6 +15,7 @@ from genies.report.figures import MAIN, Estimate, figure
 from genies.report.lines import ShiftSummary
 from genies.report.summary import MeanSummary, Summary
 from genies.report.verdicts import Mark
+from genies.table.rows import COLUMNS, LEAKED
 
 Which = Literal["means", "shifts", "differences"]
 LEVEL = 0.95

@@ -11,7 +11,6 @@ import pandas as pd
 
 from genies.data.shifts import Shift
 from genies.errors import speaks_of_arguments
-from genies.harness.table import COLUMNS, LEAKED
 from genies.metrics import log_loss
 from genies.metrics.pairs import scores
 from genies.report.comparing import check_name
@@ -21,6 +20,7 @@ from genies.report.leaks import exclude_leaked as without_leaked
 from genies.report.reading import read_study
 from genies.report.study import Reading, ShiftReading
 from genies.report.summary import summarize
+from genies.table.rows import COLUMNS, LEAKED
 
 _WHOLE = ("seed", "pairs", "ties", "shifts", "sources", "left_out_examples", LEAKED)
 """Columns of integers in which values can be missing."""

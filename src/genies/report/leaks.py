@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from genies.data.leaks import Leaks
 from genies.data.shifts import resolve
-from genies.harness.leaks import Leaks
 from genies.report.study import Reading, ShiftReading, Study
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
 from genies.data.shifts import Shift
-from genies.harness.table import mixed_formats, not_learned
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
+from genies.table.doubts import mixed_formats, not_learned
 
 
 def holes(shifts: Sequence[ShiftReading]) -> list[str]:

@@ -22,11 +22,11 @@ from genies.harness.job import Identity
 from genies.harness.plan import TARGET_TUNED, tuned_model_name
 from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
-from genies.harness.table import best_reference, table_row
 from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
+from genies.table.rows import best_reference, table_row
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
 

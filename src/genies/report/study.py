@@ -9,8 +9,8 @@ from typing import Any
 
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
-from genies.harness.table import TableRow, table_row
 from genies.report.example_scores import ExampleScores, example_scores
+from genies.table.rows import TableRow, table_row
 
 
 @dataclass(frozen=True)

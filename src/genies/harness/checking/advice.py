@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from genies.harness.checking.runs import Ran
-from genies.harness.process import last_lines
+from genies.processes.process import last_lines
 
 _ARGUMENTS = re.compile(
     r"unrecognized arguments|arguments are required|(no such|missing) option|unknown argument|could not consume arg"

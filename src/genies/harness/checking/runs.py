@@ -15,8 +15,7 @@ from typing import Any
 from genies.contract import evaluation_items, train_items
 from genies.harness.checking.made_project import Copy, MadeProject, Role, make_project
 from genies.harness.checking.snapshot import Snapshot, at_work, differences, outline, tree
-from genies.harness.execute import step_environment
-from genies.harness.process import Outcome, last_lines, run_process
+from genies.processes.process import Outcome, last_lines, run_process, step_environment
 
 _AT_ONCE = 2
 _LOG_LINES = 6

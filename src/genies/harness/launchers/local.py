@@ -10,15 +10,15 @@ from queue import SimpleQueue
 
 from genies.file_hashes import FileHashes
 from genies.harness.execute import carry_out
-from genies.harness.gpus import shown_gpus
-from genies.harness.hardware import gpu_is_there
 from genies.harness.order import Place, order_from_json, result_to_json
+from genies.processes.gpus import shown_gpus
+from genies.processes.hardware import gpu_is_there
 
 
 class LocalLauncher:
     """Runs `slots` jobs at once; with `gpus`, one job per GPU, which sees only that GPU.
 
-    `gpus`: numbers and identifiers for genies.harness.gpus.shown_gpus; InputError for others.
+    `gpus`: numbers and identifiers for genies.processes.gpus.shown_gpus; InputError for others.
     """
 
     def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:

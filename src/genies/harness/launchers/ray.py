@@ -22,11 +22,12 @@ from typing import Any
 
 from genies.errors import InputError
 from genies.files import write_text
-from genies.harness.execute import ATTEMPTS, write_state
+from genies.harness.execute import ATTEMPTS
 from genies.harness.launchers.ray_node import run_on_node, unseen
 from genies.harness.order import Result, order_from_json, result_from_json, result_to_json
-from genies.harness.process import GRACE_SECONDS
+from genies.harness.state import write_state
 from genies.harness.store import Store
+from genies.processes.process import GRACE_SECONDS
 
 _KNOCK_SECONDS = 10.0
 

@@ -21,7 +21,7 @@ from genies.errors import InputError, describe_os_error
 from genies.file_hashes import FileHashes
 from genies.harness.execute import carry_out
 from genies.harness.order import Place, order_from_json, result_to_json
-from genies.harness.process import GRACE_SECONDS
+from genies.processes.process import GRACE_SECONDS
 
 _CANCEL_SECONDS = 0.2
 """How often a waiting worker runs Python code, which notices that Ray has cancelled it."""

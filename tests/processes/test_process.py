@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from genies.harness.process import Outcome, last_lines, run_process
+from genies.processes.process import Outcome, last_lines, run_process
 from tests.harness.test_failures import running
 
 
@@ -69,7 +69,7 @@ subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600) # {mark}"]
 
 
 def test_a_step_that_ignores_sigterm_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("genies.harness.process.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("genies.processes.process.GRACE_SECONDS", 0.2)
     code = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
     )

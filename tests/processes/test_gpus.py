@@ -1,7 +1,7 @@
 import pytest
 
 from genies.errors import InputError
-from genies.harness.gpus import shown_gpus
+from genies.processes.gpus import shown_gpus
 
 UUID = "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"
 MIG = "MIG-b37f5d67-6c55-5d3b-a0e5-3ec2b8c4a1ff"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from genies.harness import supervise
+from genies.processes import supervise
 from genies.terminal import without_controls
 
 GRACE_SECONDS = 5.0
@@ -193,3 +193,21 @@ def last_lines(log_file: Path, count: int = 12) -> list[str]:
         return []
     lines = [without_controls(line.rsplit("\r", 1)[-1].rstrip()) for line in text.replace("\r\n", "\n").split("\n")]
     return [line for line in lines if line][-count:]
+
+
+def step_environment(threads: int | None = None) -> dict[str, str]:
+    """The user's environment for a job: unbuffered output, so that logs are complete, and no access to a model hub.
+
+    threads: CPU threads (default: all cores).
+    """
+    defaults = {
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "OMP_NUM_THREADS": str(threads or available_cores()),
+    }
+    return {**defaults, **os.environ, "PYTHONUNBUFFERED": "1"}
+
+
+def available_cores() -> int:
+    """CPU cores that this process may use; a batch system may limit them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,7 +10,7 @@ import pytest
 from genies.contract import argument_items
 from genies.credentials import published, published_items
 from genies.harness.fingerprint import differences
-from genies.harness.provenance import command, git_state
+from genies.provenance import command, git_state
 from tests.support.project import Project
 
 
