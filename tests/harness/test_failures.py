@@ -84,6 +84,14 @@ def test_an_unknown_distribution_is_told_with_the_entry_or_the_argument_that_nam
     assert message.startswith("error: --source_dirs, item 1: unknown distribution 'lnog'")
 
 
+def test_every_missing_distribution_is_named_at_once(project: Project) -> None:
+    project.shifts([("long", "absent_b"), ("absent_a", "mixed")])
+    message = one_message(project.metrics())
+    assert "unknown distribution 'absent_a'" in message
+    assert message.rstrip().endswith("also missing: absent_b")
+    assert not (project.folder / "results" / "logs").exists()  # nothing ran
+
+
 def test_a_folder_without_the_scripts_is_named(project: Project) -> None:
     (project.length / "eval.py").unlink()
     message = one_message(project.metrics())

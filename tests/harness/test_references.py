@@ -10,7 +10,7 @@ import pytest
 
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
-from genies.table.doubts import mixed_formats, not_learned
+from genies.table.doubts import assumed, mixed_formats, not_learned
 from genies.table.rows import TableRow, table_row
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project
 
@@ -183,3 +183,10 @@ def test_the_terminal_says_that_number_formats_are_mixed_and_what_did_not_learn(
     done = project.metrics(intervention_dir=theirs, target_tuned_capability_intervention=theirs)
     assert re.search(r"number formats.*\(a 1, b 2\)", done.stdout)
     assert "told on long: 1.000 against 1.000" in done.stdout
+
+
+def test_an_assumption_of_several_evaluations_is_told_once() -> None:
+    evaluations = [
+        Evaluation(eval_accuracy=1.0, assumptions=given) for given in (["raw", "raw"], ["raw"], ["eos"], None)
+    ]
+    assert assumed(evaluations) == ["assumed in 2 evaluations: raw", "assumed in 1 evaluation: eos"]

@@ -18,7 +18,7 @@ from genies.harness.outputs import Table, make_table
 from genies.harness.plan import Plan
 from genies.harness.request import MetricsRequest
 from genies.harness.store import Store
-from genies.table.doubts import mixed_formats, not_learned
+from genies.table.doubts import assumed, mixed_formats, not_learned
 from genies.table.rows import TableRow, shifts_with_holes
 from genies.table.text import to_markdown
 
@@ -86,7 +86,7 @@ def conclude(
         print(f"  ... and {len(unverified) - _SHOWN} more")
     for folder, count in progress.absent_base_models.items():
         print(f"  base model folder {store.shown(folder)} does not exist; {count} of them cannot be compared with it")
-    for line in mixed_formats(_by_base_model(plan, progress.evaluations)):
+    for line in [*mixed_formats(_by_base_model(plan, progress.evaluations)), *assumed(progress.evaluations.values())]:
         print(f"  {line}")
     made = make_table(plan.rows, plan, progress.evaluations, leaks)
     if unlearned := not_learned(made):
@@ -110,6 +110,7 @@ def doubts(plan: Plan, progress: Progress, rows: Sequence[TableRow]) -> Iterator
         shown = ", ".join(unverified[:_SHOWN]) + (f" and {len(unverified) - _SHOWN} more" * (len(unverified) > _SHOWN))
         yield f"{counted(len(unverified), 'evaluation')} could not be verified, and were reused: {shown}"
     yield from mixed_formats(_by_base_model(plan, progress.evaluations))
+    yield from assumed(progress.evaluations.values())
     if unlearned := not_learned(rows):
         yield unlearned
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from genies.data.distribution import Distribution, SplitName
@@ -12,6 +12,8 @@ from genies.errors import InputError
 from genies.harness.decide import Check
 from genies.harness.locks import check_lock_folder
 from genies.harness.store import Store
+
+_NAMED = 20
 
 
 def check_inputs(
@@ -34,10 +36,23 @@ def check_inputs(
     splits: set[tuple[Path, SplitName]] = {
         (folder, "train" if job.role == "train" else "test") for job in running for folder in job.distributions.values()
     }
+    check_distributions({folder for folder, _ in splits}, named_by)
     for folder, split in sorted(splits):
-        if not folder.is_dir():
-            resolve(folder.name, folder.parent, named_by(folder.name))  # its message lists similar names
         Distribution(folder).split(split)
+
+
+def check_distributions(distributions: Collection[Path], named_by: Callable[[str], str]) -> None:
+    """InputError for missing distributions, with names similar to the first one."""
+    missing = sorted(folder for folder in distributions if not folder.is_dir())
+    if not missing:
+        return
+    first, *others = missing
+    try:
+        resolve(first.name, first.parent, named_by(first.name))
+    except InputError as error:
+        named = ", ".join(folder.name for folder in others[:_NAMED])
+        more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+        raise InputError(f"{error}; also missing: {named}{more}" if others else str(error)) from None
 
 
 def check_locks(checks: Sequence[Check], store: Store) -> None:

@@ -88,3 +88,9 @@ def mixed_formats(evaluations: Iterable[tuple[str, Evaluation]]) -> list[str]:
         for (base_model, kind), counts in formats.items()
         if len(counts) > 1
     ]
+
+
+def assumed(evaluations: Iterable[Evaluation]) -> list[str]:
+    """What interventions assumed about models, such as their prompt format: each assumption once."""
+    counts = Counter(each for evaluation in evaluations for each in dict.fromkeys(evaluation.assumptions or []))
+    return [f"assumed in {count} evaluation{'s' if count > 1 else ''}: {each}" for each, count in counts.items()]
