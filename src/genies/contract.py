@@ -332,7 +332,8 @@ def _fault(value: Any, where: str) -> str | None:
         return None if is_unicode(value) else f"{where}: expected text, got half of a surrogate pair in {_show(value)}"
     if isinstance(value, list):
         # Evaluations consist mostly of long lists of numbers; building a name for each item would be slow.
-        if all(type(child) is int or (type(child) is float and math.isfinite(child)) for child in value):
+        kinds = set(map(type, value))
+        if kinds <= {int} or (kinds == {float} and all(map(math.isfinite, value))):
             return None
         return next((found for key, child in enumerate(value) if (found := _fault(child, f"{where}.{key}"))), None)
     if not isinstance(value, dict):

@@ -134,12 +134,18 @@ def _first_repeat(pairs: list[tuple[str, Any]]) -> str:
     return next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
 
 
+_NESTED = frozenset({dict, list})
+
+
 def _containers(value: Any) -> Iterator[tuple[tuple[str | int, ...], Any]]:
     """All lists and objects in a JSON value, each with the keys that lead to it, in document order."""
     waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)] if isinstance(value, dict | list) else []
     while waiting:
         place, container = waiting.pop()
         yield place, container
+        values = container.values() if isinstance(container, dict) else container
+        if _NESTED.isdisjoint(map(type, values)):
+            continue  # most lists contain only numbers
         items = container.items() if isinstance(container, dict) else enumerate(container)
         waiting += reversed([((*place, key), child) for key, child in items if isinstance(child, dict | list)])
 

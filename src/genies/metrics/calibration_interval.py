@@ -100,9 +100,12 @@ def resampled_calibration_errors(
     sizes, gaps = _tables(labels, bin_of(sure, n_bins, 0.5), right - sure, n_bins)
     count = sizes.shape[0]
 
+    filled = np.any(sizes, axis=0)
+    both = np.concatenate([sizes[:, filled], gaps[:, filled]], axis=1)
+
     def errors(weights: Floats) -> Floats:
-        n = weights @ sizes
-        squares = np.sum((weights @ gaps) ** 2 / np.maximum(n, 1), axis=1)
+        n, gap = np.split(weights @ both, 2, axis=1)
+        squares = np.sum(gap**2 / np.maximum(n, 1), axis=1)
         result: Floats = np.sqrt(squares / np.sum(n, axis=1))
         return result
 

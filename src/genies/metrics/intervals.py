@@ -81,7 +81,13 @@ def accuracy_interval(
     >>> accuracy_interval([0.9] * 4, [0, 1, 2, 3]) is None
     True
     """
-    part = sums_by_cluster(scores(probabilities), clusters)
+    return interval_of_scores(sums_by_cluster(scores(probabilities), clusters), resamples, seed, level)
+
+
+def interval_of_scores(
+    part: ClusterSums, resamples: int = 10_000, seed: int = 0, level: float = 0.95
+) -> Interval | None:
+    """accuracy_interval from the scores of pairs summed by prompt."""
     if part.sums.size < FEWEST_CLUSTERS:
         return None
     if part.one_pair_each or np.ptp(part.sums / part.pairs) == 0:
@@ -98,9 +104,16 @@ def mean_interval(
     because their variation is then unknown.
     """
     part = sums_by_cluster(np.asarray(values, dtype=np.float64), clusters)
+    if part.sums.size < FEWEST_CLUSTERS:
+        return None
+    return bootstrap_interval(part, resampled_means(part, resample_weights(part.sums.size, resamples, seed)), level)
+
+
+def bootstrap_interval(part: ClusterSums, drawn: Floats, level: float = 0.95) -> Interval | None:
+    """mean_interval from the means in resamples of the clusters, `drawn` of shape (resamples,)."""
     if part.sums.size < FEWEST_CLUSTERS or np.ptp(part.sums / part.pairs) == 0:
         return None
-    return _bca(part, resampled_means(part, resample_weights(part.sums.size, resamples, seed)), level)
+    return _bca(part, drawn, level)
 
 
 def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95) -> Interval:
@@ -160,7 +173,9 @@ def _bca(part: ClusterSums, drawn: Floats, level: float) -> Interval:
     estimate = part.mean
     influence = part.sums - estimate * part.pairs  # of each cluster on the ratio of sums, up to a constant
     acceleration = float(np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5))
-    below = float(np.mean(drawn < estimate) + np.mean(drawn == estimate) / 2)
+    # Means of few different values are equal up to the order of summation.
+    rounding = 1e-12 * max(1.0, abs(estimate))
+    below = float(np.mean(drawn < estimate - rounding) + np.mean(drawn <= estimate + rounding)) / 2
     bias = _NORMAL.inv_cdf(min(max(below, 1 / (2 * drawn.size)), 1 - 1 / (2 * drawn.size)))
     t = t_quantile(level, part.sums.size - 1)
     tails = []

@@ -93,11 +93,23 @@ def resample_weights(clusters: int, resamples: int, seed: int) -> Floats:
 
 def resampled_means(part: ClusterSums, weights: Floats) -> Floats:
     """The mean over pairs in each resample, shape (resamples,). A resample without pairs has the mean of the sample."""
-    if np.all(part.pairs == part.pairs[0]):  # each resample has as many pairs as the sample
-        means: Floats = (weights @ part.sums) / np.sum(part.pairs)
-        return means
-    pairs = weights @ part.pairs
-    return np.where(pairs > 0, (weights @ part.sums) / np.maximum(pairs, 1), part.mean)
+    means: Floats = resampled_means_of([part], weights)[0]
+    return means
+
+
+def resampled_means_of(parts: Sequence[ClusterSums], weights: Floats) -> Floats:
+    """resampled_means of several values of the same pairs, shape (parts, resamples).
+
+    It reads the weights, which are larger than a processor's cache, once.
+    """
+    pairs = parts[0].pairs
+    sums = np.ascontiguousarray((weights @ np.stack([part.sums for part in parts], axis=1)).T)
+    if np.all(pairs == pairs[0]):  # each resample has as many pairs as the sample
+        sums /= np.sum(pairs)
+        return sums
+    drawn = weights @ pairs
+    means = np.array([[part.mean] for part in parts])
+    return np.where(drawn > 0, sums / np.maximum(drawn, 1), means)
 
 
 def resampled_means_of_few_kinds(part: ClusterSums, resamples: int, seed: int) -> Floats:

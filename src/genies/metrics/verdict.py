@@ -141,8 +141,9 @@ def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interva
     If d is subtracted from every pair, the signed sum over prompts is at least as large as the observed one if d is
     between the mean of the prompts whose sign is flipped and the mean of the others.
     """
-    flipped = _subsets(differences.size)
-    sums, sizes = flipped @ differences, flipped @ pairs
+    flipped, numbers = _subsets(differences.size)
+    sums = flipped @ differences
+    sizes = numbers * pairs[0] if np.all(pairs == pairs[0]) else flipped @ pairs
     rest, rest_sizes = differences.sum() - sums, pairs.sum() - sizes
     # If all or none are flipped, the sum is as large for any d.
     some, others = (
@@ -160,12 +161,12 @@ def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interva
 
 
 @lru_cache(maxsize=32)
-def _subsets(count: int) -> Floats:
-    """All subsets of a small set, or _SUBSETS random ones with a seed, as rows of 0 and 1."""
+def _subsets(count: int) -> tuple[Floats, Floats]:
+    """All subsets of a small set, or _SUBSETS random ones with a seed, as rows of 0 and 1, and their sizes."""
     if count <= _MOST_ENUMERATED:
         found = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     else:
         found = np.random.default_rng(count).integers(2, size=(_SUBSETS, count))
     subsets: Floats = found.astype(np.float64)
     subsets.flags.writeable = False
-    return subsets
+    return subsets, subsets.sum(axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,16 @@ class ExampleScores:
     sums: ClusterSums
     clusters: npt.NDArray[np.int64]
 
-    @property
+    @cached_property
     def examples(self) -> set[tuple[int, float]]:
         """All examples with their numbers of pairs."""
         return set(zip(self.sums.clusters.tolist(), self.sums.pairs.tolist(), strict=True))
+
+    def same_examples(self, other: ExampleScores) -> bool:
+        """Whether both have the same examples with equal numbers of pairs, at least one."""
+        ours, theirs = self.sums, other.sums
+        same = np.array_equal(ours.clusters, theirs.clusters) and np.array_equal(ours.pairs, theirs.pairs)
+        return same and ours.clusters.size > 0
 
     def over(self, examples: npt.NDArray[np.int64]) -> ExampleScores:
         kept = np.isin(self.sums.clusters, examples)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from genies.metrics.intervals import Interval
+from genies.metrics.probabilities import Floats
 from genies.metrics.shift_means import Average, ShiftFigure, estimate_mean
 from genies.report.parts import PARTS, Known
 from genies.report.study import ShiftReading
@@ -105,7 +106,7 @@ def figure(
     target, model = _measured(metric, seeds[0])
     found = ShiftFigure(
         np.array([part.value for part in parts], dtype=np.float64),
-        np.stack(drawn) if len(drawn) == len(parts) else None,
+        _stacked(drawn) if len(drawn) == len(parts) else None,
         min(part.clusters for part in parts),
         weight,
         target,
@@ -120,6 +121,11 @@ def figure(
         interval = parts[0].interval  # neither seeds nor prompts vary
     missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
     return MetricFigure(Estimate(found.mean, interval, missing), found)
+
+
+def _stacked(drawn: Sequence[Floats]) -> Floats:
+    """The resamples of all seeds, shape (seeds, resamples); those of a single one are not copied."""
+    return drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
 
 
 def _measured(metric: Metric, shift: ShiftReading) -> tuple[str, str | None]:

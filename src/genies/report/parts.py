@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genies.contract import Evaluation
-from genies.data.evaluated import cluster_labels
 from genies.metrics import (
     auroc,
     brier_score,
@@ -19,24 +17,19 @@ from genies.metrics import (
     rms_calibration_error,
     rms_calibration_error_published,
 )
-from genies.metrics.calibration import CONFIDENCE_BINS, FORMULA, log_losses
+from genies.metrics.calibration import CONFIDENCE_BINS, FORMULA
 from genies.metrics.calibration_interval import calibration_interval, resampled_calibration_errors
 from genies.metrics.elicitation import resampled_elicitation
-from genies.metrics.intervals import OVER_PROMPTS, Interval, accuracy_interval, mean_interval, percentile_interval
-from genies.metrics.pairs import scores
+from genies.metrics.intervals import OVER_PROMPTS, Interval, bootstrap_interval, interval_of_scores, percentile_interval
 from genies.metrics.probabilities import Floats
 from genies.metrics.resampling import (
     FEWEST_CLUSTERS,
     ClusterSums,
-    resample_weights,
-    resampled_means,
-    sums_by_cluster,
     too_few_clusters,
 )
 from genies.metrics.shift_means import NO_VARIATION, ROUNDING
+from genies.report.pair_values import EACH_PAIR, RESAMPLES
 from genies.report.study import Reading, ShiftReading
-
-RESAMPLES = 2_000
 
 CALIBRATED_DRAWS = 30
 """Number of simulations of a calibrated scorer for each evaluation, enough for two decimals of the mean."""
@@ -65,20 +58,12 @@ Known = dict[int, Part]
 """A cache of accuracies by the id of their evaluation, because several interventions share some."""
 
 
-def cluster_scores(reading: Reading | None) -> ClusterSums | None:
-    """The scores of an evaluation's pairs summed by prompt; None if it does not contain probabilities or clusters."""
-    if reading is None or not reading.evaluation.eval_probabilities:
-        return None
-    labels = cluster_labels(reading.evaluation)
-    return None if labels is None else sums_by_cluster(scores(reading.evaluation.eval_probabilities), labels)
-
-
-def _gap(evaluation: Evaluation) -> str:
+def _gap(reading: Reading) -> str:
     """Why the evaluation cannot be resampled; empty if it can."""
-    labels = cluster_labels(evaluation)
-    if not evaluation.eval_probabilities:
+    if not reading.evaluation.eval_probabilities:
         return NO_PROBABILITIES
-    return NO_EXAMPLES if labels is None else too_few_clusters(len(set(labels)))
+    values = reading.pair_values
+    return NO_EXAMPLES if values is None else too_few_clusters(values.clusters.size)
 
 
 def accuracy_part(reading: Reading | None, known: Known) -> Part:
@@ -91,12 +76,11 @@ def accuracy_part(reading: Reading | None, known: Known) -> Part:
 
 
 def _accuracy(reading: Reading) -> Part:
-    evaluation, part = reading.evaluation, cluster_scores(reading)
-    labels, p = cluster_labels(evaluation), evaluation.eval_probabilities
-    if part is None or p is None or labels is None or part.sums.size < FEWEST_CLUSTERS:
-        return Part(evaluation.eval_accuracy, missing=_gap(evaluation))
-    drawn = resampled_means(part, resample_weights(part.sums.size, RESAMPLES, 0))
-    return Part(evaluation.eval_accuracy, accuracy_interval(p, labels, RESAMPLES), drawn, part.sums.size)
+    accuracy, values = reading.evaluation.eval_accuracy, reading.pair_values
+    if values is None or values.clusters.size < FEWEST_CLUSTERS:
+        return Part(accuracy, missing=_gap(reading))
+    interval = interval_of_scores(values.sums["accuracy"], RESAMPLES)
+    return Part(accuracy, interval, values.drawn["accuracy"], values.clusters.size)
 
 
 def _elicitation(shift: ShiftReading, _: Known) -> Part:
@@ -106,43 +90,58 @@ def _elicitation(shift: ShiftReading, _: Known) -> Part:
         why = f"there is no {', '.join(sorted(absent))}" if absent else "the target-tuned capability is 0"
         return Part(None, missing=why)
     for each in (shift.generalization, shift.baseline):
-        if each is not None and (gap := _gap(each.evaluation)):
+        if each is not None and (gap := _gap(each)):
             return Part(value, missing=gap)
-    parts = [cluster_scores(each) for each in (shift.generalization, shift.baseline, shift.capability)]
-    generalization, baseline, capability = parts
-    assert generalization is not None
-    assert baseline is not None
-    on_target = shift.shift.target == shift.shift.target_reference
-    if capability is None:
-        # If only the value of the capability is known, it is constant: near 1 it varies least of the three.
-        number = np.array([shift.row.target_tuned_capability or 0.0])
-        capability, on_target = ClusterSums(np.array([0]), number, np.ones(1)), False
-    drawn = resampled_elicitation(generalization, baseline, capability, on_target, RESAMPLES)
+    drawn = _drawn_elicitation(shift)
     if drawn is None:
         return Part(value, missing="resampled capabilities reach 0")
-    clusters = generalization.sums.size
+    assert shift.generalization is not None
+    assert shift.generalization.pair_values is not None
+    clusters = shift.generalization.pair_values.clusters.size
     if np.ptp(drawn) < ROUNDING:
         return Part(value, missing=NO_VARIATION, drawn=drawn, clusters=clusters)
     return Part(value, percentile_interval(drawn, clusters, OVER_PROMPTS), drawn, clusters)
+
+
+def _drawn_elicitation(shift: ShiftReading) -> Floats | None:
+    """resampled_elicitation, from the resamples of the three accuracies where they were tested on the same prompts."""
+    readings = (shift.generalization, shift.baseline, shift.capability)
+    generalization, baseline, capability = (None if each is None else each.pair_values for each in readings)
+    assert generalization is not None
+    assert baseline is not None
+    on_target = capability is not None and shift.shift.target == shift.shift.target_reference
+    together = [generalization, baseline, *([capability] if capability is not None and on_target else [])]
+    if not all(np.array_equal(each.clusters, generalization.clusters) for each in together):
+        # If only the value of the capability is known, it is constant: near 1 it varies least of the three.
+        number = np.array([shift.row.target_tuned_capability or 0.0])
+        known = capability.sums["accuracy"] if capability else ClusterSums(np.array([0]), number, np.ones(1))
+        sums = (generalization.sums["accuracy"], baseline.sums["accuracy"], known)
+        return resampled_elicitation(*sums, on_target, RESAMPLES)
+    below: Floats | float = shift.row.target_tuned_capability or 0.0
+    if capability is not None:
+        below = capability.drawn["accuracy"] if on_target else capability.drawn_again
+    if np.any(np.equal(below, 0)):
+        return None
+    drawn: Floats = (generalization.drawn["accuracy"] - baseline.drawn["accuracy"]) / below
+    return drawn
 
 
 def _calibration(shift: ShiftReading, _: Known) -> Part:
     """The calibration error by confidence, recomputed from probabilities if the file stores another formula."""
     if shift.generalization is None:
         return Part(None, missing=NO_EVALUATION)
-    evaluation = shift.generalization.evaluation
-    p, labels = evaluation.eval_probabilities, cluster_labels(evaluation)
+    p, values = shift.generalization.evaluation.eval_probabilities, shift.generalization.pair_values
     if not p:
         stored = shift.row.RMS_calibration_error if shift.row.RMS_calibration_formula == FORMULA else None
         return Part(stored, missing=NO_PROBABILITIES)
-    if labels is None:
+    if values is None:
         return Part(rms_calibration_error(p), missing=NO_EXAMPLES)
-    value, drawn = resampled_calibration_errors(p, labels, CONFIDENCE_BINS, RESAMPLES, 0)
+    value, drawn = resampled_calibration_errors(values.p, values.labels, CONFIDENCE_BINS, RESAMPLES, 0)
     if drawn is None:
-        return Part(value, missing=_gap(evaluation))
+        return Part(value, missing=_gap(shift.generalization))
     # Resampling adds noise to the error; remove it, because a mean over shifts is about the observed values.
     without_noise = np.sqrt(np.maximum(drawn**2 - (np.mean(drawn**2) - value**2), 0))
-    return Part(value, calibration_interval(p, labels), without_noise, len(set(labels)))
+    return Part(value, calibration_interval(values.p, values.labels), without_noise, values.clusters.size)
 
 
 def _calibrated(shift: ShiftReading, _: Known) -> Part:
@@ -151,30 +150,27 @@ def _calibrated(shift: ShiftReading, _: Known) -> Part:
         return Part(None, missing=NO_PROBABILITIES)
     if is_constant_half(p):
         return Part(None, missing="all probabilities are 1/2")
-    labels = cluster_labels(shift.generalization.evaluation)
+    values = shift.generalization.pair_values
+    labels = None if values is None else values.labels
     return Part(calibration_error_of_calibrated(p, labels, draws=CALIBRATED_DRAWS))
 
 
-def _of_pairs(
-    value: Callable[[list[float]], float], each_pair: Callable[[Floats], Floats] | None
-) -> Callable[[ShiftReading, Known], Part]:
-    """A metric of the generalization's probabilities. If it is a mean over pairs, `each_pair` returns their values."""
+def _of_pairs(name: str, value: Callable[[Floats], float]) -> Callable[[ShiftReading, Known], Part]:
+    """A metric of the generalization's probabilities. With an interval if it is a mean over pairs."""
 
     def part(shift: ShiftReading, _: Known) -> Part:
         if shift.generalization is None:
             return Part(None, missing=NO_EVALUATION)
-        evaluation = shift.generalization.evaluation
-        p, labels = evaluation.eval_probabilities, cluster_labels(evaluation)
+        p, values = shift.generalization.evaluation.eval_probabilities, shift.generalization.pair_values
         if not p:
             return Part(None, missing=NO_PROBABILITIES)
-        gap = OVER_SOURCES_ONLY if each_pair is None else _gap(evaluation)
-        if labels is None or each_pair is None or gap:
-            return Part(value(p), missing=gap)
-        values = each_pair(np.array(p))
-        sums = sums_by_cluster(values, labels)
-        drawn = resampled_means(sums, resample_weights(sums.sums.size, RESAMPLES, 0))
-        interval = mean_interval(values, labels, RESAMPLES)
-        return Part(value(p), interval, drawn, sums.sums.size, "" if interval else NO_VARIATION)
+        found = value(np.array(p) if values is None else values.p)
+        gap = _gap(shift.generalization) if name in EACH_PAIR else OVER_SOURCES_ONLY
+        if values is None or gap:
+            return Part(found, missing=gap)
+        sums, drawn = values.sums[name], values.drawn[name]
+        interval = bootstrap_interval(sums, drawn)
+        return Part(found, interval, drawn, values.clusters.size, "" if interval else NO_VARIATION)
 
     return part
 
@@ -205,10 +201,10 @@ PARTS: dict[str, Callable[[ShiftReading, Known], Part]] = {
     "RMS_calibration_error_if_calibrated": _calibrated,
     "target_tuned_capability": lambda shift, known: accuracy_part(shift.capability, known),
     "baseline_accuracy": lambda shift, known: accuracy_part(shift.baseline, known),
-    "brier_score": _of_pairs(brier_score, lambda p: (1 - p) ** 2),
-    "log_loss": _of_pairs(log_loss, log_losses),
-    "auroc": _of_pairs(auroc, None),
-    "margin": _of_pairs(margin, lambda p: 2 * p - 1),
+    **{
+        name: _of_pairs(name, of)
+        for name, of in (("brier_score", brier_score), ("log_loss", log_loss), ("auroc", auroc), ("margin", margin))
+    },
     "RMS_calibration_error_published": _published_calibration,
     **{
         name: _stored(f"eval_{name}")

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genies.contract import Evaluation
@@ -101,8 +101,9 @@ class _Files:
     def __init__(self, results_dir: Path, distributions_dir: Path | None) -> None:
         self._store = Store(results_dir.parent, results_dir.parent / "models", results_dir)
         self._distributions_dir = distributions_dir
-        self._tests: dict[str, tuple[list[Example], dict[int, int]]] = {}
-        """The test split and the prompt cluster of each example, by target."""
+        self._tests: dict[str, _TestSplit] = {}
+        self._paths: dict[tuple[str, str, str], Path] = {}
+        """By intervention, name of the model's folder and target."""
         self._read: dict[Path, Reading | None] = {}
         self._release = release_layout.is_release(results_dir)
         self.damaged: list[str] = []
@@ -194,7 +195,6 @@ class _Files:
             capability=None,
         )
         hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
-        untuned = Path(line.baseline) / base_model
 
         def tuned(target: str) -> Reading | None:
             """The intervention's evaluation; an intervention that tunes nothing has one of the untuned model."""
@@ -207,7 +207,7 @@ class _Files:
         def baseline(tuned_on: str, target: str) -> Reading | None:
             """The evaluation of the untuned model; the release stored it for every source."""
             stored = self.tuned(line.baseline, base_model, tuned_on, None, target) if self._release else None
-            return stored or self._of(untuned, None, None, target, base_model)
+            return stored or self._of(line.baseline, base_model, None, None, target, base_model)
 
         references = self._references(line.capability, base_model, shift.target_reference, seed)
         return hole.with_evaluations(
@@ -237,8 +237,7 @@ class _Files:
     def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
         """The evaluation of the untuned model, if the intervention shares it: its provenance says so, or,
         in older files, the intervention is the baseline and no tuned model of it was evaluated."""
-        place = Path(line.intervention) / line.base_model
-        reading = self._of(place, None, None, target, line.base_model)
+        reading = self._of(line.intervention, line.base_model, None, None, target, line.base_model)
         if reading is None or (reading.provenance or {}).get("tunes") is False:
             return reading
         folder = self._store.results_dir / "evaluations" / line.intervention
@@ -249,10 +248,15 @@ class _Files:
         self, intervention: str, base_model: str, source: str, seed: int | None, target: str, suffix: str = ""
     ) -> Reading | None:
         name = tuned_model_name(base_model, source, seed, suffix)
-        return self._of(Path(intervention) / name, source, seed, target, base_model)
+        return self._of(intervention, name, source, seed, target, base_model)
 
-    def _of(self, place: Path, source: str | None, seed: int | None, target: str, base_model: str) -> Reading | None:
-        path = self._store.evaluation_file(place.parent.name, place.name, target)
+    def _of(
+        self, intervention: str, name: str, source: str | None, seed: int | None, target: str, base_model: str
+    ) -> Reading | None:
+        path = self._paths.get((intervention, name, target))
+        if path is None:
+            path = self._store.evaluation_file(intervention, name, target)
+            self._paths[intervention, name, target] = path
         if path not in self._read:
             self._read[path] = None
             try:
@@ -261,10 +265,10 @@ class _Files:
                 self.damaged.append(str(error))
                 return None
             if evaluation is not None:
-                target_tuned = TARGET_TUNED in place.name
+                target_tuned = TARGET_TUNED in name
                 self._read[path] = Reading(
                     path,
-                    place.parent.name,
+                    intervention,
                     base_model,
                     source,
                     seed,
@@ -280,18 +284,43 @@ class _Files:
         if not evaluation.eval_probabilities or known or self._distributions_dir is None:
             return evaluation
         if target not in self._tests:
-            try:
-                test = Distribution(self._distributions_dir / target).test
-            except InputError:
-                test = []  # without the data the evaluation is unchanged, which a note reports
-            of_example = prompt_clusters((example.index, example.prompt) for example in test)
-            self._tests[target] = test, dict(zip((example.index for example in test), of_example, strict=True))
-        test, clusters = self._tests[target]
-        indices = example_indices(evaluation, test)
-        if indices is None:
+            self._tests[target] = _TestSplit.of(self._distributions_dir / target)
+        test = self._tests[target]
+        if evaluation.provenance is None and len(evaluation.eval_probabilities) == len(test.pairs):
+            indices = evaluation.eval_example_indices or test.pairs
+        else:
+            indices = example_indices(evaluation, test.examples) or []
+        if not indices:
             return evaluation
-        found = evaluation.eval_prompt_clusters or [clusters[index] for index in indices]
+        if evaluation.eval_prompt_clusters:
+            found = evaluation.eval_prompt_clusters
+        else:
+            found = test.clusters if indices is test.pairs else [test.cluster[index] for index in indices]
         return evaluation.model_copy(update={"eval_example_indices": indices, "eval_prompt_clusters": found})
+
+
+@dataclass(frozen=True)
+class _TestSplit:
+    """The test split of a target."""
+
+    examples: list[Example]
+    cluster: Mapping[int, int]
+    """The prompt cluster of each example, by its index."""
+    pairs: list[int]
+    """The index of the example of each pair."""
+    clusters: list[int]
+    """The prompt cluster of each pair."""
+
+    @classmethod
+    def of(cls, folder: Path) -> _TestSplit:
+        try:
+            test = Distribution(folder).test
+        except InputError:
+            test = []  # without the data an evaluation is unchanged, which a note reports
+        numbers = prompt_clusters((example.index, example.prompt) for example in test)
+        cluster = dict(zip((example.index for example in test), numbers, strict=True))
+        pairs = [example.index for example in test for _ in range(len(example.best) * len(example.worse))]
+        return cls(test, cluster, pairs, [cluster[index] for index in pairs])
 
 
 def _recorded_identity(folder: Path) -> Identity | None:

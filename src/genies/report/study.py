@@ -10,6 +10,7 @@ from typing import Any
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
 from genies.report.example_scores import ExampleScores, example_scores
+from genies.report.pair_values import PairValues, pair_values
 from genies.table.rows import TableRow, table_row
 
 
@@ -33,6 +34,11 @@ class Reading:
     def example_scores(self) -> ExampleScores | None:
         """The scores of the pairs by test example; None if the evaluation does not contain the example of each pair."""
         return example_scores(self.evaluation)
+
+    @cached_property
+    def pair_values(self) -> PairValues | None:
+        """The pairs by prompt; None if the evaluation does not contain the probability and the prompt of each pair."""
+        return pair_values(self.evaluation)
 
     @property
     def provenance(self) -> dict[str, Any] | None:

@@ -1,0 +1,44 @@
+"""Values of pairs are resampled together; each is the one that its own bootstrap gives."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from genies.contract import Evaluation
+from genies.metrics.intervals import bootstrap_interval, mean_interval
+from genies.metrics.resampling import resample_weights, resampled_means, sums_by_cluster
+from genies.report.pair_values import EACH_PAIR, RESAMPLES, pair_values
+
+DRAW = np.random.default_rng(3)
+P = DRAW.random(60)
+
+
+@pytest.mark.parametrize("clusters", [list(range(60)), [number // 3 for number in range(60)], [*[0] * 12, *range(48)]])
+def test_each_value_is_resampled_as_if_it_were_alone(clusters: list[int]) -> None:
+    values = pair_values(Evaluation(eval_accuracy=0.5, eval_probabilities=P.tolist(), eval_prompt_clusters=clusters))
+    assert values is not None
+    weights = resample_weights(len(set(clusters)), RESAMPLES, 0)[:, np.array(clusters)]  # of each pair
+    for name, of in EACH_PAIR.items():
+        by_hand = (weights * of(P)).sum(axis=1) / weights.sum(axis=1)
+        np.testing.assert_allclose(values.drawn[name], by_hand, rtol=1e-12, atol=1e-15)
+        interval = bootstrap_interval(values.sums[name], values.drawn[name])
+        alone = mean_interval(of(P), clusters)
+        assert interval is not None
+        assert alone is not None
+        assert (interval.low, interval.high) == pytest.approx((alone.low, alone.high), abs=1e-12)
+
+
+def test_without_clusters_there_are_no_values() -> None:
+    assert pair_values(Evaluation(eval_accuracy=0.5, eval_probabilities=P.tolist())) is None
+
+
+def test_rounding_does_not_move_an_interval() -> None:
+    """Losses of 0 and 36: many resamples have the mean of the sample, but for the order of summation."""
+    part = sums_by_cluster(np.repeat([36.04365338911715, 2.22e-16], [80, 80]), range(160))
+    drawn = resampled_means(part, resample_weights(160, RESAMPLES, 0))
+    exact = bootstrap_interval(part, drawn)
+    rounded = bootstrap_interval(part, drawn + DRAW.uniform(-1e-14, 1e-14, RESAMPLES))
+    assert exact is not None
+    assert rounded is not None
+    assert (exact.low, exact.high) == pytest.approx((rounded.low, rounded.high), abs=1e-12)
