@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import glob
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from genies.contract import Evaluation
-from genies.data.distribution import Distribution, Example
-from genies.data.evaluated import example_indices, joined_clusters, prompt_clusters
+from genies.data.evaluated import joined_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
 from genies.harness.job import Identity
@@ -26,6 +25,7 @@ from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
 from genies.report.study import Reading, ShiftReading, Study
+from genies.report.test_splits import TestSplits
 from genies.table.rows import best_reference, table_row
 
 __all__ = ["Reading", "ShiftReading", "Study", "read_study"]
@@ -100,8 +100,7 @@ class _Files:
 
     def __init__(self, results_dir: Path, distributions_dir: Path | None) -> None:
         self._store = Store(results_dir.parent, results_dir.parent / "models", results_dir)
-        self._distributions_dir = distributions_dir
-        self._tests: dict[str, _TestSplit] = {}
+        self._tests = TestSplits(distributions_dir)
         self._paths: dict[tuple[str, str, str], Path] = {}
         """By intervention, name of the model's folder and target."""
         self._read: dict[Path, Reading | None] = {}
@@ -273,54 +272,10 @@ class _Files:
                     source,
                     seed,
                     target,
-                    self._with_clusters(evaluation, target),
+                    self._tests.with_clusters(evaluation, target),
                     target_tuned,
                 )
         return self._read[path]
-
-    def _with_clusters(self, evaluation: Evaluation, target: str) -> Evaluation:
-        """The evaluation with the example and the prompt cluster of each pair added from the data, if possible."""
-        known = evaluation.eval_example_indices and evaluation.eval_prompt_clusters
-        if not evaluation.eval_probabilities or known or self._distributions_dir is None:
-            return evaluation
-        if target not in self._tests:
-            self._tests[target] = _TestSplit.of(self._distributions_dir / target)
-        test = self._tests[target]
-        if evaluation.provenance is None and len(evaluation.eval_probabilities) == len(test.pairs):
-            indices = evaluation.eval_example_indices or test.pairs
-        else:
-            indices = example_indices(evaluation, test.examples) or []
-        if not indices:
-            return evaluation
-        if evaluation.eval_prompt_clusters:
-            found = evaluation.eval_prompt_clusters
-        else:
-            found = test.clusters if indices is test.pairs else [test.cluster[index] for index in indices]
-        return evaluation.model_copy(update={"eval_example_indices": indices, "eval_prompt_clusters": found})
-
-
-@dataclass(frozen=True)
-class _TestSplit:
-    """The test split of a target."""
-
-    examples: list[Example]
-    cluster: Mapping[int, int]
-    """The prompt cluster of each example, by its index."""
-    pairs: list[int]
-    """The index of the example of each pair."""
-    clusters: list[int]
-    """The prompt cluster of each pair."""
-
-    @classmethod
-    def of(cls, folder: Path) -> _TestSplit:
-        try:
-            test = Distribution(folder).test
-        except InputError:
-            test = []  # without the data an evaluation is unchanged, which a note reports
-        numbers = prompt_clusters((example.index, example.prompt) for example in test)
-        cluster = dict(zip((example.index for example in test), numbers, strict=True))
-        pairs = [example.index for example in test for _ in range(len(example.best) * len(example.worse))]
-        return cls(test, cluster, pairs, [cluster[index] for index in pairs])
 
 
 def _recorded_identity(folder: Path) -> Identity | None:
