@@ -109,6 +109,7 @@ def test_metadata_says_where_it_comes_from_and_how_it_was_made(tmp_path: Path) -
         "left_out": {"chosen": 1},
         "ties": 0,
         "parting": 0,
+        "in_both": 0,
         "prompts": 50,
         "train": 43,
         "test": 7,

@@ -298,5 +298,5 @@ def test_presets_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"{listed()}\n"
     assert all(name in listed() and preset.citation in listed() for name, preset in PRESETS.items())
     assert suite_shifts(["a", "b"], []) == [{"target": "a"}, {"target": "b"}]
-    with pytest.raises(InputError, match="--data_path is missing"):
+    with pytest.raises(InputError, match="give the data one way"):
         parse(ImportDistributionArguments, ["--output_dir", "x"])

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genies.data.shifts import Shift, folders, read_shifts, repeats, resolve, shifts_from_dirs, unique_pairs
+from genies.data.shifts import Shift, folders, folders_in, read_shifts, repeats, resolve, shifts_from_dirs, unique_pairs
 from genies.errors import InputError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -73,10 +73,8 @@ def test_names_of_any_script_and_with_spaces_are_taken(tmp_path, name) -> None:
 
 
 BAD_NAMES = {
-    "../a": "path separator",
-    "/etc": "path separator",
-    "a/b": "path separator",
     "a/": "path separator",
+    "b/..": "path separator",
     "a\\b": "path separator",
     "..": "relative path",
     ".": "relative path",
@@ -358,3 +356,18 @@ def test_genies_has_the_rows_of_the_published_table(table) -> None:
     with open(path, encoding="utf-8", newline="") as file:
         rows = [(row["source"], row["target"], row["target_reference"]) for row in csv.DictReader(file)]
     assert [(s.source, s.target, s.target_reference) for s in read_shifts(SHIFTS / "GENIES.json")] == rows
+
+
+def test_a_shift_file_names_distributions_by_path_from_its_own_folder(tmp_path) -> None:
+    path = write(tmp_path, [["../data/a", "b"], {"source": "/x/c", "target": "b", "target_reference": "more/d"}])
+    assert read_shifts(path) == [Shift("a", "b"), Shift("c", "b", "d")]
+    assert folders_in(path) == [tmp_path / "../data/a", Path("/x/c"), tmp_path / "more/d"]
+    placed = folders(read_shifts(path), "distributions", folders_in(path))
+    assert placed["a"] == tmp_path / "../data/a"
+    assert placed["b"] == Path("distributions/b")
+
+
+def test_two_folders_with_one_name_are_refused(tmp_path) -> None:
+    path = write(tmp_path, [["one/a", "other/a"]])
+    with pytest.raises(InputError, match="two folders with the same name"):
+        folders(read_shifts(path), "distributions", folders_in(path))

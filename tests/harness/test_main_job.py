@@ -208,3 +208,15 @@ def test_what_an_evaluation_assumed_about_the_model_is_printed_once_and_again_wh
         done = project.command("evaluate.py", [*argv, "--distributions", '["long", "mixed"]'])
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("assumed: the reward is the mean of two outputs") == 1
+
+
+def test_a_shift_file_may_name_distributions_by_path(project: Project) -> None:
+    project.shifts([("long", "mixed")])
+    elsewhere = project.folder / "elsewhere"
+    (project.folder / "distributions").rename(elsewhere)
+    (elsewhere / "mixed").rename(project.folder / "mixed")
+    project.shifts([("elsewhere/long", str(project.folder / "mixed"))])
+    done = project.metrics()
+    assert done.returncode == 0, done.stderr
+    (row,) = project.table()
+    assert (row["source"], row["target"], row["generalization_accuracy"]) == ("long", "mixed", "0.75")

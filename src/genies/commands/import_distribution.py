@@ -1,4 +1,4 @@
-"""Make distributions from preference data: JSON, JSONL, CSV, Parquet, or a folder saved by `datasets`.
+"""Make distributions from preference data: JSON, JSONL, CSV, Parquet, a folder saved by `datasets`, or the hub.
 
 python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
 python api/import_distribution.py --preset rm_bench --data_path total_dataset.json --output_dir distributions/rm_bench
@@ -14,10 +14,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from genies.cache import cache_dir
 from genies.command_line import Arguments
 from genies.data.audit.markdown import to_markdown
 from genies.data.audit.suite import audit
 from genies.data.importing.distribution_writer import Split
+from genies.data.importing.hub_data import hub_data
 from genies.data.importing.importer import Columns, Imported, Rules, import_suite
 from genies.data.importing.layouts import Layout, Transcripts
 from genies.data.importing.presets import PRESETS, listed
@@ -45,6 +47,13 @@ class ImportDistributionArguments(Arguments):
     data_path: Path | None = None
     """A .json, .jsonl, .csv, .tsv, .parquet or .arrow file, a folder saved by `datasets`, or one of JSON or Parquet
     files."""
+    hub_dataset: str | None = None
+    """Data set on the hub, OWNER/NAME, in place of --data_path: its data files are downloaded into the cache. HF_TOKEN
+    gives access to those with conditions."""
+    revision: str | None = None
+    """Branch, tag or commit of --hub_dataset (default: the newest); metadata.json records the commit."""
+    hub_files: str | None = None
+    """Shell pattern of the files of --hub_dataset to use, such as 'helpful-base/*' (default: all data files)."""
     output_dir: Path | None = None
     """Folder of the new distribution, such as distributions/mine; its name is the name of the distribution. The
     distributions of a suite are named <output_dir>_<value>."""
@@ -93,6 +102,9 @@ class ImportDistributionArguments(Arguments):
     message_template: str | None = None
     r"""Convert conversations with several turns to a text, with this format of one message, {role} and {content}
     (default: they stay conversations)."""
+    keep_splits: bool = False
+    """Keep the published train and test splits, which the names of files or folders tell; validation is the test split
+    of data without one, and left out otherwise (default: split by the hash of the prompt)."""
     test_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the prompts in the test split; 1 makes targets without a train split (default: 0.2, or the preset's)."""
     max_train_examples: Annotated[int, Field(ge=1)] | None = None
@@ -113,9 +125,16 @@ class ImportDistributionArguments(Arguments):
     @model_validator(mode="after")
     def _needed(self) -> ImportDistributionArguments:
         if not self.list_presets:
-            for name in ("data_path", "output_dir"):
-                if getattr(self, name) is None:
-                    raise ValueError(f"--{name} is missing")
+            if self.output_dir is None:
+                raise ValueError("--output_dir is missing")
+            if (self.data_path is None) == (self.hub_dataset is None):
+                raise ValueError("give the data one way: --data_path PATH, or --hub_dataset OWNER/NAME")
+            for name in ("revision", "hub_files"):
+                if self.hub_dataset is None and getattr(self, name) is not None:
+                    raise ValueError(f"--{name} is for --hub_dataset")
+            if self.keep_splits and (self.test_share is not None or self.data_split is not None):
+                given = "test_share" if self.test_share is not None else "data_split"
+                raise ValueError(f"--{given} has no effect with --keep_splits True; leave one of them out")
         return self
 
     @model_validator(mode="after")
@@ -146,23 +165,23 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     if args.list_presets:
         print(listed())
         return 0
-    assert args.data_path is not None
     assert args.output_dir is not None
     folder = Path(os.path.abspath(args.output_dir))  # noqa: PTH100 - resolve() would follow links
     check_name(folder.name, "--output_dir")
     check_length(folder.name, 50, "--output_dir")
     template = make_template(args.template, args.message_template)
-    source = open_source(args.data_path, args.format, args.data_split)
+    data_path, origin = _data(args, root)
+    source = open_source(data_path, args.format, args.data_split, args.keep_splits)
     preset = PRESETS[args.preset] if args.preset else None
     split_by = args.split_by or (preset.split_by if preset else None)
     folders: dict[str | None, Path] = parts_of(source, split_by, folder) if split_by else {None: folder}
     _check_sources(args.sources or [], [value for value in folders if value is not None], split_by)
     license_ = args.license if args.license != "not stated" or preset is None else preset.license
-    about = {"source": args.source or args.data_path.resolve().name, "license": license_}
+    about = {"source": args.source or data_path.resolve().name, "license": license_, **origin}
     if preset is not None:
         about |= {"suite": folder.name, "preset": str(args.preset), "citation": preset.citation}
     share = args.test_share or (preset.test_share if preset else 0.2)
-    if share == 1 and args.sources:
+    if share == 1 and args.sources and not args.keep_splits:
         raise InputError("--sources needs a train split, but --test_share is 1; choose a smaller share")
     shifts_path = args.shifts_path or root / "distribution_shifts" / f"{folder.name}.json"
     if split_by is not None and shifts_path.exists() and not args.overwrite:
@@ -191,6 +210,17 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     print(f"{len(shifts):,} shifts in {shifts_path}\n")
     print(to_markdown(audit(list(made))), end="")
     return 0
+
+
+def _data(args: ImportDistributionArguments, root: Path) -> tuple[Path, dict[str, str]]:
+    """Where the data is, downloaded if it is on the hub, and keys for metadata.json about its origin."""
+    if args.hub_dataset is None:
+        assert args.data_path is not None
+        return args.data_path, {}
+    done = hub_data(args.hub_dataset, args.revision, args.hub_files, cache_dir(root))
+    chosen = {} if args.hub_files is None else {"hub_files": args.hub_files}
+    about = {"source": args.source or args.hub_dataset, "hub_dataset": args.hub_dataset, "revision": done.commit}
+    return done.folder, about | chosen
 
 
 def _layout(args: ImportDistributionArguments, source: Source) -> Layout:
@@ -235,6 +265,10 @@ def _show_left_out(imported: Imported, kept: bool) -> None:
         print(f"  left out: {count:,} with a malformed {field}")
     if left_out:
         print(f"  left out in all: {left_out:,}")
+    if imported.in_both:
+        print(
+            f"  in both published splits: {imported.in_both:,} prompts; --exclude_leaked of the main job excludes them"
+        )
     if imported.ties:
         done = "kept as examples without a worse response" if kept else "left out (--ties keep keeps them)"
         print(f"  ties: {imported.ties:,} rows, {done}")

@@ -50,14 +50,34 @@ def read_shifts(path: str | Path) -> list[Shift]:
 
     The file is a list. An entry is a pair [source, target], or an object with source, target and optionally
     target_reference, label and category (keys that start with _ are comments). An object without a source is for
-    interventions that tune nothing, such as a published reward model. Raises InputError with the file, the
-    entry (counted from 0) and the field.
+    interventions that tune nothing, such as a published reward model. A distribution is a name, or the path of its
+    folder from the folder of the file; a shift has the folder's name, and folders_in returns the path. Raises
+    InputError with the file, the entry (counted from 0) and the field.
     """
+    path, value = _content(path)
+    return shifts_of(value, f"shift file {path}")
+
+
+def _content(path: str | Path) -> tuple[Path, Any]:
     path = or_shipped(Path(path))
     if not path.exists():
         raise InputError(_absent(path))
-    value = read_json(path, "shift file")
-    return shifts_of(value, f"shift file {path}")
+    return path, read_json(path, "shift file")
+
+
+def folders_in(path: str | Path) -> list[Path]:
+    """The folders of the distributions that a shift file names by path."""
+    path, value = _content(path)
+    return folders_of(value, path.parent)
+
+
+def folders_of(value: Any, base: Path) -> list[Path]:
+    """The folders of the distributions that a list of entries names by path, which are relative to `base`."""
+    entries = value if isinstance(value, list) else []
+    items = [entry if isinstance(entry, list) else [entry.get(each) for each in FIELDS[:3]] for entry in entries
+             if isinstance(entry, list | dict)]  # fmt: skip
+    named = [item for each in items for item in each if _is_path(item)]
+    return [base / item for item in dict.fromkeys(named)]
 
 
 def shifts_of(value: Any, where: str) -> list[Shift]:
@@ -206,19 +226,26 @@ def _shift(entry: Any, where: str) -> Shift:
             raise InputError(f"{where}, field {_show(key)} is unknown{hint} Known: {', '.join(FIELDS)}")
     if "target" not in entry:
         raise InputError(f"{where}, field target is missing; expected the name of a distribution")
-    for field in ("source", "target"):
-        if field in entry:
-            check_name(entry[field], f"{where}, field {field}")
+    named = [field for field in ("source", "target") if field in entry]
+    named += ["target_reference"] if entry.get("target_reference") is not None else []
+    names = {field: _name(entry[field], f"{where}, field {field}") for field in named}
     if "source" not in entry and "target_reference" in entry:
         raise InputError(f"{where}, field target_reference has no effect without a source; remove it, or add a source")
-    reference, label, category = (entry.get(field) for field in ("target_reference", "label", "category"))
-    if reference is not None:
-        check_name(reference, f"{where}, field target_reference")
+    label, category = (entry.get(field) for field in ("label", "category"))
     if label is not None and label not in LABELS:
         raise InputError(f"{where}, field label: expected {' or '.join(LABELS)}, got {_show(label)}")
     if category is not None and not (isinstance(category, str) and category.strip()):
         raise InputError(f"{where}, field category: expected text, got {_show(category)}")
-    return Shift(entry.get("source", ""), entry["target"], reference or "", label, category)
+    return Shift(names.get("source", ""), names["target"], names.get("target_reference", ""), label, category)
+
+
+def _name(item: Any, where: str) -> str:
+    """The name of a distribution that an entry names, or names the folder of."""
+    return name_of(item, where) if _is_path(item) else check_name(item, where)
+
+
+def _is_path(item: Any) -> bool:
+    return isinstance(item, str) and is_folder_argument(item) and Path(item).name not in ("", "..")
 
 
 def _folder_of(item: str | Path, name: str) -> Path:

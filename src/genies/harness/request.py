@@ -9,7 +9,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from genies.data.shifts import Shift, first_mention, folders, read_shifts, shifts_from_dirs, shifts_of
+from genies.data.shifts import (
+    Shift,
+    first_mention,
+    folders,
+    folders_in,
+    folders_of,
+    read_shifts,
+    shifts_from_dirs,
+    shifts_of,
+)
 from genies.errors import InputError
 from genies.harness.decide import Policy
 from genies.harness.folders import intervention_folder, normal
@@ -166,6 +175,14 @@ class MetricsRequest(Places):
             return read_shifts(self.path_to_distribution_shift_pairs)
         return shifts_from_dirs(self.source_dirs, self.target_dirs or [])
 
+    def _folders_by_path(self) -> list[Path]:
+        """The folders of distributions that the shift file or the study file names by path."""
+        if self.study is not None and self.study_file is not None:
+            given = self.study_file.shifts
+            return folders_in(given) if isinstance(given, Path) else folders_of(given, self.study.parent)
+        file = self.path_to_distribution_shift_pairs
+        return [] if file is None else folders_in(file)
+
     def named_by(self, distribution: str) -> str:
         """Where the request first names a distribution, for messages; empty if it does not."""
         found = first_mention(self.shifts(), distribution)
@@ -252,7 +269,7 @@ class MetricsRequest(Places):
     def plan(self, root: Path) -> Plan:
         """The plan of this request; InputError for arguments that no job accepts."""
         study, shifts = self.compared(root), self.shifts()
-        given = [*(self.source_dirs or []), *(self.target_dirs or [])]
+        given = [*(self.source_dirs or []), *(self.target_dirs or []), *self._folders_by_path()]
         by_name = folders(shifts, self.distributions_folder(root), given, self.spare_distributions)
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
 

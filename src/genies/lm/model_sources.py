@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from genies.data.fetch import fetch
-from genies.errors import InputError, describe_os_error
+from genies.data.hub import Repository, download
+from genies.errors import InputError
 from genies.files import sha256_of_file
 from genies.lm import starter_model
 from genies.lm.model_folder import Filled, check_model_folder, choose_files
@@ -21,50 +22,18 @@ _INSTEAD = (
 
 
 def from_hub(staging: Path, model_id: str, revision: str | None, remote_code: bool, token: str | None) -> Filled:
-    """Download a model's files from the hub, all from the commit that `revision` (default: the newest) names now.
+    """Download a model's files from the hub, all from the commit that `revision` (default: the newest) names now."""
+    from huggingface_hub import HfApi
 
-    Interrupted files are resumed, which the hub's own client no longer does. The size of every file and the sha256 of
-    the weights are checked.
-    """
-    from huggingface_hub import HfApi, get_token, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # The base class of the HTTP library that this version of the hub's client uses.
-    http_error: type[Exception] = HfHubHTTPError.__bases__[0]
-    api = HfApi(token=token)
-    try:
-        info = api.model_info(model_id, revision=revision, files_metadata=True, timeout=30)
-        commit = info.sha or "unknown"
-        files = {file.rfilename: file for file in info.siblings or []}
+    def choose(files: Mapping[str, Any]) -> Iterable[str]:
         try:
-            names = choose_files(files, remote_code, f"model {model_id} on the hub")
+            return choose_files(files, remote_code, f"model {model_id} on the hub")
         except InputError as error:
-            raise InputError(f"{error}.{_conversion_hint(api, model_id)}") from None
-    except (http_error, OSError, ValueError) as error:
-        if isinstance(error, OSError) and describe_os_error(error):
-            raise
-        raise InputError(_explain(error, model_id, revision)) from None
-    # Partial files of another commit cannot be used.
-    folder = staging / commit
-    for other in staging.iterdir():
-        if other.is_dir() and other != folder:
-            shutil.rmtree(other)
-    print(f"downloading {model_id} at commit {commit}: {len(names)} files", flush=True)
-    token = token or get_token()
-    for name in names:
-        size, large = files[name].size, files[name].lfs
-        path = fetch(
-            hf_hub_url(model_id, name, revision=commit),
-            folder / name,
-            sha256=large.sha256 if large else None,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
-            max_bytes=size or 1 << 40,
-            instead=_INSTEAD,
-        )
-        if size is not None and (found := path.stat().st_size) != size:
-            path.unlink()
-            raise InputError(f"{name}: expected {size:,} bytes, received {found:,}; run the same command again")
-    return Filled(folder, {"commit": commit})
+            raise InputError(f"{error}.{_conversion_hint(HfApi(token=token), model_id)}") from None
+
+    repository = Repository("model", model_id, revision, _INSTEAD, "pass --token_file FILE")
+    done = download(repository, staging, choose, token)
+    return Filled(done.folder, {"commit": done.commit})
 
 
 def _conversion_hint(api: Any, model_id: str) -> str:
@@ -75,28 +44,6 @@ def _conversion_hint(api: Any, model_id: str) -> str:
         if any(name.endswith(".safetensors") for name in api.list_repo_files(model_id, revision=request.ref)):
             return f" A pull request contains a conversion; if you trust its author, use --revision {request.ref}"
     return " If you trust the model, convert it and use --local_dir FOLDER"
-
-
-def _explain(error: Exception, model_id: str, revision: str | None) -> str:
-    from huggingface_hub import constants
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HFValidationError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    if isinstance(error, HFValidationError):
-        return f"{model_id!r} is not a model id of the hub; expected OWNER/NAME, such as EleutherAI/pythia-410m"
-    if isinstance(error, GatedRepoError):
-        return f"model {model_id} requires accepting its terms on the hub; accept them and pass --token_file FILE"
-    if isinstance(error, RevisionNotFoundError):
-        return f"model {model_id} has no revision {revision!r}; expected a branch, tag or commit of it"
-    if isinstance(error, RepositoryNotFoundError):
-        return f"the hub has no model {model_id}, or it is private: check the name, or pass --token_file FILE"
-    reason = "HF_HUB_OFFLINE is set" if isinstance(error, OfflineModeIsEnabled) else str(error).split("\n")[0]
-    return f"cannot download model {model_id} from {constants.ENDPOINT}: {reason}. {_INSTEAD}"
 
 
 def from_local_folder(staging: Path, source: Path, output_dir: Path, remote_code: bool) -> Filled:

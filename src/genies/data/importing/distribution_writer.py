@@ -42,14 +42,18 @@ class Split:
     """Maximum number of train examples; the first after shuffling are kept. The same for max_test."""
     max_test: int | None = None
 
-    def divide(self, keys: Sequence[int]) -> tuple[Order, Order]:
+    def divide(self, keys: Sequence[int], published: Sequence[int] = ()) -> tuple[Order, Order]:
         """Positions of the train and of the test examples, shuffled.
 
-        keys: prompt_key of each example. Few prompts can all have the same split: then the one nearest to the limit is
-        moved to the other. Raises InputError for a single prompt.
+        keys: prompt_key of each example. published: 1 for each example of the published test split, 0 for the others;
+        if given, the examples stay in their splits. Few prompts can all have the same split: then the one nearest to
+        the limit is moved to the other. Raises InputError for a single prompt.
         """
         values = np.asarray(keys, dtype=np.uint64)
         order = np.random.default_rng(self.seed).permutation(len(values))
+        if len(published):
+            testing = np.asarray(published, dtype=bool)[order]
+            return order[~testing][: self.max_train], order[testing][: self.max_test]
         if self.test_share == 1:
             return order[:0], order[: self.max_test]
         prompts, which = np.unique(values, return_inverse=True)
@@ -83,8 +87,10 @@ class Spool:
         self._draw = random.Random(seed)
         self.keys = array("Q")
         """prompt_key of each example's prompt."""
+        self.published = array("b")
+        """1 for each example of the published test split, 0 for the others; empty if published splits are not kept."""
 
-    def add(self, row: int, preference: Preference) -> None:
+    def add(self, row: int, preference: Preference, in_test: bool | None = None) -> None:
         """Add an example with its responses in random order, because a constant best position would be a leak."""
         prompt, responses, best, styles, name = preference
         positions = list(range(len(responses)))
@@ -97,6 +103,8 @@ class Spool:
             "row": row,
         }
         self.keys.append(prompt_key(prompt))
+        if in_test is not None:
+            self.published.append(in_test)
         line = json.dumps(example, ensure_ascii=False).encode() + b"\n"
         if self._file.tell() + len(line) > self._most:
             raise InputError(
@@ -109,6 +117,11 @@ class Spool:
     def prompts(self) -> int:
         """The number of distinct prompts."""
         return len(np.unique(np.asarray(self.keys)))
+
+    def in_both(self) -> int:
+        """The number of prompts in both published splits."""
+        keys, testing = np.asarray(self.keys), np.asarray(self.published, dtype=bool)
+        return len(np.intersect1d(keys[testing], keys[~testing])) if testing.size else 0
 
     def write(self, path: Path, positions: Order) -> dict[str, int]:
         """Write these examples as one JSON list. Returns the number of examples by number of responses."""

@@ -84,6 +84,8 @@ class Imported:
     test: int
     responses: dict[str, int]
     """Number of examples by number of responses."""
+    in_both: int = 0
+    """Number of prompts in both published splits, if those are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +160,12 @@ def import_suite(
             spool, found, (train, test) = spools[value], counts[value], divided[value]
             with staged(folder, overwrite) as work:
                 sizes = Counter(spool.write(work / "new" / "test.json", test))
-                if split.test_share < 1:
+                if len(train) or (split.test_share < 1 and source.in_test is None):
                     sizes.update(spool.write(work / "new" / "train.json", train))
                 responses = {number: sizes[number] for number in sorted(sizes, key=int)}
                 made[folder] = Imported(
                     found.rows, dict(sorted(found.left_out.items())), found.ties, found.parting,
-                    spool.prompts(), len(train), len(test), responses,
+                    spool.prompts(), len(train), len(test), responses, spool.in_both(),
                 )  # fmt: skip
                 part = {} if value is None else {"suite": suite, "part": {str(split_by): value}}
                 metadata = {"id": folder.name, **(about or {}), **part, **made_from, "counts": asdict(made[folder])}
@@ -187,6 +189,7 @@ def _made_from(source: Source, layout: Layout, template: Template, split: Split)
         "data": {
             "format": source.format,
             "files": [{"name": file.name, "sha256": sha256_of_file(file)} for file in source.files],
+            **({} if source.in_test is None else {"splits": "as published"}),
         },
         "columns": asdict(layout),
         "template": template.prompt,
@@ -226,11 +229,11 @@ def _collect(
             example = _preference(row, layout, template, rules.json_columns)
             if part not in spools:
                 raise Malformed(str(split_by), "is missing")
-            spools[part].add(row.number, example)
+            spools[part].add(row.number, example, row.in_test)
         except Tie as tie:
             found.ties += 1
             if rules.keep_ties and part in spools:
-                spools[part].add(row.number, tie.preference)
+                spools[part].add(row.number, tie.preference, row.in_test)
         except Parting:
             found.parting += 1
         except Malformed as error:
@@ -262,7 +265,7 @@ def _part(row: Row, split_by: str | None) -> str | None:
 def _divided(split: Split, spool: Spool, split_by: str | None, part: str | None) -> tuple[Order, Order]:
     """The division of a spool; an InputError names the part."""
     try:
-        return split.divide(spool.keys)
+        return split.divide(spool.keys, spool.published)
     except InputError as error:
         raise error if part is None else InputError(f"{split_by} {part!r}: {error}") from None
 
