@@ -63,8 +63,15 @@ def only(result: Audit, rule: Rule) -> Finding:
     return finding
 
 
+BASELINES = [Rule.LENGTH_BASELINE, Rule.FORMAT_BASELINE, Rule.BAG_OF_WORDS_BASELINE]
+
+
 def rules(result: Audit) -> set[Rule]:
-    return {each.rule for each in result.findings} - {Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE}
+    return {each.rule for each in result.findings} - {
+        Rule.LENGTH_BASELINE,
+        Rule.FORMAT_BASELINE,
+        Rule.BAG_OF_WORDS_BASELINE,
+    }
 
 
 def audited(tmp_path: Path, train: object, test: object, shifts: list[Shift] | None = None) -> Audit:
@@ -78,7 +85,11 @@ def audited(tmp_path: Path, train: object, test: object, shifts: list[Shift] | N
 def test_a_clean_distribution_has_no_findings_but_its_baselines(tmp_path: Path) -> None:
     result = audited(tmp_path, clean("a", 30), clean("b", 100))
     assert rules(result) == set()
-    assert [each.rule for each in result.findings] == [Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE]
+    assert [each.rule for each in result.findings] == [
+        Rule.LENGTH_BASELINE,
+        Rule.FORMAT_BASELINE,
+        Rule.BAG_OF_WORDS_BASELINE,
+    ]
     assert (result.contents[0].name, result.faults, result.shifts_checked) == ("d", [], 0)
 
 
@@ -227,6 +238,27 @@ def test_the_length_baseline_learns_length_and_nothing_else(tmp_path: Path) -> N
     ties = [entry(f"b{n}", "no", "ja") for n in range(101)]
     finding = only(audited(tmp_path / "ties", train, ties), Rule.LENGTH_BASELINE)
     assert (finding.count, finding.of) == (50, 101)
+
+
+def test_the_format_baseline_sees_markdown_and_nothing_else(tmp_path: Path) -> None:
+    def by(tag: str, count: int) -> list[Entry]:
+        marks = ("# Rivers\n{}", "- {}\n- two", "1. {}\n2. two", "a **bold** {}", "some `code` {}", "```\n{}\n```")
+        return [entry(f"{tag}{n}", marks[n % 6].format(n), f"plain text * {n} # 1.", best=0) for n in range(count)]
+
+    assert baseline(audited(tmp_path / "marks", by("a", 50), by("b", 100)), Rule.FORMAT_BASELINE) == 1.0
+    assert baseline(audited(tmp_path / "plain", clean("a", 50), clean("b", 100)), Rule.FORMAT_BASELINE) == 0.5
+
+
+def test_a_target_without_a_train_split_has_the_share_of_longer_and_of_marked_responses(tmp_path: Path) -> None:
+    folder = tmp_path / "all" / "d"
+    folder.mkdir(parents=True)
+    responses = [{"**long** response": 1.0, "short": 0.0}] * 30 + [{"no": 1.0, "longer": 0.0}] * 10
+    test = [{"prompt": f"p{n}", "responses": each} for n, each in enumerate(responses)]
+    (folder / "test.json").write_text(json.dumps(test))
+    result = audit(tmp_path / "all")
+    assert (baseline(result, Rule.LENGTH_BASELINE), baseline(result, Rule.FORMAT_BASELINE)) == (0.75, 0.875)
+    assert not found(result, Rule.BAG_OF_WORDS_BASELINE)
+    assert "**0.750**" in to_markdown(result)
 
 
 def test_the_bag_of_words_baseline_sees_words_case_and_marks_but_not_the_prompt(tmp_path: Path) -> None:

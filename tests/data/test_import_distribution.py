@@ -77,7 +77,7 @@ def test_every_row_becomes_one_example_that_the_reader_reads(tmp_path: Path) -> 
 def test_the_audit_finds_nothing_to_say_about_clean_data(tmp_path: Path) -> None:
     imported(write(tmp_path / "d.jsonl", rows_of(600)), tmp_path / "all" / "mine")
     findings = audit(tmp_path / "all").findings
-    assert {each.rule.value for each in findings} == {"length_baseline", "bag_of_words_baseline"}
+    assert {each.rule.value for each in findings} == {"length_baseline", "format_baseline", "bag_of_words_baseline"}
 
 
 def test_best_responses_stand_at_all_positions(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ ELSEWHERE = {
     "python api/compute_generalization_metrics.py --intervention_dir src/interventions/reward_model": (
         "tests/interventions/test_reward_model.py"
     ),
+    "python api/import_distribution.py --hub_dataset": "tests/data/test_import_hub.py",
     "python api/import_distribution.py --preset rm_bench": "tests/data/test_import_presets.py",
     "python api/tables.py --results results/release-2023": "tests/report/test_reading.py",
     "python download_data.py": "tests/test_download_data.py",

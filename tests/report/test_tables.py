@@ -229,3 +229,21 @@ def test_markup_shows_text_as_it_is() -> None:
     assert markdown_table(table).splitlines()[2] == "| a    | **1** [0, 2] |"
     assert r"\caption{x \& y}\\" in latex_table(table)
     assert r"b &  \\" in latex_table(table)
+
+
+def test_the_gain_on_the_source_stands_beside_the_gain_on_the_target(tmp_path: Path) -> None:
+    """The mean over shifts of 36 / 40 - 10 / 40 on source a and of 36 / 40 - 20 / 40 on source e."""
+    written = WrittenResults(tmp_path / "results")
+    shifts = [Shift("a", "b"), Shift("a", "c"), Shift("e", "b")]
+    for shift in shifts:
+        written.shift("mms", shift, (28, 36, 18, 38))
+    for source, right in (("a", 10), ("e", 20)):
+        written.evaluation("zero_shot", "base", source, [0.9] * right + [0.2] * (40 - right))
+    written.table("mms", shifts)
+    text = to_markdown(summarize(read_study(written.folder)), ("differences",))
+    header, line = (
+        cells(each) for each in text.splitlines() if each.startswith("|") and ("gain on" in each or "mms" in each)
+    )
+    gain = dict(zip(header, line, strict=True))["gain on source"]
+    assert gain.startswith("+0.567 [")  # (0.65 + 0.65 + 0.4) / 3
+    assert dict(zip(header, line, strict=True))["difference"].startswith("**+0.250")

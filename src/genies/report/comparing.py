@@ -17,9 +17,9 @@ from genies.metrics.intervals import Interval
 from genies.metrics.verdict import Difference, adjust
 from genies.report.figures import BASELINE, MAIN
 from genies.report.lines import ShiftSummary
-from genies.report.pairing import cell_difference
+from genies.report.pairing import cell_difference, source_gain
 from genies.report.summary import Group, Summary, lines_by_intervention
-from genies.report.verdicts import Verdict, mean_difference
+from genies.report.verdicts import Verdict, mean_difference, over_shifts
 
 Key = tuple[str, str]
 """Base model and intervention."""
@@ -42,6 +42,9 @@ class Comparison:
     mean: Difference | None
     """None if they have no shift in common or one of them cannot be paired."""
     shifts: Cells
+    source_gain: Difference | None = None
+    """Against the baseline: the mean over the same shifts of the gain in accuracy on the source, with its interval;
+    None if the untuned model was not tested on a source."""
 
 
 def turned(difference: Difference) -> Difference:
@@ -72,10 +75,11 @@ class PairedDifferences:
             lines = self._lines[mean.base_model, mean.intervention]
             if not lines[0].is_baseline:
                 cells = {line.shift: cell for line in lines if (cell := self._over_baseline(line)) is not None}
-                decided = mean.verdict.against_baseline
-                found.append(
-                    self._comparison((mean.base_model, mean.intervention), THE_BASELINE, decided, cells, group)
-                )
+                decided, key = mean.verdict.against_baseline, (mean.base_model, mean.intervention)
+                compared = self._comparison(key, THE_BASELINE, decided, cells, group)
+                gained = [line for line in lines if line.shift in compared.shifts]
+                gain = over_shifts((source_gain(line), 0) for line in gained)
+                found.append(replace(compared, source_gain=gain))
         return found
 
     def against(self, group: Group, name: str) -> list[Comparison]:

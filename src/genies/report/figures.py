@@ -37,6 +37,7 @@ MAIN = Metric("generalization_accuracy", "generalization", constant_half=0.5)
 ELICITATION = Metric("differential_elicitation", "diff. elicitation", bounds=(-math.inf, math.inf))
 SOURCE = Metric("source_ID_accuracy", "source ID", constant_half=0.5)
 BASELINE = Metric("baseline_accuracy", "baseline", compared=False)
+BASELINE_SOURCE = Metric("baseline_source_accuracy", "baseline on source", compared=False)
 CAPABILITY = Metric("target_tuned_capability", "target-tuned", compared=False)
 IF_CALIBRATED = Metric(
     "RMS_calibration_error_if_calibrated", "RMS calib. error if calibrated", compared=False, with_interval=False
@@ -134,6 +135,8 @@ def _measured(metric: Metric, shift: ShiftReading) -> tuple[str, str | None]:
     untuned = "" if shift.is_baseline else None
     if metric == SOURCE:
         return names.source, untuned
+    if metric == BASELINE_SOURCE:
+        return names.source, ""
     if metric == CAPABILITY:
         return names.target_reference, names.target_reference
     return names.target, "" if metric == BASELINE else untuned

@@ -13,7 +13,7 @@ from genies.metrics.resampling import ClusterSums
 from genies.metrics.shift_means import ShiftFigure
 from genies.metrics.verdict import Difference, difference_on_shift
 from genies.report.example_scores import ExampleScores
-from genies.report.figures import BASELINE, MAIN, Metric, figure
+from genies.report.figures import BASELINE, BASELINE_SOURCE, MAIN, SOURCE, Metric, figure
 from genies.report.lines import ExampleSets, ShiftSummary
 from genies.report.study import Reading, ShiftReading
 
@@ -60,6 +60,24 @@ def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:
     if ours is None or theirs is None:
         return None, left_out
     return replace(minus(ours, theirs, same_seeds=True), weight=line.weight), left_out
+
+
+def source_gain(line: ShiftSummary) -> ShiftFigure | None:
+    """Accuracy on the source minus the untuned model's there; None if one is unknown or they have other examples."""
+    readings = [(each.source_id, each.baseline_source) for each in line.readings]
+    tested = {None if reading is None else _tested_on(reading) for pair in readings for reading in pair}
+    if line.is_baseline or len(tested) != 1 or None in tested:
+        return None
+    ours, theirs = (figure(each, line.readings).figure for each in (SOURCE, BASELINE_SOURCE))
+    if ours is None or theirs is None:
+        return None
+    return replace(minus(ours, theirs, same_seeds=True), weight=line.weight)
+
+
+def _tested_on(reading: Reading) -> tuple[int, ...] | int | None:
+    """The examples of an evaluation, or the number of its pairs if it does not name them."""
+    indices, p = reading.evaluation.eval_example_indices, reading.evaluation.eval_probabilities
+    return tuple(indices) if indices else len(p) if p else None
 
 
 def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tuple[ShiftFigure | None, int]:

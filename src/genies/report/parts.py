@@ -200,6 +200,7 @@ PARTS: dict[str, Callable[[ShiftReading, Known], Part]] = {
     "RMS_calibration_error": _calibration,
     "RMS_calibration_error_if_calibrated": _calibrated,
     "target_tuned_capability": lambda shift, known: accuracy_part(shift.capability, known),
+    "baseline_source_accuracy": lambda shift, known: accuracy_part(shift.baseline_source, known),
     "baseline_accuracy": lambda shift, known: accuracy_part(shift.baseline, known),
     **{
         name: _of_pairs(name, of)

@@ -127,16 +127,18 @@ def _differences(kind: str, groups: Sequence[Group], found: Sequence[tuple[Group
     several_models = len({each.base_model for _, each in found}) > 1
     header = [*([] if of_all else [kind]), *(["base model"] if several_models else []), "intervention", "against"]
     header += ["shifts", "sources", "verdict"]
+    gains = any(each.source_gain is not None for _, each in found)
     rows = []
     for group, each in found:
         names = [*([] if of_all else [group.name]), *([each.base_model] if several_models else [])]
         names += [each.first, each.second]
         if each.mean is None:
-            rows.append([*map(Cell, [*names, "", "", "unknown"]), *([Cell("")] * 4)])
+            rows.append([*map(Cell, [*names, "", "", "unknown"]), *([Cell("")] * (5 if gains else 4))])
             continue
         counts = str(each.mean.n_shifts), str(each.mean.n_sources)
-        rows.append([*map(Cell, [*names, *counts, each.mean.verdict]), *_difference_cells(each)])
-    titles = ["difference", "p, adjusted", "better on", "worse on"]
+        gain = [_gain_cell(each.source_gain)] if gains else []
+        rows.append([*map(Cell, [*names, *counts, each.mean.verdict]), *_difference_cells(each), *gain])
+    titles = ["difference", "p, adjusted", "better on", "worse on", *(["gain on source"] if gains else [])]
     caption = "Paired differences in generalization accuracy"
     caption += f" over {_shifts_in(groups[0])}" if of_all else f", by {kind}"
     return TextTable(caption, header + titles, rows, len(header))
@@ -146,13 +148,21 @@ def _difference_cells(comparison: Comparison) -> list[Cell]:
     mean = comparison.mean
     assert mean is not None
     verdicts = [found.verdict for _, found in comparison.shifts.values() if found is not None]
-    interval = "" if mean.interval is None else f"[{mean.interval.low:+.3f}, {mean.interval.high:+.3f}]"
     return [
-        Cell(f"{mean.value:+.3f}", interval, mean.verdict in ("higher", "lower")),
+        Cell(f"{mean.value:+.3f}", _signed_ends(mean), mean.verdict in ("higher", "lower")),
         Cell(_p_value(mean)),
         Cell(str(verdicts.count("higher"))),
         Cell(str(verdicts.count("lower"))),
     ]
+
+
+def _gain_cell(gain: Difference | None) -> Cell:
+    return Cell("") if gain is None else Cell(f"{gain.value:+.3f}", _signed_ends(gain))
+
+
+def _signed_ends(difference: Difference) -> str:
+    interval = difference.interval
+    return "" if interval is None else f"[{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def _p_value(difference: Difference) -> str:
@@ -239,6 +249,8 @@ def _difference_note(found: Sequence[Comparison]) -> str:
     shifts = " or ".join(tests_of(difference for each in found for _, difference in each.shifts.values()))
     note = f"paired differences: the baseline is the untuned model; bold: p < 0.05 after Holm's correction ({means})"
     note += f"; better on, worse on: shifts where p < 0.05 after Holm's correction ({shifts})"
+    if any(each.source_gain is not None for each in found):
+        note += "; gain on source: accuracy on the source minus the untuned model's, in the mean over the same shifts"
     left_out = max((each.mean.left_out for each in found if each.mean is not None), default=0)
     if left_out:
         note += f"; test examples on which only one was tested are excluded, at most {left_out} per difference"

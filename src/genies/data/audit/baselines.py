@@ -1,8 +1,9 @@
-"""Two trivial classifiers as baselines: one sees only the lengths of responses, the other only their words.
+"""Trivial classifiers as baselines: they see only the lengths of responses, only their Markdown, or only their words.
 
-Both are logistic regressions without an intercept on the difference of two responses' features (a Bradley-Terry
+All are logistic regressions without an intercept on the difference of two responses' features (a Bradley-Terry
 model), fitted on the train pairs and tested on the test pairs. The prompt is not used, because it cancels. If such a
-classifier solves a distribution, a model can solve it without doing what the prompts ask.
+classifier solves a distribution, a model can solve it without doing what the prompts ask. A target without a train
+split has fixed rules in their place: the longer response, and the one with more Markdown.
 """
 
 from __future__ import annotations
@@ -31,21 +32,24 @@ Rows: TypeAlias = npt.NDArray[np.int64]
 
 def baselines(content: Content) -> list[Finding]:
     """The number of test pairs that each classifier gets right. A tie counts half; the sum is rounded down."""
-    if not content.train or not content.test:
+    if not content.test or not (content.train or content.target_only):
         return []
     train, test = content.train[:MAX_TRAIN_EXAMPLES], content.test[:MAX_TEST_EXAMPLES]
     train_texts, test_texts = _texts(train), _texts(test)
-    lengths = _right(train, test, _lengths(train_texts), _lengths(test_texts))
     of = len(_pairs(test)[0])
+    found = {
+        rule: _right(train, test, features(train_texts), features(test_texts))
+        if train
+        else _larger(test, features(test_texts)[:, 0])
+        for rule, features in ((Rule.LENGTH_BASELINE, _lengths), (Rule.FORMAT_BASELINE, _markdown))
+    }
     if any(map(_TOKENS.search, train_texts)):
         vectorizer = CountVectorizer(lowercase=False, binary=True, token_pattern=_TOKENS.pattern)
         words = _right(train, test, vectorizer.fit_transform(train_texts), vectorizer.transform(test_texts))
-    else:
-        words = of // 2  # without any word in train, all pairs are ties
-    return [
-        content.counted(Rule.LENGTH_BASELINE, "test", lengths, of),
-        content.counted(Rule.BAG_OF_WORDS_BASELINE, "test", words, of),
-    ]
+        found[Rule.BAG_OF_WORDS_BASELINE] = words
+    elif train:
+        found[Rule.BAG_OF_WORDS_BASELINE] = of // 2  # without any word in train, all pairs are ties
+    return [content.counted(rule, "test", right, of) for rule, right in found.items()]
 
 
 def _texts(examples: Sequence[Example]) -> list[str]:
@@ -68,6 +72,27 @@ def _pairs(examples: Sequence[Example]) -> tuple[Rows, Rows]:
 def _lengths(texts: Sequence[str]) -> Any:
     """log(1 + n) for the numbers n of characters and of words, shape (texts, 2)."""
     return np.log1p([[len(text), len(text.split())] for text in texts])
+
+
+_MARKS = (
+    re.compile(
+        r"^ {0,3}(?:#{1,6} |[-*+] |\d{1,3}[.)] |> |```|\|)", re.MULTILINE
+    ),  # headers, lists, quotes, code, tables
+    re.compile(r"\*\*[^*\n]+\*\*|__[^_\n]+__|`[^`\n]+`"),  # strong and code within a line
+)
+
+
+def _markdown(texts: Sequence[str]) -> Any:
+    """log(1 + n) for the numbers n of all Markdown marks, of those of lines and of those within lines, shape
+    (texts, 3)."""
+    counts = [[len(mark.findall(text)) for mark in _MARKS] for text in texts]
+    return np.log1p([[sum(each), *each] for each in counts])
+
+
+def _larger(test: Sequence[Example], feature: Any) -> int:
+    """Number of test pairs whose best response has more of a feature."""
+    best, worse = _pairs(test)
+    return int(2 * np.sum(feature[best] > feature[worse]) + np.sum(feature[best] == feature[worse])) // 2
 
 
 def _right(train: Sequence[Example], test: Sequence[Example], train_features: Any, test_features: Any) -> int:

@@ -40,10 +40,16 @@ class Rule(StrEnum):
     EMPTY_BEST_RESPONSES = "empty_best_responses"
     RESPONSES_EQUAL_AFTER_FOLDING = "responses_equal_after_folding"
     LENGTH_BASELINE = "length_baseline"
+    FORMAT_BASELINE = "format_baseline"
     BAG_OF_WORDS_BASELINE = "bag_of_words_baseline"
 
 
-INFORMATION = {Rule.RESPONSES_EQUAL_AFTER_FOLDING, Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE}
+INFORMATION = {
+    Rule.RESPONSES_EQUAL_AFTER_FOLDING,
+    Rule.LENGTH_BASELINE,
+    Rule.FORMAT_BASELINE,
+    Rule.BAG_OF_WORDS_BASELINE,
+}
 """Rules whose findings are not defects, because they can be intended in a distribution."""
 
 MEANINGS = {
@@ -71,7 +77,10 @@ MEANINGS = {
     Rule.EMPTY_BEST_RESPONSES: "examples whose best response is empty or only white space",
     Rule.RESPONSES_EQUAL_AFTER_FOLDING: "examples with responses that differ only in case or white space; this is "
     "valid, but methods that ignore case or white space cannot distinguish them",
-    Rule.LENGTH_BASELINE: "test pairs that a classifier gets right that sees only the lengths of responses",
+    Rule.LENGTH_BASELINE: "test pairs that a classifier gets right that sees only the lengths of responses; without a "
+    "train split, test pairs whose best response is longer",
+    Rule.FORMAT_BASELINE: "test pairs that a classifier gets right that sees only the Markdown of responses; without a "
+    "train split, test pairs whose best response has more of it",
     Rule.BAG_OF_WORDS_BASELINE: "test pairs that a classifier gets right that sees only the words of responses, "
     "without their order and without the prompt",
 }

@@ -11,7 +11,7 @@ STRIKING = 0.75
 MAX_FAULTS = 20
 """Maximum number of messages about malformed entries in the Markdown; the JSON has all of them."""
 
-_BASELINES = (Rule.LENGTH_BASELINE, Rule.BAG_OF_WORDS_BASELINE)
+_BASELINES = (Rule.LENGTH_BASELINE, Rule.FORMAT_BASELINE, Rule.BAG_OF_WORDS_BASELINE)
 
 
 def to_markdown(audit: Audit) -> str:
@@ -95,19 +95,21 @@ def _sizes(audit: Audit) -> list[str]:
             f"{len(content.train):,}",
             f"{len(content.test):,}",
             _responses(content),
-            *(_accuracy(accuracies.get((content.name, rule))) for rule in _BASELINES),
+            *(_accuracy(accuracies.get((content.name, rule)), content.target_only) for rule in _BASELINES),
             _origins(content),
         ]
         for content in audit.contents
     ]
-    header = ["distribution", "train", "test", "responses", "length only", "words only", "user message"]
+    header = ["distribution", "train", "test", "responses", "length only", "format only", "words only", "user message"]
     return [
-        "Accuracy on test pairs of a classifier that was fitted on train pairs and sees only the lengths, or only the "
-        f"words, of responses. Chance is 0.5; values of {STRIKING} or more are bold. User message: where chat format "
-        "takes the user's message from (the example's fields, the prompt without a known wrapper, the whole prompt, or "
-        "the conversation).",
+        "Accuracy on test pairs of a classifier that was fitted on train pairs and sees only the lengths, only the "
+        "Markdown or only the words of responses. A target without a train split has the share of test pairs whose "
+        "best response is longer, or has more Markdown. Chance is 0.5; values of "
+        f"{STRIKING} or more, and without a train split of {1 - STRIKING} or less, are bold. User message: where chat "
+        "format takes the user's message from (the example's fields, the prompt without a known wrapper, the whole "
+        "prompt, or the conversation).",
         "",
-        *table(header, rows, numbers=(1, 2, 3, 4, 5)),
+        *table(header, rows, numbers=(1, 2, 3, 4, 5, 6)),
     ]
 
 
@@ -120,8 +122,9 @@ def _origins(content: Content) -> str:
     return next(iter(found)) if len(found) == 1 else ", ".join(f"{each} {count:,}" for each, count in found.items())
 
 
-def _accuracy(finding: Finding | None) -> str:
+def _accuracy(finding: Finding | None, either_way: bool) -> str:
     if finding is None:
         return ""
     accuracy = finding.count / finding.of
-    return f"**{accuracy:.3f}**" if accuracy >= STRIKING else f"{accuracy:.3f}"
+    striking = max(accuracy, 1 - accuracy) if either_way else accuracy
+    return f"**{accuracy:.3f}**" if striking >= STRIKING else f"{accuracy:.3f}"
