@@ -11,6 +11,6 @@ def test_uv_gets_the_versions_that_results_depend_on_as_pip_does() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     pinned = settings["tool"]["uv"]["constraint-dependencies"]
     assert {*pinned} <= {*(ROOT / "constraints.txt").read_text(encoding="utf-8").split()}
-    recorded = (ROOT / "src" / "genies" / "harness" / "provenance.py").read_text(encoding="utf-8")
+    recorded = (ROOT / "src" / "genies" / "provenance.py").read_text(encoding="utf-8")
     (listed,) = re.findall(r"_PACKAGES = \((.*?)\)", recorded, re.DOTALL)
     assert {each.partition("==")[0] for each in pinned} == {*re.findall(r'"(.+?)"', listed)}
