@@ -78,13 +78,13 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    from huggingface_hub import constants, hf_api
+    from huggingface_hub import constants
 
     url = f"http://127.0.0.1:{server.server_port}"
     monkeypatch.setenv("GENIES_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(hf_api.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     yield state
     server.shutdown()
     server.server_close()

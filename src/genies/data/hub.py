@@ -59,9 +59,8 @@ def download(
     http_error: type[Exception] = HfHubHTTPError.__bases__[0]
     api = HfApi(token=token)
     try:
-        info = api.repo_info(
-            repository.id, revision=repository.revision, repo_type=repository.kind, files_metadata=True, timeout=30
-        )
+        ask = api.model_info if repository.kind == "model" else api.dataset_info
+        info = ask(repository.id, revision=repository.revision, files_metadata=True, timeout=30)
         commit = info.sha or "unknown"
         files = {file.rfilename: file for file in info.siblings or []}
         names = list(choose(files))

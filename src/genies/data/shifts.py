@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from genies.errors import InputError
 from genies.files import read_json
@@ -244,7 +244,7 @@ def _name(item: Any, where: str) -> str:
     return name_of(item, where) if _is_path(item) else check_name(item, where)
 
 
-def _is_path(item: Any) -> bool:
+def _is_path(item: Any) -> TypeGuard[str]:
     return isinstance(item, str) and is_folder_argument(item) and Path(item).name not in ("", "..")
 
 

@@ -269,7 +269,7 @@ class MetricsRequest(Places):
     def plan(self, root: Path) -> Plan:
         """The plan of this request; InputError for arguments that no job accepts."""
         study, shifts = self.compared(root), self.shifts()
-        given = [*(self.source_dirs or []), *(self.target_dirs or []), *self._folders_by_path()]
+        given: list[str | Path] = [*(self.source_dirs or []), *(self.target_dirs or []), *self._folders_by_path()]
         by_name = folders(shifts, self.distributions_folder(root), given, self.spare_distributions)
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))
 
