@@ -29,6 +29,8 @@ ELSEWHERE = {
     "bash examples/ray_local.sh": "tests/harness/test_ray.py",
     "bash examples/slurm/submit.sh": "tests/harness/test_ray.py",
     "pip install -e .": "tests/end_to_end/test_environment.py",
+    "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
+    "--intervention_dir '[\"src/interventions/logistic_probe": "tests/interventions/test_representations.py",
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
     "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
@@ -50,6 +52,7 @@ ELSEWHERE = {
 AS_THEY_STAND = [
     "python api/check_distributions.py distributions",
     "python api/check_intervention.py path/to/mine",
+    "python api/check_intervention.py src/interventions/logistic_probe",
     "python api/compute_generalization_metrics.py --study examples/configs/study.yaml "
     "--results_dir results/study "
     "--output_path 'results/study/generalization_metrics/{model}/{intervention}/study.csv' --dry_run",

@@ -16,7 +16,8 @@ from tests.support.scripts import evaluate, planted_examples, train, write_distr
 from tests.support.tiny_models import FAMILIES, make_tokenizer
 
 DIRECTIONS = ("lat_stim_1", "lat_stim_2", "cra")
-ALL = ("mms", *DIRECTIONS, "ccs")
+OF_THE_RELEASE = ("mms", *DIRECTIONS, "ccs")
+ALL = (*OF_THE_RELEASE, "lat_pca", "logistic_probe")
 # A tiny Mistral's window ends before the response where a stimulus or a question stands after it.
 READABLE = [(name, family) for name in DIRECTIONS for family in FAMILIES if name == "lat_stim_1" or family != "mistral"]
 
@@ -56,14 +57,19 @@ def test_contrast_consistent_search_finds_a_planted_truth(family, source, tmp_pa
     tuned = train("ccs", tiny_model_dir(family), source, tmp_path / "tuned")
     [found] = evaluate("ccs", tuned, [source], tmp_path)
     assert found["eval_accuracy"] >= 0.95
-    assert {path.name for path in tuned.iterdir()} == {"base_model.json", "ccs.json", "ccs.safetensors", "reading.json"}
+    assert {path.name for path in tuned.iterdir()} == {
+        "base_model.json", "ccs.json", "ccs.safetensors", "reading.json", "sanity.json"
+    }  # fmt: skip
+    compared = json.loads((tuned / "sanity.json").read_text())
+    assert compared["probe"] >= compared["random_95"] >= compared["random_mean"] >= 0.5
     assert json.loads((tuned / "ccs.json").read_text())["block"] == 1
 
 
 @pytest.mark.parametrize(
     ("intervention", "given"),
     [(name, {}) for name in ALL]
-    + [(name, {"protocol": "release_2023"}) for name in ALL]
+    + [(name, {"protocol": "release_2023"}) for name in OF_THE_RELEASE]
+    + [("mms", {"whiten": True}), ("logistic_probe", {"contrast": True})]
     + [("mms", {"read_at": "end_of_text"}), ("ccs", {"read_at": "last_response", "normalize": "target"})],
 )
 def test_order_batches_padding_and_company_do_not_matter(intervention, given, source, tmp_path, tiny_model_dir):
@@ -108,7 +114,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_another(intervention, so
         tensors = next(tuned.glob("*.safetensors"))
         found.append((tensors.read_bytes(), (tmp_path / f"{name} evaluated" / "0.json").read_bytes()))
     assert found[0] == found[1]
-    assert found[0][0] != found[2][0]
+    assert found[0] != found[2]
 
 
 @pytest.mark.parametrize("intervention", ALL)
@@ -154,7 +160,7 @@ def test_where_texts_are_read_by_default(source, tmp_path, tiny_model_dir):
     for intervention in ALL:
         tuned = train(intervention, tiny_model_dir("llama"), source, tmp_path / intervention, max_examples=3)
         places[intervention] = json.loads((tuned / "reading.json").read_text())["read_at"]
-    assert places == dict.fromkeys(("mms", *DIRECTIONS), "last_response") | {"ccs": "end_of_text"}
+    assert places == dict.fromkeys(ALL, "last_response") | {"ccs": "end_of_text"}
 
 
 def test_a_target_of_which_no_example_fits_costs_its_own_evaluation(source, tmp_path, tiny_model_dir):
@@ -211,3 +217,28 @@ def last_block(folder, ids):
     hook.remove()
     output = found[0][0] if isinstance(found[0], tuple) else found[0]
     return output.reshape(-1, output.shape[-1])[-1].numpy()
+
+
+@pytest.mark.parametrize(
+    ("intervention", "given"), [("lat_pca", {}), ("logistic_probe", {}), ("mms", {"whiten": True})]
+)
+def test_later_probes_find_a_planted_direction(intervention, given, source, tmp_path, tiny_model_dir):
+    tuned = train(intervention, tiny_model_dir("gpt_neox"), source, tmp_path / "tuned", **given)
+    data = write_distribution(tmp_path / "pairs", [], planted_examples(40, 2))
+    [found] = evaluate(intervention, tuned, [data], tmp_path)
+    assert found["eval_accuracy"] >= 0.85
+
+
+def test_a_probe_after_lat_stim_1_reads_everything_from_the_store(source, tmp_path, tiny_model_dir, monkeypatch):
+    """Both read the state after every block at the last token of the response."""
+    model = tiny_model_dir("gpt_neox")
+    tuned = train("lat_stim_1", model, source, tmp_path / "lat", num_layers=99)
+    evaluate("lat_stim_1", tuned, [source], tmp_path / "lat_out")
+
+    def no_model(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was loaded")
+
+    monkeypatch.setattr("genies.lm.activation_reader.load_model", no_model)
+    tuned = train("logistic_probe", model, source, tmp_path / "probe")
+    [found] = evaluate("logistic_probe", tuned, [source], tmp_path / "probe_out")
+    assert 0 <= found["eval_accuracy"] <= 1

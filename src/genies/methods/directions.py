@@ -20,6 +20,12 @@ from genies.methods.base_model import read_record
 from genies.methods.evaluation import logistic
 from genies.methods.probes import fit_slope, probe_margins, response_margins
 
+Fit = Literal["mean", "whitened", "pca"]
+"""How a direction is found. mean: the mean difference between best and worse responses. whitened: the same, multiplied
+by the inverse covariance within each of the two classes, with Ledoit and Wolf's shrinkage (Marks and Tegmark 2023,
+section 5). pca: the first principal component of the differences with random signs (Zou et al. 2023, section 3.1), in
+the direction of the mean difference."""
+
 _TENSORS, _RECORD = "directions.safetensors", "directions.json"
 
 _ROUNDING = 5e-6
@@ -127,22 +133,17 @@ def fit_directions(
     validation_share: float = 0.3,
     seed: int = 0,
     probe: Literal["differences", "responses"] = "differences",
+    fit: Fit = "mean",
 ) -> Directions:
     """Fit directions to activations [pairs, sites, width] of the best and the worse responses of training pairs.
 
     A share of the pairs, drawn with `seed`, is held back; directions and probes are fitted to the others. The `keep`
     sites with the most accurate probes on held-back pairs are used (all sites if there are fewer). A logistic
     regression on the held-back pairs calibrates the score. `probe` is what the probes classify: differences of pairs
-    (genies.methods.probes.probe_margins) or single responses (response_margins).
+    (genies.methods.probes.probe_margins) or single responses (response_margins). `fit` is how a direction is found.
     Raises InputError for fewer than two pairs or activations that are not finite.
     """
-    if len(best) < 2:
-        raise InputError(
-            f"{len(best)} training pairs are too few: at least two are needed, one to fit and one to select sites and "
-            "calibrate"
-        )
-    if not (np.isfinite(best).all() and np.isfinite(worse).all()):
-        raise InputError("the model returned activations that are not finite; try --dtype float32")
+    check_activations(best, worse)
     held, fitted = hold_back(len(best), validation_share, seed)
     difference = best - worse
     accuracies, losses = np.zeros(len(sites)), np.zeros(len(sites))
@@ -157,7 +158,9 @@ def fit_directions(
         losses[site] = np.mean(np.logaddexp(0, -margins))
     # With few held-back pairs, many sites are equally accurate: the lower loss decides between them.
     chosen = np.sort(np.lexsort((np.arange(len(sites)), losses, -accuracies))[:keep])
-    vectors = difference[np.ix_(fitted, chosen)].mean(axis=0, dtype=np.float64).astype(np.float32)
+    vectors = np.stack([_direction(best[fitted, site], worse[fitted, site], fit, seed) for site in chosen]).astype(
+        np.float32
+    )
     cosines = mean_cosines(best[np.ix_(held, chosen)], worse[np.ix_(held, chosen)], vectors)
     return Directions(
         [sites[site] for site in chosen],
@@ -167,6 +170,41 @@ def fit_directions(
         len(fitted),
         len(held),
     )
+
+
+def check_activations(best: NDArray[Any], worse: NDArray[Any]) -> None:
+    """Raise InputError for fewer than two pairs or activations that are not finite."""
+    if len(best) < 2:
+        raise InputError(
+            f"{len(best)} training pairs are too few: at least two are needed, one to fit and one to select sites and "
+            "calibrate"
+        )
+    if not (np.isfinite(best).all() and np.isfinite(worse).all()):
+        raise InputError("the model returned activations that are not finite; try --dtype float32")
+
+
+def _direction(best: NDArray[Any], worse: NDArray[Any], fit: Fit, seed: int) -> NDArray[np.float64]:
+    """The direction [width] from activations [pairs, width] of the best and the worse responses."""
+    best, worse = best.astype(np.float64), worse.astype(np.float64)
+    difference = best - worse
+    mean: NDArray[np.float64] = difference.mean(axis=0)
+    if fit == "mean":
+        return mean
+    if fit == "whitened":
+        from sklearn.covariance import ledoit_wolf
+
+        within = np.concatenate([best - best.mean(axis=0), worse - worse.mean(axis=0)])
+        filled = within.any(axis=0)  # narrower heads are padded with zeros
+        found = np.zeros_like(mean)
+        if filled.any():
+            covariance, _ = ledoit_wolf(within[:, filled], assume_centered=True)
+            found[filled] = np.linalg.solve(covariance, mean[filled])
+        return found
+    signs = np.random.default_rng(seed).permutation(np.resize([1.0, -1.0], len(difference)))
+    signed = difference * signs[:, None]
+    signed = signed - signed.mean(axis=0)
+    first: NDArray[np.float64] = np.linalg.svd(signed, full_matrices=False)[2][0]
+    return first if first @ mean >= 0 else -first
 
 
 def hold_back(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,9 +15,9 @@ from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
 from genies.lm.sites import ReadAt, Site, SiteKind
 from genies.lm.text_format import RAW, TextFormat, evaluation_format, record_format, training_format
-from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments
+from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments, ReadingTrainArguments
 from genies.methods.base_model import base_model_dir, write_base_model
-from genies.methods.directions import Directions, fit_directions
+from genies.methods.directions import Directions, Fit, fit_directions
 from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import write_evaluation
 from genies.methods.protocol import protocol_of, record_protocol
@@ -81,9 +81,27 @@ def between_copies(activations: Activations) -> Activations:
 
 
 def train_directions(
-    arguments: DirectionArguments, pairs: Sequence[Pair], kind: SiteKind, keep: int, templates: Templates = PLAIN
+    arguments: DirectionArguments,
+    pairs: Sequence[Pair],
+    kind: SiteKind,
+    keep: int,
+    templates: Templates = PLAIN,
+    fit: Fit = "mean",
 ) -> None:
     """Fit directions to training pairs at all sites of a kind, and save those of the `keep` best sites."""
+    sites, found = read_training_pairs(arguments, pairs, kind, templates)
+    best, worse = between_copies(found.best), between_copies(found.worse)
+    share, seed = arguments.validation_share, arguments.seed
+    fit_directions(best, worse, sites, keep, share, seed, arguments.probe, fit).save(arguments.output_dir)
+
+
+def read_training_pairs(
+    arguments: ReadingTrainArguments, pairs: Sequence[Pair], kind: SiteKind, templates: Templates = PLAIN
+) -> tuple[Sequence[Site], ReadPairs]:
+    """The sites of a kind, and the activations of training pairs at all of them.
+
+    Records in the tuned model's folder how texts are read, so that `evaluate_readings` reads them in the same way.
+    """
     reading = Reading(templates, arguments.read_at)
     reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
     sites = reader.outline.sites(kind)
@@ -92,13 +110,11 @@ def train_directions(
     text_format = training_format(arguments, reader.outline.tokenizer)
     found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution, text_format)
     reader.report()
-    best, worse = between_copies(found.best), between_copies(found.worse)
-    directions = fit_directions(best, worse, sites, keep, arguments.validation_share, arguments.seed, arguments.probe)
-    directions.save(arguments.output_dir)
     reading.save(arguments.output_dir)
     record_format(arguments.output_dir, text_format)
     record_protocol(arguments)
     write_base_model(arguments.output_dir, arguments.model_dir)
+    return sites, found
 
 
 def evaluate_directions(arguments: ReadingEvaluationArguments, tests: Sequence[Sequence[Pair]]) -> None:

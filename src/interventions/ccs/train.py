@@ -3,12 +3,14 @@ response followed by Yes and by No to the question whether it follows the instru
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from genies.contract import run
 from genies.data.distribution import Distribution, one_pair_per_example
+from genies.files import write_json
 from genies.lm.sites import ReadAt
 from genies.methods.arguments import ReadingTrainArguments
 from genies.methods.base_model import write_base_model
@@ -47,6 +49,7 @@ def train(args: Arguments) -> None:
     from genies.lm.sites import Site
     from genies.lm.text_format import record_format, training_format
     from genies.methods.ccs import fit_consistency_probe
+    from genies.methods.ccs_sanity import sanity
     from genies.methods.representations import read_pairs
 
     reader = ActivationReader(args.model_dir, args, args.batch_tokens)
@@ -68,6 +71,9 @@ def train(args: Arguments) -> None:
         args.normalize,
     )
     probe.save(args.output_dir)
+    compared = sanity(probe.train_accuracy, found.best[:, :, 0], found.worse[:, :, 0], args.seed)
+    write_json(args.output_dir / "sanity.json", asdict(compared))
+    print(compared.sentence())
     reading.save(args.output_dir)
     record_format(args.output_dir, text_format)
     record_protocol(args)

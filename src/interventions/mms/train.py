@@ -14,6 +14,9 @@ from genies.methods.protocol import RELEASE_2023, Protocol
 class Arguments(HeadArguments):
     """Find the attention heads and directions that separate best from worse responses."""
 
+    whiten: bool = False
+    """Multiply directions by the inverse covariance within best and within worse responses (Marks and Tegmark 2023)."""
+
     release_2023: ClassVar[Protocol] = RELEASE_2023["mms"]
 
 
@@ -23,7 +26,8 @@ def train(args: Arguments) -> None:
 
     from genies.methods.representations import train_directions
 
-    train_directions(args, one_pair_per_example(examples, args.seed), "heads", args.num_heads)
+    drawn = one_pair_per_example(examples, args.seed)
+    train_directions(args, drawn, "heads", args.num_heads, fit="whitened" if args.whiten else "mean")
 
 
 if __name__ == "__main__":
