@@ -12,6 +12,7 @@ COMMANDS = {
     "check": "check_intervention",
     "tables": "tables",
     "report": "report",
+    "reanalyse": "reanalyse_release",
     "import": "import_distribution",
     "transform": "transform_distribution",
     "audit": "check_distributions",
