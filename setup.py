@@ -35,7 +35,17 @@ setup(
     license="MIT",
     package_dir={"": "src"},
     packages=find_packages("src", include=["genies", "genies.*"]),
-    package_data={"genies": ["py.typed", "report/*.json", "report/templates/*", "report/assets/*"]},
+    package_data={
+        "genies": [
+            "py.typed",
+            "report/*.json",
+            "report/templates/*",
+            "report/assets/*",
+            "card/*.json",
+            "card/*.yaml",
+            "card/templates/*",
+        ]
+    },
     cmdclass={"build_py": BuildWithProjectFiles},
     entry_points={"console_scripts": ["genies = genies.commands.console:main"]},
     install_requires=[

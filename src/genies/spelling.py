@@ -12,6 +12,7 @@ COMMANDS = {
     "check": "check_intervention",
     "tables": "tables",
     "report": "report",
+    "card": "card",
     "reanalyse": "reanalyse_release",
     "import": "import_distribution",
     "transform": "transform_distribution",

@@ -20,6 +20,7 @@ SUMMARIES = {
     "check": "check that an intervention honours the contract",
     "tables": "print tables of a results folder, with intervals",
     "report": "make the HTML report of a results folder",
+    "card": "say what a scorer prefers, as answers to questions",
     "reanalyse": "analyse the results of the 2023 release again",
     "import": "make a distribution from preference data",
     "transform": "make probing targets of a distribution",

@@ -17,6 +17,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from genies.cache import cache_dir
+from genies.contract import Evaluation
 from genies.data.leaks import Leaks
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED, InputError
@@ -73,11 +74,11 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
     return BAD_INPUT if plan.faults else status
 
 
-def measure(request: MetricsRequest, root: Path, write_table: bool) -> Measured:
+def measure(request: MetricsRequest, root: Path, write_table: bool, quiet: bool = True) -> Measured:
     """Run the main job and print nothing; the table of its evaluations, whether all steps succeeded or not.
 
-    With `write_table` the tables are written as well. Raises InputError for what the command refuses, and for a variant
-    whose arguments are at fault.
+    With `write_table` the tables are written as well; without `quiet`, failures and a progress bar are shown.
+    Raises InputError for what the command refuses, and for a variant whose arguments are at fault.
     """
     store, plan = request.store(root), request.plan(root)
     if plan.faults:
@@ -88,10 +89,10 @@ def measure(request: MetricsRequest, root: Path, write_table: bool) -> Measured:
     tables = plan_tables(plan, normal(request.output_path)) if write_table else []
     hashes.save()
     leaks = known_leaks(plan) if request.exclude_leaked else None
-    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, quiet=True)
+    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, quiet)
     rows = make_table(plan.rows, plan, progress.evaluations, leaks)
     said = [*plan.notes, *doubts(plan, progress, rows), *(leaks.holes if leaks else [])]
-    return Measured(rows, said, progress.failures)
+    return Measured(rows, said, progress.failures, progress.evaluations)
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,8 @@ class Measured:
     doubts: list[str]
     """What the numbers cannot mean, a sentence each."""
     failures: Failures
+    evaluations: dict[Path, Evaluation]
+    """By their files."""
 
 
 def carry_out_plan(

@@ -1,0 +1,135 @@
+"""A generalization card: what a reward model, a judge or a language model prefers, without training anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from genies.command_line import Arguments
+from genies.errors import InputError
+from genies.files import write_text
+
+
+class CardArguments(Arguments):
+    """Evaluate a scorer on all installed targets and write a card: a page, a Markdown section, a picture and JSON.
+
+    Example:
+      python api/card.py --model_dir models/SmolLM2-135M-Instruct --output_dir cards/SmolLM2
+
+    The official distributions (python download_data.py), the starter suite and imported suites in the same folder are
+    used. Evaluations are kept below the output folder: after a stop, run the same command again.
+    """
+
+    model_dir: Path | None = None
+    """Folder of the model: a reward model, an adapter with a head, or a language model."""
+    output_dir: Path = Path("card")
+    """Folder of the card."""
+    scorer: Literal["log_probabilities", "reward_model", "judge"] | None = None
+    """How responses are scored (default: reward_model where the folder has a reward head, else log_probabilities)."""
+    prompt_format: Literal["raw", "chat"] | None = None
+    """Format of the texts (default: chat for reward models with a template, else raw)."""
+    eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Further arguments of the scorer's eval.py, such as '{"dtype": "bfloat16"}'."""
+    max_examples: Annotated[int, Field(ge=1)] = 100
+    """Examples of each target, from the start of its test split."""
+    compare: Path | None = None
+    """Another model, evaluated in the same way and compared pair by pair."""
+    compare_scorer: Literal["log_probabilities", "reward_model", "judge"] | None = None
+    """How the responses of --compare are scored."""
+    questions: Path | None = None
+    """YAML file of questions (default: the project's own, src/genies/card/questions.yaml)."""
+    distributions_dir: Path = Path("distributions")
+    """Folder of the installed distributions."""
+    slots: Annotated[int, Field(ge=1, le=1024)] = 1
+    """How many jobs run at once on this machine."""
+    gpus: list[str] | None = None
+    """GPUs to use, as 0,1; each runs one job at a time."""
+    collect: Path | None = None
+    """Instead of making a card, write a sortable table of the cards below this folder, collected.html in it."""
+    dry_run: bool = False
+    """Say what would be evaluated, how many texts and about how many tokens; evaluate nothing."""
+
+    @model_validator(mode="after")
+    def _something_to_do(self) -> CardArguments:
+        if (self.model_dir is None) == (self.collect is None):
+            raise ValueError("give --model_dir FOLDER to make a card, or --collect FOLDER for a table of cards")
+        if self.compare_scorer is not None and self.compare is None:
+            raise ValueError("--compare_scorer is for --compare")
+        return self
+
+
+def main(args: CardArguments, root: Path) -> int:
+    # Imported here: --help must not wait for the statistics.
+    from genies.card.questions import OWN, read_questions
+
+    if args.collect is not None:
+        return _collect(args.collect)
+    from genies.card.making import Order, make_card
+    from genies.card.measuring import scorer_of
+    from genies.harness.folders import named_folder
+
+    assert args.model_dir is not None
+    models = [named_folder(each, name) for each, name in ((args.model_dir, "model_dir"), (args.compare, "compare"))
+              if each is not None]  # fmt: skip
+    for folder in models:
+        if not folder.is_dir():
+            raise InputError(f"model folder {folder} does not exist; download_model_from_hf.py downloads one")
+    given = args.model_fields_set
+    kwargs = {**args.eval_kwargs, **({} if args.prompt_format is None else {"prompt_format": args.prompt_format})}
+    more: dict[str, Any] = {"slots": args.slots} if args.gpus is None else {"gpus": args.gpus}
+    order = Order(
+        models[0],
+        args.scorer or scorer_of(models[0]),
+        read_questions(args.questions or OWN),
+        args.output_dir.resolve(),
+        (args.distributions_dir if "distributions_dir" in given else root / args.distributions_dir).resolve(),
+        args.max_examples,
+        kwargs,
+        None if args.compare is None else (models[1], args.compare_scorer or scorer_of(models[1])),
+        more,
+    )
+    print(_cost(order))
+    if args.dry_run:
+        return 0
+    card = make_card(order, root)
+    for answer in card.answers:
+        ends = "" if answer.low is None else f" [{answer.low:.2f}, {answer.high:.2f}]"
+        shown = "no target installed" if answer.share is None else f"{answer.share:.2f}{ends}, {answer.prompts} prompts"
+        print(f"{answer.question} {shown}" + "".join(f" ({mark})" for mark in answer.marks))
+    for warning in card.warnings:
+        print(f"warning: {warning}")
+    print(f"card: {args.output_dir / 'index.html'}")
+    return 0
+
+
+def _cost(order: Any) -> str:
+    """The number of targets, texts and tokens, before anything starts."""
+    from genies.harness.dry_run import CHARACTERS_PER_TOKEN
+    from genies.harness.workload import Work, split_work
+
+    plan = order.plan()
+    work = sum((split_work(folder, "test", order.max_examples) for folder in plan.folders.values()), Work())
+    scorers = 1 if order.other is None else 2
+    lines = [
+        f"{len(plan.folders)} targets, {work.examples * scorers:,} examples, {work.pairs * scorers:,} pairs, about "
+        f"{work.characters * scorers // CHARACTERS_PER_TOKEN:,} tokens read once (judge: two to three times as many)"
+    ]
+    if plan.missing:
+        lines.append(f"{len(plan.missing)} targets of the questions are not installed: {', '.join(plan.missing[:5])}"
+                     + (", ..." if len(plan.missing) > 5 else ""))  # fmt: skip
+    return "\n".join(lines)
+
+
+def _collect(folder: Path) -> int:
+    from genies.card.content import read_card
+    from genies.card.page import collected
+
+    paths = sorted(folder.rglob("card.json"))
+    if not paths:
+        raise InputError(f"--collect {folder}: no card.json is below it; make cards with --model_dir")
+    output = folder / "collected.html"
+    write_text(output, collected({path: read_card(path) for path in paths}))
+    print(f"{len(paths)} cards in {output}")
+    return 0
