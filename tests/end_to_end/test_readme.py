@@ -43,6 +43,7 @@ ELSEWHERE = {
     ),
     "python api/import_distribution.py --hub_dataset": "tests/data/test_import_hub.py",
     "python api/import_distribution.py --preset rm_bench": "tests/data/test_import_presets.py",
+    "python api/card.py": "tests/card/test_card.py",
     "python api/reanalyse_release.py": "tests/reanalysis/test_release.py",
     "python api/tables.py --results results/release-2023": "tests/report/test_reading.py",
     "python download_data.py": "tests/test_download_data.py",

@@ -1,0 +1,177 @@
+"""A card of a tiny model, against its evaluations; questions, comparison and the table of cards."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from genies.card.answers import answers
+from genies.card.content import Answer, Card, read_card
+from genies.card.measuring import Plan, scorer_of
+from genies.card.page import collected, to_html, to_markdown
+from genies.card.questions import OWN, Question, read_questions
+from genies.contract import Evaluation
+from genies.errors import InputError
+from tests.support.commands import run_command
+from tests.support.scripts import planted_examples, write_distribution
+
+QUESTIONS: list[dict[str, Any]] = [
+    {"id": "truth", "question": "Does it prefer <b>truth</b>?", "says": "always", "targets": ["one", "two", "absent"]},
+    {"id": "lists", "question": "Do lists matter?", "transformed": {"distribution": "one", "by": ["upper_case"]}},
+    {"id": "nothing", "question": "Is nothing there?", "targets": ["absent"], "defect": "contradictions"},
+]
+
+
+def card_of(tmp_path: Path, model: Path, *items: object) -> Any:
+    data = tmp_path / "data"
+    if not data.exists():
+        write_distribution(data / "one", [], planted_examples(9, 1))
+        write_distribution(data / "two", [], planted_examples(6, 2, responses=3))
+    questions = tmp_path / "questions.yaml"
+    questions.write_text(yaml.safe_dump({"questions": QUESTIONS}))
+    given = ["--model_dir", model, "--questions", questions, "--distributions_dir", data, *items]
+    return run_command("api/card.py", given, env={**os.environ, "GENIES_CACHE": str(tmp_path / "cache")})
+
+
+def probabilities(path: Path) -> np.ndarray[Any, Any]:
+    return np.array(json.loads(path.read_text())["eval_probabilities"])
+
+
+def test_a_card_says_what_its_evaluations_say(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:
+    output = tmp_path / "card"
+    done = card_of(tmp_path, tiny_model_dir(), "--output_dir", output, "--compare", tiny_model_dir("gpt2"))
+    assert done.returncode == 0, done.stderr
+    assert "3 targets" in done.stdout
+    card = read_card(output / "card.json")
+    truth, lists, nothing = card.answers
+    own = next((output / "results" / "evaluations" / "zero_shot").glob(f"{tiny_model_dir().name}"))
+    one, two = (
+        np.array(json.loads((own / f"{name}.json").read_text())["eval_probabilities"]) for name in ("one", "two")
+    )
+    assert truth.share == pytest.approx(np.mean(np.concatenate([one, two]) > 0.5))
+    assert (truth.prompts, truth.missing, truth.marks) == (15, ["absent"], ["fewer than 50 prompts"])
+    assert truth.low is not None
+    assert truth.low <= truth.share <= (truth.high or 0)
+    upper = probabilities(own / "one_upper_case.json")
+    assert lists.share == pytest.approx(np.mean((upper > 0.5) == (one > 0.5)))
+    assert nothing.share is None
+    other = own.parent / tiny_model_dir("gpt2").name
+    theirs = np.concatenate([probabilities(other / f"{name}.json") for name in ("one", "two")])
+    assert truth.difference == pytest.approx(truth.share - np.mean(theirs > 0.5))
+    assert all(sample.p < 0.5 for sample in truth.samples)
+    worst = min(np.concatenate([one, two]))
+    assert not truth.samples or truth.samples[0].p == pytest.approx(worst)
+    page = (output / "index.html").read_text()
+    assert "&lt;b&gt;truth" in page
+    assert len(page) < 2_000_000
+    assert "http" not in page.replace("http://www.w3.org", "")
+    metadata = yaml.safe_load((output / "card.md").read_text().split("---")[1])
+    assert metadata["model-index"][0]["results"][0]["metrics"][0]["value"] == pytest.approx(truth.share, abs=1e-4)
+    before = {name: (output / name).read_bytes() for name in ("card.json", "index.html", "card.svg", "card.png")}
+    again = card_of(tmp_path, tiny_model_dir(), "--output_dir", output, "--compare", tiny_model_dir("gpt2"))
+    assert again.returncode == 0
+    assert before == {name: (output / name).read_bytes() for name in before}
+    table = run_command("api/card.py", ["--collect", tmp_path])
+    assert "1 cards" in table.stdout
+    assert "&lt;b&gt;truth" in (tmp_path / "collected.html").read_text()
+
+
+def test_a_dry_run_evaluates_nothing(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:
+    done = card_of(tmp_path, tiny_model_dir(), "--output_dir", tmp_path / "card", "--dry_run")
+    assert done.returncode == 0, done.stderr
+    assert "tokens read once" in done.stdout
+    assert not (tmp_path / "card" / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        ([], "give --model_dir FOLDER to make a card"),
+        (["--model_dir", "absent/model"], "does not exist; download_model_from_hf.py"),
+        (["--model_dir", ".", "--compare_scorer", "judge"], "--compare_scorer is for --compare"),
+        (["--collect", "src/genies/card/templates"], "no card.json is below it"),
+    ],
+)
+def test_what_is_wrong_is_one_message(items: Sequence[str], said: str) -> None:
+    done = run_command("api/card.py", items)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("questions: []", "contains no questions"),
+        ("questions: [{id: a, question: b}]", "expected targets, or transformed"),
+        ("questions: [{id: A, question: b, targets: [c]}]", "pattern"),
+        ("questions: [{id: a, question: b, targets: [../c]}]", "one folder name"),
+        ("questions: [{id: a, question: b, transformed: {distribution: c, by: [rot13]}}]", "unknown transformation"),
+        (
+            "questions: [{id: a, question: b, targets: [c]}, {id: a, question: d, targets: [c]}]",
+            "two questions have one",
+        ),
+    ],
+)
+def test_faults_of_a_file_of_questions_are_named(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "q.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_questions(path)
+
+
+def test_the_project_s_own_questions_name_what_exists() -> None:
+    starter = {path.name for path in (OWN.parents[3] / "distributions").glob("starter_*")}
+    named = {name for each in read_questions() for name in each.targets if name.startswith("starter_")}
+    assert named <= starter
+
+
+def test_a_scorer_is_told_by_its_folder(tmp_path: Path) -> None:
+    kinds = {"LlamaForCausalLM": "log_probabilities", "LlamaForSequenceClassification": "reward_model"}
+    for name, kind in kinds.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"architectures": [name]}))
+        assert scorer_of(folder) == kind
+    (tmp_path / "LlamaForCausalLM" / "adapter_config.json").write_text("{}")
+    assert scorer_of(tmp_path / "LlamaForCausalLM") == "reward_model"
+
+
+def evaluation(p: Sequence[float]) -> Evaluation:
+    indices = list(range(len(p)))
+    return Evaluation(eval_accuracy=0.5, eval_probabilities=list(p), eval_example_indices=indices)
+
+
+def test_differences_are_paired_and_adjusted_over_the_questions(tmp_path: Path) -> None:
+    folders = {name: write_distribution(tmp_path / name, [], planted_examples(60, 1)) for name in ("a", "b")}
+    questions = [Question(id=name, question=name, targets=[name]) for name in folders]
+    ours = {"a": evaluation([0.9] * 60), "b": evaluation([0.9, 0.1] * 30)}
+    theirs = {"a": evaluation([0.9] * 40 + [0.1] * 20), "b": evaluation([0.1, 0.9] * 30)}
+    first, second = answers(questions, Plan(folders, [], {}), ours, theirs)
+    assert first.difference == pytest.approx(1 / 3)
+    assert first.adjusted_p_value == pytest.approx(2 * 2 * 0.5**20)  # exact McNemar of 20 to 0, twice for two questions
+    assert second.difference == pytest.approx(0.0)
+    assert second.adjusted_p_value == 1.0
+    assert [sample.example for sample in second.samples] == [1, 3, 5]
+
+
+def test_the_reference_is_shown_only_where_the_targets_are_the_same() -> None:
+    def card(name: str, targets: Sequence[str]) -> Card:
+        shares: Any = [{"target": each, "share": 0.5, "pairs": 3} for each in targets]
+        answer = Answer(id="a", question="A?", says="", share=0.25, prompts=3, targets=shares)
+        return Card(
+            name=name, scorer="judge", prompt_format="chat", dtype=None, max_examples=3, warnings=[],
+            answers=[answer], calibration=None, provenance={},
+        )  # fmt: skip
+
+    assert "reference 0.25" in to_html(card("x", ["one"]), card("known", ["one"]))
+    assert "reference 0.25" not in to_html(card("x", ["one"]), card("known", ["two"]))
+    assert "| known" in to_markdown(card("x", ["one"]), card("known", ["one"]))
+    assert "x, judge, chat" in collected({Path("a"): card("x", ["one"])})
