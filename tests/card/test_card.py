@@ -57,6 +57,7 @@ def test_a_card_says_what_its_evaluations_say(tmp_path: Path, tiny_model_dir: Ca
     )
     assert truth.share == pytest.approx(np.mean(np.concatenate([one, two]) > 0.5))
     assert (truth.prompts, truth.missing, truth.marks) == (15, ["absent"], ["fewer than 50 prompts"])
+    assert truth.share is not None
     assert truth.low is not None
     assert truth.low <= truth.share <= (truth.high or 0)
     upper = probabilities(own / "one_upper_case.json")

@@ -58,7 +58,8 @@ def test_site_and_strength_are_those_with_the_best_accuracy_on_held_back_pairs()
 
 
 def test_a_probe_is_read_as_it_was_written_and_damage_is_told(tmp_path):
-    probe = fit_logistic_probe(*planted(), SITES)
+    best, worse = planted()
+    probe = fit_logistic_probe(best, worse, SITES)
     probe.save(tmp_path)
     again = LogisticProbe.load(tmp_path)
     np.testing.assert_array_equal(again.weights, probe.weights)
@@ -67,7 +68,7 @@ def test_a_probe_is_read_as_it_was_written_and_damage_is_told(tmp_path):
     with pytest.raises(InputError, match="damaged"):
         LogisticProbe.load(tmp_path)
     with pytest.raises(InputError, match="too few"):
-        fit_logistic_probe(*(each[:1] for each in planted()), SITES)
+        fit_logistic_probe(planted()[0][:1], planted()[1][:1], SITES)
     with pytest.raises(InputError, match="not finite"):
         fit_logistic_probe(planted()[0] * np.inf, planted()[1], SITES)
 

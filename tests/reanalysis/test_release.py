@@ -51,7 +51,7 @@ def test_the_page_says_what_was_computed(release: Release, tmp_path: Path) -> No
     difference = release.every.difference(("llama-30b", MMS), ("llama-30b", LORA))
     assert f"{difference.value:+.3f}" in text
     by_hand = [  # the mean over shifts of differences of accuracies
-        ours.estimate("generalization_accuracy").value - theirs.estimate("generalization_accuracy").value
+        (ours.estimate("generalization_accuracy").value or 0) - (theirs.estimate("generalization_accuracy").value or 0)
         for ours, theirs in zip(
             release.every.lines["llama-30b", MMS], release.every.lines["llama-30b", LORA], strict=True
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,12 +92,12 @@ def _evaluated(order: Order, plan: Plan, model: Path, scorer: Scorer, root: Path
     return evaluations_of(request, root)
 
 
-def _warnings(order: Order, evaluations: Mapping[str, Evaluation], formats: list[str]) -> list[str]:
+def _warnings(order: Order, evaluations: Mapping[str, Evaluation], formats: Sequence[str]) -> list[str]:
     found = []
     template = any((order.model / name).is_file() for name in ("chat_template.jinja", "chat_template.json"))
     config = order.model / "tokenizer_config.json"
     template = template or (config.is_file() and '"chat_template"' in read_text(config, "tokenizer config"))
-    if template and formats == ["raw"]:
+    if template and list(formats) == ["raw"]:
         found.append(
             "The model has a chat template, but it was scored in raw format: another way than it is used. "
             "--prompt_format chat scores it in its own."

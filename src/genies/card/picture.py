@@ -25,11 +25,11 @@ def write_picture(card: Card, references: Mapping[str, Answer], folder: Path) ->
         figure = Figure(figsize=(7.5, 1.1 + 0.42 * len(shown)), layout="constrained")
         axes = figure.subplots()
         for row, each in enumerate(reversed(shown)):
-            if each.low is not None:
+            if each.low is not None and each.high is not None:
                 axes.plot([each.low, each.high], [row, row], color=BLUE, linewidth=2)
-            axes.plot(each.share, row, "o", color=BLUE, markersize=5)
+            axes.plot(each.share or 0.0, row, "o", color=BLUE, markersize=5)
             if (reference := references.get(each.id)) is not None:
-                axes.plot(reference.share, row, "|", color=GREY, markersize=12, markeredgewidth=2)
+                axes.plot(reference.share or 0.0, row, "|", color=GREY, markersize=12, markeredgewidth=2)
         axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle="--")
         axes.set_xlim(-0.02, 1.02)
         names = [textwrap.fill(visible(each.question), 52) for each in reversed(shown)]

@@ -60,10 +60,10 @@ class LogisticProbe:
         record = read_record(folder, _RECORD, "record of the probe")
         try:
             weights = load_file(folder / _TENSORS)["weights"]
-            values = [float(record[name]) for name in ("slope", "strength", "accuracy")]
-            if weights.ndim != 1 or not (np.isfinite(weights).all() and np.isfinite(values).all()):
-                raise ValueError(f"weights of shape {weights.shape}, values {values}")
-            return cls(Site(int(record["block"])), weights, *values, int(record["pairs"]))
+            slope, strength, accuracy = (float(record[name]) for name in ("slope", "strength", "accuracy"))
+            if weights.ndim != 1 or not (np.isfinite(weights).all() and np.isfinite([slope, strength, accuracy]).all()):
+                raise ValueError(f"weights of shape {weights.shape}, values {[slope, strength, accuracy]}")
+            return cls(Site(int(record["block"])), weights, slope, strength, accuracy, int(record["pairs"]))
         except FileNotFoundError:
             raise InputError(f"{folder / _TENSORS} does not exist; train again") from None
         except (SafetensorError, KeyError, TypeError, ValueError) as error:

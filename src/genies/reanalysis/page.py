@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from genies import markdown
 from genies.data.shifts import Shift
 from genies.metrics.intervals import Interval
+from genies.metrics.shift_means import Average
 from genies.metrics.verdict import Difference, adjust
 from genies.reanalysis.power import SOURCES, Spread, power, sources_needed, spread
 from genies.reanalysis.release import BASELINE, LORA, MMS, READING, SIZES, Key, Release, Results
@@ -287,7 +288,7 @@ def _sensitivity(release: Release) -> str:
         ("without reward_seeking", without, "shifts"),
         ("mean over sources", every, "sources"),
     ):
-        kind = "sources" if average == "sources" else "shifts"
+        kind: Average = "sources" if average == "sources" else "shifts"
         cells = [_signed(results.over_baseline((large, method), kind)) for method in (LORA, MMS)]
         rows.append([name, *cells, _signed(results.difference((large, MMS), (large, LORA), kind))])
     header = ["analysis", "LoRA minus untuned", "mms minus untuned", "mms minus LoRA"]
