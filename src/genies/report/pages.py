@@ -12,7 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import genies
-from genies.report.embedding import script_json, visible
+from genies.data.shifts import Shift
+from genies.report.embedding import file_name, script_json, visible
 from genies.report.origins import Fact
 
 _HERE = Path(__file__).resolve().parent
@@ -58,6 +59,14 @@ class Site:
         shutil.copytree(_HERE / "assets", self.folder / "assets", copy_function=shutil.copyfile)
 
 
+def shift_page_name(shift: Shift) -> str:
+    """The file name of a shift's page. Its parts are separated by dots, which file_name removes from parts."""
+    parts = [shift.source, shift.target]
+    if shift.target_reference != shift.target:
+        parts.append(shift.target_reference)
+    return ".".join(["shift", *map(file_name, parts), "html"])
+
+
 def breakable(name: str) -> Markup:
     """A name with possible line breaks after underscores."""
     return Markup("_<wbr>").join(escape(part) for part in visible(name).split("_"))
@@ -83,6 +92,11 @@ def p_value(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"= {value:.3f}"
 
 
+def bare_p(value: float) -> str:
+    """A p-value with three decimals, or < 0.001."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def seeds(counts: tuple[int, int]) -> str:
     """The number of seeds of the shifts of a row, such as 3, or 1 to 3 if they differ."""
     return f"{counts[0]}" if counts[0] == counts[1] else f"{counts[0]} to {counts[1]}"
@@ -91,6 +105,15 @@ def seeds(counts: tuple[int, int]) -> str:
 def short_signed(value: float) -> str:
     """Two decimals with a sign, for cells of a matrix; there is no negative zero."""
     return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def slug_of(name: str) -> str:
+    """A name as part of an identifier or a file name.
+
+    >>> slug_of("Starter suite"), slug_of("GENIES")
+    ('starter-suite', 'genies')
+    """
+    return file_name(name.lower().replace(" ", "-"))
 
 
 def _seen(value: Any) -> Any:
@@ -114,6 +137,7 @@ def _environment() -> Environment:
         "signed": signed,
         "short_signed": short_signed,
         "p_value": p_value,
+        "bare_p": bare_p,
         "seeds": seeds,
     }
     return environment

@@ -34,7 +34,7 @@ SETTINGS: dict[Any, Any] = {
 }
 
 
-def write_paper_figures(site: Site, whole: Group, grid: Grid) -> list[dict[str, str]]:
+def write_paper_figures(site: Site, whole: Group, grid: Grid, prefix: str = "") -> list[dict[str, str]]:
     """Write the figures of each base model and return their addresses and titles. The output is deterministic.
 
     whole: the means over all shifts.
@@ -42,7 +42,7 @@ def write_paper_figures(site: Site, whole: Group, grid: Grid) -> list[dict[str, 
     from matplotlib import rc_context
 
     folder = site.folder / "figures"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     files = []
     with rc_context(SETTINGS), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # names with characters that are not in the font
@@ -50,8 +50,8 @@ def write_paper_figures(site: Site, whole: Group, grid: Grid) -> list[dict[str, 
             ending = "" if number == 0 else f"-{number + 1}"
             of = f", {model}" if len(grid.models) > 1 else ""
             for name, title, figure in (
-                (f"means{ending}", f"means{of}", _means(whole, model)),
-                (f"heat-map{ending}", f"heat map{of}", _heat_map(grid, model)),
+                (f"{prefix}means{ending}", f"means{of}", _means(whole, model)),
+                (f"{prefix}heat-map{ending}", f"heat map{of}", _heat_map(grid, model)),
             ):
                 for kind, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
                     data = io.BytesIO()

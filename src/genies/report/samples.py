@@ -2,7 +2,8 @@
 
 samples/<distribution>/<split>-<n>.js    up to 50 examples: [[index, prompt, best, [worse, ...]], ...]
 samples/<distribution>/long-<n>.js       the rest of a text that is too long to be shown at once
-scores/<distribution>.js                 the probabilities of test pairs in each evaluation, and leaked examples
+scores/<distribution>.js                 the probabilities of test pairs in each evaluation, the prompt of each example
+                                         as a number, and leaked examples
 
 A text is a string. One with more than SHOWN characters is [its beginning, its length, number of the long file].
 """
@@ -17,6 +18,7 @@ from statistics import mean
 from typing import Any
 
 from genies.data.distribution import Distribution, Example, SplitName, pairs
+from genies.data.evaluated import prompt_clusters
 from genies.report.embedding import data_script, file_name
 
 EXAMPLES_A_SHARD = 50
@@ -49,6 +51,8 @@ class Scored:
 
     key: str
     """<intervention>/<base model>-<source>, the folder of its file, which is used in links."""
+    group: str
+    """The key without the seed, which all seeds of an intervention have in common."""
     intervention: str
     base_model: str
     source: str | None
@@ -167,6 +171,7 @@ def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[L
         "evaluations": [
             {
                 "key": each.key,
+                "group": each.group,
                 "intervention": each.intervention,
                 "model": each.base_model,
                 "source": each.source,
@@ -181,6 +186,7 @@ def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[L
             }
             for each in scored
         ],
+        "prompts": prompt_clusters((example.index, example.prompt) for example in test),
         "leaks": [[leak.where, list(leak.examples)] for leak in leaks if leak.examples],
     }
 

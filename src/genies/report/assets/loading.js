@@ -89,5 +89,12 @@ const genies = (function () {
     return probabilities.every((p) => p > 0.5) ? "right" : "tie";
   }
 
-  return { add, load, embedded, show, showName, make, standing };
+  /** The number of right pairs of an example, in the mean over evaluations; a tie counts half. */
+  function rightPairs(evaluations, index) {
+    const right = (p) => (p > 0.5 ? 1 : p === 0.5 ? 0.5 : 0);
+    const sums = evaluations.map((each) => each.p[index].reduce((sum, p) => sum + right(p), 0));
+    return sums.reduce((sum, each) => sum + each, 0) / sums.length;
+  }
+
+  return { add, load, embedded, show, showName, make, standing, rightPairs };
 })();
