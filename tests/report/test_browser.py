@@ -315,8 +315,8 @@ FILTERS: dict[str, Callable[[list[float], list[float]], bool]] = {
     "tie": lambda a, b: not is_right(a) and not is_wrong(a),
     "confident": lambda a, b: min(a) <= 0.1,
     "disagree": lambda a, b: (is_right(a), is_wrong(a)) != (is_right(b), is_wrong(b)),
-    "gained": lambda a, b: is_right(a) and is_wrong(b),
-    "lost": lambda a, b: is_wrong(a) and is_right(b),
+    "gained": lambda a, b: right_pairs(a) > right_pairs(b),
+    "lost": lambda a, b: right_pairs(a) < right_pairs(b),
 }
 
 

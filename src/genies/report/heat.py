@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from genies.data.shifts import Shift
-from genies.report.browser import Browser, evaluation_key
+from genies.report.browser import Browser, group_key
 from genies.report.cells import Cell, Entry, Grid
 from genies.report.figures import BASELINE, CAPABILITY, MAIN
 from genies.report.origins import short_facts
@@ -130,8 +130,8 @@ def _samples(cell: Cell, browser: Browser) -> str | None:
     if evaluated is None or not evaluated.evaluation.eval_probabilities:
         return None
     baseline = next((each.baseline for each in cell.seeds if each.baseline is not None), None)
-    against = None if baseline is None or baseline is evaluated else evaluation_key(baseline)
-    return browser.link(cell.shift.target, a=evaluation_key(evaluated), b=against)
+    against = None if baseline is None or baseline is evaluated else group_key(baseline)
+    return browser.link(cell.shift.target, a=group_key(evaluated), b=against)
 
 
 def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[str]:

@@ -6,6 +6,7 @@ scores/<distribution>.js                 the probabilities of test pairs in each
                                          as a number, and leaked examples
 
 A text is a string. One with more than SHOWN characters is [its beginning, its length, number of the long file].
+A prompt with several messages is {"turns": [[role, text], ...]}.
 """
 
 from __future__ import annotations
@@ -158,11 +159,17 @@ def _write_split(examples: Sequence[Example], place: Path, key: str, rest: _Rest
         room -= sum(min(len(text), SHOWN) for text in texts)
         worse = [rest.shown(text) for text in example.worse_responses]
         best = rest.shown(_ALSO_BEST.join(example.best_responses))
-        shards[-1].append([example.index, rest.shown(example.prompt_text), best, worse])
+        shards[-1].append([example.index, _prompt(example, rest), best, worse])
     for number, shard in enumerate(shards):
         write_script(place.parent / f"{key.removeprefix('samples/')}-{number}.js", f"{key}-{number}", shard)
     counts = [len(example.responses) for example in examples]
     return {"examples": len(examples), "responses": [min(counts), max(counts)], "shards": firsts}
+
+
+def _prompt(example: Example, rest: _Rest) -> Any:
+    if isinstance(example.prompt, str):
+        return rest.shown(example.prompt)
+    return {"turns": [[message.role, rest.shown(message.content)] for message in example.prompt]}
 
 
 def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[Leak]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from genies.data.shifts import Shift
 from genies.metrics import reliability_bins
 from genies.metrics.probabilities import Floats
-from genies.report.browser import Browser, evaluation_key
+from genies.report.browser import Browser, evaluation_key, group_key
 from genies.report.cells import Cell, Grid
 from genies.report.drawing import (
     Bin,
@@ -141,7 +141,7 @@ def _row(grid: Grid, cell: Cell, scale: Scale, browser: Browser) -> dict[str, An
         if value is not None
     ]
     interval = None if cell.interval is None else (cell.interval.low, cell.interval.high)
-    key = evaluation_key(cell.evaluated[0]) if cell.evaluated else None
+    key = group_key(cell.evaluated[0]) if cell.evaluated else None
     return {
         "name": grid.name(cell.entry),
         "cell": cell,

@@ -69,20 +69,9 @@
 
   async function copy(button) {
     const texts = await genies.load("copies/" + button.dataset.copy);
-    const text = texts[button.dataset.format];
-    const said = button.dataset.format;
-    try {
-      await navigator.clipboard.writeText(text);
-    } catch {
-      const area = document.createElement("textarea");
-      area.value = text;
-      button.after(area);
-      area.select();
-      document.execCommand("copy");
-      area.remove();
-    }
+    await genies.copy(texts[button.dataset.format]);
     button.textContent = "Copied";
-    setTimeout(() => (button.textContent = said), 1400);
+    setTimeout(() => (button.textContent = button.dataset.format), 1400);
   }
 
   /** A tooltip at the cell that has the pointer or the focus; its lines are in a file that is loaded on first use. */
