@@ -11,11 +11,9 @@ from genies.report.cells import Cell, Entry, Grid
 from genies.report.figures import BASELINE, CAPABILITY, MAIN
 from genies.report.origins import short_facts
 from genies.report.pages import p_value, shift_page_name, short_signed, signed, three
+from genies.report.palette import STEPS
 from genies.report.summary import Group
 from genies.report.verdicts import tests_of
-
-STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
-"""Differences from the baseline at which the colour changes."""
 
 
 def heat_class(difference: float | None, direction: str) -> str:

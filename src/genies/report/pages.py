@@ -15,6 +15,7 @@ import genies
 from genies.data.shifts import Shift
 from genies.report.embedding import file_name, script_json, visible
 from genies.report.origins import Fact
+from genies.report.palette import style_sheet
 
 _HERE = Path(__file__).resolve().parent
 
@@ -57,6 +58,7 @@ class Site:
     def assets(self) -> None:
         """Write the style sheet and the scripts."""
         shutil.copytree(_HERE / "assets", self.folder / "assets", copy_function=shutil.copyfile)
+        (self.folder / "assets" / "colours.css").write_text(style_sheet(), encoding="utf-8", newline="\n")
 
 
 def shift_page_name(shift: Shift) -> str:

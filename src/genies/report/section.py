@@ -50,7 +50,7 @@ def section(site: Site, part: Part, browser: Browser) -> dict[str, Any]:
         "name": part.suite.name,
         "prefix": part.prefix,
         "shifts": len(grid.shifts),
-        "setups": [setup_line(part.suite.study.shifts, model) for model in grid.models],
+        "setups": _setups(part),
         "warnings": differing(part.suite.study.shifts),
         "leads": [each for model in grid.models if (each := _lead(whole, model, grid)) is not None],
         "overview": _overview(whole, grid) if several else None,
@@ -67,6 +67,14 @@ def section(site: Site, part: Part, browser: Browser) -> dict[str, Any]:
         "published": published,
         "drawn": DRAWN,
     }
+
+
+def _setups(part: Part) -> list[list[str]]:
+    """The set-up of each base model. With several models, one line if they have the same, and none if it is unknown."""
+    lines = [setup_line(part.suite.study.shifts, model) for model in part.grid.models]
+    if len(lines) > 1 and all(line[1:] == lines[0][1:] for line in lines):
+        lines = [[", ".join(part.grid.models), *lines[0][1:]]]
+    return lines if len(lines) == 1 else [line for line in lines if len(line) > 1]
 
 
 def _heat(site: Site, part: Part, browser: Browser) -> dict[str, Any]:
@@ -181,6 +189,7 @@ def _overview(group: Group, grid: Grid) -> dict[str, Any]:
                 ],
             }
             for name in names
+            if any((mean := by_key.get((model, name))) and mean.shifts for model in grid.models)
         ],
         "best": [(mean.base_model, mean.intervention, difference_of(mean)) for mean in best],
         "above": [mean.base_model for mean in above],

@@ -426,9 +426,10 @@
   // On a narrow page the filters are folded.
   at("more-filters").open = matchMedia("(min-width: 46.01rem)").matches;
   at("search-form").hidden = distributions.length < 2;
-  at("search-form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    location.hash = new URLSearchParams({ q: at("search-all").value }).toString();
+  const searchAllNow = () => (location.hash = new URLSearchParams({ q: at("search-all").value }).toString());
+  at("search-all-button").addEventListener("click", searchAllNow);
+  at("search-all").addEventListener("keydown", (event) => {
+    if (event.key === "Enter") searchAllNow();
   });
   let pause = 0;
   at("search").addEventListener("input", (event) => {
