@@ -37,6 +37,8 @@ class Site:
     navigation: list[Navigation]
     origins: list[Fact]
     """The provenance of the evaluations, for the footer; empty without results."""
+    live: int | None = None
+    """The number of the report while a run goes on; its pages then poll the status of the run."""
 
     def page(self, template: str, path: str, here: str, **values: Any) -> None:
         """Write one page. `path` is a file name in the folder of the report."""
@@ -49,6 +51,7 @@ class Site:
                 home=self.navigation[0].href,
                 navigation=self.navigation,
                 origins=self.origins,
+                live=self.live,
                 version=genies.__version__,
                 **values,
             )

@@ -49,6 +49,8 @@ class Content:
     """Exclude test examples whose prompt was tuned on."""
     splits: Sequence[SplitName] = ("test",)
     """The splits in the sample browser."""
+    live: int | None = None
+    """While a run goes on: the number of the report, for pages that poll its status."""
 
     def study(self) -> Study | None:
         if self.results_dir is None:
@@ -90,8 +92,16 @@ def write_report(output_dir: Path, content: Content) -> Written:
     return Written(output_dir / ENTRY, pages, len(browser.sampled), notes)
 
 
+def write_waiting_page(folder: Path, content: Content) -> None:
+    """Write the first page of a run without any evaluation yet."""
+    site = Site(folder, [Navigation("summary", "Summary", ENTRY)], [], content.live)
+    site.assets()
+    site.page("waiting.html", ENTRY, "summary")
+
+
 def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser:
-    site = Site(folder, _navigation(study is not None), [] if study is None else together(study.readings))
+    origins = [] if study is None else together(study.readings)
+    site = Site(folder, _navigation(study is not None), origins, content.live)
     site.assets()
     browser = write_browser(site, content.distributions_dir, [] if study is None else study.readings, content.splits)
     if study is None or content.results_dir is None:
