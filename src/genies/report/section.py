@@ -12,6 +12,7 @@ from genies.report.cells import Entry, Grid
 from genies.report.drawing import Line, Scale, axis, scale_of, track
 from genies.report.figures import BASELINE, CAPABILITY, MAIN
 from genies.report.heat import heat_class, heat_maps
+from genies.report.ordering import best_first, difference_of
 from genies.report.pages import Site, slug_of
 from genies.report.paper_figures import write_paper_figures
 from genies.report.published import DRAWN, Published, published_for
@@ -156,27 +157,10 @@ def _value(mean: MeanSummary, metric: str) -> float | None:
     return mean.estimates[metric].value
 
 
-def difference_of(mean: MeanSummary) -> float | None:
-    """Accuracy minus the baseline's: the tested difference if there is one, and 0 for the baseline."""
-    if mean.verdict.is_baseline:
-        return 0.0 if mean.shifts else None
-    tested = mean.verdict.against_baseline
-    if tested is not None:
-        return tested.value
-    value, baseline = _value(mean, MAIN.name), _value(mean, BASELINE.name)
-    return None if value is None or baseline is None else value - baseline
-
-
-def _order(mean: MeanSummary) -> tuple[bool, float]:
-    """Best first; those without a value are last."""
-    difference, value = difference_of(mean), _value(mean, MAIN.name)
-    return difference is None and value is None, -(difference if difference is not None else (value or 0.0) - 2)
-
-
 def _overview(group: Group, grid: Grid) -> dict[str, Any]:
     """The matrix of interventions and base models, and for each model the best intervention."""
     by_key = {(mean.base_model, mean.intervention): mean for mean in group.means}
-    names = list(dict.fromkeys(mean.intervention for mean in sorted(group.means, key=_order)))
+    names = list(dict.fromkeys(mean.intervention for mean in sorted(group.means, key=best_first)))
     best = [mean for mean in group.means if mean.verdict.mark(MAIN.name).standing == "best"]
     above = [mean for mean in best if mean.verdict.direction == "up"]
     return {
@@ -271,7 +255,7 @@ def _row(mean: MeanSummary, scale: Scale, published: Published | None) -> dict[s
 
 def _model(group: Group, model: str, scale: Scale, grid: Grid, published: Published | None) -> dict[str, Any]:
     """The rows of one base model, best first, and the values of its reference lines."""
-    means = sorted((mean for mean in group.means if mean.base_model == model), key=_order)
+    means = sorted((mean for mean in group.means if mean.base_model == model), key=best_first)
     return {
         "name": model,
         "rows": [_row(mean, scale, published) for mean in means],

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from genies import spreadsheets
 from genies.data.distribution import Distribution
 from genies.data.shifts import Shift
 from genies.errors import InputError
@@ -64,3 +68,24 @@ def _imported_suites(distributions_dir: Path | None) -> Callable[[str], str | No
         return name if isinstance(name, str) and name else None
 
     return of
+
+
+def joined_csv(texts: Sequence[tuple[str, str]]) -> str:
+    """The CSV of several suites as one, with the suite in the last column; that of a single suite is unchanged."""
+    if len(texts) == 1:
+        return texts[0][1]
+    lines = [
+        {**{column: spreadsheets.as_written(field) for column, field in row.items()}, "suite": name}
+        for name, text in texts
+        for row in csv.DictReader(io.StringIO(text))
+    ]
+    names = [*dict.fromkeys(column for line in lines for column in line if column != "suite"), "suite"]
+    return spreadsheets.to_csv(names, [{column: line.get(column) for column in names} for line in lines])
+
+
+def joined_json(texts: Sequence[tuple[str, str]]) -> str:
+    """The JSON of several suites as a list of objects with their names; that of a single suite is unchanged."""
+    if len(texts) == 1:
+        return texts[0][1]
+    value = {"suites": [{"suite": name, **json.loads(text)} for name, text in texts]}
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
