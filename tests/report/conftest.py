@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,6 +31,12 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()
+
+
+def loaded(folder: Path, key: str) -> Any:
+    """The value in a data file of a report, data/<key>.js."""
+    text = (folder / "data" / f"{key}.js").read_text(encoding="utf-8")
+    return json.loads(text.removeprefix(f'genies.add("{key}",').removesuffix(");\n"))
 
 
 class Tab:

@@ -15,11 +15,11 @@ import pytest
 from genies.data.distribution import Distribution
 from genies.data.shifts import Shift
 from genies.report.comparing import PairedDifferences
+from genies.report.pages import shift_page_name
 from genies.report.reading import read_study
-from genies.report.shift_page import shift_page_name
 from genies.report.summary import summarize
 from genies.report.writing import Content, write_report
-from tests.report.conftest import Tab
+from tests.report.conftest import Tab, loaded
 from tests.support.made_report import HOSTILE, HOSTILE_TEXTS, INTERVENTIONS, LONG, SHIFTS, MadeReport
 from tests.support.present import present
 from tests.support.seeded_results import SeededStudy
@@ -133,38 +133,70 @@ def test_tabs_show_one_group_at_a_time_and_follow_the_address(tab: Tab) -> None:
     assert "probing" in panel.get_by_role("region").first.get_attribute("aria-label")
     named = page.url.partition("#")[2]
     page.keyboard.press("ArrowRight")
-    assert page.get_by_role("tab", selected=True).text_content().startswith("extreme")
+    assert not page.get_by_role("tab", selected=True).text_content().startswith("probing")
     tab.open(f"index.html#{named}")
     assert page.get_by_role("tab", selected=True).text_content().startswith("probing")
 
 
 def test_a_heading_sorts_the_rows_by_their_figures_both_ways(tab: Tab) -> None:
     page = tab.open("index.html")
+    table = page.locator("table.sortable").first
 
-    def column() -> list[float]:
-        cells = page.locator("[role=tabpanel]:visible tbody tr td:nth-of-type(4)")
+    def column(place: int) -> list[float]:
+        cells = table.locator(f"tbody tr td:nth-of-type({place})")
         return [float(value) for value in cells.evaluate_all("cells => cells.map(cell => cell.dataset.value)") if value]
 
-    heading = page.locator("[role=tabpanel]:visible th", has_text="source ID").get_by_role("button")
+    heading = table.locator("th", has_text="on the source").get_by_role("button")
     heading.click()
-    assert column() == sorted(column(), reverse=True)
+    assert column(5) == sorted(column(5), reverse=True)
     heading.click()
-    assert column() == sorted(column())
-    assert len(column()) > 1
+    assert column(5) == sorted(column(5))
+    assert len(column(5)) > 1
+    # The best value is first: of p-values and errors, the lowest.
+    table.locator("th", has_text="adjusted p").get_by_role("button").click()
+    assert column(3) == sorted(column(3))
+    page.locator("summary", has_text="More metrics").first.click()
+    more = page.locator("table.sortable").nth(1)
+    more.locator("th", has_text="log loss").get_by_role("button").click()
+    assert more.locator("th[aria-sort]").get_attribute("aria-sort") == "ascending"
 
 
 def test_copy_puts_the_table_into_the_clipboard(chromium: Any, made: MadeReport) -> None:
     tab = Tab(chromium, made.folder, permissions=["clipboard-read", "clipboard-write"])
     page = tab.open("index.html")
+    page.locator("summary", has_text="More metrics").first.click()
     for format in ("Markdown", "LaTeX", "CSV"):
-        button = page.locator(f"[data-copy=group-0-{format.lower()}]")
+        button = page.locator(f"[data-copy=group-0][data-format={format}]")
         button.click()
-        page.locator(f"[data-copy=group-0-{format.lower()}]", has_text="Copied").wait_for()
+        page.locator(f"[data-copy=group-0][data-format={format}]", has_text="Copied").wait_for()
         copied = page.evaluate("navigator.clipboard.readText()")
-        wanted = page.locator(f"#group-0-{format.lower()}").input_value()
-        assert copied.replace("\r\n", "\n") == wanted
+        assert copied.replace("\r\n", "\n") == loaded(made.folder, "copies/group-0")[format].replace("\r\n", "\n")
         assert "lora" in copied
     tab.context.close()
+
+
+def test_each_row_of_the_heat_map_is_one_tab_stop_and_arrows_move_in_it(tab: Tab) -> None:
+    page = tab.open("index.html")
+    rows = page.locator("table.heat tr[data-cells]")
+    stops = "row => [...row.querySelectorAll('a, [tabindex]')].filter(each => each.tabIndex === 0).length"
+    assert {row.evaluate(stops) for row in rows.all()} == {1}
+    page.locator("table.heat tr[data-cells] th a").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.closest('tr').rowIndex") == rows.nth(1).evaluate("row => row.rowIndex")
+    assert page.evaluate("document.activeElement.closest('td').cellIndex") == 1
+
+
+def test_the_heat_map_switches_between_accuracies_and_differences(tab: Tab, made: MadeReport) -> None:
+    page = tab.open("index.html")
+    cell = page.locator("tr[data-cells]", has_text="starter_sums → starter_everyday").locator("td a").nth(1)
+    name = page.locator("table.heat thead th").nth(2).text_content()
+    ours = made.evaluation(name, "starter_sums", "starter_everyday")["eval_accuracy"]
+    theirs = made.evaluation("zero_shot", None, "starter_everyday")["eval_accuracy"]
+    assert cell.inner_text().lstrip("▲▼").strip().startswith(f"{ours:.2f}")
+    page.get_by_role("button", name="Difference", exact=True).click()
+    assert f"{ours - theirs:+.2f}".replace("-", "−") in cell.inner_text()
+    assert f"{ours:.2f}" not in cell.inner_text()
 
 
 def test_heat_map_tells_of_a_cell_by_pointer_and_by_keyboard(tab: Tab, made: MadeReport) -> None:
@@ -176,6 +208,7 @@ def test_heat_map_tells_of_a_cell_by_pointer_and_by_keyboard(tab: Tab, made: Mad
     cell = row.locator("td").nth(names.index("lora_fine_tune") - 1)
     cell.hover()
     box = page.get_by_role("tooltip")
+    box.wait_for()
     assert f"{accuracy:.3f}" in box.text_content()
     for words in ("95 % interval", "against the baseline", "100 examples", "1 seed", "verified", "commit"):
         assert words in box.text_content()
@@ -205,6 +238,10 @@ def scores_of(made: MadeReport, intervention: str, source: str | None, target: s
     for index, p in zip(value["eval_example_indices"], value["eval_probabilities"], strict=True):
         found[index].append(p)
     return found
+
+
+def right_pairs(p: list[float]) -> float:
+    return sum(1.0 if each > 0.5 else 0.5 if each == 0.5 else 0.0 for each in p)
 
 
 def is_right(p: list[float]) -> bool:
@@ -258,13 +295,16 @@ def test_the_comparison_says_what_the_tables_say_of_two_interventions(tab: Tab, 
 def test_flipped_samples_are_counted_and_lead_to_the_browser(tab: Tab, made: MadeReport) -> None:
     view = {"a": "mms", "b": "zero_shot", "s": "starter_sums>starter_everyday"}
     page = tab.open("compare.html#" + urlencode(view))
-    ours, theirs = (scores_of(made, name, "starter_sums", "starter_everyday") for name in ("mms", "zero_shot"))
-    gained = [i for i in range(len(ours)) if is_right(ours[i]) and is_wrong(theirs[i])]
+    ours = scores_of(made, "mms", "starter_sums", "starter_everyday")
+    theirs = scores_of(made, "zero_shot", None, "starter_everyday")
+    gained = [i for i in range(len(ours)) if right_pairs(ours[i]) > right_pairs(theirs[i])]
     page.locator("#flips h3").first.wait_for()
-    assert f"is right: {len(gained)}" in page.locator("#flips h3").first.text_content()
+    assert f"is better: {len(gained)} prompts" in page.locator("#flips h3").first.text_content()
+    row = page.locator("#rows tr", has_text="starter_sums → starter_everyday")
+    assert row.locator("td").nth(3).text_content() == str(len(gained))
     shown = page.locator("#flips .flips").first.locator("a.number").all_text_contents()
     assert shown == [f"#{index}" for index in gained[:12]]
-    page.locator("#flips a", has_text=f"all {len(gained)}").click()
+    page.locator("#flips a", has_text="all of them").first.click()
     page.locator("#sample-" + str(gained[0])).wait_for()
     assert page.locator(".sample").count() == min(50, len(gained))
 
@@ -275,8 +315,8 @@ FILTERS: dict[str, Callable[[list[float], list[float]], bool]] = {
     "tie": lambda a, b: not is_right(a) and not is_wrong(a),
     "confident": lambda a, b: min(a) <= 0.1,
     "disagree": lambda a, b: (is_right(a), is_wrong(a)) != (is_right(b), is_wrong(b)),
-    "gained": lambda a, b: is_right(a) and is_wrong(b),
-    "lost": lambda a, b: is_wrong(a) and is_right(b),
+    "gained": lambda a, b: right_pairs(a) > right_pairs(b),
+    "lost": lambda a, b: right_pairs(a) < right_pairs(b),
 }
 
 
@@ -461,9 +501,14 @@ def test_several_base_models_and_seeds_stand_side_by_side(chromium: Any, made: M
     write_report(tmp_path / "report", Content(tmp_path / "results", made.distributions))
     tab = Tab(chromium, tmp_path / "report")
     page = tab.open("index.html")
-    assert page.locator("[role=tabpanel]:visible tr.model").all_text_contents() == ["large", "small"]
-    assert "2 seeds" in tab.text(".about")
-    page = tab.open("compare.html#" + urlencode({"m": "small", "a": "ccs", "b": "mms"}))
+    interventions = page.locator("table.sortable").first
+    assert interventions.locator("tr.model:visible").all_text_contents() == ["large"]
+    page.locator("[data-models] select").select_option("small")
+    assert interventions.locator("tr.model:visible").all_text_contents() == ["small"]
+    assert page.locator("table.matrix thead th").all_text_contents() == ["Intervention", "large", "small"]
+    assert page.locator(".lead").count() == 1
+    assert "seeds 0, 1" in page.locator(".setup").first.text_content()
+    page = tab.open("compare.html#" + urlencode({"a": "ccs, small", "b": "mms, small"}))
 
     def accuracy(intervention: str) -> float:
         files = [studies[0].evaluation_file(intervention, "starter_sums", seed, "starter_everyday") for seed in (0, 1)]
@@ -471,8 +516,13 @@ def test_several_base_models_and_seeds_stand_side_by_side(chromium: Any, made: M
 
     shown = page.locator("#rows tr", has_text="starter_sums").locator("td").nth(1).text_content()
     assert shown.startswith(f"{accuracy('ccs') - accuracy('mms'):+.3f}".replace("-", "−"))
-    page.locator("#model").select_option(label="large")
-    assert page.locator("#first option").count() == 2
+    page.locator("#second").select_option(label="ccs, large")
+    page.locator("#left-end", has_text="ccs, large").wait_for()
+    files = [studies[1].evaluation_file("ccs", "starter_sums", seed, "starter_everyday") for seed in (0, 1)]
+    other = float(np.mean([json.loads(path.read_text(encoding="utf-8"))["eval_accuracy"] for path in files]))
+    shown = page.locator("#rows tr", has_text="starter_sums").locator("td").nth(1).text_content()
+    assert shown.startswith(f"{accuracy('ccs') - other:+.3f}".replace("-", "−"))
+    assert page.locator("#second option", has_text="mms, large").is_disabled()
     page = tab.open(quote(shift_page_name(shifts[1])))
     assert page.locator(".figures tbody tr").count() == 4
     assert "Means over 2 seeds" in page.content()

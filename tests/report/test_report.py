@@ -14,10 +14,11 @@ import pytest
 
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
+from genies.report.pages import shift_page_name
 from genies.report.placing import MARKER, new_report
 from genies.report.published import published_for
-from genies.report.shift_page import shift_page_name
 from genies.report.writing import Content, write_report
+from tests.report.conftest import loaded
 from tests.support.commands import run_command
 from tests.support.made_report import INTERVENTIONS, ROOT, SHIFTS, MadeReport
 from tests.support.project import Project
@@ -133,7 +134,7 @@ def test_names_from_data_never_leave_the_folder_and_are_escaped(made: MadeReport
 
 def test_summary_and_heat_map_show_the_figures_of_the_files(made: MadeReport) -> None:
     index = (made.folder / "index.html").read_text(encoding="utf-8")
-    details = json.loads(re.findall(r'<script type="application/json" id="heat-details">(.*?)</script>', index)[0])
+    details = loaded(made.folder, "details/heat-0")
     assert len(details) == len(SHIFTS) * len(INTERVENTIONS)
     for intervention in INTERVENTIONS:
         for shift in SHIFTS:
@@ -159,7 +160,7 @@ def test_an_intervention_that_lacks_a_shift_is_not_called_the_best(made: MadeRep
     lead = re.findall(r'<p class="lead">(.*?)</p>', index, re.DOTALL)[0]
     best = max(means, key=means.__getitem__)
     said = " ".join(lead.split())
-    assert f"<b>{html.escape(best)}</b> has the highest accuracy of all interventions, <b>{means[best]:.3f}</b>" in said
+    assert f"<b>{html.escape(best)}</b> is the most accurate intervention, with <b>{means[best]:.3f}</b>" in said
     assert "Not compared, because evaluations are missing: mms." in lead
 
 

@@ -115,7 +115,7 @@ def test_examples_with_much_text_are_spread_over_more_shards(tmp_path: Path) -> 
 
 def test_scores_keep_ties_and_near_ties_apart(tmp_path: Path) -> None:
     made = distribution(tmp_path, examples(3))
-    scored = Scored("mms/m-s", "mms", "m", "s", None, {0: [0.5, 0.500001], 2: [0.499999, 0.123456]}, 0.5)
+    scored = Scored("mms/m-s", "mms/m-s", "mms", "m", "s", None, {0: [0.5, 0.500001], 2: [0.499999, 0.123456]}, 0.5)
     sampled = write_samples(made, ["test"], [scored], [Leak("made", [1])], tmp_path / "data")
     assert (sampled.scores, sampled.evaluations, sampled.leaked) == (True, 1, 1)
     key, value = loaded(tmp_path / "data" / "scores" / "made.js")

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from genies.data.shifts import Shift
+from genies.report.pages import shift_page_name
 from genies.report.reading import read_study
-from genies.report.shift_page import margin_counts, shift_page_name
+from genies.report.shift_page import margin_counts
 from genies.report.summary import summarize
 from genies.report.tables import to_markdown
 from genies.report.writing import Content, write_report
@@ -44,50 +45,46 @@ def lead(text: str) -> str:
 
 
 def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Path) -> None:
-    results = results_of(tmp_path, {"mms": 10, "zero_shot": 30})
+    results = results_of(tmp_path, {"mms": 10, "zero_shot": 30, "cra": 5})
     said = lead(page(results))
     assert said.startswith(
-        "On average over 2 shifts, no intervention has a higher accuracy than the untuned model. "
-        "mms has an accuracy of 0.250 (95 % interval "
-    )
-    assert re.search(
-        r"\), significantly below the untuned model \(0\.750; p = 0\.\d+\)\. Tuned on the target itself", said
+        "On average over 2 shifts, no intervention is more accurate than the untuned model. The most accurate one is "
+        "mms, with 0.250. This is 0.500 below the untuned model (0.750). The difference is significant (95 % interval −"
     )
     assert said.endswith("lora_fine_tune reaches 0.950.")
     shift = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
-    assert shift.startswith(
-        "Tuned on a and tested on b, no intervention has a higher accuracy than the untuned model. "
-        "mms has an accuracy of 0.250"
-    )
-    assert "significantly below the untuned model (0.750; p < 0.001)" in shift
+    assert shift.startswith("Tuned on a and tested on b, no intervention is more accurate than the untuned model.")
+    assert "This is 0.500 below the untuned model (0.750). The difference is significant" in shift
+    assert "p < 0.001)" in shift
 
 
 def test_a_shift_says_what_the_best_is_not_significantly_different_from(tmp_path: Path) -> None:
     page(results_of(tmp_path, {"mms": 31, "zero_shot": 30, "cra": 10, "ccs": 29}))
     said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
-    assert said.startswith("Tuned on a and tested on b, mms has the highest accuracy of all interventions, 0.775 (95 %")
-    assert "), not significantly different from the untuned model (0.750; p = 1.000)." in said
-    assert " Not significantly different from mms: ccs." in said
+    assert said.startswith("Tuned on a and tested on b, mms is the most accurate intervention, with 0.775. ")
+    assert "This is 0.025 above the untuned model (0.750). The difference is not significant (" in said
+    assert "p = 1.000)" in said
+    assert " Not significantly different from mms: ccs. Significantly less accurate: the other 1." in said
 
 
 def test_a_shift_that_one_intervention_is_clearly_best_on_says_so(tmp_path: Path) -> None:
     page(results_of(tmp_path, {"mms": 40, "zero_shot": 30, "cra": 10}))
     said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
-    assert "mms has the highest accuracy of all interventions, 1.000" in said
-    assert ", significantly above the untuned model (0.750; p = 0.004)." in said
-    assert " All other interventions are significantly worse." in said
+    assert "mms is the most accurate intervention, with 1.000. This is 0.250 above the untuned model (0.750)." in said
+    assert re.search(r"The difference is significant \(.*p = 0\.004\)\.", said)
+    assert " All other interventions are significantly less accurate." in said
 
 
 def test_an_intervention_as_good_as_the_untuned_model_does_no_better(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 30, "zero_shot": 30})))
-    assert "no intervention has a higher accuracy than the untuned model. mms has an accuracy of 0.750" in said
-    assert "not significantly different from the untuned model (0.750; p = 1.000)" in said
+    assert "mms has an accuracy of 0.750. This equals the accuracy of the untuned model (0.750)." in said
+    assert "The difference is not significant (p = 1.000)." in said
 
 
 def test_an_intervention_that_does_better_is_named_with_what_the_untuned_model_gets(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 36, "zero_shot": 30})))
-    assert said.startswith("On average over 2 shifts, mms has an accuracy of 0.900 (95 % ")
-    assert "significantly above the untuned model (0.750; p " in said
+    assert said.startswith("On average over 2 shifts, mms has an accuracy of 0.900. This is 0.150 above the untuned ")
+    assert "The difference is significant (95 % interval +0." in said
     assert said.endswith(" Tuned on the target itself, lora_fine_tune reaches 0.950.")
 
 
@@ -103,7 +100,9 @@ def test_an_intervention_without_a_seed_is_none_of_the_seeds(tmp_path: Path) -> 
         for shift in SHIFTS:
             results.shift("mms", shift, (34 + seed, 36, 30, 38), seed=seed)
     results.table("mms", SHIFTS, seeds=range(3))
-    assert "<span>3 seeds</span>" in page(results)
+    assert "<span>seeds 0, 1, 2</span>" in page(results)
+    row = r'<th scope="row" data-value="(\w+)">.*?<td class="number quiet" data-value="(\d)">'
+    assert dict(re.findall(row, page(results), re.DOTALL)) == {"zero_shot": "1", "mms": "3"}
     text = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
     assert "Means over the seeds of each (up to 3)." in text
 

@@ -69,7 +69,7 @@ def test_every_format_gives_the_same_figures(summary: Summary) -> None:
         assert cells(line)[3] == (f"**{shown}**" if strong else shown) + f" {interval}"
         name = mean["intervention"].replace("_", r"\_")
         (line,) = [line for line in to_latex(summary, ["means"]).splitlines() if line.startswith(f"{name} & 3 & 1 ")]
-        assert (rf"\textbf{{{shown}}}" if strong else shown) + rf" {{\scriptsize {interval}}}" in line
+        assert (rf"\bfseries {shown}" if strong else shown) + rf" & {{\scriptsize {interval}}}" in line
         (row,) = [
             row
             for row in csv.DictReader(io.StringIO(to_csv(summary, "means")))
@@ -186,7 +186,42 @@ def test_a_table_is_written_to_a_file_and_is_the_same_every_time(results: Writte
         done = run("--results", str(results.folder), "--output", str(output))
         assert done.returncode == 0, done.stderr
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
-    assert outputs[0].read_text() == run("--results", str(results.folder)).stdout
+    assert outputs[0].read_text() == run("--results", str(results.folder), "--full", "True").stdout
+
+
+def test_a_terminal_shows_the_main_results_best_first_in_a_hundred_columns(results: WrittenResults) -> None:
+    for shift in SHIFTS:
+        results.shift("an_intervention_with_a_very_long_name", shift, (37, 36, 18, 38))
+    results.table("an_intervention_with_a_very_long_name", SHIFTS)
+    text = run("--results", str(results.folder)).stdout
+    assert max(map(len, text.splitlines())) <= 100
+    names = [cells(line)[0] for line in text.splitlines() if line.startswith("| ")]
+    assert names[-3:] == ["an_intervention_with_…", "ccs_2", "mms"]
+    assert "--full True" in text
+    assert "Brier" not in text
+    assert "Brier" in run("--results", str(results.folder), "--full", "True").stdout
+
+
+def test_chosen_columns_and_interventions_have_the_figures_of_the_whole_table(results: WrittenResults) -> None:
+    chosen = ["--columns", '["brier_score", "generalization_accuracy"]', "--interventions", '["mms"]']
+    whole, part = (
+        run("--results", str(results.folder), "--table", "means", *more).stdout.split("\n\n")[1].splitlines()
+        for more in ([], chosen)
+    )
+    assert cells(part[0])[3:] == ["Brier score", "generalization", "generalization, mean over sources"]
+    (row,) = [cells(line) for line in part if line.startswith("| mms")]
+    (wanted,) = [cells(line) for line in whole if line.startswith("| mms")]
+    titles = cells(whole[0])
+    assert row[3:] == [wanted[titles.index(title)] for title in cells(part[0])[3:]]
+    assert not [line for line in part if "ccs" in line]
+
+
+def test_numbers_in_latex_are_ready_for_siunitx() -> None:
+    rows = [[Cell("mms"), Cell("-0.146", "[-0.443, 0.150]", True), Cell("< 0.001")], [Cell("a"), Cell(""), Cell("1")]]
+    text = latex_table(TextTable("x", ["name", "difference", "p"], rows, 1))
+    assert r"\begin{longtable}{lS[table-format=-1.3]lS[table-format=-1.3]}" in text
+    assert r"mms & \bfseries -0.146 & {\scriptsize [$-$0.443, 0.150]} & {$<$ 0.001} \\" in text
+    assert r"a &  &  & 1 \\" in text
 
 
 @pytest.mark.parametrize(
@@ -202,6 +237,13 @@ def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: st
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("argument", ["--columns", "--interventions"])
+def test_an_unknown_column_or_intervention_is_one_message(results: WrittenResults, argument: str) -> None:
+    done = run("--results", str(results.folder), argument, '["unknown"]')
+    assert done.returncode == 2
+    assert f"{argument} unknown: expected names among" in done.stderr
 
 
 @pytest.mark.skipif(not TABLES.is_dir(), reason=f"the published result files are not in {TABLES}")
@@ -228,7 +270,7 @@ def test_markup_shows_text_as_it_is() -> None:
     table = TextTable("x & y", ["name", "n"], [[Cell("a"), Cell("1", "[0, 2]", True)], [Cell("b"), Cell("")]], 1)
     assert markdown_table(table).splitlines()[2] == "| a    | **1** [0, 2] |"
     assert r"\caption{x \& y}\\" in latex_table(table)
-    assert r"b &  \\" in latex_table(table)
+    assert r"b &  &  \\" in latex_table(table)
 
 
 def test_the_gain_on_the_source_stands_beside_the_gain_on_the_target(tmp_path: Path) -> None:

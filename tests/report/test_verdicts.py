@@ -15,11 +15,12 @@ from scipy.stats import binomtest
 from genies.data.shifts import Shift
 from genies.report.comparing import THE_BASELINE, PairedDifferences
 from genies.report.exports import to_csv, to_json
+from genies.report.pages import shift_page_name
 from genies.report.reading import read_study
-from genies.report.shift_page import shift_page_name
 from genies.report.summary import Summary, summarize
 from genies.report.verdicts import direction
 from genies.report.writing import Content, write_report
+from tests.report.conftest import loaded
 from tests.support.present import present
 from tests.support.written_results import WrittenResults
 
@@ -205,8 +206,7 @@ def test_pages_show_the_difference_that_is_tested(tmp_path: Path) -> None:
     assert difference is not None
     assert difference.value == pytest.approx(-8 / 20)
     write_report(tmp_path / "report", Content(results.folder))
-    index = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    details = json.loads(re.findall(r'id="heat-details">(.*?)</script>', index)[0])
+    details = loaded(tmp_path / "report", "details/heat-0")
     (box,) = [each for each in details if each[0] == "mms: s0 → t0"]
     assert any("\u22120.400 against the baseline" in each and "without 20 examples" in each for each in box), box
     page = (tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8")
@@ -261,11 +261,10 @@ def test_pages_tables_and_comparisons_read_one_answer(tmp_path: Path) -> None:
     write_report(tmp_path / "report", Content(results.folder))
     summary = summary_of(results)
     index = (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
-    details = json.loads(re.findall(r'id="heat-details">(.*?)</script>', index)[0])
+    details = loaded(tmp_path / "report", "details/heat-0")
     kinds = re.findall(r'<td class="(\w+)" data-detail="(\d+)">', index)
     heat = {details[int(number)][0]: kind for kind, number in kinds}
-    compare = (tmp_path / "report" / "compare.html").read_text(encoding="utf-8")
-    (model,) = json.loads(re.findall(r'id="comparisons">(.*?)</script>', compare)[0])["models"]
+    model = loaded(tmp_path / "report", "compare/0")
     rows = {row["target"]: row for row in json.loads(to_json(summary))["shifts"] if row["intervention"] == "mms"}
     seen = set()
     for line in summary.shifts:
@@ -288,18 +287,20 @@ def test_pages_tables_and_comparisons_read_one_answer(tmp_path: Path) -> None:
         shown = "p < 0.001" if p_value < 0.001 else f"p = {p_value:.3f}"
         assert shown in html.unescape(row)
         names = model["names"]
-        pair = model["pairs"][names.index(line.intervention)][names.index("zero_shot")]
-        assert pair["rows"][SHIFTS.index(shift)][3] == track
-        back = model["pairs"][names.index("zero_shot")][names.index(line.intervention)]
-        assert back["rows"][SHIFTS.index(shift)][3] == {"up": "down", "down": "up", "level": "level"}[track]
+        order = names.index(line.intervention), names.index("zero_shot")
+        pair = model["pairs"][f"{min(order)}-{max(order)}"]  # the script turns it for the other order
+        turned = {"up": "down", "down": "up", "level": "level"}
+        assert pair["rows"][SHIFTS.index(shift)][3] == (track if order[0] < order[1] else turned[track])
         if line.intervention == "mms":
             assert rows[shift.target]["against_baseline"]["verdict"] == difference.verdict
     assert seen == {"u", "d", "h"}
     whole = summary.groups[0]
     for mean in whole.means:
         if mean.intervention != "zero_shot":
-            pair = model["pairs"][names.index(mean.intervention)][names.index("zero_shot")]
-            assert pair["mean"][3] == mean.verdict.direction
+            order = names.index(mean.intervention), names.index("zero_shot")
+            pair = model["pairs"][f"{min(order)}-{max(order)}"]
+            direction = mean.verdict.direction
+            assert pair["mean"][3] == (direction if order[0] < order[1] else turned.get(direction, direction))
     for each in PairedDifferences(summary).against_baseline(whole):
         assert each.second == THE_BASELINE
         assert f",{each.first},baseline," in to_csv(summary, "differences")

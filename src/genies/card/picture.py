@@ -11,7 +11,8 @@ from pathlib import Path
 from genies.card.content import Answer, Card
 from genies.files import write_bytes
 from genies.report.embedding import visible
-from genies.report.paper_figures import BLUE, GREY, SETTINGS
+from genies.report.palette import light
+from genies.report.paper_figures import SETTINGS
 
 
 def write_picture(card: Card, references: Mapping[str, Answer], folder: Path) -> None:
@@ -26,11 +27,11 @@ def write_picture(card: Card, references: Mapping[str, Answer], folder: Path) ->
         axes = figure.subplots()
         for row, each in enumerate(reversed(shown)):
             if each.low is not None and each.high is not None:
-                axes.plot([each.low, each.high], [row, row], color=BLUE, linewidth=2)
-            axes.plot(each.share or 0.0, row, "o", color=BLUE, markersize=5)
+                axes.plot([each.low, each.high], [row, row], color=light("up"), linewidth=2)
+            axes.plot(each.share or 0.0, row, "o", color=light("up"), markersize=5)
             if (reference := references.get(each.id)) is not None:
-                axes.plot(reference.share or 0.0, row, "|", color=GREY, markersize=12, markeredgewidth=2)
-        axes.axvline(0.5, color=GREY, linewidth=0.8, linestyle="--")
+                axes.plot(reference.share or 0.0, row, "|", color=light("muted"), markersize=12, markeredgewidth=2)
+        axes.axvline(0.5, color=light("muted"), linewidth=0.8, linestyle="--")
         axes.set_xlim(-0.02, 1.02)
         names = [textwrap.fill(visible(each.question), 52) for each in reversed(shown)]
         axes.set_yticks(range(len(shown)), names, fontsize=8)

@@ -4,20 +4,32 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genies.errors import BAD_INPUT, InputError
 from genies.harness.main_job import compute_generalization_metrics
 from genies.harness.request import MetricsRequest
 
+if TYPE_CHECKING:
+    from genies.report.writing import Content
+
 
 def main(request: MetricsRequest, root: Path) -> int:
+    if request.watch and request.report_dir is None:
+        raise InputError("--watch rewrites the report while the run goes on; add --report_dir FOLDER for the report")
     if request.report_dir is None or request.dry_run or request.emit_commands is not None:
         return compute_generalization_metrics(request, root)
     # Imported here: a run without a report starts without templates.
     from genies.report.placing import check_place
 
     check_place(request.report_dir)  # now, not after hours
-    status = compute_generalization_metrics(request, root)
+    if request.watch:
+        from genies.report.live import LiveReport
+
+        with LiveReport(request.report_dir, report_content(request, root)) as live:
+            status = compute_generalization_metrics(request, root, live.told)
+    else:
+        status = compute_generalization_metrics(request, root)
     try:
         report(request, request.report_dir, root)
     except InputError as error:
@@ -28,10 +40,20 @@ def main(request: MetricsRequest, root: Path) -> int:
 
 def report(request: MetricsRequest, report_dir: Path, root: Path) -> None:
     """Write the report of the requested shifts from the results folder; it shows missing evaluations."""
-    from genies.report.writing import Content, write_report
+    from genies.report.writing import write_report
+
+    written = write_report(report_dir, report_content(request, root))
+    for note in written.notes:
+        print(f"report: {note}", file=sys.stderr)
+    print(f"report: {written.entry}")
+
+
+def report_content(request: MetricsRequest, root: Path) -> Content:
+    """The input of the report of a request."""
+    from genies.report.writing import Content
 
     distributions, plan = request.distributions_folder(root), request.plan(root)
-    content = Content(
+    return Content(
         request.store(root).results_dir,
         distributions if distributions.is_dir() else None,
         request.shifts(),
@@ -39,7 +61,3 @@ def report(request: MetricsRequest, report_dir: Path, root: Path) -> None:
         plan.capability_intervention,
         without_leaked=request.exclude_leaked,
     )
-    written = write_report(report_dir, content)
-    for note in written.notes:
-        print(f"report: {note}", file=sys.stderr)
-    print(f"report: {written.entry}")

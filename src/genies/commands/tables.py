@@ -1,4 +1,4 @@
-"""Tables of a results folder: means with intervals, paired differences, every shift, in Markdown, LaTeX, CSV or JSON.
+"""Tables of a results folder: the main results, or with --full all means, paired differences and shifts.
 
 python api/tables.py --results results --format markdown
 python api/tables.py --results results --table differences --against mms
@@ -8,7 +8,9 @@ python api/tables.py --results results --format latex --table means --output mea
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from genies.command_line import Arguments
 from genies.data.shifts import read_shifts
@@ -17,13 +19,15 @@ from genies.files import write_text
 from genies.report.comparing import check_name
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study
+from genies.report.suites import Suite, joined_csv, joined_json, suites
 from genies.report.summary import summarize
-from genies.report.tables import ALL, Which, to_csv, to_json, to_latex, to_markdown
+from genies.report.tables import ALL, Tables, Which, check_choices, to_csv, to_json
+from genies.report.terminal_table import terminal_table
 from genies.shipped import place
 
 
 class TablesArguments(Arguments):
-    """Print or write the tables of a results folder, with 95 % intervals.
+    """Print or write the tables of a results folder, with 95 % intervals. Each suite has its own tables.
 
     Example:
       python api/tables.py --results results --format latex --output tables.tex
@@ -36,6 +40,13 @@ class TablesArguments(Arguments):
     table: Literal["means", "differences", "shifts"] | None = None
     """Means over all shifts, labels and categories; paired differences from the baseline; or every shift (default:
     all; CSV: shifts; JSON: always all)."""
+    full: bool = False
+    """Print all tables in Markdown. By default a terminal shows only the main results, best first."""
+    columns: Annotated[list[str], Field(min_length=1)] | None = None
+    """Metrics in the tables of means and shifts, in this order (Markdown and LaTeX), such as
+    '["generalization_accuracy", "differential_elicitation"]' (default: all)."""
+    interventions: Annotated[list[str], Field(min_length=1)] | None = None
+    """Interventions with rows (Markdown and LaTeX), such as '["mms", "lora_fine_tune"]' (default: all)."""
     against: str | None = None
     """An intervention to compare the others with, in addition to the baseline."""
     output: Path | None = None
@@ -64,20 +75,45 @@ def main(args: TablesArguments, root: Path) -> None:
     study = read_study(results, shifts, args.baseline, args.capability, distributions)
     if args.exclude_leaked:
         study = exclude_leaked(study, distributions)
-    summary = summarize(study, "published" if args.published_weights else "unique")
-    if args.against is not None:
-        check_name(summary, args.against)
-    which: tuple[Which, ...] = ALL if args.table is None else (args.table,)
-    if args.format == "markdown":
-        text = to_markdown(summary, which, args.against)
-    elif args.format == "latex":
-        text = to_latex(summary, which, args.against)
-    elif args.format == "csv":
-        text = to_csv(summary, which[-1], args.against)
+    parts = suites(study, distributions)
+    texts = [(part.name, _text(args, part, len(parts) > 1)) for part in parts]
+    if args.format == "csv":
+        text = joined_csv(texts)
+    elif args.format == "json":
+        text = joined_json(texts)
     else:
-        text = to_json(summary, args.against)
+        text = "\n".join(text for _, text in texts) + (HINT if _is_short(args) else "")
     if args.output is None:
         print(text, end="")
     else:
         write_text(args.output, text)
         print(f"wrote {args.output}")
+
+
+def _text(args: TablesArguments, part: Suite, several: bool) -> str:
+    """The text of one suite in the chosen format."""
+    summary = summarize(part.study, "published" if args.published_weights else "unique")
+    if args.against is not None:
+        check_name(summary, args.against)
+    check_choices(summary, args.columns, args.interventions)
+    which: tuple[Which, ...] = ALL if args.table is None else (args.table,)
+    name = part.name if several else ""
+    if args.format == "csv":
+        return to_csv(summary, which[-1], args.against)
+    if args.format == "json":
+        return to_json(summary, args.against)
+    tables = Tables(summary, which, args.against, args.columns, args.interventions)
+    if args.format == "latex":
+        return (f"% {name}\n" if name else "") + tables.latex()
+    if _is_short(args):
+        return terminal_table(summary, name, args.interventions)
+    return (f"# {name}\n\n" if name else "") + tables.markdown()
+
+
+def _is_short(args: TablesArguments) -> bool:
+    """Whether only the main results are printed."""
+    chosen = args.full or args.table or args.columns or args.output or args.against
+    return args.format == "markdown" and not chosen
+
+
+HINT = "\nAll metrics, differences, shifts and notes: --full True\n"

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -43,9 +43,15 @@ from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, this_machin
 from genies.processes.process import available_cores
 from genies.table.rows import TableRow
 
+Told = Callable[[int, int, int, Sequence[str]], None]
+"""Called with the number of jobs, of those that ended well and that failed, and the titles of the running ones."""
 
-def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
-    """Run the main job and return its exit status: 0, 1 if a job failed, 2 if one had bad input."""
+
+def compute_generalization_metrics(request: MetricsRequest, root: Path, told: Told | None = None) -> int:
+    """Run the main job and return its exit status: 0, 1 if a job failed, 2 if one had bad input.
+
+    told: is called whenever a job starts or ends.
+    """
     store, plan = request.store(root), request.plan(root)
     for line in [*(f"error: {fault}" for fault in plan.faults.values()), *plan.notes]:
         print(line, file=sys.stderr)
@@ -69,7 +75,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path) -> int:
         return BAD_INPUT if plan.faults else 0
 
     leaks = known_leaks(plan) if request.exclude_leaked else None
-    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks)
+    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, told=told)
     status = conclude(request, plan, progress, tables, store, leaks)
     return BAD_INPUT if plan.faults else status
 
@@ -116,6 +122,7 @@ def carry_out_plan(
     hashes: FileHashes,
     leaks: Leaks | None,
     quiet: bool = False,
+    told: Told | None = None,
 ) -> Progress:
     """Run what must run, and keep the tables true all along.
 
@@ -132,14 +139,21 @@ def carry_out_plan(
     try:
         with termination_as_interrupt(), _Bar([] if quiet else waiting) as bar:
             keeping = _KeepingTables(write)
+            counts = {"done": 0, "failed": 0}
+
+            def running(titles: Sequence[str]) -> None:
+                bar.running(titles)
+                if told is not None:
+                    told(len(waiting), counts["done"], counts["failed"], titles)
 
             def ended(task: Task, result: Result) -> None:
                 progress.add(result)
                 new = result.failure is not None and progress.failures.add(result)
+                counts["done" if result.failure is None else "failed"] += 1
                 bar.ended(result, new and not quiet)
                 keeping.note(set(result.done))
 
-            run_tasks(waiting, settings, launcher if quiet else _Patient(launcher), ended, bar.running)
+            run_tasks(waiting, settings, launcher if quiet else _Patient(launcher), ended, running)
     except KeyboardInterrupt:
         write(leaks=leaks)
         raise

@@ -103,6 +103,8 @@ class MetricsRequest(Places):
     """Instead of running the jobs, write a line of JSON for each to this file: its id, the ids it needs, its argv."""
     report_dir: Path | None = None
     """After the run, write the HTML report of the results folder to this folder."""
+    watch: bool = False
+    """With --report_dir: rewrite the report also while the run goes on; its pages show the progress."""
     dry_run: bool = False
     """Print the plan, which jobs would run and why; write nothing."""
 

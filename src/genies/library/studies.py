@@ -25,7 +25,15 @@ from genies.table.rows import COLUMNS, LEAKED
 _NO_TABLE = "no_table.csv"
 """Stands for the required output_path of the command where no file is asked for."""
 
-_COMMAND_ONLY = ("dry_run", "emit_commands", "report_dir", "output_path", "path_to_distribution_shift_pairs", "verbose")
+_COMMAND_ONLY = (
+    "dry_run",
+    "emit_commands",
+    "report_dir",
+    "watch",
+    "output_path",
+    "path_to_distribution_shift_pairs",
+    "verbose",
+)
 
 
 class StudyFailed(Exception):

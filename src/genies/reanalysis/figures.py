@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from genies.files import write_bytes
 from genies.metrics.verdict import Difference
 from genies.reanalysis.release import BASELINE, LORA, READING, SIZES, Release, Results
-from genies.report.paper_figures import BLUE, GREEN, GREY, SETTINGS
+from genies.report.palette import light
+from genies.report.paper_figures import SETTINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +49,7 @@ def _gains(axes: Axes, results: Results) -> None:
     """A dot and an interval for each intervention and each LLaMA size."""
     names = [name for name in results.interventions(SIZES[-1]) if name != BASELINE]
     for row, name in enumerate(reversed(names)):
-        colour = GREEN if name == LORA else BLUE if name in READING else GREY
+        colour = light("capability" if name == LORA else "up" if name in READING else "muted")
         for number, model in enumerate(SIZES):
             if (model, name) in results.lines:
                 _interval(axes, results.over_baseline((model, name)), row + 0.22 * (1 - number), colour, number)

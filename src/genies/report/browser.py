@@ -45,6 +45,11 @@ def evaluation_key(reading: Reading) -> str:
     return f"{reading.path.parent.parent.name}/{reading.path.parent.name}"
 
 
+def group_key(reading: Reading) -> str:
+    """The key of an evaluation without its seed, for the mean over seeds."""
+    return evaluation_key(reading).removesuffix("" if reading.seed is None else f"-seed{reading.seed}")
+
+
 def write_browser(
     site: Site,
     distributions_dir: Path | None,
@@ -149,6 +154,7 @@ def _scored(distribution: Distribution, evaluated: Sequence[Reading]) -> tuple[l
         scored.append(
             Scored(
                 evaluation_key(reading),
+                group_key(reading),
                 reading.intervention,
                 reading.base_model,
                 reading.source,

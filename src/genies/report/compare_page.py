@@ -12,55 +12,82 @@ from genies.report.browser import Browser, evaluation_key
 from genies.report.cells import Entry, Grid
 from genies.report.comparing import Comparison, PairedDifferences
 from genies.report.heat import heat_class
-from genies.report.pages import Site
-from genies.report.shift_page import shift_page_name
+from genies.report.pages import Site, shift_page_name
+from genies.report.samples import write_script
+from genies.report.section import Part
 from genies.report.summary import Summary
 from genies.report.verdicts import direction, tests_of
 
 PAGE = "compare.html"
 
 Pairs = Mapping[tuple[Entry, Entry], Comparison]
-"""All pairs of entries of one base model, in both orders."""
+"""All pairs of entries with the same base model or the same intervention, in both orders."""
 
 
-def write_compare_page(site: Site, summary: Summary, grid: Grid, browser: Browser) -> None:
-    pairs = _pairs(summary, grid)
-    models = []
-    for model in grid.models:
-        entries = [entry for entry in grid.entries if entry.base_model == model]
-        if len(entries) > 1:
-            models.append((model, entries))
+def write_compare_page(site: Site, parts: Sequence[Part], browser: Browser) -> None:
+    """Write the page, and for each suite a script file with its data."""
+    shown = []
+    tests: dict[str, list[str]] = {"shift": [], "mean": []}
+    for number, part in enumerate(part for part in parts if len(part.grid.entries) > 1):
+        pairs, grid = _pairs(part.summary, part.grid), part.grid
+        key = f"compare/{number}"
+        write_script(site.folder / "data" / f"{key}.js", key, _data(grid, pairs, browser))
+        tests["shift"] += tests_of(found for pair in pairs.values() for _, found in pair.shifts.values())
+        tests["mean"] += tests_of(pair.mean for pair in pairs.values())
+        matrices = [(model, [each for each in grid.entries if each.base_model == model]) for model in grid.models]
+        shown.append(
+            {
+                "name": part.suite.name,
+                "key": key,
+                "shifts": len(grid.shifts),
+                "several_models": len(grid.models) > 1,
+                "models": [
+                    {
+                        "name": model,
+                        "entries": [entry.intervention for entry in entries],
+                        "matrix": [_matrix_row(grid, entry, entries, pairs) for entry in entries],
+                    }
+                    for model, entries in matrices
+                    if len(entries) > 1
+                ],
+            }
+        )
     site.page(
         "compare.html",
         PAGE,
         "compare",
-        models=[
-            {
-                "name": model,
-                "entries": [entry.intervention for entry in entries],
-                "matrix": [_matrix_row(entry, entries, pairs) for entry in entries],
-            }
-            for model, entries in models
-        ],
-        shifts=len(grid.shifts),
-        shift_tests=tests_of(found for pair in pairs.values() for _, found in pair.shifts.values()),
-        mean_tests=tests_of(pair.mean for pair in pairs.values()),
-        data={
-            "shifts": [_shift(shift, browser) for shift in grid.shifts],
-            "models": [_model(grid, model, entries, pairs) for model, entries in models],
-        },
+        suites=shown,
+        several_models=any(each["several_models"] for each in shown),
+        shift_tests=list(dict.fromkeys(tests["shift"])),
+        mean_tests=list(dict.fromkeys(tests["mean"])),
+        listing=[{"name": each["name"], "key": each["key"]} for each in shown],
     )
 
 
 def _pairs(summary: Summary, grid: Grid) -> Pairs:
-    """All pairs of interventions of each base model, in both orders, over all shifts."""
+    """All pairs of interventions of each base model and of base models of each intervention, over all shifts."""
     differences = PairedDifferences(summary)
     return {
         (one, other): differences.compare(
             summary.groups[0], (one.base_model, one.intervention), (other.base_model, other.intervention)
         )
         for one, other in permutations(grid.entries, 2)
-        if one.base_model == other.base_model
+        if one.base_model == other.base_model or one.intervention == other.intervention
+    }
+
+
+def _data(grid: Grid, pairs: Pairs, browser: Browser) -> dict[str, Any]:
+    """The data of one suite. Each pair is there once, with the smaller number first; the script turns it."""
+    numbers = {entry: number for number, entry in enumerate(grid.entries)}
+    return {
+        "shifts": [_shift(shift, browser) for shift in grid.shifts],
+        "names": [grid.name(entry) for entry in grid.entries],
+        "keys": [[_keys(grid, entry, shift) for entry in grid.entries] for shift in grid.shifts],
+        "pairs": {
+            f"{numbers[one]}-{numbers[other]}": _numbers(grid, pair)
+            for (one, other), pair in pairs.items()
+            if numbers[one] < numbers[other]
+        },
     }
 
 
@@ -76,21 +103,14 @@ def _shift(shift: Shift, browser: Browser) -> dict[str, Any]:
     }
 
 
-def _model(grid: Grid, model: str, entries: Sequence[Entry], pairs: Pairs) -> dict[str, Any]:
-    return {
-        "name": model,
-        "names": [entry.intervention for entry in entries],
-        "keys": [[_key(grid, entry, shift) for entry in entries] for shift in grid.shifts],
-        "pairs": [
-            [None if one == other else _numbers(grid, pairs[one, other]) for other in entries] for one in entries
-        ],
-    }
-
-
-def _key(grid: Grid, entry: Entry, shift: Shift) -> str | None:
-    """The key of the first seed's evaluation in the sample browser."""
+def _keys(grid: Grid, entry: Entry, shift: Shift) -> list[str]:
+    """The keys of the evaluations of all seeds in the sample browser; of the baseline, those that others are compared
+    with."""
     cell = grid.cells.get((entry, shift))
-    return evaluation_key(cell.evaluated[0]) if cell is not None and cell.evaluated else None
+    if cell is None:
+        return []
+    untuned = [each.baseline for each in cell.seeds if each.baseline is not None] if cell.verdict.is_baseline else []
+    return list(dict.fromkeys(evaluation_key(each) for each in untuned or cell.evaluated))
 
 
 def _numbers(grid: Grid, pair: Comparison) -> dict[str, Any]:
@@ -138,7 +158,7 @@ def _short(p_value: float) -> float:
     return float(f"{p_value:.3g}")
 
 
-def _matrix_row(entry: Entry, entries: Sequence[Entry], pairs: Pairs) -> dict[str, Any]:
+def _matrix_row(grid: Grid, entry: Entry, entries: Sequence[Entry], pairs: Pairs) -> dict[str, Any]:
     """Row minus column for all other interventions of the base model; None for the intervention itself."""
     cells: list[dict[str, Any] | None] = []
     for other in entries:
@@ -153,7 +173,8 @@ def _matrix_row(entry: Entry, entries: Sequence[Entry], pairs: Pairs) -> dict[st
                 "p": None if mean is None else mean.adjusted_p_value,
                 "differs": mean is not None and mean.verdict in ("higher", "lower"),
                 "kind": heat_class(None if mean is None else mean.value, direction(mean)),
-                "other": other.intervention,
+                "first": grid.name(entry),
+                "second": grid.name(other),
             }
         )
     return {"name": entry.intervention, "cells": cells}

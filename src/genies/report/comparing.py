@@ -1,8 +1,9 @@
 """Paired differences of two interventions, or of one and the baseline, on shifts and in the mean over a group.
 
-Each pair has one result. Comparisons with the baseline and with the best intervention are those of the summary and the
-heat map. The p-values of all other pairs are adjusted by Holm's method: means over all such pairs of a group of shifts,
-single shifts over the shifts of the pair.
+Each pair has one result. Two interventions are compared on one base model, and one intervention on two base models; the
+p-values of the latter are a family of their own. Comparisons with the baseline and with the best intervention are those
+of the summary and the heat map. The p-values of all other pairs are adjusted by Holm's method: means over all such
+pairs of a group of shifts, single shifts over the shifts of the pair.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Comparison:
     base_model: str
     first: str
     second: str
-    """An intervention, or THE_BASELINE."""
+    """An intervention, or THE_BASELINE. In a comparison of base models, the other base model."""
     mean: Difference | None
     """None if they have no shift in common or one of them cannot be paired."""
     shifts: Cells
@@ -67,6 +68,7 @@ class PairedDifferences:
         self._lines = lines_by_intervention(summary.shifts, summary.groups[0].shifts)
         self._cells: dict[tuple[Key, Key], Cells] = {}
         self._means: dict[tuple[str, str], dict[tuple[Key, Key], Difference | None]] = {}
+        self._across: dict[tuple[str, str], dict[tuple[Key, Key], Difference | None]] = {}
 
     def against_baseline(self, group: Group) -> list[Comparison]:
         """All interventions except the baseline against the baseline."""
@@ -88,14 +90,26 @@ class PairedDifferences:
         return [self.compare(group, key, (key[0], name)) for key in keys if key[1] != name and (key[0], name) in keys]
 
     def compare(self, group: Group, first: Key, second: Key) -> Comparison:
-        """Two interventions of one base model over a group of shifts."""
-        means = self._mean_differences(group)
+        """Two interventions of one base model, or one intervention on two base models, over a group of shifts."""
+        across = first[0] != second[0]
+        means = self._across_models(group) if across else self._mean_differences(group)
         if (first, second) in means:
             mean = means[first, second]
         else:
             found = means[second, first]
             mean = None if found is None else turned(found)
-        return self._comparison(first, second[1], mean, self._cell_differences(first, second), group)
+        return self._comparison(first, second[not across], mean, self._cell_differences(first, second), group)
+
+    def _across_models(self, group: Group) -> dict[tuple[Key, Key], Difference | None]:
+        """The mean differences of each intervention between base models."""
+        place = group.kind, group.name
+        if place not in self._across:
+            keys = [(mean.base_model, mean.intervention) for mean in group.means]
+            pairs = [pair for pair in combinations(keys, 2) if pair[0][1] == pair[1][1] and pair[0][0] != pair[1][0]]
+            lines = lines_by_intervention(self._summary.shifts, group.shifts)
+            found = [mean_difference(MAIN, *(_evaluated(lines[key]) for key in pair)) for pair in pairs]
+            self._across[place] = dict(zip(pairs, adjust(found), strict=True))
+        return self._across[place]
 
     def _comparison(self, first: Key, second: str, mean: Difference | None, cells: Cells, group: Group) -> Comparison:
         return Comparison(*first, second, mean, {shift: cells[shift] for shift in group.shifts if shift in cells})
@@ -135,7 +149,7 @@ class PairedDifferences:
         decided, rest = {}, {}
         for ours, other in pairs:
             verdicts = {line.key: self._summary.verdict(line) for line in (ours, other)}
-            known = _decided((first, second), verdicts)
+            known = _decided((first, second), verdicts) if first[0] == second[0] else None
             if known is None:
                 rest[ours.shift] = cell_difference(
                     [each.generalization for each in ours.readings], [each.generalization for each in other.readings]

@@ -93,16 +93,18 @@ def track(
     return _svg(f"track {kind}".strip(), "".join(parts))
 
 
-def axis(scale: Scale) -> Markup:
-    """The numbers under a column of tracks."""
+def axis(scale: Scale, signed: bool = False) -> Markup:
+    """The numbers under a column of tracks. signed: with a sign, for differences."""
     ticks = scale.ticks()
-    texts = "".join(f'<text x="{scale.percent(tick)}" y="14">{_tick(tick, ticks)}</text>' for tick in ticks)
+    texts = "".join(f'<text x="{scale.percent(tick)}" y="14">{_tick(tick, ticks, signed)}</text>' for tick in ticks)
     return _svg("track axis", texts)
 
 
-def _tick(value: float, ticks: Sequence[float]) -> str:
-    fine = any(round(tick, 1) != tick for tick in ticks)
-    return f"{value:.2f}" if fine else f"{value:.1f}"
+def _tick(value: float, ticks: Sequence[float], signed: bool) -> str:
+    if signed and value == 0:
+        return "0"
+    digits = 2 if any(round(tick, 1) != tick for tick in ticks) else 1
+    return f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "−")
 
 
 def _svg(kind: str, body: str) -> Markup:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from genies.data.shifts import Shift
+from genies.report.browser import Browser, group_key
 from genies.report.cells import Cell, Entry, Grid
+from genies.report.figures import BASELINE, CAPABILITY, MAIN
 from genies.report.origins import short_facts
-from genies.report.pages import p_value, signed, three
-from genies.report.shift_page import shift_page_name
+from genies.report.pages import p_value, shift_page_name, short_signed, signed, three
+from genies.report.palette import STEPS
+from genies.report.summary import Group
 from genies.report.verdicts import tests_of
-
-STEPS = (0.02, 0.08, 0.16, 0.26, 0.38)
-"""Differences from the baseline at which the colour changes."""
 
 
 def heat_class(difference: float | None, direction: str) -> str:
@@ -28,29 +29,82 @@ def heat_class(difference: float | None, direction: str) -> str:
     return f"{direction[0]}{depth}"
 
 
-def heat_map(grid: Grid) -> dict[str, Any]:
-    """Rows of cells in groups by label and category, and the lines of each cell's tooltip."""
+def heat_maps(grid: Grid, browser: Browser, whole: Group) -> dict[str, Any]:
+    """A heat map for each base model, and what their captions say about the tests of all cells.
+
+    whole: the means over all shifts of the grid.
+    """
+    tested = [cell.verdict.against_baseline for cell in grid.cells.values()]
+    return {
+        "maps": [_heat_map(grid, model, browser, whole) for model in grid.models],
+        "steps": STEPS,
+        "tests": tests_of(tested),
+        "tested": sum(bool(tests_of([each])) for each in tested),
+        "holes": sum(cell.hole is not None for cell in grid.cells.values()),
+        "unverified": not all(cell.verified for cell in grid.cells.values()),
+    }
+
+
+def _heat_map(grid: Grid, model: str, browser: Browser, whole: Group) -> dict[str, Any]:
+    """Rows of cells in groups by label and category, the mean row, and the lines of each cell's tooltip."""
+    entries = _entries(grid, model)
     details: list[list[str]] = []
     groups: dict[str, list[dict[str, Any]]] = {}
     for shift in grid.shifts:
-        groups.setdefault(category_title(shift), []).append(
-            {
-                "shift": shift,
-                "href": shift_page_name(shift),
-                "cells": [_cell(grid, entry, shift, details) for entry in grid.entries],
-            }
-        )
+        row = {
+            "shift": shift,
+            "href": shift_page_name(shift),
+            "cells": [_cell(grid, entry, shift, details, browser) for entry in entries],
+            "capability": _capability(grid, model, shift),
+        }
+        groups.setdefault(category_title(shift), []).append(row)
     return {
-        "entries": [
-            {"name": entry.intervention, "model": entry.base_model if len(grid.models) > 1 else ""}
-            for entry in grid.entries
-        ],
+        "model": model,
+        "entries": [entry.intervention for entry in entries],
         "groups": [{"title": title, "rows": rows} for title, rows in groups.items()],
+        "mean": _means(whole, model, entries),
         "details": details,
-        "tests": tests_of(cell.verdict.against_baseline for cell in grid.cells.values()),
-        "tested": sum(bool(tests_of([cell.verdict.against_baseline])) for cell in grid.cells.values()),
-        "holes": sum(cell.hole is not None for cell in grid.cells.values()),
     }
+
+
+def _entries(grid: Grid, model: str) -> list[Entry]:
+    return [entry for entry in grid.entries if entry.base_model == model]
+
+
+def _means(whole: Group, model: str, entries: Sequence[Entry]) -> dict[str, Any]:
+    """The mean row of a base model. Only means over all shifts are shown, because others are not comparable."""
+    by_name = {mean.intervention: mean for mean in whole.means if mean.base_model == model and mean.shifts == mean.of}
+    cells = []
+    capabilities = []
+    for entry in entries:
+        mean = by_name.get(entry.intervention)
+        value = None if mean is None else mean.estimates[MAIN.name].value
+        if mean is None or value is None:
+            cells.append({"kind": "plain", "accuracy": "", "difference": "", "differs": False})
+            continue
+        tested = mean.verdict.against_baseline
+        baseline = mean.estimates[BASELINE.name].value
+        difference = tested.value if tested else None if baseline is None else value - baseline
+        cells.append(_shown(value, difference, mean.verdict.direction, mean.verdict.is_baseline))
+        capabilities.append(mean.estimates[CAPABILITY.name].value)
+    known = next((value for value in capabilities if value is not None), None)
+    return {"cells": cells, "capability": "" if known is None else f"{known:.2f}"}
+
+
+def _shown(accuracy: float, difference: float | None, direction: str, is_baseline: bool) -> dict[str, Any]:
+    return {
+        "kind": heat_class(difference, direction),
+        "accuracy": f"{accuracy:.2f}",
+        "difference": "0" if is_baseline else "" if difference is None else short_signed(difference),
+        "differs": direction in ("up", "down"),
+    }
+
+
+def _capability(grid: Grid, model: str, shift: Shift) -> str:
+    """The target-tuned capability on a shift; with several references, that of the first intervention."""
+    cells = (grid.cells.get((entry, shift)) for entry in _entries(grid, model))
+    values = (cell.value(CAPABILITY.name) for cell in cells if cell is not None)
+    return next((f"{value:.2f}" for value in values if value is not None), "")
 
 
 def category_title(shift: Shift) -> str:
@@ -58,17 +112,24 @@ def category_title(shift: Shift) -> str:
     return ", ".join(part.replace("_", " ") for part in (shift.label, shift.category) if part)
 
 
-def _cell(grid: Grid, entry: Entry, shift: Shift, details: list[list[str]]) -> dict[str, Any]:
+def _cell(grid: Grid, entry: Entry, shift: Shift, details: list[list[str]], browser: Browser) -> dict[str, Any]:
     cell = grid.cells.get((entry, shift))
     details.append(_detail(grid, entry, shift, cell))
-    missing = cell is None or cell.accuracy is None
-    return {
-        "kind": "hole" if cell is None or missing else heat_class(cell.difference, cell.verdict.direction),
-        "text": "" if cell is None or cell.accuracy is None else f"{cell.accuracy:.2f}",
-        "reason": details[-1][2] if missing else "",
-        "verified": cell is None or cell.verified,
-        "detail": len(details) - 1,
-    }
+    common = {"detail": len(details) - 1, "reason": "", "verified": cell is None or cell.verified}
+    if cell is None or cell.accuracy is None:
+        return {**common, "kind": "hole", "accuracy": "", "reason": details[-1][2]}
+    shown = _shown(cell.accuracy, cell.difference, cell.verdict.direction, cell.verdict.is_baseline)
+    return {**common, **shown, "href": _samples(cell, browser) or shift_page_name(shift)}
+
+
+def _samples(cell: Cell, browser: Browser) -> str | None:
+    """The samples of a cell's first evaluation, compared with the untuned model; None if they are not in the report."""
+    evaluated = next(iter(cell.evaluated), None)
+    if evaluated is None or not evaluated.evaluation.eval_probabilities:
+        return None
+    baseline = next((each.baseline for each in cell.seeds if each.baseline is not None), None)
+    against = None if baseline is None or baseline is evaluated else group_key(baseline)
+    return browser.link(cell.shift.target, a=group_key(evaluated), b=against)
 
 
 def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[str]:

@@ -61,16 +61,44 @@ def _markdown_cell(cell: Cell) -> str:
 
 
 def latex_table(table: TextTable) -> str:
-    """A LaTeX longtable with booktabs rules, which can break over pages."""
-    columns = "l" * table.names + "r" * (len(table.header) - table.names)
-    header = " & ".join(map(latex_text, table.header)) + r" \\"
-    rows = [" & ".join(map(_latex_cell, row)) + r" \\" for row in table.rows]
+    """A LaTeX longtable with booktabs rules, which can break over pages.
+
+    Columns of numbers are S columns of siunitx, which align numbers and set minus signs. Intervals have columns of
+    their own.
+    """
+    columns = range(table.names, len(table.header))
+    with_interval = {place for place in columns if any(row[place].interval for row in table.rows)}
+    kinds = "l" * table.names + "".join(_S + ("l" if place in with_interval else "") for place in columns)
+    header = [latex_text(title) for title in table.header[: table.names]]
+    for place in columns:
+        title = latex_text(table.header[place])
+        header.append(rf"\multicolumn{{2}}{{c}}{{{title}}}" if place in with_interval else f"{{{title}}}")
+    rows = []
+    for row in table.rows:
+        parts = [_latex_name(cell) for cell in row[: table.names]]
+        for place in columns:
+            parts.append(_latex_number(row[place]))
+            if place in with_interval:
+                interval = row[place].interval.replace("-", "$-$")
+                parts.append(rf"{{\scriptsize {interval}}}" if interval else "")
+        rows.append(" & ".join(parts) + r" \\")
     caption = rf"\caption{{{latex_text(table.caption)}}}\\"
-    top = [rf"\begin{{longtable}}{{{columns}}}", caption, r"\toprule", header, r"\midrule", r"\endhead"]
-    return "\n".join([*top, *rows, r"\bottomrule", r"\end{longtable}", ""])
+    top = [rf"\begin{{longtable}}{{{kinds}}}", caption, r"\toprule", " & ".join(header) + r" \\", r"\midrule"]
+    return "\n".join([*top, r"\endhead", *rows, r"\bottomrule", r"\end{longtable}", ""])
 
 
-def _latex_cell(cell: Cell) -> str:
-    text = latex_text(cell.text).replace(r" \textgreater{} ", r" $\rightarrow$ ")
-    text = rf"\textbf{{{text}}}" if cell.strong else text
-    return rf"{text} {{\scriptsize {cell.interval}}}" if cell.interval else text
+_S = "S[table-format=-1.3]"
+
+
+def _latex_name(cell: Cell) -> str:
+    return latex_text(cell.text).replace(r" \textgreater{} ", r" $\rightarrow$ ")
+
+
+def _latex_number(cell: Cell) -> str:
+    """A number for an S column; text is in braces, which siunitx does not parse."""
+    try:
+        float(cell.text)
+    except ValueError:
+        text = latex_text(cell.text).replace(r"\textless{}", "$<$")
+        return f"{{{text}}}" if text else ""
+    return rf"\bfseries {cell.text}" if cell.strong else cell.text

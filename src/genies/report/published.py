@@ -40,6 +40,11 @@ def _table() -> Any:
     return json.loads(_FILE.read_text(encoding="utf-8"))
 
 
+def official_distributions() -> frozenset[str]:
+    """The names of the distributions in the 56 shifts of the release."""
+    return frozenset(_table()["distributions"])
+
+
 def is_genies(shifts: Iterable[Shift]) -> bool:
     """Whether these are exactly the 15 shifts of GENIES."""
     meant = {tuple(each) for each in _table()["shifts"]}

@@ -2,9 +2,11 @@
 
 samples/<distribution>/<split>-<n>.js    up to 50 examples: [[index, prompt, best, [worse, ...]], ...]
 samples/<distribution>/long-<n>.js       the rest of a text that is too long to be shown at once
-scores/<distribution>.js                 the probabilities of test pairs in each evaluation, and leaked examples
+scores/<distribution>.js                 the probabilities of test pairs in each evaluation, the prompt of each example
+                                         as a number, and leaked examples
 
 A text is a string. One with more than SHOWN characters is [its beginning, its length, number of the long file].
+A prompt with several messages is {"turns": [[role, text], ...]}.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from statistics import mean
 from typing import Any
 
 from genies.data.distribution import Distribution, Example, SplitName, pairs
+from genies.data.evaluated import prompt_clusters
 from genies.report.embedding import data_script, file_name
 
 EXAMPLES_A_SHARD = 50
@@ -49,6 +52,8 @@ class Scored:
 
     key: str
     """<intervention>/<base model>-<source>, the folder of its file, which is used in links."""
+    group: str
+    """The key without the seed, which all seeds of an intervention have in common."""
     intervention: str
     base_model: str
     source: str | None
@@ -154,11 +159,17 @@ def _write_split(examples: Sequence[Example], place: Path, key: str, rest: _Rest
         room -= sum(min(len(text), SHOWN) for text in texts)
         worse = [rest.shown(text) for text in example.worse_responses]
         best = rest.shown(_ALSO_BEST.join(example.best_responses))
-        shards[-1].append([example.index, rest.shown(example.prompt_text), best, worse])
+        shards[-1].append([example.index, _prompt(example, rest), best, worse])
     for number, shard in enumerate(shards):
         write_script(place.parent / f"{key.removeprefix('samples/')}-{number}.js", f"{key}-{number}", shard)
     counts = [len(example.responses) for example in examples]
     return {"examples": len(examples), "responses": [min(counts), max(counts)], "shards": firsts}
+
+
+def _prompt(example: Example, rest: _Rest) -> Any:
+    if isinstance(example.prompt, str):
+        return rest.shown(example.prompt)
+    return {"turns": [[message.role, rest.shown(message.content)] for message in example.prompt]}
 
 
 def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[Leak]) -> dict[str, Any]:
@@ -167,6 +178,7 @@ def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[L
         "evaluations": [
             {
                 "key": each.key,
+                "group": each.group,
                 "intervention": each.intervention,
                 "model": each.base_model,
                 "source": each.source,
@@ -181,6 +193,7 @@ def _scores(test: Sequence[Example], scored: Sequence[Scored], leaks: Sequence[L
             }
             for each in scored
         ],
+        "prompts": prompt_clusters((example.index, example.prompt) for example in test),
         "leaks": [[leak.where, list(leak.examples)] for leak in leaks if leak.examples],
     }
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from genies.data.shifts import Shift
 from genies.metrics import reliability_bins
 from genies.metrics.probabilities import Floats
-from genies.report.browser import Browser, evaluation_key
+from genies.report.browser import Browser, evaluation_key, group_key
 from genies.report.cells import Cell, Grid
 from genies.report.drawing import (
     Bin,
@@ -26,10 +26,10 @@ from genies.report.drawing import (
     scatter,
     track,
 )
-from genies.report.embedding import file_name
 from genies.report.figures import MAIN
 from genies.report.origins import facts
-from genies.report.pages import Site, three
+from genies.report.pages import Site, shift_page_name, three
+from genies.report.section import Part
 from genies.report.sentences import Contender, Lead, lead
 from genies.report.study import Reading
 from genies.report.verdicts import is_rival, tests_of
@@ -45,15 +45,8 @@ class Neighbour:
     href: str
 
 
-def shift_page_name(shift: Shift) -> str:
-    """The file name of a shift's page. Its parts are separated by dots, which file_name removes from parts."""
-    parts = [shift.source, shift.target]
-    if shift.target_reference != shift.target:
-        parts.append(shift.target_reference)
-    return ".".join(["shift", *map(file_name, parts), "html"])
-
-
-def write_shift_page(site: Site, grid: Grid, shift: Shift, browser: Browser) -> None:
+def write_shift_page(site: Site, part: Part, shift: Shift, browser: Browser) -> None:
+    grid = part.grid
     cells = grid.of_shift(shift)
     scale = _scale(cells)
     ordered = sorted(cells, key=lambda cell: (cell.accuracy is None, -(cell.accuracy or 0)))
@@ -63,6 +56,7 @@ def write_shift_page(site: Site, grid: Grid, shift: Shift, browser: Browser) -> 
         shift_page_name(shift),
         "shift",
         shift=shift,
+        heat=f"index.html#{part.prefix}heat",
         leads=_leads(grid, shift, ordered),
         rows=[_row(grid, cell, scale, browser) for cell in ordered],
         axis=axis(scale),
@@ -147,7 +141,7 @@ def _row(grid: Grid, cell: Cell, scale: Scale, browser: Browser) -> dict[str, An
         if value is not None
     ]
     interval = None if cell.interval is None else (cell.interval.low, cell.interval.high)
-    key = evaluation_key(cell.evaluated[0]) if cell.evaluated else None
+    key = group_key(cell.evaluated[0]) if cell.evaluated else None
     return {
         "name": grid.name(cell.entry),
         "cell": cell,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from genies import markdown
+from genies.errors import InputError
 from genies.metrics.shift_means import FEWEST_SOURCES
 from genies.metrics.verdict import Difference
 from genies.report.comparing import Comparison, PairedDifferences, comparisons
 from genies.report.exports import Which, to_csv, to_json
 from genies.report.figures import ELICITATION, MAIN, Estimate
+from genies.report.lines import ShiftSummary
 from genies.report.markup import Cell, TextTable, latex_table, markdown_table
 from genies.report.pages import seeds as seeds_text
 from genies.report.summary import Group, MeanSummary, Summary
@@ -34,6 +36,23 @@ class Tables:
     which: Sequence[Which] = ALL
     against: str | None = None
     """An intervention with which the others are compared, in addition to the baseline."""
+    columns: Sequence[str] | None = None
+    """The metrics in the tables of means and shifts, in order (default: all)."""
+    interventions: Sequence[str] | None = None
+    """The interventions with rows (default: all). Tests and marks are the same for any choice."""
+
+    @cached_property
+    def _shown(self) -> Summary:
+        """The summary with the chosen metrics and interventions."""
+        summary, chosen = self.summary, self.interventions
+        by_name = {metric.name: metric for metric in summary.metrics}
+        metrics = summary.metrics if self.columns is None else tuple(by_name[name] for name in self.columns)
+
+        def is_shown(line: MeanSummary | ShiftSummary) -> bool:
+            return chosen is None or line.intervention in chosen
+
+        groups = [replace(group, means=[*filter(is_shown, group.means)]) for group in summary.groups]
+        return replace(summary, metrics=metrics, groups=groups, shifts=[*filter(is_shown, summary.shifts)])
 
     @cached_property
     def comparisons(self) -> list[tuple[Group, Comparison]]:
@@ -45,12 +64,13 @@ class Tables:
             (group, each)
             for group in groups
             for each in comparisons(differences, group, self.against)
+            if self.interventions is None or each.first in self.interventions
             if each.mean is not None or any(shift.source for shift in group.shifts)
         ]
 
     def tables(self) -> list[TextTable]:
         """All tables with at least one row."""
-        summary, found = self.summary, []
+        summary, found = self._shown, []
         kinds = [(kind, [each for each in summary.groups if each.kind == kind]) for kind in KINDS]
         if "means" in self.which:
             found += [_means(kind, groups, summary) for kind, groups in kinds if groups]
@@ -68,13 +88,29 @@ class Tables:
         return "\n\n".join([*parts, notes]) + "\n"
 
     def latex(self) -> str:
-        """Tables in LaTeX, for the packages booktabs and longtable; the notes are comments."""
+        """Tables in LaTeX, for the packages booktabs, longtable and siunitx; the notes are comments."""
         notes = (f"% {' '.join(note.split())}" for note in self.footnotes())
-        return "\n".join(["% \\usepackage{booktabs,longtable}", *notes, *map(latex_table, self.tables())])
+        return "\n".join(
+            [
+                "% \\usepackage{booktabs,longtable,siunitx} \\sisetup{detect-weight, mode=text}",
+                *notes,
+                *map(latex_table, self.tables()),
+            ]
+        )
 
     def footnotes(self) -> list[str]:
         """Notes on brackets, bold type and missing values, and the notes of the summary."""
-        return _footnotes(self.summary, self.which, [each for _, each in self.comparisons])
+        return _footnotes(self._shown, self.which, [each for _, each in self.comparisons])
+
+
+def check_choices(summary: Summary, columns: Sequence[str] | None, interventions: Sequence[str] | None) -> None:
+    """Raise InputError for a metric or an intervention that the summary does not contain."""
+    known = [metric.name for metric in summary.metrics]
+    names = list(dict.fromkeys(line.intervention for line in summary.shifts))
+    for argument, given, expected in (("columns", columns, known), ("interventions", interventions, names)):
+        unknown = [name for name in given or [] if name not in expected]
+        if unknown:
+            raise InputError(f"--{argument} {unknown[0]}: expected names among {', '.join(expected)}")
 
 
 def to_markdown(summary: Summary, which: Sequence[Which] = ALL, against: str | None = None) -> str:

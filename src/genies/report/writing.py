@@ -21,8 +21,10 @@ from genies.report.origins import together
 from genies.report.pages import Navigation, Site
 from genies.report.placing import check_place, new_report
 from genies.report.reading import read_study
+from genies.report.section import Part
 from genies.report.shift_page import write_shift_page
 from genies.report.study import Study
+from genies.report.suites import suites
 from genies.report.summary import Weights, summarize
 from genies.report.summary_page import write_summary_page
 
@@ -47,6 +49,8 @@ class Content:
     """Exclude test examples whose prompt was tuned on."""
     splits: Sequence[SplitName] = ("test",)
     """The splits in the sample browser."""
+    live: int | None = None
+    """While a run goes on: the number of the report, for pages that poll its status."""
 
     def study(self) -> Study | None:
         if self.results_dir is None:
@@ -88,20 +92,39 @@ def write_report(output_dir: Path, content: Content) -> Written:
     return Written(output_dir / ENTRY, pages, len(browser.sampled), notes)
 
 
+def write_waiting_page(folder: Path, content: Content) -> None:
+    """Write the first page of a run without any evaluation yet."""
+    site = Site(folder, [Navigation("summary", "Summary", ENTRY)], [], content.live)
+    site.assets()
+    site.page("waiting.html", ENTRY, "summary")
+
+
 def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser:
-    site = Site(folder, _navigation(study is not None), [] if study is None else together(study.readings))
+    origins = [] if study is None else together(study.readings)
+    site = Site(folder, _navigation(study is not None), origins, content.live)
     site.assets()
     browser = write_browser(site, content.distributions_dir, [] if study is None else study.readings, content.splits)
     if study is None or content.results_dir is None:
         (folder / ENTRY).write_bytes((folder / SAMPLES).read_bytes())
         return browser
-    summary = summarize(study, content.weights)
-    grid = make_grid(summary, content.results_dir)
-    for shift in grid.shifts:
-        write_shift_page(site, grid, shift, browser)
-    write_compare_page(site, summary, grid, browser)
-    write_summary_page(site, study, summary, grid, browser)
+    parts = _parts(study, content)
+    for part in parts:
+        for shift in part.grid.shifts:
+            write_shift_page(site, part, shift, browser)
+    write_compare_page(site, parts, browser)
+    write_summary_page(site, study, parts, browser)
     return browser
+
+
+def _parts(study: Study, content: Content) -> list[Part]:
+    """The suites of the study. Each has its own means, tests and corrections."""
+    assert content.results_dir is not None
+    found = suites(study, content.distributions_dir)
+    parts = []
+    for suite in found:
+        summary = summarize(suite.study, content.weights)
+        parts.append(Part(suite, summary, make_grid(summary, content.results_dir), len(found) == 1))
+    return parts
 
 
 def _navigation(results: bool) -> list[Navigation]:

@@ -7,7 +7,8 @@ genies.cards = (function () {
   /** The name of an evaluation in a list. */
   function nameOf(state, each) {
     const tuned = each.source === null ? "untuned" : "tuned on " + each.source;
-    return each.intervention + ", " + tuned + (each.seed === null ? "" : ", seed " + each.seed) + modelOf(state, each);
+    const seeds = each.members.length > 1 ? `, mean of ${each.members.length} seeds` : each.seed === null ? "" : ", seed " + each.seed;
+    return each.intervention + ", " + tuned + seeds + modelOf(state, each);
   }
 
   /** The base model, if there are several. */
@@ -17,29 +18,36 @@ genies.cards = (function () {
 
   /** The complete text, including the part that is too long for the shard. */
   async function whole(state, text) {
+    if (text.turns) return (await Promise.all(text.turns.map((turn) => whole(state, turn[1])))).join("\n\n");
     if (typeof text === "string") return text;
     return text[0] + (await genies.load(`samples/${state.distribution.file}/long-${text[2]}`));
+  }
+
+  /** The address of one sample in the current view. */
+  function linkOf(index) {
+    const given = new URLSearchParams(location.hash.slice(1));
+    given.delete("p");
+    given.set("i", index);
+    return "#" + given.toString();
   }
 
   /** One example: prompt and responses side by side, and its probabilities in the evaluations. */
   function card(state, [index, prompt, best, worse], has) {
     const self = make("a", "number", "#" + index);
-    const given = new URLSearchParams(location.hash.slice(1));
-    given.delete("p");
-    given.set("i", index);
-    self.href = "#" + given.toString();
+    self.href = linkOf(index);
     self.title = "link to this sample";
-    const head = make("div", "sample-head", self);
-    const result = standing(has.a);
-    if (result !== "none") head.append(make("span", "verdict " + result, result));
+    const head = make("div", "sample-head", make("h2", "sample-title", self));
+    const alike = state.first?.intervention === state.second?.intervention;
+    const badge = (result, each) =>
+      head.append(show(make("span", "verdict " + result), (alike ? nameOf(state, each) : each.intervention) + ": " + result));
+    if (standing(has.a) !== "none") badge(standing(has.a), state.first);
     else if (state.first) head.append(make("span", "verdict quiet", "not evaluated"));
-    if (state.second && standing(has.b) !== result && standing(has.b) !== "none") {
-      head.append(make("span", "verdict quiet", standing(has.b) + " in the second"));
-    }
+    if (standing(has.b) !== "none") badge(standing(has.b), state.second);
     for (const where of has.leaks) {
       const own = where === state.distribution.name;
       head.append(make("span", "verdict leaked", own ? "leaked: prompt in its train split" : "leaked: prompt in the train split of " + where));
     }
+    head.append(tools(state, index, prompt, best, worse));
     const responses = make("div", "responses", response(state, best, "best", ""));
     worse.forEach((text, position) => {
       responses.append(response(state, text, worse.length > 1 ? "worse " + (position + 1) : "worse", "worse"));
@@ -48,12 +56,51 @@ genies.cards = (function () {
       "li",
       "sample",
       head,
-      make("div", "sides", make("div", "prompt", make("h3", "tag", "prompt"), textBlock(state, prompt)), responses),
+      make("div", "sides", make("div", "prompt", ...promptBlocks(state, prompt)), responses),
     );
     if (state.scores.evaluations.length) item.append(probabilities(state, index));
     item.id = "sample-" + index;
     item.tabIndex = -1;
     return item;
+  }
+
+  /** Buttons that copy the address of a sample, or the sample and its probabilities as JSON. */
+  function tools(state, index, prompt, best, worse) {
+    const button = (title, text) => {
+      const element = make("button", "more", title);
+      element.type = "button";
+      element.addEventListener("click", async () => {
+        await genies.copy(await text());
+        element.textContent = "Copied";
+        setTimeout(() => (element.textContent = title), 1400);
+      });
+      return element;
+    };
+    const sample = async () => ({
+      distribution: state.distribution.name,
+      split: state.split.name,
+      index,
+      prompt: prompt.turns
+        ? await Promise.all(prompt.turns.map(async ([role, text]) => ({ role, content: await whole(state, text) })))
+        : await whole(state, prompt),
+      best: await whole(state, best),
+      worse: await Promise.all(worse.map((text) => whole(state, text))),
+      probabilities: Object.fromEntries(
+        state.scores.evaluations.filter((each) => each.p[index]).map((each) => [each.key, each.p[index]]),
+      ),
+    });
+    return make(
+      "span",
+      "sample-tools",
+      button("Copy link", async () => location.href.split("#")[0] + linkOf(index)),
+      button("Copy as JSON", async () => JSON.stringify(await sample(), null, 2)),
+    );
+  }
+
+  /** The prompt as one text, or its turns. */
+  function promptBlocks(state, prompt) {
+    if (!prompt.turns) return [make("h3", "tag", "prompt"), textBlock(state, prompt)];
+    return prompt.turns.flatMap(([role, text]) => [show(make("h3", "tag turn"), role), textBlock(state, text)]);
   }
 
   function response(state, text, label, kind) {
@@ -65,7 +112,7 @@ genies.cards = (function () {
     block.dir = "auto";
     const beginning = typeof text === "string" ? text : text[0];
     if (beginning === "") block.append(make("span", "nothing", "(empty)"));
-    show(block, beginning, state.query);
+    show(block, beginning, state.terms);
     if (typeof text === "string") return block;
     const more = make("button", "more", `Show all ${number.format(text[1])} characters`);
     more.type = "button";
@@ -73,7 +120,7 @@ genies.cards = (function () {
       const all = await whole(state, text);
       block.replaceChildren();
       block.classList.remove("clamped");
-      show(block, all, state.query);
+      show(block, all, state.terms);
       more.remove();
     });
     return make("div", "", block, more);
@@ -97,10 +144,10 @@ genies.cards = (function () {
     block.after(more);
   }
 
-  /** The probabilities of the best response in each evaluation, grouped by source. */
+  /** The probabilities of the best response in each evaluation, grouped by source; single seeds on demand. */
   function probabilities(state, index) {
     const groups = new Map();
-    for (const each of state.scores.evaluations) {
+    for (const each of state.choices) {
       if (!each.p[index]) continue;
       const title = (each.source === null ? "untuned" : "tuned on " + each.source) + modelOf(state, each);
       if (!groups.has(title)) groups.set(title, []);
@@ -110,17 +157,23 @@ genies.cards = (function () {
     for (const [title, members] of groups) {
       const line = make("div", "group", show(make("span", "group-title"), title));
       for (const each of members) {
-        const chip = make("span", "score", show(make("span", "who"), each.intervention + (each.seed === null ? "" : " " + each.seed)));
-        if (each === state.first) chip.classList.add("first");
-        if (each === state.second) chip.classList.add("second");
-        for (const p of each.p[index]) chip.append(make("span", "p " + standing([p]), p.toFixed(2).replace(/^0/, "")));
-        chip.title = nameOf(state, each) + ": " + each.p[index].map((p) => p.toFixed(4)).join(", ");
-        line.append(chip);
+        line.append(chip(state, each, index));
+        if (state.seeds && each.members.length > 1) line.append(...each.members.map((seed) => chip(state, seed, index)));
       }
       box.append(line);
     }
     if (groups.size === 0) box.append(make("span", "quiet", "No intervention was evaluated on this example."));
     return box;
+  }
+
+  function chip(state, each, index) {
+    const seed = each.members.length > 1 ? ` (${each.members.length} seeds)` : each.seed === null || !state.seeds ? "" : " " + each.seed;
+    const found = make("span", "score", show(make("span", "who"), each.intervention + seed));
+    if (each === state.first) found.classList.add("first");
+    if (each === state.second) found.classList.add("second");
+    for (const p of each.p[index]) found.append(make("span", "p " + standing([p]), p.toFixed(2).replace(/^0/, "")));
+    found.title = nameOf(state, each) + ": " + each.p[index].map((p) => p.toFixed(4)).join(", ");
+    return found;
   }
 
   return { card, fold, nameOf, whole };

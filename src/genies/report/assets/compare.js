@@ -1,31 +1,50 @@
 // Compare two interventions. In the address, a and b are their names and s is a shift as source>target.
 "use strict";
 (function () {
-  const { make, show, showName, standing } = genies;
+  const { make, show, showName } = genies;
   const at = (id) => document.getElementById(id);
-  const data = genies.embedded("comparisons");
+  const suites = genies.embedded("comparisons");
   const SVG = "http://www.w3.org/2000/svg";
   const FLIPS_SHOWN = 12;
 
-  function read() {
+  async function read() {
     const given = new URLSearchParams(location.hash.slice(1));
-    const model = data.models.find((each) => each.name === given.get("m")) ?? data.models[0];
-    let first = model.names.indexOf(given.get("a"));
-    let second = model.names.indexOf(given.get("b"));
-    if (first < 0) first = second === 0 ? 1 : 0;
-    if (second < 0 || second === first) second = first === 0 ? 1 : 0;
+    const suite = suites.find((each) => each.name === given.get("u")) ?? suites[0];
+    const data = await genies.load(suite.key);
+    let first = Math.max(0, data.names.indexOf(given.get("a")));
+    let second = data.names.indexOf(given.get("b"));
+    if (!paired(data, first, second)) second = data.names.findIndex((_, index) => paired(data, first, index));
     const shift = data.shifts.findIndex((each) => each.source + ">" + each.target === given.get("s"));
-    return { model, first, second, shift };
+    return { suite, data, first, second, shift };
   }
 
-  function address({ model, first, second, shift }) {
-    const values = data.models.length > 1 ? { m: model.name } : {};
-    Object.assign(values, { a: model.names[first], b: model.names[second] });
+  function address({ suite, data, first, second, shift }) {
+    const values = suites.length > 1 ? { u: suite.name } : {};
+    Object.assign(values, { a: data.names[first], b: data.names[second] });
     if (shift >= 0) values.s = data.shifts[shift].source + ">" + data.shifts[shift].target;
     return "#" + new URLSearchParams(values).toString();
   }
 
-  const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(3);
+  function paired(data, first, second) {
+    return `${Math.min(first, second)}-${Math.max(first, second)}` in data.pairs;
+  }
+
+  /** The comparison of two entries; each is stored once, and turned for the other order. */
+  function resultOf({ data, first, second }) {
+    const stored = data.pairs[`${Math.min(first, second)}-${Math.max(first, second)}`];
+    if (first < second) return stored;
+    return { ...stored, rows: stored.rows.map(turned), mean: turned(stored.mean), better: stored.worse, worse: stored.better };
+  }
+
+  function turned(row) {
+    if (!row) return row;
+    const minus = (value) => (value === null ? null : 0 - value);
+    const [value, low, high, direction, p, one, other, prompts] = row;
+    const ends = [minus(value), minus(high), minus(low), { up: "down", down: "up" }[direction] ?? direction];
+    return row.length > 4 ? [...ends, p, other, one, prompts] : ends;
+  }
+
+  const signed = (value) => (value < -0.0005 ? "−" : "+") + Math.abs(value).toFixed(3);
   const likelihood = (p) => (p < 0.001 ? "< 0.001" : p.toFixed(3));
 
   function draw(kind, attributes) {
@@ -69,7 +88,7 @@
   }
 
   function rowOf(state, index, row, measure) {
-    const shift = data.shifts[index];
+    const shift = state.data.shifts[index];
     const line = make("tr");
     const link = make("a");
     showName(link, shift.source).append(" → ");
@@ -86,7 +105,7 @@
     }
     const plot = make("td", "plot-cell", track(measure, row));
     const difference = cell(signed(row[0]));
-    if (row[1] !== null) difference.append(make("span", "range", `${signed(row[1])} – ${signed(row[2])}`));
+    if (row[1] !== null) difference.append(make("span", "range", `${signed(row[1])} to ${signed(row[2])}`));
     line.append(plot, difference);
     const rest = row.length > 4 ? [likelihood(row[4]), row[5], row[6], row[7]] : ["", "", "", ""];
     const differs = row[3] === "up" || row[3] === "down";
@@ -101,14 +120,14 @@
     head.scope = "row";
     const [mean, low, high] = result.mean;
     const difference = cell(signed(mean));
-    if (low !== null) difference.append(make("span", "range", `${signed(low)} – ${signed(high)}`));
+    if (low !== null) difference.append(make("span", "range", `${signed(low)} to ${signed(high)}`));
     line.append(head, make("td", "plot-cell", track(measure, result.mean)), difference);
     line.append(cell(result.p === null ? "" : likelihood(result.p)), cell(""), cell(""), cell(""));
     return line;
   }
 
   function verdict(state, result) {
-    const [first, second] = [state.model.names[state.first], state.model.names[state.second]];
+    const [first, second] = [state.data.names[state.first], state.data.names[state.second]];
     const line = at("verdict");
     line.replaceChildren();
     if (result.mean === null) {
@@ -142,40 +161,53 @@
 
   async function drawFlips(state, mine) {
     at("flips").replaceChildren();
-    const shift = data.shifts[state.shift];
+    const { names, shifts } = state.data;
+    const shift = shifts[state.shift];
     at("flips-title").hidden = at("flips-note").hidden = !shift;
     if (!shift) return;
-    at("flips-title").replaceChildren("Flipped samples: ", show(make("span"), shift.source + " → " + shift.target));
+    at("flips-title").replaceChildren("Samples that differ: ", show(make("span"), shift.source + " → " + shift.target));
     const note = at("flips-note");
     const page = make("a", "", "page of this shift");
     page.href = shift.page;
-    note.replaceChildren("Examples that are right with one and wrong with the other; see also the ", page, ".");
-    const keys = state.model.keys[state.shift];
-    const [a, b] = [keys[state.first], keys[state.second]];
-    if (!shift.file || !a || !b) {
+    note.replaceChildren("Prompts on which one of the two has more pairs right, in the mean over its seeds. These are the prompts counted in the table; see also the ", page, ".");
+    const keys = state.data.keys[state.shift];
+    if (!shift.file) {
       note.replaceChildren("The samples of this shift’s target are not in this report.");
       return;
     }
     try {
       const scores = await genies.load("scores/" + shift.file);
-      const find = (key) => scores.evaluations.find((each) => each.key === key);
-      const [one, other] = [find(a), find(b)];
-      if (!one || !other) {
+      const find = (wanted) => scores.evaluations.filter((each) => wanted.includes(each.key));
+      const [one, other] = [find(keys[state.first]), find(keys[state.second])];
+      if (one.length === 0 || other.length === 0) {
         note.replaceChildren("The evaluations of this shift do not match the current samples.");
         return;
       }
-      const indices = [...one.p.keys()];
-      const only = (mine_, theirs) =>
-        indices.filter((i) => standing(mine_.p[i] || null) === "right" && standing(theirs.p[i] || null) === "wrong");
+      const { better, worse } = differing(scores, one, other);
       const lists = [
-        [state.model.names[state.first], only(one, other), "gained"],
-        [state.model.names[state.second], only(other, one), "lost"],
+        [names[state.first], better, "gained"],
+        [names[state.second], worse, "lost"],
       ];
-      const boxes = await Promise.all(lists.map((each) => flipList(shift, a, b, ...each)));
+      const groups = [one[0].group, other[0].group];
+      const boxes = await Promise.all(lists.map((each) => flipList(shift, ...groups, ...each)));
       if (mine === turn) at("flips").replaceChildren(...boxes);
     } catch (error) {
       note.textContent = error.message;
     }
+  }
+
+  /** The first example of each prompt on which the seeds of one have more pairs right than those of the other. */
+  function differing(scores, one, other) {
+    const all = [...one, ...other];
+    const differences = new Map();
+    scores.prompts.forEach((prompt, index) => {
+      if (all.some((each) => !each.p[index])) return;
+      const known = differences.get(prompt) ?? { index, value: 0 };
+      known.value += genies.rightPairs(one, index) - genies.rightPairs(other, index);
+      differences.set(prompt, known);
+    });
+    const chosen = (sign) => [...differences.values()].filter((each) => sign * each.value > 1e-9).map((each) => each.index);
+    return { better: chosen(1), worse: chosen(-1) };
   }
 
   /** Length of the common beginning of all prompts, up to a space. It is an instruction that does not distinguish them. */
@@ -191,7 +223,7 @@
   }
 
   async function flipList(shift, a, b, winner, indices, filter) {
-    const box = make("div", "", make("h3", "", "Only ", show(make("b"), winner), ` is right: ${indices.length}`));
+    const box = make("div", "", make("h3", "", show(make("b"), winner), ` is better: ${indices.length} prompts`));
     const view = (more) => "samples.html#" + new URLSearchParams({ d: shift.target, s: "test", a, b, f: filter, ...more });
     if (indices.length === 0) {
       box.append(make("p", "quiet", "None."));
@@ -215,7 +247,7 @@
       list.append(make("li", "", link, line));
     }
     box.append(list);
-    const all = make("a", "", `all ${indices.length} in the sample browser`);
+    const all = make("a", "", "all of them in the sample browser");
     all.href = view({});
     box.append(make("p", "fine", all));
     return box;
@@ -232,14 +264,15 @@
     );
   }
 
-  function view() {
-    const state = read();
-    const { names } = state.model;
-    const result = state.model.pairs[state.first][state.second];
+  async function view() {
+    const state = await read();
+    const { names } = state.data;
+    const result = resultOf(state);
     const measure = scale(result);
-    options(at("model"), data.models.map((each) => each.name), data.models.indexOf(state.model));
+    options(at("suite"), suites.map((each) => each.name), suites.indexOf(state.suite));
     options(at("first"), names, state.first);
     options(at("second"), names, state.second);
+    [...at("second").options].forEach((option, index) => (option.disabled = !paired(state.data, state.first, index)));
     verdict(state, result);
     at("left-end").replaceChildren("← ", showName(make("span"), names[state.second]), " better");
     at("right-end").replaceChildren(showName(make("span"), names[state.first]), " better →");
@@ -247,13 +280,15 @@
     if (result.mean !== null && result.shared > 1) rows.push(meanRow(result, measure));
     at("rows").replaceChildren(...rows);
     at("axis").replaceChildren(axis(measure));
-    flips(state);
+    at("comparison").ariaBusy = "false";
+    await flips(state);
+    return state;
   }
 
-  function choose(changes) {
-    const before = read();
+  async function choose(changes) {
+    const before = await read();
     const state = { ...before, ...changes };
-    // If the same intervention is chosen on both sides, swap the two.
+    // If the same entry is chosen on both sides, swap the two.
     if (state.first === state.second) {
       if ("first" in changes) state.second = before.first;
       else state.first = before.second;
@@ -261,16 +296,20 @@
     location.hash = address(state);
   }
 
+  at("comparison").ariaBusy = "true";
   at("comparison").hidden = false;
-  at("model").addEventListener("change", (event) =>
-    choose({ model: data.models[Number(event.target.value)], first: 0, second: 1 }),
-  );
+  at("suite").addEventListener("change", (event) => {
+    location.hash = "#" + new URLSearchParams({ u: suites[Number(event.target.value)].name }).toString();
+  });
   at("first").addEventListener("change", (event) => choose({ first: Number(event.target.value) }));
   at("second").addEventListener("change", (event) => choose({ second: Number(event.target.value) }));
-  at("exchange").addEventListener("click", () => choose({ first: read().second, second: read().first }));
-  window.addEventListener("hashchange", () => {
-    view();
-    if (read().shift >= 0) at("flips-title").scrollIntoView({ block: "start" });
+  at("exchange").addEventListener("click", async () => {
+    const { first, second } = await read();
+    choose({ first: second, second: first });
+  });
+  window.addEventListener("hashchange", async () => {
+    const state = await view();
+    if (state.shift >= 0) at("flips-title").scrollIntoView({ block: "start" });
   });
   view();
 })();

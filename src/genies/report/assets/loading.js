@@ -44,9 +44,10 @@ const genies = (function () {
     return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   }
 
-  /** Append text to an element, never as markup. Invisible characters are written out, and matches of a search marked. */
-  function show(element, text, wanted) {
-    const pattern = new RegExp("(" + UNSEEN + ")" + (wanted ? "|(" + escaped(wanted) + ")" : ""), "giu");
+  /** Append text to an element, never as markup. Invisible characters are written out, and the terms of a search marked. */
+  function show(element, text, terms = []) {
+    const marked = terms.map(escaped).join("|");
+    const pattern = new RegExp("(" + UNSEEN + ")" + (marked ? "|(" + marked + ")" : ""), "giu");
     let from = 0;
     for (const found of text.matchAll(pattern)) {
       element.append(text.slice(from, found.index));
@@ -89,5 +90,31 @@ const genies = (function () {
     return probabilities.every((p) => p > 0.5) ? "right" : "tie";
   }
 
-  return { add, load, embedded, show, showName, make, standing };
+  /** The number of right pairs of an example, in the mean over evaluations; a tie counts half. */
+  function rightPairs(evaluations, index) {
+    const right = (p) => (p > 0.5 ? 1 : p === 0.5 ? 0.5 : 0);
+    const sums = evaluations.map((each) => each.p[index].reduce((sum, p) => sum + right(p), 0));
+    return sums.reduce((sum, each) => sum + each, 0) / sums.length;
+  }
+
+  /** The terms of a search: words, and phrases in double quotes; a text must contain all of them. */
+  function terms(query) {
+    return [...query.matchAll(/"([^"]+)"?|([^\s"]+)/gu)].map((found) => (found[1] ?? found[2]).toLowerCase().trim()).filter(Boolean);
+  }
+
+  /** Put text into the clipboard, also where pages have no access to it but by a selection. */
+  async function copy(text) {
+    try {
+      await navigator.clipboard.writeText(text);
+    } catch {
+      const area = document.createElement("textarea");
+      area.value = text;
+      document.body.append(area);
+      area.select();
+      document.execCommand("copy");
+      area.remove();
+    }
+  }
+
+  return { add, copy, terms, load, embedded, show, showName, make, standing, rightPairs };
 })();
