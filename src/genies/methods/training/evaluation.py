@@ -21,10 +21,10 @@ from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.log_probabilities import normalized
 from genies.methods.protocol import protocol_of
 from genies.methods.responses import EachOnce, encode_pairs
-from genies.methods.training.adapters import load_adapter, load_language_adapter
 from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.classifier import is_classifier, load_classifier
 from genies.methods.training.decoder_head import has_head
+from genies.methods.training.load_adapters import load_adapter, load_language_adapter
 from genies.methods.training.reward_model import RewardModel, rewards
 from genies.methods.training.value_head import load_value_head, value_head
 
