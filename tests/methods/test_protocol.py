@@ -23,7 +23,7 @@ from tests.support.scripts import (
 
 PROJECT = Path(__file__).parents[2]
 ALL = sorted(path.name for path in INTERVENTIONS.iterdir() if (path / "train.py").is_file())
-NAMES = [name for name in ALL if name not in ("judge", "reward_model")]  # the release did not have these
+NAMES = [name for name in ALL if name in RELEASE_2023]
 SMALL = {"num_train_steps": 1, "per_device_train_batch_size": 2, "save_steps": 0}
 SIZES = dict.fromkeys(("lora_fine_tune", "prompt_tuning", "full_fine_tune", "log_prob_classify"), SMALL)
 

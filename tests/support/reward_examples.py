@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -63,7 +63,7 @@ def train_items(model: Path, source: Path, output: Path, **kwargs: Any) -> list[
 def train(intervention: str, model: Path, source: Path, output: Path, **kwargs: Any) -> list[dict[str, Any]]:
     """Run train.py in this process; its log."""
     module = script(intervention, "train")
-    arguments = getattr(module, "Arguments")  # noqa: B009
+    (arguments,) = [each for each in get_type_hints(module.train).values() if each is not type(None)]
     module.train(parse(arguments, train_items(model, source, output, **kwargs)))
     return read_log(output)
 
@@ -79,8 +79,8 @@ def read_log(output: Path) -> list[dict[str, Any]]:
 
 def evaluate(intervention: str, model: Path, folders: Sequence[Path], output: Path, **kwargs: Any) -> list[Any]:
     """Run eval.py in this process; the evaluations."""
-    from genies.methods.training.arguments import TunedModelArguments
-
+    module = script(intervention, "eval")
+    (arguments,) = [each for each in get_type_hints(module.evaluate).values() if each is not type(None)]
     paths = [output / f"{place}.json" for place in range(len(folders))]
     values = {
         "model_dir": model,
@@ -90,7 +90,7 @@ def evaluate(intervention: str, model: Path, folders: Sequence[Path], output: Pa
         **kwargs,
     }
     items = [item for name, value in values.items() for item in (f"--{name}", str(value))]
-    script(intervention, "eval").evaluate(parse(TunedModelArguments, items))
+    module.evaluate(parse(arguments, items))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from genies.command_line import NO_EFFECT
 from genies.lm.arguments import ModelArguments
+from genies.methods.log_probabilities import Normalization
 from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainArguments
 
 
@@ -61,6 +62,16 @@ class LoraArguments(AdapterArguments):
     lora_target_modules: Literal["all-linear", "default"] = "all-linear"
     """Modules that get adapters: all linear layers of the blocks, or PEFT's default for the model's family (q_proj and
     v_proj for Llama)."""
+
+
+class ImplicitRewardArguments(LoraArguments):
+    """Arguments that select how low-rank adapters are tuned on implicit rewards."""
+
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    """Factor of the log-probability ratio to the untuned model in the reward; a smaller one allows larger changes of
+    the model."""
+    normalization: Normalization = "sum"
+    """Whether the log-probability of a response is the sum over its tokens, as in the papers, or their mean."""
 
 
 class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):

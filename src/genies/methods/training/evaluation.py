@@ -31,28 +31,32 @@ from genies.methods.training.value_head import load_value_head, value_head
 
 def evaluate_rewards(arguments: TunedModelArguments) -> None:
     """Write evaluations with p = softmax of the rewards of a pair's two responses."""
-    tests = _read_tests(arguments)
+    tests = read_tests(arguments)
     model = load_reward_model(arguments)
 
     def score(sequences: Sequence[TokenSequence]) -> NDArray[np.float64]:
         return rewards(model, [sequence.ids for sequence in sequences], arguments.batch_tokens)
 
-    whole = not (arguments.model_dir / CONFIG).is_file()
-    _evaluate(arguments, tests, model.language_model, len(model.virtual_ids), score, model.assumptions, whole)
+    evaluate_scores(
+        arguments,
+        tests,
+        model.language_model,
+        score,
+        virtual_tokens=len(model.virtual_ids),
+        assumptions=model.assumptions,
+        whole_reward_model=not (arguments.model_dir / CONFIG).is_file(),
+    )
 
 
 def evaluate_log_probabilities(arguments: TunedModelArguments) -> None:
     """Write evaluations with p = softmax of the mean log-probabilities of a pair's two responses."""
-    tests = _read_tests(arguments)
+    tests = read_tests(arguments)
     if arguments.reward_output is not None:
         raise InputError(
             "--reward_output is for reward models, but this intervention scores log-probabilities; leave it out"
         )
     model = load_language_adapter(arguments.model_dir, arguments)
-    doubt = revision_doubt(arguments.model_dir, find_base_model(arguments.model_dir, arguments.base_model_dir))
-
-    score = normalized(response_log_probabilities, model, arguments.batch_tokens)
-    _evaluate(arguments, tests, model, 0, score, [doubt] if doubt else [])
+    evaluate_scores(arguments, tests, model, normalized(response_log_probabilities, model, arguments.batch_tokens))
 
 
 def load_reward_model(arguments: TunedModelArguments) -> RewardModel:
@@ -66,25 +70,33 @@ def load_reward_model(arguments: TunedModelArguments) -> RewardModel:
     return load_classifier(arguments.model_dir, arguments)
 
 
-def _read_tests(arguments: TunedModelArguments) -> list[list[Any]]:
+def read_tests(arguments: TunedModelArguments) -> list[list[Any]]:
     """The test pairs of every distribution; called before a model is loaded, so that bad data is reported early."""
     return [pairs(Distribution(folder).split("test", arguments.max_examples)) for folder in arguments.distribution_dirs]
 
 
-def _evaluate(
+def evaluate_scores(
     arguments: TunedModelArguments,
     tests: list[list[Any]],
     model: LanguageModel,
-    virtual_tokens: int,
     score: Callable[[Sequence[TokenSequence]], NDArray[np.float64]],
-    assumptions: Sequence[str] = (),
+    *,
+    virtual_tokens: int = 0,
+    assumptions: Sequence[str] | None = None,
     whole_reward_model: bool = False,
 ) -> None:
+    """Write evaluations with p = softmax of the scores of a pair's two responses.
+
+    assumptions: about a reward model (default: about the revision of an adapter's base model).
+    """
     text_format = evaluation_format(
         arguments, arguments.model_dir, model.tokenizer, arguments.allow_format_change, whole_reward_model
     )
     room = None if model.context_length is None else model.context_length - virtual_tokens
     scores = EachOnce(score)
+    if assumptions is None:
+        doubt = revision_doubt(arguments.model_dir, find_base_model(arguments.model_dir, arguments.base_model_dir))
+        assumptions = [doubt] if doubt else []
     assumed = {"assumptions": list(assumptions)} if assumptions else {}
     extra: dict[str, Any] = {**model.description, **text_format.description(), **protocol_of(arguments), **assumed}
 

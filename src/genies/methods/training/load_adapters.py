@@ -102,6 +102,15 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
 
 def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> LanguageModel:
     """Load the language model of an adapter that was tuned on log-probabilities, with its base model."""
+    model, tuned, _ = load_unmerged(folder, arguments)
+    if _merges(model, arguments.load_in_4bit):
+        return replace(model, network=tuned.merge_and_unload().requires_grad_(False))
+    return model
+
+
+def load_unmerged(folder: Path, arguments: TunedModelArguments) -> tuple[LanguageModel, Any, Path]:
+    """The language model of an adapter that was tuned on log-probabilities, the PEFT model that contains its network,
+    whose adapter can be turned off, and the folder of the base model."""
     config = _check_adapter(folder, "CAUSAL_LM")
     if has_head(folder):
         raise InputError(
@@ -111,10 +120,7 @@ def load_language_adapter(folder: Path, arguments: TunedModelArguments) -> Langu
     base = _base_model(folder, arguments)
     model = _with_tokenizer(load_base_model(base, arguments, arguments.load_in_4bit), folder)
     _fit_embeddings(model.network, model.tokenizer, config, folder)
-    tuned = _apply(model.network, folder, base)
-    if _merges(model, arguments.load_in_4bit):
-        return replace(model, network=tuned.merge_and_unload().requires_grad_(False))
-    return model
+    return model, _apply(model.network, folder, base), base
 
 
 def _base_model(folder: Path, arguments: TunedModelArguments) -> Path:
