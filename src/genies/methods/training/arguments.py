@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genies.command_line import NO_EFFECT
 from genies.lm.arguments import ModelArguments
@@ -64,6 +64,28 @@ class LoraArguments(AdapterArguments):
     v_proj for Llama)."""
 
 
+class EnsembleArguments(LoraArguments):
+    """Arguments that select how several reward models are tuned, each with its own seed."""
+
+    num_members: Annotated[int, Field(ge=2)] = 4
+    """Number of reward models."""
+
+    @field_validator("push_to_hub")
+    @classmethod
+    def _not_uploaded(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError("the members are not uploaded; leave the argument out")
+        return value
+
+
+class WarmArguments(EnsembleArguments):
+    """Arguments that select how the weights of several reward models are averaged."""
+
+    average: Literal["products", "factors"] = "products"
+    """What is averaged: the products of the low-rank factors, which is the average of the weights and multiplies the
+    adapter's rank by the number of members, or the factors, which keeps the rank."""
+
+
 class ImplicitRewardArguments(LoraArguments):
     """Arguments that select how low-rank adapters are tuned on implicit rewards."""
 
@@ -84,6 +106,14 @@ class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     reward_output: str | None = None
     """The reward of a model with several outputs: the index or label of one output, mean, or difference (for two
     classes, the output of good responses minus the other). Default: by the labels, if they determine it."""
+
+
+class EnsembleEvaluationArguments(TunedModelArguments):
+    """Score responses with several tuned reward models."""
+
+    combine: Literal["mean", "worst"] = "mean"
+    """The reward of a response: the mean or the lowest of the members' rewards, each minus the member's mean reward in
+    training."""
 
 
 class PublishedModelArguments(TunedModelArguments):

@@ -49,15 +49,18 @@ def tune_lora_reward(
     initial_seed: int | None = None,
     sample_seed: int | None = None,
     change: Change | None = None,
+    check: Callable[[Any], None] = lambda tuned: None,
 ) -> None:
     """Tune a reward model with low-rank adapters, in a session.
 
-    initial_seed: seed of the initial adapters and head; sample_seed: seed of the drawn pairs (default: --seed).
+    initial_seed: seed of the initial adapters and head; sample_seed: seed of the drawn pairs (default: --seed). `check`
+    gets the PEFT model before training.
     """
     seed = arguments.seed if initial_seed is None else initial_seed
     model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), seed)
     network, task = network_to_adapt(model.classifier)
     tuned = add_lora(network, arguments.model_copy(update={"seed": seed}), arguments.model_dir, task)
+    check(tuned)
     data = read_data(arguments, model.language_model, sample_seed=sample_seed, change=change)
     trainee = reward_trainee(model, tuned)
     tune(kind, trainee, data, arguments, accelerator, lambda folder: save_adapter(tuned, folder, model.classifier))
