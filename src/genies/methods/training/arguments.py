@@ -86,6 +86,13 @@ class WarmArguments(EnsembleArguments):
     adapter's rank by the number of members, or the factors, which keeps the rank."""
 
 
+class JudgeTrainArguments(LoraArguments):
+    """Arguments that select how a language model is tuned to judge."""
+
+    prompt_format: Literal["auto", "chat"] = "auto"
+    """The question is always asked in chat format, which auto means too."""
+
+
 class ImplicitRewardArguments(LoraArguments):
     """Arguments that select how low-rank adapters are tuned on implicit rewards."""
 

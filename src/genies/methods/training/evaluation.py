@@ -25,12 +25,13 @@ from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.classifier import is_classifier, load_classifier
 from genies.methods.training.decoder_head import has_head
 from genies.methods.training.load_adapters import load_adapter, load_language_adapter
+from genies.methods.training.pairs import Change
 from genies.methods.training.reward_model import RewardModel, rewards
 from genies.methods.training.value_head import load_value_head, value_head
 
 
-def evaluate_rewards(arguments: TunedModelArguments) -> None:
-    """Write evaluations with p = softmax of the rewards of a pair's two responses."""
+def evaluate_rewards(arguments: TunedModelArguments, change: Change | None = None) -> None:
+    """Write evaluations with p = softmax of the rewards of a pair's two responses, or of what `change` makes of it."""
     tests = read_tests(arguments)
     model = load_reward_model(arguments)
 
@@ -45,6 +46,7 @@ def evaluate_rewards(arguments: TunedModelArguments) -> None:
         virtual_tokens=len(model.virtual_ids),
         assumptions=model.assumptions,
         whole_reward_model=not (arguments.model_dir / CONFIG).is_file(),
+        change=change,
     )
 
 
@@ -84,10 +86,12 @@ def evaluate_scores(
     virtual_tokens: int = 0,
     assumptions: Sequence[str] | None = None,
     whole_reward_model: bool = False,
+    change: Change | None = None,
 ) -> None:
     """Write evaluations with p = softmax of the scores of a pair's two responses.
 
-    assumptions: about a reward model (default: about the revision of an adapter's base model).
+    assumptions: about a reward model (default: about the revision of an adapter's base model). With `change`, the texts
+    are those of the changed pairs, and the file contains no scores of single responses.
     """
     text_format = evaluation_format(
         arguments, arguments.model_dir, model.tokenizer, arguments.allow_format_change, whole_reward_model
@@ -101,9 +105,11 @@ def evaluate_scores(
     extra: dict[str, Any] = {**model.description, **text_format.description(), **protocol_of(arguments), **assumed}
 
     def evaluate_one(folder: Path, path: Path, test: list[Any]) -> None:
-        encoded = encode_pairs(model.tokenizer, room, test, folder, text_format)
+        encoded = encode_pairs(model.tokenizer, room, change(test) if change else test, folder, text_format)
         scores.learn(encoded.best + encoded.worse)
         found = scores(encoded.best), scores(encoded.worse)
-        write_evaluation(path, folder, encoded.pairs, softmax_of_pair(*found), encoded.left_out, extra, found)
+        kept = [pair for pair in test if pair.example_index not in encoded.left_out]
+        given = None if change else found
+        write_evaluation(path, folder, kept, softmax_of_pair(*found), encoded.left_out, extra, given)
 
     for_each_distribution(arguments, tests, evaluate_one)

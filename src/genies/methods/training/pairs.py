@@ -19,6 +19,9 @@ from genies.lm.text import TokenSequence
 from genies.lm.text_format import RAW, TextFormat
 from genies.methods.responses import encode_pairs
 
+Change = Callable[[list[Pair]], list[Pair]]
+"""Turns pairs of a distribution into those whose texts a method scores, such as questions about them."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingPair:
@@ -61,7 +64,7 @@ def read_training_data(
     context_length: int | None,
     sample: Sample = "first",
     text_format: TextFormat = RAW,
-    change: Callable[[list[Pair]], list[Pair]] | None = None,
+    change: Change | None = None,
 ) -> TrainingData:
     """Draw one pair per example of a source's train split with `seed`; InputError if none fits into the context.
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.lm.forward import check_ids
 from genies.lm.model import LanguageModel
@@ -25,14 +24,11 @@ from genies.methods.training.gradients import Trainee, trainable
 from genies.methods.training.hub import check_repository, push
 from genies.methods.training.log_probabilities import mean_log_probabilities
 from genies.methods.training.loop import enable_gradient_checkpointing, make_accelerator, train
-from genies.methods.training.pairs import TrainingData, read_training_data
+from genies.methods.training.pairs import Change, TrainingData, read_training_data
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.record import check_tensorboard
 from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
 from genies.methods.training.reward_record import write_reward_record
-
-Change = Callable[[list[Pair]], list[Pair]]
-"""Turns the pairs drawn from a source into those on which a method trains."""
 
 
 def tune_lora(arguments: LoraArguments) -> None:
