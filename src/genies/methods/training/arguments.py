@@ -43,6 +43,14 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """Whether a repository created by the upload is private."""
 
 
+class RewardTrainingArguments(TrainingArguments):
+    """Arguments that select how a reward model is tuned on pairs."""
+
+    augmentation: Literal["none", "rrm"] = "none"
+    """rrm adds pairs with responses to other prompts (Liu et al. 2024, arXiv 2409.13156), so that the reward depends on
+    the prompt."""
+
+
 class AdapterArguments(TrainingArguments):
     """Arguments that select how an adapter is tuned; the base model's weights are frozen."""
 
@@ -64,7 +72,11 @@ class LoraArguments(AdapterArguments):
     v_proj for Llama)."""
 
 
-class EnsembleArguments(LoraArguments):
+class LoraRewardArguments(LoraArguments, RewardTrainingArguments):
+    """Arguments that select how low-rank adapters of a reward model are tuned."""
+
+
+class EnsembleArguments(LoraRewardArguments):
     """Arguments that select how several reward models are tuned, each with its own seed."""
 
     num_members: Annotated[int, Field(ge=2)] = 4

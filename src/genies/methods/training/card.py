@@ -36,9 +36,12 @@ def training_fingerprint(kind: Kind, arguments: TrainingArguments, dtype: str) -
     names = sorted(
         path.name for path in arguments.model_dir.iterdir() if path.suffix in (".json", ".safetensors", ".model")
     )
+    values = {**arguments.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT), "dtype": dtype}
+    if values.get("augmentation") == "none":
+        del values["augmentation"]  # checkpoints are older than this argument
     parts = {
         "kind": kind,
-        "arguments": {**arguments.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT), "dtype": dtype},
+        "arguments": values,
         "train": sha256_of_file(Distribution(arguments.train_distribution).folder / "train.json"),
         "model": {name: sha256_of_file(arguments.model_dir / name) for name in names if name != RECORD},
     }
@@ -86,7 +89,7 @@ def write_card(
         *([] if head_record(output_dir) is None else ["", _OWN_HEAD]),
         "",
         "## Data",
-        f"{len(data.pairs)} pairs, one from each example of {source}/train.json{left_out}.",
+        f"{_count(data)} {source}/train.json{left_out}.",
         "",
         "## Arguments",
         *_table({name: _plain(str(value)) for name, value in {**shown, "dtype": dtype}.items()}),
@@ -148,6 +151,11 @@ _OWN_HEAD = (
     f"is in {WEIGHTS}, described by {HEAD_RECORD}. It is a matrix that multiplies the last hidden state at the last "
     f"token."
 )
+
+
+def _count(data: TrainingData) -> str:
+    pairs, examples = len(data.pairs), len({pair.example_index for pair in data.pairs})
+    return f"{pairs} pairs, {'one from each example' if pairs == examples else f'from {examples} examples'} of"
 
 
 def _plain(name: str) -> str:

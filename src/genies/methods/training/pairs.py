@@ -23,6 +23,10 @@ Change = Callable[[list[Pair]], list[Pair]]
 """Turns pairs of a distribution into those whose texts a method scores, such as questions about them."""
 
 
+Augment = Callable[[list[Pair], int], tuple[list[Pair], list[Pair]]]
+"""Makes further pairs from pairs and a seed: those whose best response is preferred, and those of equal responses."""
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingPair:
     """The best response of an example and one worse response, as token sequences."""
@@ -65,16 +69,24 @@ def read_training_data(
     sample: Sample = "first",
     text_format: TextFormat = RAW,
     change: Change | None = None,
+    augment: Augment | None = None,
 ) -> TrainingData:
     """Draw one pair per example of a source's train split with `seed`; InputError if none fits into the context.
 
     `max_examples` and `sample` select the examples: see Distribution.training_sample. `change` turns the drawn pairs
-    into those on which a method trains, such as questions about them.
+    into those on which a method trains, such as questions about them; `augment` makes further pairs from them first.
     """
     drawn = one_pair_per_example(Distribution(source).training_sample(max_examples, sample, seed), seed)
-    found, left_out = encode_training_pairs(
-        change(drawn) if change else drawn, source, tokenizer, context_length, text_format
-    )
+
+    def encoded(pairs: list[Pair], label: float = 1.0) -> tuple[list[TrainingPair], tuple[int, ...]]:
+        changed = change(pairs) if change else pairs
+        return encode_training_pairs(changed, source, tokenizer, context_length, text_format, label)
+
+    found, left_out = encoded(drawn)
+    if augment is not None:
+        preferred, ties = augment([pair for pair in drawn if pair.example_index not in left_out], seed)
+        for more, label in ((preferred, 1.0), (ties, 0.5)):
+            found += encoded(more, label)[0] if more else []
     return TrainingData(source, found, left_out, text_format)
 
 

@@ -17,6 +17,7 @@ from genies.methods.base_model import write_base_model
 from genies.methods.protocol import record_protocol
 from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_adapter
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
+from genies.methods.training.augmentation import responses_to_other_prompts
 from genies.methods.training.card import LANGUAGE_MODELS, Kind, hub_name, training_fingerprint, write_card
 from genies.methods.training.checkpoints import remove_checkpoints
 from genies.methods.training.decoder_head import network_to_adapt, save_head, trainable_head
@@ -135,6 +136,7 @@ def read_data(
         arguments.sample,
         text_format or training_format(arguments, model.tokenizer),
         change,
+        responses_to_other_prompts if getattr(arguments, "augmentation", "none") == "rrm" else None,
     )
     check_ids(model, [each.ids for pair in data.pairs for each in (pair.best, pair.worse)], virtual_tokens)
     return data
