@@ -76,6 +76,35 @@ class LoraRewardArguments(LoraArguments, RewardTrainingArguments):
     """Arguments that select how low-rank adapters of a reward model are tuned."""
 
 
+class GrmArguments(LoraRewardArguments):
+    """Arguments that select how a reward model is tuned that still writes the best responses."""
+
+    regularization: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Weight of the language-model loss; the loss of the rewards has the rest."""
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    """Factor of the log-probability in the language-model loss."""
+
+
+class OdinArguments(LoraRewardArguments):
+    """Arguments that select how a reward model is tuned whose length is in a head of its own."""
+
+    length_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Weight of the loss that moves the correlation with length from the reward to the other head."""
+    orthogonality_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Weight of the absolute cosine of the two heads."""
+
+
+class WeakLabelArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned on another model's preferences."""
+
+    weak_labels: Path
+    """Evaluation file of the other model, on a distribution whose test.json is the source's train.json."""
+    confidence_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Weight of the cross-entropy with the model's own choices; that with the labels has the rest."""
+    confidence_warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps in which that weight rises from 0."""
+
+
 class EnsembleArguments(LoraRewardArguments):
     """Arguments that select how several reward models are tuned, each with its own seed."""
 
