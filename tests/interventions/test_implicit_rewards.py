@@ -17,7 +17,7 @@ from genies.lm.text import encode
 from genies.methods.training import implicit_rewards
 from genies.methods.training.gradients import step_gradients
 from genies.methods.training.loop import make_accelerator
-from tests.support.reward_examples import evaluate, train, write_distribution
+from tests.support.reward_examples import evaluate, train, watched, write_distribution
 
 QUICK: dict[str, Any] = {"num_train_steps": 3, "per_device_train_batch_size": 4, "learning_rate": 0.02}
 
@@ -50,8 +50,7 @@ def test_loss_and_gradients_are_those_of_the_papers_formulas(
 ) -> None:
     base, beta = tiny_model_dir("llama"), 0.3
     seen: list[Any] = []
-    run = implicit_rewards.tune
-    monkeypatch.setattr(implicit_rewards, "tune", lambda *given: (seen.append(given), run(*given)))
+    monkeypatch.setattr(implicit_rewards, "tune", watched(implicit_rewards.tune, seen))
     train(kind, base, source, tmp_path, beta=beta, lora_dropout=0.0, lora_rank=4, normalization=normalization, **QUICK)
     _, trainee, data, arguments, *_ = seen[0]
     with torch.no_grad():
@@ -117,8 +116,11 @@ def test_the_untuned_model_scores_a_text_once(
     scorer = implicit_rewards._untuned_scorer
 
     def counted(*given: Any) -> Any:
-        score = scorer(*given)
-        return lambda texts: (calls.append(len(texts)), score(texts))[1]
+        def score(texts: Any) -> Any:
+            calls.append(len(texts))
+            return scorer(*given)(texts)
+
+        return score
 
     monkeypatch.setattr(implicit_rewards, "_untuned_scorer", counted)
     first = train("dpo", base, source, tmp_path / "one", **QUICK)

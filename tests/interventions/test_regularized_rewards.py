@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from genies.methods.training import regularized_rewards
 from genies.methods.training.gradients import step_gradients
 from genies.methods.training.loop import make_accelerator
-from tests.support.reward_examples import evaluate, train, write_distribution
+from tests.support.reward_examples import evaluate, train, watched, write_distribution
 from tests.support.tiny_models import FAMILIES
 
 QUICK: dict[str, Any] = {
@@ -30,8 +30,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tuned(intervention: str, base: Path, source: Path, output: Path, monkeypatch: Any, **kwargs: Any) -> Any:
     """The trainee and the data of a training after its steps."""
     seen: list[Any] = []
-    run = regularized_rewards.tune
-    monkeypatch.setattr(regularized_rewards, "tune", lambda *given: (seen.append(given), run(*given)))
+    monkeypatch.setattr(regularized_rewards, "tune", watched(regularized_rewards.tune, seen))
     train(intervention, base, source, output, **QUICK, **kwargs)
     _, trainee, data, arguments, *_ = seen[0]
     return trainee, data, arguments

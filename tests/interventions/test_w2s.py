@@ -15,7 +15,7 @@ import torch
 from genies.errors import InputError
 from genies.methods.training import weak_labels
 from genies.methods.training.weak_labels import confidence_loss, read_preferences
-from tests.support.reward_examples import evaluate, train, write_distribution
+from tests.support.reward_examples import evaluate, train, watched, write_distribution
 
 QUICK: dict[str, Any] = {"num_train_steps": 3, "per_device_train_batch_size": 4, "learning_rate": 0.02}
 
@@ -60,8 +60,7 @@ def test_pairs_are_turned_and_labelled_as_the_weak_model_says_and_true_labels_ch
     value["eval_accuracy"] = 0.45
     labels.write_text(json.dumps(value))
     seen: list[Any] = []
-    run = weak_labels.tune
-    monkeypatch.setattr(weak_labels, "tune", lambda *given: (seen.append(given), run(*given)))
+    monkeypatch.setattr(weak_labels, "tune", watched(weak_labels.tune, seen))
     train("w2s", tiny_model_dir("gpt2"), source, tmp_path / "strong", weak_labels=labels, **QUICK)
     preferences = read_preferences(labels, source)
     examples = json.loads((source / "train.json").read_text())

@@ -151,7 +151,8 @@ def test_the_first_margins_of_lora_are_those_of_plain_forward_passes(
     network, task = network_to_adapt(model.classifier)
     trainee = reward_trainee(model, add_lora(network, arguments, folder_of(name), task))
     pairs = [
-        TrainingPair(index, *(TokenSequence(ids, (len(ids) - 1,)) for ids in pair)) for index, pair in enumerate(PAIRS)
+        TrainingPair(index, *(TokenSequence(ids, (len(ids) - 1,)) for ids in pair[:2]), label=1.0)
+        for index, pair in enumerate(PAIRS)
     ]
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     for budget in (1, 10**6):

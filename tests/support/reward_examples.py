@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -92,6 +92,16 @@ def evaluate(intervention: str, model: Path, folders: Sequence[Path], output: Pa
     items = [item for name, value in values.items() for item in (f"--{name}", str(value))]
     module.evaluate(parse(arguments, items))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def watched(function: Callable[..., Any], seen: list[Any]) -> Callable[..., Any]:
+    """The function, which also appends its positional arguments to `seen`."""
+
+    def call(*given: Any, **more: Any) -> Any:
+        seen.append(given)
+        return function(*given, **more)
+
+    return call
 
 
 def plain_reward(network: Any, ids: Sequence[int]) -> torch.Tensor:
