@@ -150,10 +150,8 @@ def test_the_first_margins_of_lora_are_those_of_plain_forward_passes(
     assert np.std(expected) > 0.1
     network, task = network_to_adapt(model.classifier)
     trainee = reward_trainee(model, add_lora(network, arguments, folder_of(name), task))
-    pairs = [
-        TrainingPair(index, *(TokenSequence(ids, (len(ids) - 1,)) for ids in pair[:2]), label=1.0)
-        for index, pair in enumerate(PAIRS)
-    ]
+    texts = [[TokenSequence(ids, (len(ids) - 1,)) for ids in pair] for pair in PAIRS]
+    pairs = [TrainingPair(index, best, worse) for index, (best, worse) in enumerate(texts)]
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     for budget in (1, 10**6):
         # Adapters begin with nothing to add, so that their dropout, which is on, shows in gradients alone.

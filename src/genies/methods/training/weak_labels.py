@@ -11,6 +11,7 @@ from torch.nn.functional import softplus
 
 from genies.contract import read_evaluation
 from genies.data.distribution import Distribution, Pair, pairs
+from genies.data.evaluated import prompt_clusters
 from genies.errors import InputError
 from genies.methods.training.adapters import add_lora, save_adapter
 from genies.methods.training.arguments import WeakLabelArguments
@@ -82,8 +83,9 @@ def read_preferences(evaluation: Path, source: Path) -> Preferences:
         )
     examples = Distribution(source).split("train")
     known = [pair for pair in pairs(examples) if pair.example_index not in left_out]
-    known = [pair for pair in known if pair.example_index <= max(found.eval_example_indices, default=-1)]
-    if [pair.example_index for pair in known] != found.eval_example_indices:
+    clusters = prompt_clusters((pair.example_index, pair.prompt) for pair in known)
+    same = [pair.example_index for pair in known] == found.eval_example_indices
+    if not same or found.eval_prompt_clusters not in (None, clusters):
         raise InputError(
             f"--weak_labels {evaluation}: its {len(probabilities)} pairs are not those of {source}/train.json; "
             "evaluate the other model on a distribution whose test.json is a copy of that file"
