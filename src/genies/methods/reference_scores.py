@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import sys
 from collections.abc import Callable, Sequence
@@ -34,8 +33,6 @@ class ReferenceScores:
         key = model_key(read_outline(folder, arguments), arguments) + ("_4bit" if in_4bit else "")
         self._path = None if arguments.no_cache else cache_dir(Path.cwd()) / "log_probabilities" / f"{key}.json"
         self._known = self._stored()
-        self.computed = 0
-        """Number of texts that were not in the cache."""
 
     def __call__(self, sequences: Sequence[TokenSequence], compute: Compute) -> NDArray[np.float64]:
         """The sums [sequences]; `compute` returns them for the texts that are not in the cache."""
@@ -44,7 +41,6 @@ class ReferenceScores:
         if missing:
             found = compute(list(missing.values()))
             self._known.update(zip(missing, map(float, found), strict=True))
-            self.computed += len(missing)
             self._store()
         return np.array([self._known[key] for key in keys])
 
@@ -63,8 +59,7 @@ class ReferenceScores:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_json(self._path, {**self._stored(), **finite})
         except OSError as error:
-            with contextlib.suppress(OSError):
-                print(f"log-probabilities are not cached: {error.strerror or error} ({self._path})", file=sys.stderr)
+            print(f"log-probabilities are not cached: {error.strerror or error} ({self._path})", file=sys.stderr)
 
 
 def _key(sequence: TokenSequence) -> str:
