@@ -17,6 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from genies.command_line import parse
 from genies.data.distribution import Distribution, pairs
 from genies.errors import InputError
+from genies.lm import forward
 from genies.lm.text import encode
 from genies.methods.training import ensembles
 from genies.methods.training.arguments import EnsembleArguments
@@ -93,6 +94,30 @@ def test_members_differ_a_seed_repeats_them_and_a_killed_training_keeps_them(
     assert done == ["checkpoint-member-0", "checkpoint-member-1", "checkpoint-member-1"]
     assert [(tmp_path / "two" / f"member-{number}" / weights).read_bytes() for number in range(2)] == files
     assert not list((tmp_path / "two").glob("checkpoint-*"))
+
+
+def test_four_members_run_the_model_on_four_times_the_tokens_of_one(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, tokens = tiny_model_dir("llama"), [0]
+    call = forward.call
+
+    def counted(model: Any, network: Any, batch: Any) -> Any:
+        tokens[0] += batch.ids.numel()
+        return call(model, network, batch)
+
+    monkeypatch.setattr(forward, "call", counted)
+    options = {name: value for name, value in QUICK.items() if name != "num_members"}
+    used = []
+    for intervention in ("lora_fine_tune", "reward_ensemble"):
+        train(intervention, base, source, tmp_path / intervention, **options)
+        used.append(tokens[0])
+        evaluate(intervention, tmp_path / intervention, [source], tmp_path)
+        used.append(tokens[0] - used[-1])
+        tokens[0] = 0
+    one_training, one_evaluation, four_trainings, four_evaluations = used
+    assert 0 < four_trainings <= 4.2 * one_training
+    assert 0 < four_evaluations <= 4.2 * one_evaluation
 
 
 def test_an_ensemble_is_not_uploaded(source: Path, tmp_path: Path) -> None:
