@@ -16,7 +16,7 @@ from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.files import sha256_of_file
 from genies.lm.model import load_tokenizer
-from genies.methods.training.arguments import LoraRewardArguments
+from genies.methods.training.arguments import LoraArguments
 from genies.methods.training.augmentation import responses_to_other_prompts
 from genies.methods.training.card import NOT_IN_FINGERPRINT, training_fingerprint
 from genies.methods.training.gradients import preference_loss
@@ -84,9 +84,9 @@ def test_a_training_with_augmentation_differs_and_another_keeps_its_fingerprint(
     assert [entry["loss"] for entry in plain] != [entry["loss"] for entry in other]
     assert "32 pairs, from 8 examples" in (tmp_path / "rrm" / "README.md").read_text(encoding="utf-8")
     with pytest.raises(InputError, match="--augmentation"):
-        train("log_prob_classify", model, source, tmp_path / "none", augmentation="rrm", **options)
+        train("w2s", model, source, tmp_path / "none", augmentation="rrm", weak_labels="labels.json", **options)
     values = {"model_dir": model, "train_distribution": source, "output_dir": "unused"}
-    arguments = validate(LoraRewardArguments, values)
+    arguments = validate(LoraArguments, values)
     shown = {**arguments.model_dump(mode="json", exclude={*NOT_IN_FINGERPRINT, "augmentation"}), "dtype": "float32"}
     names = sorted(path.name for path in model.iterdir() if path.suffix in (".json", ".safetensors", ".model"))
     parts = {

@@ -9,10 +9,10 @@ from pydantic import Field
 from genies.contract import run
 from genies.data.distribution import Distribution
 from genies.methods.protocol import RELEASE_2023, Protocol
-from genies.methods.training.arguments import RewardTrainingArguments
+from genies.methods.training.arguments import TrainingArguments
 
 
-class Arguments(RewardTrainingArguments):
+class Arguments(TrainingArguments):
     """Tune all weights and a reward head on packed pairs."""
 
     learning_rate: Annotated[float, Field(gt=0)] = 2e-5

@@ -8,10 +8,10 @@ from typing import ClassVar
 from genies.contract import run
 from genies.data.distribution import Distribution
 from genies.methods.protocol import RELEASE_2023, Protocol
-from genies.methods.training.arguments import LoraRewardArguments
+from genies.methods.training.arguments import LoraArguments
 
 
-class Arguments(LoraRewardArguments):
+class Arguments(LoraArguments):
     """Tune low-rank adapters and a reward head on packed pairs."""
 
     release_2023: ClassVar[Protocol] = RELEASE_2023["lora_fine_tune"]

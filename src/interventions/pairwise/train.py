@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from genies.contract import run
 from genies.data.distribution import Distribution
-from genies.methods.training.arguments import LoraRewardArguments
+from genies.methods.training.arguments import LoraArguments
 
 
-def train(args: LoraRewardArguments) -> None:
+def train(args: LoraArguments) -> None:
     """Train on one pair per example and save the adapter and its head in PEFT's format."""
     Distribution(args.train_distribution).split("train")  # reports bad data before torch is loaded
 

@@ -10,10 +10,10 @@ from pydantic import Field
 from genies.contract import run
 from genies.data.distribution import Distribution
 from genies.methods.protocol import RELEASE_2023, Protocol
-from genies.methods.training.arguments import AdapterArguments, RewardTrainingArguments
+from genies.methods.training.arguments import AdapterArguments
 
 
-class Arguments(AdapterArguments, RewardTrainingArguments):
+class Arguments(AdapterArguments):
     """Tune virtual tokens and a reward head on packed pairs."""
 
     num_train_steps: Annotated[int, Field(ge=1)] = 150

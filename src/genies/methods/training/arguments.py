@@ -35,20 +35,15 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """Compute activations again in the backward pass: less memory, a third more time, the same result."""
     save_steps: Annotated[int, Field(ge=0), NO_EFFECT] = 20
     """Steps between checkpoints; the last two are kept until training ends. 0 writes none."""
+    augmentation: Literal["none", "rrm"] = "none"
+    """rrm adds pairs with responses to other prompts (Liu et al. 2024, arXiv 2409.13156), so that scores depend on the
+    prompt."""
     tensorboard: Annotated[bool, NO_EFFECT] = False
     """Write TensorBoard curves to output_dir/tensorboard (pip install -e .[tensorboard])."""
     push_to_hub: str | None = None
     """Upload the tuned model to this repository of the model hub, as owner/name (default: no upload)."""
     hub_private: Annotated[bool, NO_EFFECT] = True
     """Whether a repository created by the upload is private."""
-
-
-class RewardTrainingArguments(TrainingArguments):
-    """Arguments that select how a reward model is tuned on pairs."""
-
-    augmentation: Literal["none", "rrm"] = "none"
-    """rrm adds pairs with responses to other prompts (Liu et al. 2024, arXiv 2409.13156), so that the reward depends on
-    the prompt."""
 
 
 class AdapterArguments(TrainingArguments):
@@ -72,11 +67,7 @@ class LoraArguments(AdapterArguments):
     v_proj for Llama)."""
 
 
-class LoraRewardArguments(LoraArguments, RewardTrainingArguments):
-    """Arguments that select how low-rank adapters of a reward model are tuned."""
-
-
-class GrmArguments(LoraRewardArguments):
+class GrmArguments(LoraArguments):
     """Arguments that select how a reward model is tuned that still writes the best responses."""
 
     regularization: Annotated[float, Field(ge=0, lt=1)] = 0.01
@@ -85,7 +76,7 @@ class GrmArguments(LoraRewardArguments):
     """Factor of the log-probability in the language-model loss."""
 
 
-class OdinArguments(LoraRewardArguments):
+class OdinArguments(LoraArguments):
     """Arguments that select how a reward model is tuned whose length is in a head of its own."""
 
     length_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
@@ -101,11 +92,13 @@ class WeakLabelArguments(LoraArguments):
     """Evaluation file of the other model, on a distribution whose test.json is the source's train.json."""
     confidence_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
     """Weight of the cross-entropy with the model's own choices; that with the labels has the rest."""
+    augmentation: Literal["none"] = "none"
+    """The other model has no preferences between responses to other prompts, so none are added."""
     confidence_warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
     """Share of the steps in which that weight rises from 0."""
 
 
-class EnsembleArguments(LoraRewardArguments):
+class EnsembleArguments(LoraArguments):
     """Arguments that select how several reward models are tuned, each with its own seed."""
 
     num_members: Annotated[int, Field(ge=2)] = 4

@@ -136,7 +136,7 @@ def read_data(
         arguments.sample,
         text_format or training_format(arguments, model.tokenizer),
         change,
-        responses_to_other_prompts if getattr(arguments, "augmentation", "none") == "rrm" else None,
+        responses_to_other_prompts if arguments.augmentation == "rrm" else None,
     )
     check_ids(model, [each.ids for pair in data.pairs for each in (pair.best, pair.worse)], virtual_tokens)
     return data
