@@ -22,8 +22,10 @@ from genies.lm.text import encode
 from genies.methods.training import ensembles
 from genies.methods.training.arguments import EnsembleArguments
 from genies.methods.training.weight_averaging import average_adapters
+from tests.support.chat_templates import chat_tokenizer
 from tests.support.reward_examples import evaluate, plain_reward, train_items, write_distribution
 from tests.support.scripts import train
+from tests.support.tiny_models import make_network
 
 QUICK: dict[str, Any] = {
     "num_train_steps": 3, "per_device_train_batch_size": 4, "learning_rate": 0.02, "num_members": 2, "lora_rank": 4,
@@ -118,6 +120,18 @@ def test_four_members_run_the_model_on_four_times_the_tokens_of_one(
     one_training, one_evaluation, four_trainings, four_evaluations = used
     assert 0 < four_trainings <= 4.2 * one_training
     assert 0 < four_evaluations <= 4.2 * one_evaluation
+
+
+@pytest.mark.parametrize("intervention", ["reward_ensemble", "warm"])
+def test_the_format_of_training_is_that_of_evaluation(intervention: str, source: Path, tmp_path: Path) -> None:
+    tokenizer = chat_tokenizer("line_end")
+    for part in (make_network("llama", len(tokenizer)), tokenizer):
+        part.save_pretrained(tmp_path / "model")
+    train(intervention, tmp_path / "model", source, tmp_path / "tuned", prompt_format="chat", **QUICK)
+    [found] = evaluate(intervention, tmp_path / "tuned", [source], tmp_path)
+    assert found["prompt_format"] == "chat"
+    with pytest.raises(InputError, match="tuned in the format chat"):
+        evaluate(intervention, tmp_path / "tuned", [source], tmp_path, prompt_format="raw")
 
 
 def test_an_ensemble_is_not_uploaded(source: Path, tmp_path: Path) -> None:
