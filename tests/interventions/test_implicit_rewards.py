@@ -152,6 +152,8 @@ def test_a_damaged_record_and_a_reward_output_are_messages(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
     train("dpo", tiny_model_dir("llama"), source, tmp_path / "tuned", **QUICK)
+    with pytest.raises(InputError, match="is an untuned model"):
+        evaluate("dpo", tiny_model_dir("llama"), [source], tmp_path)
     with pytest.raises(InputError, match="--reward_output"):
         evaluate("dpo", tmp_path / "tuned", [source], tmp_path, reward_output="0")
     (tmp_path / "tuned" / implicit_rewards.RECORD).write_text('{"beta": -1}')

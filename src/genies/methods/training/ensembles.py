@@ -20,7 +20,7 @@ from genies.files import read_json, write_json
 from genies.lm.text import TokenSequence
 from genies.lm.text_format import FILE_NAME as FORMAT_RECORD
 from genies.lm.text_format import evaluation_format
-from genies.methods.base_model import write_base_model
+from genies.methods.base_model import read_record, write_base_model
 from genies.methods.each_distribution import for_each_distribution
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.protocol import protocol_of, record_protocol
@@ -157,7 +157,7 @@ def _texts(prepared: Any) -> Sequence[TokenSequence]:
 
 
 def _read_record(folder: Path) -> list[float]:
-    value = read_json(folder / RECORD, "record of an ensemble")
+    value = read_record(folder, RECORD, "record of an ensemble")
     found = value.get("mean_rewards") if isinstance(value, dict) else None
     if not isinstance(found, list) or not found or not all(isinstance(each, float) for each in found):
         raise InputError(f"{folder / RECORD}: expected an object with mean_rewards, a list of numbers; train again")

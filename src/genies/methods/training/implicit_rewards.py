@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genies.errors import InputError
-from genies.files import read_json, write_json
+from genies.files import write_json
 from genies.lm.model import LanguageModel
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import TokenSequence
+from genies.methods.base_model import read_record
 from genies.methods.reference_scores import ReferenceScores
 from genies.methods.training.adapters import add_lora, save_adapter
 from genies.methods.training.arguments import ImplicitRewardArguments, TunedModelArguments
@@ -116,7 +117,7 @@ def evaluate_implicit_rewards(arguments: TunedModelArguments) -> None:
 
 def _read_record(arguments: TunedModelArguments) -> tuple[float, str]:
     path = arguments.model_dir / RECORD
-    value = read_json(path, "record of an implicit reward")
+    value = read_record(arguments.model_dir, RECORD, "record of an implicit reward")
     beta, normalization = (value.get(name) if isinstance(value, dict) else None for name in ("beta", "normalization"))
     if not isinstance(beta, float) or beta <= 0 or normalization not in ("sum", "mean"):
         raise InputError(f"{path}: expected an object with beta, above 0, and normalization, sum or mean; train again")
