@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from transformers import AutoTokenizer
 from genies.errors import InputError
 from tests.support.chat_templates import chat_tokenizer
 from tests.support.plain import plain_log_probability
-from tests.support.scripts import evaluate, planted_examples, write_distribution
+from tests.support.scripts import evaluate, planted_examples, train, write_distribution
 from tests.support.tiny_models import make_network, make_tokenizer
 
 
@@ -22,6 +24,45 @@ def write_model(folder: Path, tokenizer: Any) -> Path:
     network.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def answer_scores(folder: Path, example: dict[str, Any], a: str, b: str) -> list[float]:
+    """The log-probabilities of the answers A and B, by hand."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompt = example["prompt"]
+    turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+    shown = "\n\n".join(f"{turn['role'].capitalize()}:\n{turn['content']}" for turn in turns)
+    text = (
+        "Compare two responses of an assistant to the last message of a conversation.\n\n"
+        f"{shown}\n\n[Response A]\n{a}\n\n[Response B]\n{b}\n\n[Question]\n"
+        "Which response is better? Answer with A or B and nothing else."
+    )
+    start = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    )
+    before = len(tokenizer(start, add_special_tokens=False)["input_ids"])
+    scores = []
+    for answer in "AB":
+        ids = tokenizer(f"{start}{answer}<|end|>", add_special_tokens=False)["input_ids"]
+        scores.append(plain_log_probability(folder, ids, range(before, len(ids))))
+    return scores
+
+
+def best_and_worse(examples: list[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], str, str]]:
+    for example in examples:
+        best = max(example["responses"], key=example["responses"].get)
+        yield from ((example, best, text) for text in example["responses"] if text != best)
+
+
+def expected_probabilities(folder: Path, examples: list[dict[str, Any]]) -> list[float]:
+    def first(example: dict[str, Any], a: str, b: str) -> float:
+        scores = answer_scores(folder, example, a, b)
+        return float(1 / (1 + np.exp(scores[1] - scores[0])))
+
+    return [
+        (first(example, best, worse) + 1 - first(example, worse, best)) / 2
+        for example, best, worse in best_and_worse(examples)
+    ]
 
 
 def test_p_is_the_mean_over_both_orders_of_plain_log_probabilities(tmp_path: Path) -> None:
@@ -34,34 +75,7 @@ def test_p_is_the_mean_over_both_orders_of_plain_log_probabilities(tmp_path: Pat
     data = write_distribution(tmp_path / "d", examples, examples)
     model = write_model(tmp_path / "model", chat_tokenizer("line_end"))
     [found] = evaluate("judge", model, [data], tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-
-    def asked(example: dict[str, Any], a: str, b: str) -> float:
-        """P(A) by hand."""
-        prompt = example["prompt"]
-        turns = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        shown = "\n\n".join(f"{turn['role'].capitalize()}:\n{turn['content']}" for turn in turns)
-        text = (
-            "Compare two responses of an assistant to the last message of a conversation.\n\n"
-            f"{shown}\n\n[Response A]\n{a}\n\n[Response B]\n{b}\n\n[Question]\n"
-            "Which response is better? Answer with A or B and nothing else."
-        )
-        start = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
-        )
-        before = len(tokenizer(start, add_special_tokens=False)["input_ids"])
-        scores = []
-        for answer in "AB":
-            ids = tokenizer(f"{start}{answer}<|end|>", add_special_tokens=False)["input_ids"]
-            scores.append(plain_log_probability(model, ids, range(before, len(ids))))
-        return float(1 / (1 + np.exp(scores[1] - scores[0])))
-
-    expected = []
-    for example in examples:
-        best = max(example["responses"], key=example["responses"].get)
-        worse = [text for text in example["responses"] if text != best]
-        expected += [(asked(example, best, text) + 1 - asked(example, text, best)) / 2 for text in worse]
-    assert found["eval_probabilities"] == pytest.approx(expected, abs=1e-4)
+    assert found["eval_probabilities"] == pytest.approx(expected_probabilities(model, examples), abs=1e-4)
     assert found["prompt_format"] == "chat"
     assert 0 <= found["eval_order_agreement"] <= 1
     turned = [{**each, "responses": dict(reversed(each["responses"].items()))} for each in examples]
@@ -78,3 +92,27 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
         evaluate("judge", model, [data], tmp_path)
     with pytest.raises(InputError, match="prompt_format"):
         evaluate("judge", model, [data], tmp_path, prompt_format="raw")
+
+
+def test_the_tuned_judge_learns_the_answers_to_both_orders(tmp_path: Path) -> None:
+    examples = planted_examples(4, 1)
+    data = write_distribution(tmp_path / "d", examples, examples)
+    model = write_model(tmp_path / "model", chat_tokenizer("line_end"))
+    options = {"num_train_steps": 40, "per_device_train_batch_size": 8, "learning_rate": 0.02, "max_grad_norm": 10}
+    tuned = train("judge_tuned", model, data, tmp_path / "tuned", lora_dropout=0.0, **options)
+    log = [json.loads(line) for line in (tuned / "training_log.jsonl").read_text().splitlines()]
+    losses = []
+    for example, best, worse in best_and_worse(examples):
+        for right, (a, b) in enumerate([(best, worse), (worse, best)]):
+            scores = answer_scores(model, example, a, b)
+            losses.append(np.log1p(np.exp(scores[1 - right] - scores[right])))
+    assert log[0]["loss"] == pytest.approx(np.mean(losses), abs=1e-4)
+    assert log[-1]["accuracy"] == 1.0
+    [found] = evaluate("judge_tuned", tuned, [data], tmp_path)
+    assert found["eval_probabilities"] == pytest.approx(expected_probabilities(tuned, examples), abs=1e-4)
+    assert found["eval_accuracy"] == 1.0
+    assert found["prompt_format"] == "chat"
+    with pytest.raises(InputError, match=r"tuned in the format chat|asked in chat format"):
+        evaluate("judge_tuned", tuned, [data], tmp_path, prompt_format="raw")
+    with pytest.raises(InputError, match="has no chat template"):
+        train("judge_tuned", write_model(tmp_path / "base", make_tokenizer("byte_level")), data, tmp_path / "none")

@@ -21,10 +21,10 @@ from genies.lm.arguments import ModelArguments
 from genies.lm.model import load_model
 from genies.lm.scoring import response_log_probabilities
 from genies.lm.text import TokenSequence
-from genies.methods.training import loop
 from genies.methods.training.adapters import add_lora
 from genies.methods.training.arguments import LoraArguments
 from genies.methods.training.decoder_head import DecoderWithHead, network_to_adapt
+from genies.methods.training.gradients import step_gradients
 from genies.methods.training.loop import make_accelerator
 from genies.methods.training.pairs import TrainingPair
 from genies.methods.training.reward_model import add_head
@@ -150,13 +150,13 @@ def test_the_first_margins_of_lora_are_those_of_plain_forward_passes(
     assert np.std(expected) > 0.1
     network, task = network_to_adapt(model.classifier)
     trainee = reward_trainee(model, add_lora(network, arguments, folder_of(name), task))
-    pairs = [
-        TrainingPair(index, *(TokenSequence(ids, (len(ids) - 1,)) for ids in pair)) for index, pair in enumerate(PAIRS)
-    ]
+    texts = [[TokenSequence(ids, (len(ids) - 1,)) for ids in pair] for pair in PAIRS]
+    pairs = [TrainingPair(index, best, worse) for index, (best, worse) in enumerate(texts)]
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     for budget in (1, 10**6):
         # Adapters begin with nothing to add, so that their dropout, which is on, shows in gradients alone.
-        margins, _ = loop._gradients(trainee, pairs, 0, 0, budget, make_accelerator(arguments), scaler, torch.float32)
+        scores, _ = step_gradients(trainee, pairs, 0, 0, budget, make_accelerator(arguments), scaler, torch.float32)
+        margins = scores[:, 0, 0] - scores[:, 1, 0]
         assert margins.tolist() == pytest.approx(expected, abs=1e-5 * np.abs(rewards).max())
     without = [key for key, value in trainee.parameters.items() if value.grad is None and "lora_B" in key]
     assert not without

@@ -19,11 +19,12 @@ from genies.data.distribution import Distribution, pairs
 from genies.errors import InputError
 from genies.lm.model import load_model
 from genies.lm.text import encode
-from genies.methods.training import loop
 from genies.methods.training.adapters import add_lora
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.decoder_head import RECORD, WEIGHTS
 from genies.methods.training.evaluation import load_reward_model
+from genies.methods.training.gradients import step_gradients
+from genies.methods.training.loop import make_accelerator
 from genies.methods.training.pairs import read_training_data
 from genies.methods.training.reward_model import add_head, rewards
 from genies.methods.training.tuning import reward_trainee
@@ -119,11 +120,12 @@ def test_adapters_of_experts_train_as_those_of_peft_do(source: Path, tmp_path: P
     data = read_training_data(source, None, 0, model.language_model.tokenizer, 256)
     trainee = reward_trainee(model, tuned)
     scaler = torch.amp.GradScaler("cpu", enabled=False)
-    accelerator = loop.make_accelerator(arguments)
-    margins, _ = loop._gradients(trainee, data.pairs, 0, 0, 10**6, accelerator, scaler, torch.float32)
+    accelerator = make_accelerator(arguments)
+    scores, _ = step_gradients(trainee, data.pairs, 0, 0, 10**6, accelerator, scaler, torch.float32)
     expected = torch.stack(
         [plain_reward(theirs, pair.best.ids) - plain_reward(theirs, pair.worse.ids) for pair in data.pairs]
     )
+    margins = scores[:, 0, 0] - scores[:, 1, 0]
     assert margins.tolist() == pytest.approx(expected.tolist(), abs=1e-4)
     torch.nn.functional.softplus(-expected).mean().backward()
     gradients = dict(theirs.named_parameters())

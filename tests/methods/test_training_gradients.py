@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from genies.command_line import validate
-from genies.methods.training import loop
 from genies.methods.training.adapters import add_lora, add_virtual_tokens
 from genies.methods.training.arguments import LoraArguments
+from genies.methods.training.gradients import Trainee, step_gradients, trainable
 from genies.methods.training.log_probabilities import mean_log_probabilities
-from genies.methods.training.loop import Trainee, enable_gradient_checkpointing, make_accelerator, trainable
+from genies.methods.training.loop import enable_gradient_checkpointing, make_accelerator
 from genies.methods.training.pairs import TrainingData, read_training_data
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import RewardModel, add_head
@@ -50,11 +50,11 @@ def gradients(trainee: Trainee, data: TrainingData, budget: int = 10**6, step: i
     """Margins and gradients of one step with all pairs."""
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     accelerator = make_accelerator(arguments_for(Path("m"), data.source))
-    margins, _ = loop._gradients(trainee, data.pairs, step, 0, budget, accelerator, scaler, torch.float32)
+    scores, _ = step_gradients(trainee, data.pairs, step, 0, budget, accelerator, scaler, torch.float32)
     found = {name: parameter.grad for name, parameter in trainee.parameters.items()}
     for parameter in trainee.parameters.values():
         parameter.grad = None
-    return margins, found
+    return scores[:, 0, 0] - scores[:, 1, 0], found
 
 
 def plain_gradients(network: Any, data: TrainingData, score: Callable[[Any, Any], Any]) -> tuple[Any, dict[str, Any]]:

@@ -110,7 +110,7 @@ def test_the_card_names_data_arguments_figures_and_fingerprint_and_no_path(
     assert str(source.parent) not in card
 
 
-@pytest.mark.parametrize("intervention", ["lora_fine_tune", "prompt_tuning", "full_fine_tune"])
+@pytest.mark.parametrize("intervention", ["lora_fine_tune", "prompt_tuning", "full_fine_tune", "warm", "grm", "odin"])
 def test_the_code_on_the_card_gives_our_rewards_with_a_base_model_stored_in_16_bits(
     intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
@@ -120,7 +120,7 @@ def test_the_code_on_the_card_gives_our_rewards_with_a_base_model_stored_in_16_b
     folder = tmp_path / "tuned"
     train(intervention, base, source, folder, **{**QUICK, "learning_rate": 0.002})
     code = code_on_the_card(folder).replace('"THIS FOLDER"', repr(str(folder))).replace("'base'", repr(str(base)))
-    ours = our_rewards(folder, source)
+    ours = our_rewards(folder, source, **({"reward_output": "0"} if intervention == "odin" else {}))
     for pair, expected in zip(pairs(Distribution(source).test)[:3], ours, strict=False):
         names: dict[str, Any] = {"prompt": pair.prompt, "response": pair.best}
         exec(code, names)

@@ -212,6 +212,21 @@ def test_two_processes_give_the_loss_curve_and_weights_of_one(
         assert torch.allclose(value, expected[name], atol=1e-4), name
 
 
+def test_two_processes_share_a_loss_that_couples_the_pairs_of_a_step(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+) -> None:
+    options = {**OPTIONS, "num_train_steps": 3, "save_steps": 0}
+    train("odin", tiny_model_dir("llama"), source, tmp_path / "one", **options)
+    items = train_items(tiny_model_dir("llama"), source, tmp_path / "two", **options)
+    argv = [sys.executable, "-m", "genies.methods.training.processes", "2"]
+    argv += [str(LORA.parent.parent / "odin" / "train.py"), *items]
+    (tmp_path / "two").mkdir()
+    subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=True)
+    expected = load_file(tmp_path / "one" / "adapter_model.safetensors")
+    for name, value in load_file(tmp_path / "two" / "adapter_model.safetensors").items():
+        assert torch.allclose(value, expected[name], atol=1e-4), name
+
+
 def test_a_fault_in_several_processes_is_told_once_with_the_exit_status_of_one(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:

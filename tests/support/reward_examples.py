@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_type_hints
 
 import torch
 
@@ -63,7 +63,7 @@ def train_items(model: Path, source: Path, output: Path, **kwargs: Any) -> list[
 def train(intervention: str, model: Path, source: Path, output: Path, **kwargs: Any) -> list[dict[str, Any]]:
     """Run train.py in this process; its log."""
     module = script(intervention, "train")
-    arguments = getattr(module, "Arguments")  # noqa: B009
+    (arguments,) = [each for each in get_type_hints(module.train).values() if each is not type(None)]
     module.train(parse(arguments, train_items(model, source, output, **kwargs)))
     return read_log(output)
 
@@ -79,8 +79,8 @@ def read_log(output: Path) -> list[dict[str, Any]]:
 
 def evaluate(intervention: str, model: Path, folders: Sequence[Path], output: Path, **kwargs: Any) -> list[Any]:
     """Run eval.py in this process; the evaluations."""
-    from genies.methods.training.arguments import TunedModelArguments
-
+    module = script(intervention, "eval")
+    (arguments,) = [each for each in get_type_hints(module.evaluate).values() if each is not type(None)]
     paths = [output / f"{place}.json" for place in range(len(folders))]
     values = {
         "model_dir": model,
@@ -90,8 +90,18 @@ def evaluate(intervention: str, model: Path, folders: Sequence[Path], output: Pa
         **kwargs,
     }
     items = [item for name, value in values.items() for item in (f"--{name}", str(value))]
-    script(intervention, "eval").evaluate(parse(TunedModelArguments, items))
+    module.evaluate(parse(arguments, items))
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def watched(function: Callable[..., Any], seen: list[Any]) -> Callable[..., Any]:
+    """The function, which also appends its positional arguments to `seen`."""
+
+    def call(*given: Any, **more: Any) -> Any:
+        seen.append(given)
+        return function(*given, **more)
+
+    return call
 
 
 def plain_reward(network: Any, ids: Sequence[int]) -> torch.Tensor:

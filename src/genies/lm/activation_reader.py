@@ -170,10 +170,14 @@ class _Waiting:
 
 
 def open_store(outline: ModelOutline, arguments: ModelArguments) -> ActivationStore:
-    """The store for a model and its arguments; its name is a hash of everything that changes activations beyond
-    rounding."""
-    cache = cache_dir(Path.cwd())  # steps run in the project's root
-    hashes = FileHashes(cache / "file_hashes.json")
+    """The store for a model and its arguments."""
+    root = cache_dir(Path.cwd()) / "activations"  # steps run in the project's root
+    return ActivationStore(root, model_key(outline, arguments), int(arguments.cache_gb * 10**9))
+
+
+def model_key(outline: ModelOutline, arguments: ModelArguments) -> str:
+    """A hash of everything that changes the results of a model's forward passes beyond rounding."""
+    hashes = FileHashes(cache_dir(Path.cwd()) / "file_hashes.json")
     parts = {
         "weights": weights_identity(outline.folder, hashes),
         "numerics_version": genies.NUMERICS_VERSION,
@@ -182,5 +186,4 @@ def open_store(outline: ModelOutline, arguments: ModelArguments) -> ActivationSt
         **{package: version(package) for package in ("torch", "transformers")},
     }
     hashes.save()
-    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
-    return ActivationStore(cache / "activations", key, int(arguments.cache_gb * 10**9))
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -66,3 +66,16 @@ QUESTIONS: Mapping[Wording, Templates] = {
     "default": YES_NO,
     "release_2023": _yes_no("\n\n### Does the responder successfully follow the instruction?", "\n"),
 }
+
+
+def both_responses(pairs: Sequence[Pair]) -> list[Pair]:
+    r"""Pairs whose texts contain both responses: first the best one in one text, and the worse one in the other.
+
+    >>> both_responses([Pair(0, "Which?", " This.", " That.")])[0].best
+    '\n\n[Response A]\n This.\n\n[Response B]\n That.'
+    """
+
+    def text(first: str, second: str) -> str:
+        return f"\n\n[Response A]\n{first}\n\n[Response B]\n{second}"
+
+    return [replace(pair, best=text(pair.best, pair.worse), worse=text(pair.worse, pair.best)) for pair in pairs]

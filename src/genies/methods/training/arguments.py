@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genies.command_line import NO_EFFECT
 from genies.lm.arguments import ModelArguments
+from genies.methods.log_probabilities import Normalization
 from genies.methods.protocol import ProtocolEvaluationArguments, ProtocolTrainArguments
 
 
@@ -34,6 +35,9 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """Compute activations again in the backward pass: less memory, a third more time, the same result."""
     save_steps: Annotated[int, Field(ge=0), NO_EFFECT] = 20
     """Steps between checkpoints; the last two are kept until training ends. 0 writes none."""
+    augmentation: Literal["none", "rrm"] = "none"
+    """rrm adds pairs with responses to other prompts (Liu et al. 2024, arXiv 2409.13156), so that scores depend on the
+    prompt."""
     tensorboard: Annotated[bool, NO_EFFECT] = False
     """Write TensorBoard curves to output_dir/tensorboard (pip install -e .[tensorboard])."""
     push_to_hub: str | None = None
@@ -63,6 +67,76 @@ class LoraArguments(AdapterArguments):
     v_proj for Llama)."""
 
 
+class GrmArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned that still writes the best responses."""
+
+    regularization: Annotated[float, Field(ge=0, lt=1)] = 0.01
+    """Weight of the language-model loss; the loss of the rewards has the rest."""
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    """Factor of the log-probability in the language-model loss."""
+
+
+class OdinArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned whose length is in a head of its own."""
+
+    length_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Weight of the loss that moves the correlation with length from the reward to the other head."""
+    orthogonality_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Weight of the absolute cosine of the two heads."""
+
+
+class WeakLabelArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned on another model's preferences."""
+
+    weak_labels: Path
+    """Evaluation file of the other model, on a distribution whose test.json is the source's train.json."""
+    confidence_weight: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """Weight of the cross-entropy with the model's own choices; that with the labels has the rest."""
+    augmentation: Literal["none"] = "none"
+    """The other model has no preferences between responses to other prompts, so none are added."""
+    confidence_warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
+    """Share of the steps in which that weight rises from 0."""
+
+
+class EnsembleArguments(LoraArguments):
+    """Arguments that select how several reward models are tuned, each with its own seed."""
+
+    num_members: Annotated[int, Field(ge=2)] = 4
+    """Number of reward models."""
+
+    @field_validator("push_to_hub")
+    @classmethod
+    def _not_uploaded(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError("the members are not uploaded; leave the argument out")
+        return value
+
+
+class WarmArguments(EnsembleArguments):
+    """Arguments that select how the weights of several reward models are averaged."""
+
+    average: Literal["products", "factors"] = "products"
+    """What is averaged: the products of the low-rank factors, which is the average of the weights and multiplies the
+    adapter's rank by the number of members, or the factors, which keeps the rank."""
+
+
+class JudgeTrainArguments(LoraArguments):
+    """Arguments that select how a language model is tuned to judge."""
+
+    prompt_format: Literal["auto", "chat"] = "auto"
+    """The question is always asked in chat format, which auto means too."""
+
+
+class ImplicitRewardArguments(LoraArguments):
+    """Arguments that select how low-rank adapters are tuned on implicit rewards."""
+
+    beta: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.1
+    """Factor of the log-probability ratio to the untuned model in the reward; a smaller one allows larger changes of
+    the model."""
+    normalization: Normalization = "sum"
+    """Whether the log-probability of a response is the sum over its tokens, as in the papers, or their mean."""
+
+
 class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     """Evaluate a tuned model, tuned here or published."""
 
@@ -73,6 +147,14 @@ class TunedModelArguments(ProtocolEvaluationArguments, ModelArguments):
     reward_output: str | None = None
     """The reward of a model with several outputs: the index or label of one output, mean, or difference (for two
     classes, the output of good responses minus the other). Default: by the labels, if they determine it."""
+
+
+class EnsembleEvaluationArguments(TunedModelArguments):
+    """Score responses with several tuned reward models."""
+
+    combine: Literal["mean", "worst"] = "mean"
+    """The reward of a response: the mean or the lowest of the members' rewards, each minus the member's mean reward in
+    training."""
 
 
 class PublishedModelArguments(TunedModelArguments):

@@ -18,7 +18,10 @@ from genies.methods.training.decoder_head import RECORD as HEAD_RECORD
 from genies.methods.training.decoder_head import WEIGHTS, head_record
 from genies.methods.training.pairs import TrainingData
 
-Kind = Literal["lora", "prompt", "full", "log_prob"]
+Kind = Literal["lora", "prompt", "full", "log_prob", "dpo", "ipo", "judge", "warm", "pairwise", "grm", "odin", "w2s"]
+
+LANGUAGE_MODELS = frozenset({"log_prob", "dpo", "ipo", "judge"})
+"""The kinds that tune a language model and add no reward head."""
 
 NOT_IN_FINGERPRINT = {
     "model_dir", "train_distribution", "output_dir", "batch_tokens", "device", "gradient_checkpointing", "save_steps",
@@ -33,9 +36,12 @@ def training_fingerprint(kind: Kind, arguments: TrainingArguments, dtype: str) -
     names = sorted(
         path.name for path in arguments.model_dir.iterdir() if path.suffix in (".json", ".safetensors", ".model")
     )
+    values = {**arguments.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT), "dtype": dtype}
+    if values.get("augmentation") == "none":
+        del values["augmentation"]  # checkpoints are older than this argument
     parts = {
         "kind": kind,
-        "arguments": {**arguments.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT), "dtype": dtype},
+        "arguments": values,
         "train": sha256_of_file(Distribution(arguments.train_distribution).folder / "train.json"),
         "model": {name: sha256_of_file(arguments.model_dir / name) for name in names if name != RECORD},
     }
@@ -65,7 +71,7 @@ def write_card(
     header = [f"base_model: {json.dumps(base)}"] if hub_name(arguments.model_dir) else []
     if kind != "full":
         header.append("library_name: peft")
-    header += ["tags:", "- genies", *([] if kind == "log_prob" else ["- reward-model"])]
+    header += ["tags:", "- genies", *([] if kind in LANGUAGE_MODELS else ["- reward-model"])]
     shown = {name: value for name, value in arguments.model_dump(mode="json").items() if name not in _NOT_SHOWN}
     last = log[-min(10, len(log)) :]
     metrics = {
@@ -83,7 +89,7 @@ def write_card(
         *([] if head_record(output_dir) is None else ["", _OWN_HEAD]),
         "",
         "## Data",
-        f"{len(data.pairs)} pairs, one from each example of {source}/train.json{left_out}.",
+        f"{_count(data)} {source}/train.json{left_out}.",
         "",
         "## Arguments",
         *_table({name: _plain(str(value)) for name, value in {**shown, "dtype": dtype}.items()}),
@@ -92,9 +98,8 @@ def write_card(
         *_table(metrics),
         "",
         "## Use",
-        "The text is prompt and response, tokenized together, with the end-of-text token appended unless the text ends "
-        "in it.",
-        *([] if kind == "log_prob" else ["The reward is read at the last token."]),
+        _TEXT.get(kind, _PLAIN_TEXT),
+        *([] if kind in LANGUAGE_MODELS else ["The reward is read at the last token."]),
         "",
         "```python",
         *_usage(kind, base, padding, dtype, head_record(output_dir)),
@@ -113,6 +118,31 @@ _WHAT = {
     "prompt": "A reward model: virtual tokens and a head with one output, tuned to rank the better of two responses.",
     "full": "A reward model: all weights and a head with one output, tuned to rank the better of two responses.",
     "log_prob": "Low-rank adapters, tuned to give the better of two responses the higher mean log-probability.",
+    "dpo": "Low-rank adapters, tuned by direct preference optimization: the reward of a response is its "
+    "log-probability minus that under the base model, times beta.",
+    "ipo": "Low-rank adapters, tuned by identity preference optimization: the reward of a response is its "
+    "log-probability minus that under the base model, times beta.",
+    "judge": "Low-rank adapters, tuned to answer A or B to the question which of two responses is better.",
+    "warm": "A reward model: the average of several low-rank adapters and heads, each tuned to rank the better of two "
+    "responses.",
+    "pairwise": "A model of preferences: low-rank adapters and a head with one output, tuned so that the output is "
+    "higher if the better of two responses is the first.",
+    "grm": "A reward model: low-rank adapters and a head, tuned to rank the better of two responses while the language "
+    "model still gives it a high log-probability.",
+    "odin": "A reward model: low-rank adapters and a head with two outputs, of which the second one correlates with "
+    "length; the first one is the reward.",
+    "w2s": "A reward model: low-rank adapters and a head with one output, tuned on another model's preferences.",
+}
+
+_PLAIN_TEXT = (
+    "The text is prompt and response, tokenized together, with the end-of-text token appended unless the text ends in "
+    "it."
+)
+
+_TEXT = {
+    "judge": "The text is a question about two responses in chat format; genies.methods.judging contains its words.",
+    "pairwise": "The text is the prompt and both responses, as genies.methods.templates.both_responses writes them, "
+    "tokenized together, with the end-of-text token appended unless the text ends in it.",
 }
 
 
@@ -121,6 +151,11 @@ _OWN_HEAD = (
     f"is in {WEIGHTS}, described by {HEAD_RECORD}. It is a matrix that multiplies the last hidden state at the last "
     f"token."
 )
+
+
+def _count(data: TrainingData) -> str:
+    pairs, examples = len(data.pairs), len({pair.example_index for pair in data.pairs})
+    return f"{pairs} pairs, {'one from each example' if pairs == examples else f'from {examples} examples'} of"
 
 
 def _plain(name: str) -> str:
@@ -149,7 +184,7 @@ def _usage(kind: Kind, base: str, padding: int, dtype: str, own_head: Mapping[st
             'model = AutoModelForSequenceClassification.from_pretrained("THIS FOLDER", dtype="float32")',
             *_REWARD,
         ]
-    if kind == "log_prob":
+    if kind in LANGUAGE_MODELS:
         return [
             "from peft import PeftModel",
             "from transformers import AutoModelForCausalLM",
@@ -163,7 +198,7 @@ def _usage(kind: Kind, base: str, padding: int, dtype: str, own_head: Mapping[st
         "",
         'tokenizer = AutoTokenizer.from_pretrained("THIS FOLDER")',
         "base = AutoModelForSequenceClassification.from_pretrained(",
-        f'    {named}, num_labels=1, pad_token_id={padding}, dtype="{dtype}"',
+        f'    {named}, num_labels={2 if kind == "odin" else 1}, pad_token_id={padding}, dtype="{dtype}"',
         ")",
         'model = PeftModel.from_pretrained(base, "THIS FOLDER")',
         *_REWARD,

@@ -16,9 +16,16 @@ PLACES = 128
 
 
 def mean_log_probabilities(model: LanguageModel, micro: MicroBatch) -> Tensor:
-    """Mean log-probability [sequences], float32, of each sequence's response tokens, including end-of-text.
+    """Mean log-probability [sequences], float32, of each sequence's response tokens, including end-of-text."""
+    totals, counts = log_probabilities(model, micro)
+    return totals / counts
 
-    Does not support virtual tokens before the sequences.
+
+def log_probabilities(model: LanguageModel, micro: MicroBatch, hidden: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Sum of the log-probabilities [sequences], float32, of each sequence's response tokens, and their number.
+
+    hidden: the last hidden states of the micro-batch, if they are known; a model whose head is more than a linear layer
+    runs again all the same. Does not support virtual tokens before the sequences.
     """
     before, targets, owners = [], [], []
     for owner, (sequence, where) in enumerate(zip(micro.sequences, micro.batch.places, strict=True)):
@@ -29,7 +36,7 @@ def mean_log_probabilities(model: LanguageModel, micro: MicroBatch) -> Tensor:
                 owners.append(owner)
     places, target, owner_of = (torch.tensor(each, device=model.device) for each in (before, targets, owners))
     if model.plain_head:
-        hidden = hidden_states(model, micro.batch)[places]
+        hidden = (hidden_states(model, micro.batch) if hidden is None else hidden)[places]
         found = torch.cat(
             [
                 # Logits of all tokens at once would need the most memory, so they are computed twice instead.
@@ -41,7 +48,7 @@ def mean_log_probabilities(model: LanguageModel, micro: MicroBatch) -> Tensor:
     else:
         found = _chosen(call(model, model.network, micro.batch).logits.flatten(0, 1)[places], target)
     totals = torch.zeros(len(micro.sequences), device=model.device).index_add(0, owner_of, found)
-    return totals / torch.bincount(owner_of, minlength=len(micro.sequences))
+    return totals, torch.bincount(owner_of, minlength=len(micro.sequences))
 
 
 def _of_block(network: torch.nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:

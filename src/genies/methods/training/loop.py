@@ -1,13 +1,12 @@
-"""The training loop: one gradient step per batch of pairs, computed in micro-batches by one or several processes."""
+"""The training loop: one gradient step per batch of pairs."""
 
 from __future__ import annotations
 
 import math
 import sys
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +15,15 @@ from torch import Tensor
 
 from genies.errors import InputError
 from genies.lm.attention import attending
-from genies.lm.capability import is_out_of_memory
-from genies.lm.forward import company
-from genies.lm.model import LanguageModel
 from genies.methods.training.arguments import TrainingArguments
 from genies.methods.training.checkpoints import Progress, restore_checkpoint, save_checkpoint
-from genies.methods.training.dropout import Draw, current_draw, drawing, stable_number
-from genies.methods.training.micro_batches import MicroBatch, make_micro_batches
-from genies.methods.training.pairs import TrainingData, TrainingPair, divide, pairs_of_step, share_among
+from genies.methods.training.dropout import current_draw, drawing
+from genies.methods.training.gradients import Trainee, step_gradients
+from genies.methods.training.pairs import TrainingData, TrainingPair, pairs_of_step
 from genies.methods.training.record import Record
 
 DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one forward and backward pass."""
-
-
-@dataclass(frozen=True)
-class Trainee:
-    """A model to train, with its trainable parameters and its scoring function."""
-
-    model: LanguageModel
-    parameters: dict[str, torch.nn.Parameter]
-    """The trainable parameters by name, in a fixed order."""
-    scores: Callable[[MicroBatch], Tensor]
-    """Scores [sequences], float32, of the sequences of a micro-batch, with gradient."""
-    virtual_ids: tuple[int, ...] = ()
-
-
-def trainable(network: Any) -> dict[str, torch.nn.Parameter]:
-    """The trainable parameters of a network, by name."""
-    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
 
 
 def make_accelerator(arguments: TrainingArguments) -> Any:
@@ -68,7 +47,7 @@ def train(
 ) -> list[dict[str, Any]]:
     """Tune the trainee's parameters in place; returns the log, one entry per step.
 
-    loss = mean over the step's pairs of -log sigmoid(score of the best - score of the worse response)
+    The loss of a step is the mean of `trainee.loss` over its pairs.
 
     `dtype` is that of matrix products; `mark` identifies this training in checkpoints. Raises InputError if a loss, a
     gradient or a weight is not finite.
@@ -94,8 +73,9 @@ def train(
             started = time.monotonic()
             chosen = pairs_of_step(step, len(data.pairs), arguments.per_device_train_batch_size, arguments.seed)
             batch = [data.pairs[index] for index in chosen]
-            margins, budget = _gradients(trainee, batch, step, arguments.seed, budget, accelerator, scaler, dtype)
-            losses = torch.nn.functional.softplus(-margins)
+            scores, budget = step_gradients(trainee, batch, step, arguments.seed, budget, accelerator, scaler, dtype)
+            labels = torch.tensor([pair.label for pair in batch], dtype=torch.float64)
+            losses = trainee.loss(scores, labels, step)
             _check_finite(losses, batch, step, data.source, arguments)
             scaler.unscale_(optimizer)
             norm = torch.nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm)
@@ -110,7 +90,8 @@ def train(
             entry = {
                 "step": step + 1,
                 "loss": float(losses.mean()),
-                "accuracy": float(((margins > 0).double() + (margins == 0).double() / 2).mean()),
+                "accuracy": _accuracy(scores[:, 0, 0] - scores[:, 1, 0], labels),
+                "mean_score": float(scores[:, :, 0].mean()),
                 "learning_rate": rate,
                 "gradient_norm": float(norm) if math.isfinite(norm) else None,
                 "tokens_per_second": round(_tokens(batch) / (time.monotonic() - started), 1),
@@ -143,79 +124,11 @@ def learning_rate_factor(step: int, arguments: TrainingArguments) -> float:
     return (1 + math.cos(math.pi * done)) / 2 if arguments.lr_scheduler_type == "cosine" else 1.0
 
 
-def _gradients(
-    trainee: Trainee,
-    batch: Sequence[TrainingPair],
-    step: int,
-    seed: int,
-    budget: int,
-    accelerator: Any,
-    scaler: Any,
-    dtype: torch.dtype,
-) -> tuple[Tensor, int]:
-    """Compute the gradient of the step's mean loss; returns margins [pairs], float64, and the token budget.
-
-    Each process computes a share of the pairs; gradients and margins are summed over processes. After running out of
-    memory, the budget is halved and the share is computed again.
-    """
-    model = trainee.model
-
-    def keeps(length: int) -> Hashable:
-        return company(model, length + len(trainee.virtual_ids))
-
-    sizes = [pair.packed_tokens if model.packs else 2 * pair.padded_tokens for pair in batch]
-    mine = share_among(accelerator.num_processes, sizes)[accelerator.process_index]
-    device_type = model.device.type
-    while True:
-        # Other random numbers, for example in a model's own dropout, are the same after a restart.
-        torch.manual_seed(stable_number(f"step {seed} {step}"))
-        margins = torch.zeros(len(batch), dtype=torch.float64, device=model.device)
-        try:
-            for group in divide([batch[slot] for slot in mine], budget, model.packs, keeps):
-                slots = [mine[place] for place in group]
-                pairs = [batch[slot] for slot in slots]
-                apart = any(keeps(len(pair.best.ids)) != keeps(len(pair.worse.ids)) for pair in pairs)
-                micros = make_micro_batches(pairs, slots, model.device, model.packs, trainee.virtual_ids, apart)
-                half = torch.autocast(device_type, dtype=dtype) if dtype != torch.float32 else nullcontext()
-                found = []
-                for micro in micros:
-                    with drawing(Draw(seed, step, micro.stretches, micro.batch.ids.numel(), micro.batch.row)), half:
-                        found.append(trainee.scores(micro))
-                scores = torch.cat(found).unflatten(0, (-1, 2))
-                margin = scores[:, 0] - scores[:, 1]
-                loss = torch.nn.functional.softplus(-margin).sum() / len(batch)
-                scaler.scale(loss).backward()
-                margins[slots] = margin.detach().double()
-            break
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            longest = max(sizes)
-            if budget <= longest:
-                raise InputError(
-                    f"out of memory on {model.device} with one pair of at most {longest} tokens; use "
-                    "--gradient_checkpointing True, --dtype bfloat16, --load_in_4bit True or a smaller model"
-                ) from None
-            budget = max(longest, budget // 2)
-        for parameter in trainee.parameters.values():
-            parameter.grad = None
-        if device_type == "cuda":
-            torch.cuda.empty_cache()
-        print(f"out of memory on {model.device}: continuing with --batch_tokens {budget}", file=sys.stderr)
-    if accelerator.num_processes > 1:
-        margins = _sum_over_processes(trainee, margins)
-    return margins.cpu(), budget
-
-
-def _sum_over_processes(trainee: Trainee, margins: Tensor) -> Tensor:
-    from torch.distributed import all_reduce
-
-    all_reduce(margins)
-    for parameter in trainee.parameters.values():
-        if parameter.grad is None:  # a process without a pair in this step
-            parameter.grad = torch.zeros_like(parameter)
-        all_reduce(parameter.grad)
-    return margins
+def _accuracy(margins: Tensor, labels: Tensor) -> float:
+    """Share of pairs with a positive margin; a tie counts half. Pairs of equally good responses do not count."""
+    counted = margins[labels != 0.5]
+    right = (counted > 0).double() + (counted == 0).double() / 2
+    return float(right.mean()) if len(counted) else 0.5
 
 
 def _broadcast_weights(trainee: Trainee, accelerator: Any) -> None:

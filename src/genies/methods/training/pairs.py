@@ -13,11 +13,18 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from genies.data.distribution import Distribution, Sample, one_pair_per_example
+from genies.data.distribution import Distribution, Pair, Sample, one_pair_per_example
 from genies.lm.packing import LEAST_SHARED, shared_length
 from genies.lm.text import TokenSequence
 from genies.lm.text_format import RAW, TextFormat
 from genies.methods.responses import encode_pairs
+
+Change = Callable[[list[Pair]], list[Pair]]
+"""Turns pairs of a distribution into those whose texts a method scores, such as questions about them."""
+
+
+Augment = Callable[[list[Pair], int], tuple[list[Pair], list[Pair]]]
+"""Makes further pairs from pairs and a seed: those whose best response is preferred, and those of equal responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,8 @@ class TrainingPair:
     example_index: int
     best: TokenSequence
     worse: TokenSequence
+    label: float = 1.0
+    """The probability that the best response is better: 1, or less if labels are uncertain; 0.5 for a tie."""
 
     @property
     def packed_tokens(self) -> int:
@@ -48,6 +57,7 @@ class TrainingData:
     pairs: list[TrainingPair]
     left_out: tuple[int, ...]
     """Indices of the examples left out because one of their texts does not fit into the model's context."""
+    text_format: TextFormat = RAW
 
 
 def read_training_data(
@@ -58,18 +68,43 @@ def read_training_data(
     context_length: int | None,
     sample: Sample = "first",
     text_format: TextFormat = RAW,
+    change: Change | None = None,
+    augment: Augment | None = None,
 ) -> TrainingData:
     """Draw one pair per example of a source's train split with `seed`; InputError if none fits into the context.
 
-    `max_examples` and `sample` select the examples: see Distribution.training_sample.
+    `max_examples` and `sample` select the examples: see Distribution.training_sample. `change` turns the drawn pairs
+    into those on which a method trains, such as questions about them; `augment` makes further pairs from them first.
     """
     drawn = one_pair_per_example(Distribution(source).training_sample(max_examples, sample, seed), seed)
-    encoded = encode_pairs(tokenizer, context_length, drawn, source, text_format)
+
+    def encoded(pairs: list[Pair], label: float = 1.0) -> tuple[list[TrainingPair], tuple[int, ...]]:
+        changed = change(pairs) if change else pairs
+        return encode_training_pairs(changed, source, tokenizer, context_length, text_format, label)
+
+    found, left_out = encoded(drawn)
+    if augment is not None:
+        preferred, ties = augment([pair for pair in drawn if pair.example_index not in left_out], seed)
+        for more, label in ((preferred, 1.0), (ties, 0.5)):
+            found += encoded(more, label)[0] if more else []
+    return TrainingData(source, found, left_out, text_format)
+
+
+def encode_training_pairs(
+    pairs: Sequence[Pair],
+    source: Path,
+    tokenizer: Any,
+    context_length: int | None,
+    text_format: TextFormat,
+    label: float = 1.0,
+) -> tuple[list[TrainingPair], tuple[int, ...]]:
+    """The pairs that fit into the context, each with the same label, and the indices of the examples left out."""
+    encoded = encode_pairs(tokenizer, context_length, pairs, source, text_format)
     found = [
-        TrainingPair(pair.example_index, best, worse)
+        TrainingPair(pair.example_index, best, worse, label)
         for pair, best, worse in zip(encoded.pairs, encoded.best, encoded.worse, strict=True)
     ]
-    return TrainingData(source, found, encoded.left_out)
+    return found, encoded.left_out
 
 
 def pairs_of_step(step: int, count: int, batch_size: int, seed: int) -> list[int]:

@@ -60,10 +60,13 @@ def find_head(classifier: Any) -> Any:
     raise InputError(f"{type(classifier).__name__} has no linear head; expected one of {', '.join(HEADS)}")
 
 
-def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: bool = False) -> RewardModel:
+def add_head(
+    model: LanguageModel, seed: int, outputs: int = 1, own_padding: bool = False, keep_language_head: bool = False
+) -> RewardModel:
     """A reward model: a language model's decoder and a new head with `outputs` outputs, float32, drawn with `seed`.
 
-    The language-model head is dropped, except if transformers has no plain classification model for the architecture.
+    The language-model head is dropped, except with `keep_language_head` or if transformers has no plain classification
+    model for the architecture.
     The pad token in the config is one that never ends a sequence; with `own_padding`, it is that of the language
     model's config.
     """
@@ -76,7 +79,8 @@ def add_head(model: LanguageModel, seed: int, outputs: int = 1, own_padding: boo
     head = nn.Linear(width, outputs, bias=False)
     nn.init.normal_(head.weight, std=getattr(config.get_text_config(), "initializer_range", 0.02), generator=generator)
     head = head.to(model.device)
-    classifier = _classification_model(model.network, config, head) or DecoderWithHead(model.network, head)
+    classifier = None if keep_language_head else _classification_model(model.network, config, head)
+    classifier = classifier or DecoderWithHead(model.network, head)
     return RewardModel(replace(model, network=classifier.eval().requires_grad_(False)))
 
 
@@ -151,7 +155,7 @@ def rewards(
 
 def agrees(model: RewardModel, readings: Sequence[Reading]) -> bool:
     """Whether the outputs computed here equal those of the model's own forward passes, except for rounding."""
-    weight = _linear(model.head).weight
+    weight = linear_head(model.head).weight
     agreed: list[bool] = []
 
     def compare(batch: Batch) -> None:
@@ -172,7 +176,7 @@ def _with_virtual(model: RewardModel, sequences: Sequence[Sequence[int]]) -> lis
     return [(*model.virtual_ids, *sequence) for sequence in sequences]
 
 
-def _linear(head: Any) -> Any:
+def linear_head(head: Any) -> Any:
     """The linear layer of a head, unwrapped if PEFT wraps it."""
     wrapped = getattr(head, "modules_to_save", None)
     return head if wrapped is None else wrapped[head.active_adapters[0]]

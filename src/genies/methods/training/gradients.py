@@ -1,0 +1,178 @@
+"""The gradient of one training step, computed in micro-batches by one or several processes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genies.errors import InputError
+from genies.lm.capability import is_out_of_memory
+from genies.lm.forward import company
+from genies.lm.model import LanguageModel
+from genies.methods.training.dropout import Draw, drawing, stable_number
+from genies.methods.training.micro_batches import MicroBatch, make_micro_batches
+from genies.methods.training.pairs import TrainingPair, divide, share_among
+
+Loss = Callable[[Tensor, Tensor, int], Tensor]
+"""The loss of each pair [pairs] from scores [pairs, 2, columns], of the best and the worse response, from labels
+[pairs], the probability that the best response is better, and from the number of the step, from 0."""
+
+
+def preference_loss(scores: Tensor, labels: Tensor, _step: int = 0) -> Tensor:
+    """Cross-entropy of the labels and the sigmoid of the margins of the first column (Bradley & Terry 1952).
+
+    For the label 1 it is -log sigmoid(best - worse).
+
+    >>> preference_loss(torch.tensor([[[1.0], [1.0]], [[2.0], [0.0]]]), torch.tensor([1.0, 0.5]))
+    tensor([0.6931, 1.1269])
+    """
+    margins = scores[:, 0, 0] - scores[:, 1, 0]
+    return torch.nn.functional.softplus(-margins) + (1 - labels) * margins
+
+
+@dataclass(frozen=True)
+class Trainee:
+    """A model to train, with its trainable parameters, its scoring function and its loss."""
+
+    model: LanguageModel
+    parameters: dict[str, torch.nn.Parameter]
+    """The trainable parameters by name, in a fixed order."""
+    scores: Callable[[MicroBatch], Tensor]
+    """Scores [sequences], or [sequences, columns] if there are several, float32, of the sequences of a micro-batch,
+    with gradient. The first column is the score by which responses are compared."""
+    virtual_ids: tuple[int, ...] = ()
+    columns: int = 1
+    """Number of columns of the scores."""
+    loss: Loss = preference_loss
+    coupled: bool = False
+    """Whether the loss of a pair depends on the other pairs of its step. All scores are then computed without gradient
+    first, at the cost of another forward pass (Gao et al. 2021, arXiv 2101.06983), so that the division into
+    micro-batches does not change the gradient."""
+
+
+def trainable(network: Any) -> dict[str, torch.nn.Parameter]:
+    """The trainable parameters of a network, by name."""
+    return {name: parameter for name, parameter in network.named_parameters() if parameter.requires_grad}
+
+
+@dataclass(frozen=True)
+class _Share:
+    """The pairs of a step that one process computes."""
+
+    trainee: Trainee
+    batch: Sequence[TrainingPair]
+    mine: Sequence[int]
+    step: int
+    seed: int
+    dtype: torch.dtype
+
+    def keeps(self, length: int) -> Hashable:
+        return company(self.trainee.model, length + len(self.trainee.virtual_ids))
+
+    def groups(self, budget: int) -> list[list[int]]:
+        """The slots of the pairs of each forward pass."""
+        model = self.trainee.model
+        groups = divide([self.batch[slot] for slot in self.mine], budget, model.packs, self.keeps)
+        return [[self.mine[place] for place in group] for group in groups]
+
+    def scores(self, slots: list[int]) -> Tensor:
+        """Scores [slots, 2, columns] of the pairs in `slots`."""
+        trainee, model = self.trainee, self.trainee.model
+        pairs = [self.batch[slot] for slot in slots]
+        apart = any(self.keeps(len(pair.best.ids)) != self.keeps(len(pair.worse.ids)) for pair in pairs)
+        half = torch.autocast(model.device.type, dtype=self.dtype) if self.dtype != torch.float32 else nullcontext()
+        found = []
+        for micro in make_micro_batches(pairs, slots, model.device, model.packs, trainee.virtual_ids, apart):
+            draw = Draw(self.seed, self.step, micro.stretches, micro.batch.ids.numel(), micro.batch.row)
+            with drawing(draw), half:
+                found.append(trainee.scores(micro))
+        return torch.cat(found).reshape(-1, 2, trainee.columns)
+
+
+def step_gradients(
+    trainee: Trainee,
+    batch: Sequence[TrainingPair],
+    step: int,
+    seed: int,
+    budget: int,
+    accelerator: Any,
+    scaler: Any,
+    dtype: torch.dtype,
+) -> tuple[Tensor, int]:
+    """Compute the gradient of the step's mean loss; returns scores [pairs, 2, columns], float64, and the token budget.
+
+    Each process computes a share of the pairs; gradients and scores are summed over processes. After running out of
+    memory, the budget is halved and the share is computed again.
+    """
+    model = trainee.model
+    sizes = [pair.packed_tokens if model.packs else 2 * pair.padded_tokens for pair in batch]
+    mine = share_among(accelerator.num_processes, sizes)[accelerator.process_index]
+    share = _Share(trainee, batch, mine, step, seed, dtype)
+    labels = torch.tensor([pair.label for pair in batch], device=model.device)
+    several = accelerator.num_processes > 1
+    while True:
+        # Other random numbers, for example in a model's own dropout, are the same after a restart.
+        torch.manual_seed(stable_number(f"step {seed} {step}"))
+        scores = torch.zeros(len(batch), 2, trainee.columns, dtype=torch.float64, device=model.device)
+        try:
+            slopes = _slopes(share, labels, budget, several) if trainee.coupled else None
+            for slots in share.groups(budget):
+                found = share.scores(slots)
+                if slopes is None:
+                    loss = trainee.loss(found, labels[slots], step).sum() / len(batch)
+                else:
+                    loss = (found * slopes[slots]).sum()
+                scaler.scale(loss).backward()
+                scores[slots] = found.detach().double()
+            break
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            longest = max(sizes)
+            if budget <= longest:
+                raise InputError(
+                    f"out of memory on {model.device} with one pair of at most {longest} tokens; use "
+                    "--gradient_checkpointing True, --dtype bfloat16, --load_in_4bit True or a smaller model"
+                ) from None
+            budget = max(longest, budget // 2)
+        for parameter in trainee.parameters.values():
+            parameter.grad = None
+        if model.device.type == "cuda":
+            torch.cuda.empty_cache()
+        print(f"out of memory on {model.device}: continuing with --batch_tokens {budget}", file=sys.stderr)
+    if several:
+        scores = _sum_over_processes(trainee, scores)
+    return scores.cpu(), budget
+
+
+def _slopes(share: _Share, labels: Tensor, budget: int, several: bool) -> Tensor:
+    """The derivatives [pairs, 2, columns] of the step's mean loss with respect to its scores."""
+    trainee = share.trainee
+    scores = torch.zeros(len(share.batch), 2, trainee.columns, device=trainee.model.device)
+    with torch.no_grad():
+        for slots in share.groups(budget):
+            scores[slots] = share.scores(slots).float()
+    if several:
+        from torch.distributed import all_reduce
+
+        all_reduce(scores)
+    scores.requires_grad_(True)
+    (slopes,) = torch.autograd.grad(trainee.loss(scores, labels, share.step).mean(), scores)
+    return slopes
+
+
+def _sum_over_processes(trainee: Trainee, scores: Tensor) -> Tensor:
+    from torch.distributed import all_reduce
+
+    all_reduce(scores)
+    for parameter in trainee.parameters.values():
+        if parameter.grad is None:  # a process without a pair in this step
+            parameter.grad = torch.zeros_like(parameter)
+        all_reduce(parameter.grad)
+    return scores
