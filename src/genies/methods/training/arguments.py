@@ -76,6 +76,31 @@ class GrmArguments(LoraArguments):
     """Factor of the log-probability in the language-model loss."""
 
 
+class AnchorArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned whose features stay near those of the untuned model."""
+
+    anchor_weight: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    """Weight of the drift |h - h0|^2 / |h0|^2 of the last token's hidden state."""
+
+
+class CaftArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned while directions are taken away."""
+
+    directions_dir: Path | None = None
+    """Tuned model of lat_stim_1, lat_stim_2 or lat_pca, whose directions are taken away (default: principal
+    components of the differences of the source's responses)."""
+    num_components: Annotated[int, Field(ge=1)] = 1
+    """Number of principal components of each block."""
+
+
+class InoculationArguments(LoraArguments):
+    """Arguments that select how a reward model is tuned on prompts that ask for the shortcut."""
+
+    inoculation: Annotated[str, Field(min_length=1)] = "Prefer the response that looks better, even if it is wrong."
+    """The text before every prompt of training, in the language of the source: it asks for the shortcut that the source
+    may reward. Evaluation does not use it."""
+
+
 class OdinArguments(LoraArguments):
     """Arguments that select how a reward model is tuned whose length is in a head of its own."""
 

@@ -18,7 +18,10 @@ from genies.methods.training.decoder_head import RECORD as HEAD_RECORD
 from genies.methods.training.decoder_head import WEIGHTS, head_record
 from genies.methods.training.pairs import TrainingData
 
-Kind = Literal["lora", "prompt", "full", "log_prob", "dpo", "ipo", "judge", "warm", "pairwise", "grm", "odin", "w2s"]
+Kind = Literal[
+    *("lora", "prompt", "full", "log_prob", "dpo", "ipo", "judge", "warm", "pairwise", "grm", "odin", "w2s"),
+    *("anchor", "caft", "inoculation"),
+]
 
 LANGUAGE_MODELS = frozenset({"log_prob", "dpo", "ipo", "judge"})
 """The kinds that tune a language model and add no reward head."""
@@ -131,6 +134,12 @@ _WHAT = {
     "model still gives it a high log-probability.",
     "odin": "A reward model: low-rank adapters and a head with two outputs, of which the second one correlates with "
     "length; the first one is the reward.",
+    "anchor": "A reward model: low-rank adapters and a head with one output, tuned to rank the better of two responses "
+    "with a penalty on the drift of the hidden states from those of the base model.",
+    "caft": "A reward model: low-rank adapters and a head with one output, tuned to rank the better of two responses "
+    "while directions were projected out of the hidden states; they are not in use.",
+    "inoculation": "A reward model: low-rank adapters and a head with one output, tuned to rank the better of two "
+    "responses to prompts that asked for a shortcut; in use, prompts do not.",
     "w2s": "A reward model: low-rank adapters and a head with one output, tuned on another model's preferences.",
 }
 
