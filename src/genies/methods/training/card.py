@@ -19,9 +19,9 @@ from genies.methods.training.decoder_head import WEIGHTS, head_record
 from genies.methods.training.pairs import TrainingData
 
 Kind = Literal[
-    *("lora", "prompt", "full", "log_prob", "dpo", "ipo", "judge", "warm", "pairwise", "grm", "odin", "w2s"),
-    *("anchor", "caft", "inoculation"),
-]
+    "lora", "prompt", "full", "log_prob", "dpo", "ipo", "judge", "warm", "pairwise", "grm", "odin", "w2s", "anchor",
+    "caft", "inoculation",
+]  # fmt: skip
 
 LANGUAGE_MODELS = frozenset({"log_prob", "dpo", "ipo", "judge"})
 """The kinds that tune a language model and add no reward head."""
