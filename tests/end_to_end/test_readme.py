@@ -67,7 +67,7 @@ AS_THEY_STAND = [
     "python api/tables.py --results results --format markdown|latex|csv|json",
     "python api/transform_distribution.py --distribution distributions/starter_everyday --name "
     """'["upper_case", "pad_worse"]'""",
-    "python api/tables.py --results results --shifts distribution_shifts/GENIES.json",
+    "python api/tables.py --results results --shifts distribution_shifts/GENIES.json --full True",
     "python api/tables.py --results results --shifts distribution_shifts/starter.json",
     "python src/interventions/lora_fine_tune/train.py --help",
     "python src/interventions/mms/train.py --help",

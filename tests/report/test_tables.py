@@ -195,7 +195,7 @@ def test_a_terminal_shows_the_main_results_best_first_in_a_hundred_columns(resul
     results.table("an_intervention_with_a_very_long_name", SHIFTS)
     text = run("--results", str(results.folder)).stdout
     assert max(map(len, text.splitlines())) <= 100
-    names = [cells(line)[0] for line in text.splitlines() if line.startswith("| ")]
+    names = [cells(line)[0].replace("\\", "") for line in text.splitlines() if line.startswith("| ")]
     assert names[-3:] == ["an_intervention_with_…", "ccs_2", "mms"]
     assert "--full True" in text
     assert "Brier" not in text
