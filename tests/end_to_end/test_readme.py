@@ -243,7 +243,7 @@ def test_a_sweep_runs_every_intervention_and_ends_with_the_means(copy: Path, mon
     for key, value in small.items():
         monkeypatch.setenv(key, value)
     said = run("bash examples/sweep_all.sh", copy)
-    assert "**Means over 3 shifts**" in said
+    assert "All metrics, differences, shifts and notes: --full True" in said  # the end of the table of means
     table = copy / "results/generalization_metrics/pythia-410m/mms/starter_three.csv"
     assert len(table.read_text().splitlines()) == 1 + 2 * 3
 
