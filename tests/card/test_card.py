@@ -96,6 +96,7 @@ def test_a_dry_run_evaluates_nothing(tmp_path: Path, tiny_model_dir: Callable[..
     [
         ([], "give --model_dir FOLDER to make a card"),
         (["--model_dir", "absent/model"], "does not exist; download_model_from_hf.py"),
+        (["--model_dir", "src", "--scorer", "src/interventions/mms"], "a card trains nothing"),
         (["--model_dir", ".", "--compare_scorer", "judge"], "--compare_scorer is for --compare"),
         (["--collect", "src/genies/card/templates"], "no card.json is below it"),
     ],

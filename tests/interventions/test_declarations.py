@@ -37,7 +37,7 @@ def test_arguments_that_only_change_speed_or_place_are_declared_so() -> None:
 
 def test_these_interventions_tune_nothing() -> None:
     untuned = [folder.name for folder in FOLDERS if not read_declaration(folder).tunes]
-    assert untuned == ["judge", "reward_model", "zero_shot"]
+    assert untuned == ["judge", "length", "reward_model", "zero_shot"]
 
 
 class Train(BaseModel):

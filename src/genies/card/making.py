@@ -10,7 +10,7 @@ from typing import Any
 
 from genies.card.answers import answers, calibration
 from genies.card.content import Card, read_card
-from genies.card.measuring import Plan, Scorer, evaluations_of, plan_targets, request_of
+from genies.card.measuring import Plan, evaluations_of, plan_targets, request_of
 from genies.card.page import references, to_html, to_markdown
 from genies.card.picture import write_picture
 from genies.card.questions import Question
@@ -28,13 +28,13 @@ class Order:
     """What to make a card of."""
 
     model: Path
-    scorer: Scorer
+    scorer: str
     questions: list[Question]
     output: Path
     distributions: Path
     max_examples: int
     eval_kwargs: dict[str, Any]
-    other: tuple[Path, Scorer] | None = None
+    other: tuple[Path, str] | None = None
     """A scorer to compare with."""
     more: dict[str, Any] = field(default_factory=dict)
     """Arguments of the main job."""
@@ -60,7 +60,7 @@ def make_card(order: Order, root: Path) -> Card:
     formats = sorted({each.prompt_format or "raw" for each in evaluations.values()})
     card = Card(
         name=order.model.name,
-        scorer=order.scorer,
+        scorer=Path(order.scorer).name,
         prompt_format=", ".join(formats),
         dtype=one.dtype,
         max_examples=order.max_examples,
@@ -87,7 +87,7 @@ def write_card(card: Card, folder: Path) -> None:
     write_picture(card, references(card.answers, reference), folder)
 
 
-def _evaluated(order: Order, plan: Plan, model: Path, scorer: Scorer, root: Path) -> dict[str, Evaluation]:
+def _evaluated(order: Order, plan: Plan, model: Path, scorer: str, root: Path) -> dict[str, Evaluation]:
     request = request_of(model, scorer, plan, order.output, order.kwargs, order.more)
     return evaluations_of(request, root)
 

@@ -5,24 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from genies.card.questions import Question
 from genies.contract import Evaluation
 from genies.data.distribution import Distribution
 from genies.data.transforming import transformed
+from genies.declaration import read_declaration
 from genies.errors import InputError
 from genies.files import read_json, write_json
+from genies.harness.folders import intervention_folder
 from genies.harness.main_job import measure
 from genies.harness.request import MetricsRequest
+from genies.shipped import SHIPPED
 
-Scorer = Literal["log_probabilities", "reward_model", "judge"]
-INTERVENTIONS: dict[Scorer, str] = {
+INTERVENTIONS = {
     "log_probabilities": "zero_shot", "reward_model": "reward_model", "judge": "judge"
 }  # fmt: skip
 
 
-def scorer_of(folder: Path) -> Scorer:
+def intervention_of(scorer: str) -> Path:
+    """The folder of a scorer: one of the project's, by the names of --scorer, or an intervention that tunes nothing.
+
+    Raises InputError for an intervention that tunes a model.
+    """
+    folder = Path("src/interventions") / INTERVENTIONS[scorer] if scorer in INTERVENTIONS else Path(scorer)
+    found = intervention_folder(folder, SHIPPED, "scorer")
+    if scorer not in INTERVENTIONS and read_declaration(found).tunes:
+        raise InputError(
+            f"--scorer {scorer}: expected {', '.join(INTERVENTIONS)}, or the folder of an intervention whose "
+            'intervention.json says "tunes": false; a card trains nothing'
+        )
+    return found
+
+
+def scorer_of(folder: Path) -> str:
     """reward_model for a model with a reward head or an adapter, else log_probabilities."""
     if (folder / "adapter_config.json").is_file() or (folder / "v_head.safetensors").is_file():
         return "reward_model"
@@ -94,12 +111,12 @@ def _write_transformed(source: Path, how: str, folder: Path, most: int) -> list[
 
 
 def request_of(
-    model: Path, scorer: Scorer, plan: Plan, output: Path, eval_kwargs: dict[str, Any], more: dict[str, Any]
+    model: Path, scorer: str, plan: Plan, output: Path, eval_kwargs: dict[str, Any], more: dict[str, Any]
 ) -> MetricsRequest:
     """The main job that evaluates a model on the targets. `more` are arguments of the main job, such as slots."""
     return MetricsRequest(
         base_model_dir=[model],
-        intervention_dir=[Path("src/interventions") / INTERVENTIONS[scorer]],
+        intervention_dir=[intervention_of(scorer)],
         target_dirs=[str(folder.resolve()) for folder in plan.folders.values()],
         eval_kwargs=eval_kwargs,
         output_path=output / "targets.csv",

@@ -26,8 +26,10 @@ class CardArguments(Arguments):
     """Folder of the model: a reward model, an adapter with a head, or a language model."""
     output_dir: Path = Path("card")
     """Folder of the card."""
-    scorer: Literal["log_probabilities", "reward_model", "judge"] | None = None
-    """How responses are scored (default: reward_model where the folder has a reward head, else log_probabilities)."""
+    scorer: str | None = None
+    """How responses are scored: log_probabilities, reward_model, judge, or the folder of an intervention that tunes
+    nothing, such as src/interventions/length (default: reward_model where the folder has a reward head, else
+    log_probabilities)."""
     prompt_format: Literal["raw", "chat"] | None = None
     """Format of the texts (default: chat for reward models with a template, else raw)."""
     eval_kwargs: Annotated[dict[str, Any], Field(default_factory=dict)]
@@ -36,7 +38,7 @@ class CardArguments(Arguments):
     """Examples of each target, from the start of its test split."""
     compare: Path | None = None
     """Another model, evaluated in the same way and compared pair by pair."""
-    compare_scorer: Literal["log_probabilities", "reward_model", "judge"] | None = None
+    compare_scorer: str | None = None
     """How the responses of --compare are scored."""
     questions: Path | None = None
     """YAML file of questions (default: the project's own, src/genies/card/questions.yaml)."""
@@ -67,7 +69,7 @@ def main(args: CardArguments, root: Path) -> int:
     if args.collect is not None:
         return _collect(args.collect)
     from genies.card.making import Order, make_card
-    from genies.card.measuring import scorer_of
+    from genies.card.measuring import intervention_of, scorer_of
     from genies.harness.folders import named_folder
 
     assert args.model_dir is not None
@@ -90,6 +92,8 @@ def main(args: CardArguments, root: Path) -> int:
         None if args.compare is None else (models[1], args.compare_scorer or scorer_of(models[1])),
         more,
     )
+    for scorer in (order.scorer, *([order.other[1]] if order.other else [])):
+        intervention_of(scorer)  # refuses one that would train
     print(_cost(order))
     if args.dry_run:
         return 0
