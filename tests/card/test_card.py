@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,18 @@ def test_a_card_says_what_its_evaluations_say(tmp_path: Path, tiny_model_dir: Ca
     table = run_command("api/card.py", ["--collect", tmp_path])
     assert "1 cards" in table.stdout
     assert "&lt;b&gt;truth" in (tmp_path / "collected.html").read_text()
+
+
+def test_a_scorer_that_reads_no_model_is_not_warned_of_for_its_format(
+    tmp_path: Path, tiny_model_dir: Callable[..., Path]
+) -> None:
+    model = tmp_path / "instruct"
+    shutil.copytree(tiny_model_dir(), model)
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    done = card_of(tmp_path, model, "--output_dir", tmp_path / "card", "--scorer", "src/interventions/length")
+    assert done.returncode == 0, done.stderr
+    card = read_card(tmp_path / "card" / "card.json")
+    assert (card.scorer, card.prompt_format, card.warnings) == ("length", "none", [])
 
 
 def test_a_dry_run_evaluates_nothing(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:

@@ -57,11 +57,11 @@ def make_card(order: Order, root: Path) -> Card:
     evaluations = _evaluated(order, plan, order.model, order.scorer, root)
     others = None if order.other is None else _evaluated(order, plan, *order.other, root)
     one = next(iter(evaluations.values()))
-    formats = sorted({each.prompt_format or "raw" for each in evaluations.values()})
+    formats = sorted({each.prompt_format for each in evaluations.values() if each.prompt_format is not None})
     card = Card(
         name=order.model.name,
         scorer=Path(order.scorer).name,
-        prompt_format=", ".join(formats),
+        prompt_format=", ".join(formats) or "none",
         dtype=one.dtype,
         max_examples=order.max_examples,
         warnings=_warnings(order, evaluations, formats),
