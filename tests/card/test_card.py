@@ -21,7 +21,7 @@ from genies.card.questions import OWN, Question, read_questions
 from genies.contract import Evaluation
 from genies.errors import InputError
 from tests.support.commands import run_command
-from tests.support.scripts import planted_examples, write_distribution
+from tests.support.scripts import planted_examples, train, write_distribution
 
 QUESTIONS: list[dict[str, Any]] = [
     {"id": "truth", "question": "Does it prefer <b>truth</b>?", "says": "always", "targets": ["one", "two", "absent"]},
@@ -33,7 +33,7 @@ QUESTIONS: list[dict[str, Any]] = [
 def card_of(tmp_path: Path, model: Path, *items: object) -> Any:
     data = tmp_path / "data"
     if not data.exists():
-        write_distribution(data / "one", [], planted_examples(9, 1))
+        write_distribution(data / "one", planted_examples(9, 3), planted_examples(9, 1))
         write_distribution(data / "two", [], planted_examples(6, 2, responses=3))
     questions = tmp_path / "questions.yaml"
     questions.write_text(yaml.safe_dump({"questions": QUESTIONS}))
@@ -95,6 +95,23 @@ def test_a_scorer_that_reads_no_model_is_not_warned_of_for_its_format(
     assert done.returncode == 0, done.stderr
     card = read_card(tmp_path / "card" / "card.json")
     assert (card.scorer, card.prompt_format, card.warnings) == ("length", "none", [])
+
+
+def test_a_model_tuned_in_raw_format_is_not_warned_of_for_it(
+    tmp_path: Path, tiny_model_dir: Callable[..., Path]
+) -> None:
+    model = tmp_path / "instruct"
+    shutil.copytree(tiny_model_dir(), model)
+    (model / "chat_template.jinja").write_text("{{ messages }}")
+    done = card_of(tmp_path, model, "--output_dir", tmp_path / "untuned", "--max_examples", "2")
+    assert "warning: The model has a chat template" in done.stdout, done.stderr
+    tuned = train(
+        "lora_fine_tune", model, tmp_path / "data" / "one", tmp_path / "tuned", num_train_steps=1, lora_rank=2
+    )
+    shutil.copy(model / "chat_template.jinja", tuned)
+    done = card_of(tmp_path, tuned, "--output_dir", tmp_path / "card", "--max_examples", "2")
+    assert done.returncode == 0, done.stderr
+    assert "chat template" not in done.stdout
 
 
 def test_a_dry_run_evaluates_nothing(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:

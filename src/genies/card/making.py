@@ -16,6 +16,7 @@ from genies.card.picture import write_picture
 from genies.card.questions import Question
 from genies.contract import Evaluation
 from genies.files import read_text, write_text
+from genies.lm.text_format import recorded_format
 from genies.provenance import surroundings
 from genies.shipped import SHIPPED
 
@@ -97,7 +98,8 @@ def _warnings(order: Order, evaluations: Mapping[str, Evaluation], formats: Sequ
     template = any((order.model / name).is_file() for name in ("chat_template.jinja", "chat_template.json"))
     config = order.model / "tokenizer_config.json"
     template = template or (config.is_file() and '"chat_template"' in read_text(config, "tokenizer config"))
-    if template and list(formats) == ["raw"]:
+    tuned_here = recorded_format(order.model) is not None  # it is scored in the format of its training
+    if template and not tuned_here and list(formats) == ["raw"]:
         found.append(
             "The model has a chat template, but it was scored in raw format: another way than it is used. "
             "--prompt_format chat scores it in its own."
