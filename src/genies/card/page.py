@@ -16,7 +16,7 @@ from genies.report.embedding import visible
 
 LIMITS = (
     "All targets are in English, apart from two in Spanish.",
-    "A question is answered by the few data sets named under it; each is one sample of what it stands for.",
+    "A question is answered by the few data sets named under it; each is one sample of what the question is about.",
     "The interval is about other prompts of the same targets, not about other targets.",
     "Labels have known defects where a mark says so.",
     "Nothing is summed into one score: the questions are not of equal weight.",
