@@ -11,11 +11,21 @@ from tests.support.tiny_models import FAMILIES
 SEQUENCES = [[*range(3, 13), *branch] for branch in ([20, 21, 22], [20, 21, 30, 31, 32], [40], [41, 42, 43, 44])]
 
 
+WAYS = {"by run": (frozenset({"cpu"}), 0), "in groups": (frozenset(), 0), "one mask": (frozenset(), 1024)}
+
+
+@pytest.fixture(params=WAYS)
+def way(request, monkeypatch):
+    """Attention is computed in each of the ways."""
+    devices, longest = WAYS[request.param]
+    monkeypatch.setattr(attention, "DEVICES_BY_RUN", devices)
+    monkeypatch.setattr(attention, "WHOLE_ROW_TOKENS", longest)
+    return request.param
+
+
 @pytest.mark.parametrize("window", [None, 3, 12])
 @pytest.mark.parametrize("key_heads", [4, 2, 1])
-@pytest.mark.parametrize("devices", [frozenset(), frozenset({"cpu"})])
-def test_rows_attend_as_softmax_over_the_mask_says(window, key_heads, devices, monkeypatch):
-    monkeypatch.setattr(attention, "DEVICES_BY_RUN", devices)
+def test_rows_attend_as_softmax_over_the_mask_says(window, key_heads, way):
     row = pack(SEQUENCES, least_shared=1)
     generator = torch.Generator().manual_seed(0)
     query = torch.randn(1, 4, len(row.ids), 8, generator=generator)
@@ -27,21 +37,21 @@ def test_rows_attend_as_softmax_over_the_mask_says(window, key_heads, devices, m
     torch.testing.assert_close(found, (scores.softmax(-1) @ repeated[1]).transpose(1, 2), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("longest", [0, 1024])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_one_mask_for_the_row_scores_as_run_by_run(family, tiny_model, monkeypatch):
+def test_few_calls_for_the_row_score_as_run_by_run(family, longest, tiny_model, monkeypatch):
     model = tiny_model(family)
     sequences = encode(model.tokenizer, TEXTS)
     expected, _ = response_log_probabilities(model, sequences)
     monkeypatch.setattr(attention, "DEVICES_BY_RUN", frozenset())
+    monkeypatch.setattr(attention, "WHOLE_ROW_TOKENS", longest)
     totals, _ = response_log_probabilities(model, sequences)
     assert totals == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.parametrize("devices", [frozenset(), frozenset({"cpu"})])
-def test_gradients_through_a_row_are_those_of_plain_forwards(devices, tiny_model, tiny_model_dir, monkeypatch):
+def test_gradients_through_a_row_are_those_of_plain_forwards(way, tiny_model, tiny_model_dir):
     from transformers import AutoModelForCausalLM
 
-    monkeypatch.setattr(attention, "DEVICES_BY_RUN", devices)
     row = pack(SEQUENCES, least_shared=1)
     gradients = []
     for packed in (True, False):

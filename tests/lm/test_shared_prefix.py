@@ -19,11 +19,18 @@ TEXTS = [
 ]
 
 
-@pytest.mark.parametrize("devices", [frozenset({"cpu"}), frozenset()], ids=["by_run", "one_mask"])
+@pytest.mark.parametrize(
+    ("devices", "longest"),
+    [(frozenset({"cpu"}), 0), (frozenset(), 0), (frozenset(), 1024)],
+    ids=["by_run", "in_groups", "one_mask"],
+)
 @pytest.mark.parametrize("tokenizer", ["byte_level", "metaspace"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_scores_are_those_of_plain_forward_passes(family, tokenizer, devices, tiny_model, tiny_model_dir, monkeypatch):
+def test_scores_are_those_of_plain_forward_passes(
+    family, tokenizer, devices, longest, tiny_model, tiny_model_dir, monkeypatch
+):
     monkeypatch.setattr(attention, "DEVICES_BY_RUN", devices)
+    monkeypatch.setattr(attention, "WHOLE_ROW_TOKENS", longest)
     model = tiny_model(family, tokenizer)
     sequences = encode(model.tokenizer, TEXTS)
     totals, counts = response_log_probabilities(model, sequences, batch_tokens=40)

@@ -177,11 +177,15 @@ def test_a_model_that_cannot_take_packed_rows_is_trained_on_padded_ones(
     same(gradients(reward_trainee(padded, tuned), data, budget=200), packed)
 
 
+@pytest.mark.parametrize("hashed", [False, True])
 def test_dropout_leaves_out_its_share_differs_by_step_pair_and_layer_and_is_off_in_evaluation(
-    tiny_model_dir: Callable[..., Path], source: Path
+    hashed: bool, tiny_model_dir: Callable[..., Path], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from genies.methods.training import dropout
     from genies.methods.training.dropout import Draw, PairDropout, drawing
     from genies.methods.training.micro_batches import Stretch
+
+    monkeypatch.setattr(dropout, "HASHED_DEVICES", frozenset({"cpu"}) if hashed else frozenset())
 
     values = torch.ones(1, 400, 50)
     stretches = [Stretch(0, 0, 0, 200), Stretch(1, 0, 200, 400)]
@@ -194,7 +198,7 @@ def test_dropout_leaves_out_its_share_differs_by_step_pair_and_layer_and_is_off_
     assert found.unique().tolist() == [0.0, pytest.approx(4 / 3)]
     assert float((found == 0).float().mean()) == pytest.approx(0.25, abs=0.02)
     assert torch.equal(found, masked())
-    for other in (masked(layer=1), masked(step=1), torch.cat([found[200:], found[:200]])):
+    for other in (masked(layer=1), masked(step=1), torch.cat([found[200:], found[:200]]), found.roll(1, 0)):
         assert float((found == other).float().mean()) == pytest.approx(0.75**2 + 0.25**2, abs=0.02)
     assert torch.equal(PairDropout(0.25, 0)(values), values)
     folder = tiny_model_dir("llama")

@@ -6,7 +6,8 @@ The attention function is registered with transformers under its own name and ta
         model(input_ids, position_ids=positions)
 
 On a CPU, attention is computed for each run separately, over its prefix and itself, so no time is spent on pairs of
-tokens that do not see each other. On a GPU, one call with a boolean mask is faster than many small calls.
+tokens that do not see each other. On a GPU, few large calls are faster than many small ones: one call with a boolean
+mask for a short row, and one call for each group of similar runs for a long one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from genies.lm.packing import Row, Run
+from genies.lm.run_groups import Groups, group_runs
 
 NAME = "genies_rows"
 """Name of the attention implementation in transformers."""
@@ -29,6 +31,9 @@ NAME = "genies_rows"
 
 DEVICES_BY_RUN = frozenset({"cpu"})
 """Device types on which attention is computed for each run separately."""
+
+WHOLE_ROW_TOKENS = 1024
+"""On other devices, a row of at most this many tokens is computed in one call, whose mask is quadratic in them."""
 
 
 class UnsupportedAttention(Exception):
@@ -43,6 +48,14 @@ class Masks:
         self.windows: set[int] = set()
         """The sliding windows that calls of attention have requested."""
         self._made: dict[Any, Tensor | None] = {}
+        self._groups: dict[Any, Groups] = {}
+
+    def groups(self, window: int | None, device: torch.device, first: int) -> Groups:
+        """The runs from token `first` of the row, in groups of similar length."""
+        window = None if window is None or window >= self.row.longest else window
+        if (window, device, first) not in self._groups:
+            self._groups[window, device, first] = group_runs(self.row, window, device, first)
+        return self._groups[window, device, first]
 
     def whole(self, window: int | None, device: torch.device) -> Tensor:
         """Boolean mask [tokens, tokens] of the row."""
@@ -146,6 +159,8 @@ def attend_row(
     if grouped > 1:
         # Kernels that support both a mask and grouped keys are slow: repeat the keys, as transformers does.
         key, value = (part.repeat_interleave(grouped, dim=1) for part in (key, value))
+    if len(masks.row.ids) > WHOLE_ROW_TOKENS:
+        return masks.groups(sliding_window, query.device, first).attend(query, key, value, options)
     mask = masks.whole(sliding_window, query.device)[first:]
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2)
 

@@ -1,7 +1,7 @@
 """Dropout whose mask depends only on the seed, the step, the pair and the layer.
 
 A pair has the same mask in every division into forward passes and processes, when activations are computed again, and
-when training continues from a checkpoint. No random state has to be stored.
+when training continues from a checkpoint. No random state has to be stored. A CPU and a GPU draw different masks.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 
 from genies.lm.packing import Row
 from genies.methods.training.micro_batches import Stretch
+
+HASHED_DEVICES = frozenset({"cuda"})
+"""Device types on which masks are computed by `hashed_bits`; on others, a seeded generator is faster."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,17 @@ class Draw:
     """Number of tokens of the batch, including padding."""
     row: Row | None = None
     """How the tokens are packed."""
+    _keys: dict[torch.device, Tensor] = field(default_factory=dict, compare=False)
+
+    def keys(self, device: torch.device) -> Tensor:
+        """For each token of the batch, a 64-bit number that depends on its pair, its place there and the step."""
+        if device not in self._keys:
+            keys = torch.zeros(self.tokens, dtype=torch.long)
+            for stretch in self.stretches:
+                start = stable_number(f"dropout {self.seed} {self.step} {stretch.slot} {stretch.branch}")
+                keys[stretch.start : stretch.stop] = start + torch.arange(stretch.stop - stretch.start)
+            self._keys[device] = _mixed(keys).to(device)
+        return self._keys[device]
 
 
 _current: ContextVar[Draw | None] = ContextVar("draw", default=None)
@@ -70,6 +84,9 @@ class PairDropout(nn.Module):
         if values.numel() != draw.tokens * values.shape[-1]:
             # An expert, for example, does not process every token, and which it processes depends on the other tokens.
             return values
+        if values.device.type in HASHED_DEVICES:
+            kept = hashed_bits(draw.keys(values.device), self.layer, values.shape[-1]) >= round(self.share * 2**16)
+            return values * kept.view_as(values) / (1 - self.share)
         mask = torch.ones(draw.tokens, values.shape[-1], device=values.device)
         generator = torch.Generator(values.device)
         for stretch in draw.stretches:
@@ -84,6 +101,23 @@ class PairDropout(nn.Module):
 
     def extra_repr(self) -> str:
         return f"share={self.share}, layer={self.layer}"
+
+
+def hashed_bits(keys: Tensor, layer: int, width: int) -> Tensor:
+    """Numbers [tokens, width] from 0 to 65535, from keys [tokens], the layer and the column.
+
+    On a GPU this takes a few calls for all pairs, where a seeded generator takes several for each.
+    """
+    columns = _mixed(torch.arange(width, device=keys.device) + stable_number(f"layer {layer}"))
+    return (_mixed(keys[:, None] ^ columns) >> 16).bitwise_and_(0xFFFF)
+
+
+def _mixed(numbers: Tensor) -> Tensor:
+    """A hash of 64-bit integers: the finalizer of splitmix64 (Steele et al. 2014), with arithmetic shifts."""
+    numbers = (numbers ^ (numbers >> 30)).mul_(-0x40A7B892E31B1A47)
+    numbers ^= numbers >> 27
+    numbers.mul_(-0x6B2FB644ECCEEE15)
+    return numbers ^ (numbers >> 31)
 
 
 def replace_dropout(network: Any, share: float) -> None:
