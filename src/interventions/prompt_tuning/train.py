@@ -20,6 +20,8 @@ class Arguments(AdapterArguments):
     """Number of optimizer steps."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.0052
     """Learning rate after the warm-up."""
+    search_factors: list[Annotated[float, Field(gt=0)]] = Field(default=[0.2, 1.0, 5.0], min_length=1)
+    """Multiples of --learning_rate that --search tries."""
     num_virtual_tokens: Annotated[int, Field(ge=1)] = 10
     """Number of virtual tokens before every text."""
     prompt_tuning_init: Literal["vocabulary", "random"] = "vocabulary"

@@ -38,6 +38,13 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     augmentation: Literal["none", "rrm"] = "none"
     """rrm adds pairs with responses to other prompts (Liu et al. 2024, arXiv 2409.13156), so that scores depend on the
     prompt."""
+    search: Literal["none", "held_back"] = "none"
+    """held_back chooses the learning rate and the number of steps, up to --num_train_steps, on examples of the source
+    that are held back; then the model is tuned on all examples. It takes as many more trainings as --search_factors."""
+    search_factors: list[Annotated[float, Field(gt=0)]] = Field(default=[1.0, 5.0, 15.0], min_length=1)
+    """Multiples of --learning_rate that --search tries."""
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of the examples that --search holds back."""
     tensorboard: Annotated[bool, NO_EFFECT] = False
     """Write TensorBoard curves to output_dir/tensorboard (pip install -e .[tensorboard])."""
     push_to_hub: str | None = None

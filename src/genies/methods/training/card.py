@@ -42,6 +42,9 @@ def training_fingerprint(kind: Kind, arguments: TrainingArguments, dtype: str) -
     values = {**arguments.model_dump(mode="json", exclude=NOT_IN_FINGERPRINT), "dtype": dtype}
     if values.get("augmentation") == "none":
         del values["augmentation"]  # checkpoints are older than this argument
+    if values.get("search") == "none":
+        for name in ("search", "search_factors", "validation_share"):
+            del values[name]
     parts = {
         "kind": kind,
         "arguments": values,

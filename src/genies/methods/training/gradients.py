@@ -71,6 +71,7 @@ class _Share:
     step: int
     seed: int
     dtype: torch.dtype
+    dropout: bool = True
 
     def keeps(self, length: int) -> Hashable:
         return company(self.trainee.model, length + len(self.trainee.virtual_ids))
@@ -90,7 +91,7 @@ class _Share:
         found = []
         for micro in make_micro_batches(pairs, slots, model.device, model.packs, trainee.virtual_ids, apart):
             draw = Draw(self.seed, self.step, micro.stretches, micro.batch.ids.numel(), micro.batch.row)
-            with drawing(draw), half:
+            with drawing(draw if self.dropout else None), half:
                 found.append(trainee.scores(micro))
         return torch.cat(found).reshape(-1, 2, trainee.columns)
 
@@ -149,6 +150,16 @@ def step_gradients(
     if several:
         scores = _sum_over_processes(trainee, scores)
     return scores.cpu(), budget
+
+
+def held_back_scores(trainee: Trainee, pairs: Sequence[TrainingPair], budget: int, dtype: torch.dtype) -> Tensor:
+    """Scores [pairs, 2, columns], float64, without dropout and gradient; `budget` is in tokens of a forward pass."""
+    share = _Share(trainee, pairs, range(len(pairs)), step=0, seed=0, dtype=dtype, dropout=False)
+    scores = torch.zeros(len(pairs), 2, trainee.columns, dtype=torch.float64)
+    with torch.no_grad():
+        for slots in share.groups(max(budget, *(2 * pair.padded_tokens for pair in pairs))):
+            scores[slots] = share.scores(slots).double().cpu()
+    return scores
 
 
 def _slopes(share: _Share, labels: Tensor, budget: int, several: bool) -> Tensor:

@@ -79,11 +79,13 @@ def tune_implicit_reward(kind: Literal["dpo", "ipo"], arguments: ImplicitRewardA
 
 
 def _texts(data: TrainingData, arguments: ImplicitRewardArguments) -> list[TokenSequence]:
-    """The texts of the pairs that the steps use."""
+    """The texts of the pairs that training uses."""
     count, size = len(data.pairs), arguments.per_device_train_batch_size
     used = {
         index for step in range(arguments.num_train_steps) for index in pairs_of_step(step, count, size, arguments.seed)
     }
+    if arguments.search != "none":
+        used = set(range(count))
     return list(
         dict.fromkeys(text for index in sorted(used) for text in (data.pairs[index].best, data.pairs[index].worse))
     )

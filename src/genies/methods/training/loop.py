@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,10 @@ DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one forward and backward pass."""
 
 
+class Diverged(InputError):
+    """The loss, a gradient or a weight is not finite."""
+
+
 def make_accelerator(arguments: TrainingArguments) -> Any:
     """The Accelerator, which must be created before a model is loaded.
 
@@ -44,13 +48,15 @@ def train(
     output_dir: Path,
     mark: str,
     dtype: torch.dtype,
+    measure: Callable[[int], Mapping[str, float]] = lambda step: {},
 ) -> list[dict[str, Any]]:
     """Tune the trainee's parameters in place; returns the log, one entry per step.
 
     The loss of a step is the mean of `trainee.loss` over its pairs.
 
-    `dtype` is that of matrix products; `mark` identifies this training in checkpoints. Raises InputError if a loss, a
-    gradient or a weight is not finite.
+    `dtype` is that of matrix products; `mark` identifies this training in checkpoints; `measure` is called with the
+    number of finished steps and returns more values for the log. Raises Diverged if a loss, a gradient or a weight is
+    not finite.
     """
     if accelerator.num_processes > 1:
         _broadcast_weights(trainee, accelerator)
@@ -90,11 +96,12 @@ def train(
             entry = {
                 "step": step + 1,
                 "loss": float(losses.mean()),
-                "accuracy": _accuracy(scores[:, 0, 0] - scores[:, 1, 0], labels),
+                "accuracy": pair_accuracy(scores, labels),
                 "mean_score": float(scores[:, :, 0].mean()),
                 "learning_rate": rate,
                 "gradient_norm": float(norm) if math.isfinite(norm) else None,
                 "tokens_per_second": round(_tokens(batch) / (time.monotonic() - started), 1),
+                **measure(step + 1),
             }
             record.add(entry)
             if arguments.save_steps and (step + 1) % arguments.save_steps == 0 and step + 1 < arguments.num_train_steps:
@@ -124,8 +131,12 @@ def learning_rate_factor(step: int, arguments: TrainingArguments) -> float:
     return (1 + math.cos(math.pi * done)) / 2 if arguments.lr_scheduler_type == "cosine" else 1.0
 
 
-def _accuracy(margins: Tensor, labels: Tensor) -> float:
-    """Share of pairs with a positive margin; a tie counts half. Pairs of equally good responses do not count."""
+def pair_accuracy(scores: Tensor, labels: Tensor) -> float:
+    """Share of pairs, of scores [pairs, 2, columns], with a positive margin of the first column; a tie counts half.
+
+    Pairs of equally good responses, whose label is 0.5, do not count.
+    """
+    margins = scores[:, 0, 0] - scores[:, 1, 0]
     counted = margins[labels != 0.5]
     right = (counted > 0).double() + (counted == 0).double() / 2
     return float(right.mean()) if len(counted) else 0.5
@@ -152,12 +163,12 @@ def _check_finite(
 _WEIGHTS = "norm of the tuned weights"
 
 
-def _not_finite(what: str, examples: list[int], step: int, source: Path, arguments: TrainingArguments) -> InputError:
+def _not_finite(what: str, examples: list[int], step: int, source: Path, arguments: TrainingArguments) -> Diverged:
     shown = ", ".join(map(str, sorted(set(examples))[:20]))
     hint = "try --dtype float32, or check the model's weights"
     if step or what == _WEIGHTS:
         hint = f"try a --learning_rate below {arguments.learning_rate:g}, or --dtype float32"
-    return InputError(f"training step {step + 1}: the {what} is not finite for examples {shown} of {source}; {hint}")
+    return Diverged(f"training step {step + 1}: the {what} is not finite for examples {shown} of {source}; {hint}")
 
 
 def _tokens(batch: Sequence[TrainingPair]) -> int:

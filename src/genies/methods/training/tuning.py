@@ -30,6 +30,7 @@ from genies.methods.training.quantization import load_base_model
 from genies.methods.training.record import check_tensorboard
 from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
 from genies.methods.training.reward_record import write_reward_record
+from genies.methods.training.search import chosen_arguments
 
 
 def tune_lora(arguments: LoraArguments) -> None:
@@ -169,6 +170,8 @@ def tune(
     mark = training_fingerprint(kind, arguments, dtype_name)
     if arguments.gradient_checkpointing:
         enable_gradient_checkpointing(model.decoder)
+    if arguments.search == "held_back":
+        arguments = chosen_arguments(trainee, data, arguments, accelerator, output_dir, mark, dtype)
     log = train(trainee, data, arguments, accelerator, output_dir, mark, dtype)
     if accelerator.is_main_process:
         save(output_dir)
