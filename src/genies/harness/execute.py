@@ -133,6 +133,7 @@ def _run(
         timeout=settings.timeout,
         held_open=locks,
         read_only=closed_folders(job, store) if settings.protect else (),
+        preloaded=place.preloaded(order),
     )
     with supervisor, place.slot() as gpu:
         started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -205,5 +206,4 @@ def _smaller_budget(order: Order, tried: int | None) -> int | None:
     """Half the token budget; unchanged if the job has no such argument or has reached the minimum."""
     given = tried or order.job.kwargs.get("batch_tokens")
     budget = given // 2 if isinstance(given, int) else _FIRST_SMALLER_BUDGET
-    uses_library = bool(order.check.parts["numerics_version"])
-    return budget if uses_library and budget >= LEAST_BATCH_TOKENS else tried
+    return budget if order.uses_library and budget >= LEAST_BATCH_TOKENS else tried

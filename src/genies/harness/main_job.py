@@ -231,7 +231,7 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> 
         from genies.harness.launchers.ray import RayLauncher
 
         return RayLauncher(request.ray_address, request.cpus_per_step, request.gpus_per_step, store)
-    return LocalLauncher(request.slots, request.gpus, hashes)
+    return LocalLauncher(request.slots, request.gpus, hashes, request.preload)
 
 
 def known_leaks(plan: Plan) -> Leaks:

@@ -5,7 +5,7 @@ Threads, cluster workers and batch scripts use the same text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -20,6 +20,7 @@ from genies.file_hashes import FileHashes
 from genies.harness.decide import Check
 from genies.harness.job import Job
 from genies.harness.store import Store
+from genies.processes.preload import Preloaded
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Place:
     slots: SimpleQueue[str | None] | None = None
     """The free slots of this machine, each with the GPU that its jobs see, as a value of CUDA_VISIBLE_DEVICES, or None
     for all GPUs. A job takes a slot only while its process runs (default: it does not wait for a slot)."""
+    preloaded: Callable[[Order], Preloaded | None] = lambda order: None
+    """The process from which a job is forked; None: its interpreter is started."""
 
     @contextmanager
     def slot(self) -> Iterator[str | None]:
@@ -97,6 +100,11 @@ class Order:
     @property
     def job(self) -> Job:
         return self.check.job
+
+    @property
+    def uses_library(self) -> bool:
+        """Whether the job's script imports this project's library."""
+        return bool(self.check.parts["numerics_version"])
 
 
 @cache  # slow to build, so built when first needed

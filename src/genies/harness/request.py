@@ -86,6 +86,9 @@ class MetricsRequest(Places):
     column leaked_pairs. Evaluation files keep all examples, so nothing is computed again."""
     launcher: Literal["local", "ray"] = "local"
     """Where jobs run: as processes of this machine, or as tasks of a Ray cluster (pip install -e .[ray])."""
+    preload: bool = True
+    """Import the libraries once and fork the jobs of this machine's interventions from that process, where the system
+    allows it (Linux)."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many jobs run at once on this machine; they share its cores. With --gpus it is one per GPU."""
     gpus: list[str] = Field(default_factory=list)
@@ -144,7 +147,7 @@ class MetricsRequest(Places):
 
     @model_validator(mode="after")
     def _arguments_of_the_launcher(self) -> MetricsRequest:
-        of = {"local": ["slots", "gpus"], "ray": ["ray_address", "cpus_per_step", "gpus_per_step"]}
+        of = {"local": ["slots", "gpus", "preload"], "ray": ["ray_address", "cpus_per_step", "gpus_per_step"]}
         for launcher, names in of.items():
             given = [name for name in names if name in self.model_fields_set]
             if launcher != self.launcher and given:

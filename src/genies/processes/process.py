@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from genies.processes import supervise
+from genies.processes.preload import Preloaded
 from genies.terminal import without_controls
 
 GRACE_SECONDS = 5.0
@@ -69,27 +70,32 @@ class Supervisor:
         timeout: float | None,
         held_open: Sequence[int] = (),
         read_only: Sequence[Path] = (),
+        preloaded: Preloaded | None = None,
     ) -> None:
         """`argv` is run without a shell and without standard input; its output is appended to `log_file`.
 
         `held_open` are descriptors, such as locks, that stay open until the job's last process has ended, even if this
-        process is killed. `read_only` are folders that the job cannot write to, where the system allows it.
+        process is killed. `read_only` are folders that the job cannot write to, where the system allows it. A Python
+        script is forked from `preloaded`, if it is given.
         """
         self._log_file = log_file
         self._report, report_write = os.pipe()
         life, self._life = os.pipe()
-        command = [sys.executable, "-I", "-S", supervise.__file__, str(report_write), str(timeout or 0)]
-        command += [str(GRACE_SECONDS), str(log_file), json.dumps([*map(str, read_only)]), "--", *argv]
+        arguments = [str(timeout or 0), str(GRACE_SECONDS), str(log_file), json.dumps([*map(str, read_only)]), "--"]
+        arguments += argv
+        self._process: subprocess.Popen[bytes] | None = None
         try:
-            # In its own session it gets no Ctrl-C from the terminal: the harness decides which jobs to end.
-            self._process = subprocess.Popen(
-                command,
-                stdin=life,
-                cwd=working_dir,
-                env=dict(environment),
-                pass_fds=[report_write, *held_open],
-                start_new_session=True,
-            )
+            forked = preloaded is not None and preloaded.can_run(argv)
+            if not forked or not preloaded.start(arguments, life, report_write, held_open, working_dir, environment):
+                # In its own session it gets no Ctrl-C from the terminal: the harness decides which jobs to end.
+                self._process = subprocess.Popen(
+                    [sys.executable, "-I", "-S", supervise.__file__, str(report_write), *arguments],
+                    stdin=life,
+                    cwd=working_dir,
+                    env=dict(environment),
+                    pass_fds=[report_write, *held_open],
+                    start_new_session=True,
+                )
         except BaseException:
             os.close(self._report)
             os.close(self._life)
@@ -104,7 +110,10 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         """End the job, if it still runs, with its whole process group."""
         self._let_go()
-        self._process.wait()
+        while os.read(self._report, 65536):  # it closes when the supervisor has ended
+            pass
+        if self._process is not None:
+            self._process.wait()
         os.close(self._report)
 
     def _let_go(self) -> None:
@@ -144,10 +153,16 @@ def run_process(
     timeout: float | None,
     verbose: bool,
     cancel_fd: int | None = None,
+    preloaded: Preloaded | None = None,
 ) -> Outcome:
     """Run `argv` under its own Supervisor, with the same arguments."""
     with Supervisor(
-        argv, working_dir=working_dir, environment=environment, log_file=log_file, timeout=timeout
+        argv,
+        working_dir=working_dir,
+        environment=environment,
+        log_file=log_file,
+        timeout=timeout,
+        preloaded=preloaded,
     ) as supervisor:
         return supervisor.run(verbose=verbose, cancel_fd=cancel_fd)
 

@@ -42,9 +42,28 @@ _MOST_BLOCKS = 64
 _LONGEST_WAIT = 3600.0
 
 
-def main() -> None:
-    report_fd, timeout, grace = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-    log_file, read_only, argv = sys.argv[4], json.loads(sys.argv[5]), sys.argv[7:]
+def start_program(
+    argv: "list[str]", output: int, environment: "dict[str, str]", in_child: "Callable[[], None]"
+) -> "subprocess.Popen[bytes]":
+    """Start a program without standard input, in its own process group; `in_child` is called there first."""
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=environment,
+        process_group=0,
+        preexec_fn=in_child,
+    )
+
+
+def run(
+    arguments: "list[str]",
+    start: "Callable[[list[str], int, dict[str, str], Callable[[], None]], subprocess.Popen[bytes]]" = start_program,
+) -> None:
+    """Supervise one job, with the command line's arguments; `start` starts it."""
+    report_fd, timeout, grace = int(arguments[0]), float(arguments[1]), float(arguments[2])
+    log_file, read_only, argv = arguments[3], json.loads(arguments[4]), arguments[6:]
     # The job must not inherit the report: if one of its daemons kept it open, the harness would wait for it.
     os.set_inheritable(report_fd, False)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -75,15 +94,7 @@ def main() -> None:
     started = time.monotonic()
     try:
         log = Log(log_file)
-        child = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=log.entry,
-            stderr=log.entry,
-            env={**os.environ, **json.loads(order)},
-            process_group=0,
-            preexec_fn=in_child,
-        )
+        child = start(argv, log.entry, {**os.environ, **json.loads(order)}, in_child)
     except (OSError, ValueError) as error:
         report(report_fd, {"error": str(error)})
         return
@@ -267,4 +278,4 @@ def report(descriptor: int, value: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(sys.argv[1:])

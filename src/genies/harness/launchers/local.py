@@ -7,21 +7,41 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
+from threading import Lock
 
 from genies.file_hashes import FileHashes
 from genies.harness.execute import carry_out
-from genies.harness.order import Place, order_from_json, result_to_json
+from genies.harness.order import Order, Place, order_from_json, result_to_json
 from genies.processes.gpus import shown_gpus
 from genies.processes.hardware import gpu_is_there
+from genies.processes.preload import Preloaded
+from genies.processes.process import step_environment
+
+LIBRARIES = (
+    "torch",
+    "sklearn.linear_model",
+    "transformers.models.llama.modeling_llama",
+    "peft",
+    "accelerate",
+    "genies.methods.judging",
+    "genies.methods.demonstrations",
+    "genies.methods.ccs",
+    "genies.methods.representations",
+    "genies.methods.logistic_probe",
+    "genies.methods.training.tuning",
+    "genies.methods.training.evaluation",
+)
+"""What jobs are forked with. Other modules are imported by the jobs that need them."""
 
 
 class LocalLauncher:
     """Runs `slots` jobs at once; with `gpus`, one job per GPU, which sees only that GPU.
 
-    `gpus`: numbers and identifiers for genies.processes.gpus.shown_gpus; InputError for others.
+    `gpus`: numbers and identifiers for genies.processes.gpus.shown_gpus; InputError for others. With `preload`, jobs
+    that use this project's library are forked from one process that has imported it.
     """
 
-    def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes) -> None:
+    def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes, preload: bool = False) -> None:
         shown = shown_gpus(gpus, os.environ)
         if gpus and not gpu_is_there():
             print(
@@ -34,6 +54,9 @@ class LocalLauncher:
         self._free: SimpleQueue[str | None] = SimpleQueue()
         for index in range(self.slots):
             self._free.put(shown[index] if shown else None)
+        self._preload = preload
+        self._preloaded: Preloaded | None = None
+        self._starting = Lock()
         self._cancel_read, self._cancel_write = os.pipe()
         # Each thread waits for its job's process. There are more threads than slots, so that while a process runs, the
         # next job is prepared and the outputs of the previous one are stored.
@@ -43,13 +66,26 @@ class LocalLauncher:
         return self._threads.submit(self._run, order)
 
     def _run(self, order: str) -> str:
-        return result_to_json(carry_out(order_from_json(order), Place(self._hashes, self._cancel_read, self._free)))
+        place = Place(self._hashes, self._cancel_read, self._free, self._preloaded_for)
+        return result_to_json(carry_out(order_from_json(order), place))
+
+    def _preloaded_for(self, order: Order) -> Preloaded | None:
+        """The process from which a job is forked, started with the first job that can be."""
+        if not (self._preload and order.uses_library and sys.platform == "linux"):
+            return None
+        with self._starting:
+            if self._preloaded is None:
+                settings = order.settings
+                self._preloaded = Preloaded(LIBRARIES, settings.store.root, step_environment(settings.threads))
+            return self._preloaded
 
     def close(self, cancel: bool) -> None:
         if cancel and self._cancel_write >= 0:
             os.close(self._cancel_write)  # the reading end becomes readable, which ends every job
             self._cancel_write = -1
         self._threads.shutdown(wait=True, cancel_futures=cancel)
+        if self._preloaded is not None:
+            self._preloaded.close()
         for descriptor in (self._cancel_read, self._cancel_write):
             if descriptor >= 0:
                 os.close(descriptor)
