@@ -138,7 +138,9 @@ print("late")
 
 
 SCRIPT = """
-import atexit, json, os, signal, sys, threading, time
+import sys
+forked = "pydantic" in sys.modules
+import atexit, json, os, signal, threading, time
 from pathlib import Path
 from pydantic import BaseModel
 
@@ -163,7 +165,7 @@ print(json.dumps({
     "environment": {name: value for name, value in os.environ.items() if name != "PYTORCH_NVML_BASED_CUDA_CHECK"},
     "model": Model(argument="a").describe(),
     "descriptors": sorted(int(each.name) for each in Path("/proc/self/fd").iterdir() if os.path.exists(each)),
-    "forked": "genies.processes.preload" in sys.modules,
+    "forked": forked,
     "group": os.getpgid(0) == os.getpid(),
     "signals": [str(signal.getsignal(each)) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD)][1:],
     "streams": [(each.encoding, each.errors, each.fileno()) for each in (sys.stdin, sys.stdout, sys.stderr)][1:],
