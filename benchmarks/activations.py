@@ -102,7 +102,8 @@ def benchmark(arguments: ActivationArguments) -> int:
     import torch
     from transformers import AutoModelForCausalLM
 
-    plain = AutoModelForCausalLM.from_pretrained(arguments.base_model_dir, dtype=torch.float32).eval()
+    dtype = getattr(torch, arguments.dtype)
+    plain = AutoModelForCausalLM.from_pretrained(arguments.base_model_dir, dtype=dtype).eval().to(arguments.device)
     findings = findings_of(arguments, "Activations", threads)
     for name in arguments.distributions:
         measure(arguments, findings, model, plain, name)

@@ -39,7 +39,11 @@ class BenchmarkArguments(FindingsArguments):
     """Arguments of every benchmark that runs a model."""
 
     base_model_dir: Path = Path("models/SmolLM2-135M-Instruct")
-    """The model, in float32 on the CPU."""
+    """The model."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where it runs."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of its weights."""
     distributions_dir: Path = Path("distributions")
     """Folder of the official distributions."""
     threads: Annotated[int, Field(ge=1)] | None = None
@@ -79,24 +83,36 @@ def alternate(
         for name, body in variants.items():
             started = time.perf_counter()
             results[name] = body()
+            wait_for_device()
             seconds[name].append(time.perf_counter() - started)
     return {name: median(each) for name, each in seconds.items()}, results
 
 
+def wait_for_device() -> None:
+    """Wait until a GPU has done what it was given."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 def findings_of(arguments: BenchmarkArguments, title: str, threads: int) -> Findings:
     """Empty findings about a model."""
-    return Findings(title, threads, arguments.base_model_dir.name)
+    import torch
+
+    where = f", {torch.cuda.get_device_name()}" if arguments.device == "cuda" else ""
+    return Findings(title, threads, f"{arguments.base_model_dir.name}, {arguments.dtype}{where}")
 
 
 def load(arguments: BenchmarkArguments) -> tuple[LanguageModel, int]:
-    """The model in float32 on the CPU, and the number of threads."""
+    """The model, and the number of threads."""
     from genies.lm.arguments import ModelArguments
     from genies.lm.model import load_model  # before torch: the library sets how threads wait, which torch reads once
 
     torch = importlib.import_module("torch")
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
-    model = load_model(arguments.base_model_dir, ModelArguments(device="cpu", dtype="float32"))
+    model = load_model(arguments.base_model_dir, ModelArguments(device=arguments.device, dtype=arguments.dtype))
     return model, torch.get_num_threads()
 
 
@@ -174,7 +190,10 @@ def matmul_pass(model: LanguageModel, tokens: int) -> tuple[Callable[[], None], 
 
     weights = block_weights(model)
     # Linear layers store weights as [out, in], those of GPT-2 as [in, out]; both cost the same.
-    inputs = {weight.shape[1]: torch.randn(tokens, weight.shape[1]) for weight in weights}
+    inputs = {
+        weight.shape[1]: torch.randn(tokens, weight.shape[1], device=weight.device, dtype=weight.dtype)
+        for weight in weights
+    }
 
     def multiply() -> None:
         with torch.inference_mode():

@@ -29,6 +29,7 @@ from measuring import (
     seen_pairs,
     tree_tokens,
     unique_sequences,
+    wait_for_device,
 )
 from pydantic import Field
 
@@ -69,7 +70,8 @@ class Peer:
     def __init__(self, model: LanguageModel, batch_sizes: Sequence[int]) -> None:
         from lm_eval.models.huggingface import HFLM
 
-        self.lm = HFLM(pretrained=str(model.folder), device="cpu", dtype="float32", batch_size=1)
+        dtype = str(model.dtype).removeprefix("torch.")
+        self.lm = HFLM(pretrained=str(model.folder), device=model.device.type, dtype=dtype, batch_size=1)
         self.batch_sizes = batch_sizes
         self.vocabulary = model.network.get_output_embeddings().weight.shape[0]
 
@@ -86,12 +88,18 @@ class Peer:
     def fitting(self, sequences: Sequence[TokenSequence]) -> list[int]:
         """The batch sizes whose logits and their softmax need less than half of the memory."""
         longest = max(len(sequence.ids) for sequence in sequences)
-        available = psutil.virtual_memory().available
+        available = _available_memory(self.lm.device.type)
         return [
             size
             for size in self.batch_sizes
             if 2 * 4 * min(size, len(sequences)) * longest * self.vocabulary < available / 2
         ] or [min(self.batch_sizes)]
+
+
+def _available_memory(device: str) -> int:
+    import torch
+
+    return torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
 
 
 def few_shot_sequences(arguments: ScoringArguments, model: LanguageModel, name: str) -> list[TokenSequence]:
@@ -121,16 +129,18 @@ def compare(
     """Measure both on the sequences; `least` is the expected ratio of their times."""
     from genies.lm import scoring
     from genies.lm import shared_prefix as after_prefix
+    from genies.lm.forward import DEFAULT_BATCH_TOKENS
 
     score = (after_prefix if shared_prefix else scoring).response_log_probabilities
     trials = {}
     for size in peer.fitting(sequences):
         started = time.perf_counter()
         peer.score(sequences, size)
+        wait_for_device()
         trials[size] = time.perf_counter() - started
         findings.add(subject, f"lm_eval, one run at batch size {size}", trials[size], "s")
     best = min(trials, key=lambda size: trials[size])
-    multiply, operations = matmul_pass(model, 1024)
+    multiply, operations = matmul_pass(model, DEFAULT_BATCH_TOKENS[model.device.type])
     multiply()
     with counted_tokens(model) as counts:
         score(model, sequences)

@@ -20,7 +20,7 @@ from statistics import median
 from typing import Annotated, Any
 
 from findings import Findings, Target, report
-from measuring import BenchmarkArguments, findings_of
+from measuring import BenchmarkArguments, findings_of, wait_for_device
 from pydantic import Field
 
 from genies.command_line import run, validate
@@ -62,9 +62,11 @@ class Clock:
     _started: float = 0.0
 
     def start(self) -> None:
+        wait_for_device()
         self._started = time.perf_counter()
 
     def stop(self) -> None:
+        wait_for_device()
         self.seconds = time.perf_counter() - self._started
 
 
@@ -141,8 +143,8 @@ def _arguments(arguments: TrainingArguments, source: Path, output: Path) -> Any:
         "num_train_steps": 1,
         "per_device_train_batch_size": arguments.pairs,
         "lora_dropout": arguments.lora_dropout,
-        "dtype": "float32",
-        "device": "cpu",
+        "dtype": arguments.dtype,
+        "device": arguments.device,
         "save_steps": 0,
     }
     return validate(LoraArguments, values)
@@ -156,7 +158,7 @@ def _tokens(arguments: TrainingArguments, source: Path) -> tuple[int, int, int]:
     from genies.lm.model_outline import read_outline
     from genies.methods.training.pairs import pairs_of_step, read_training_data
 
-    outline = read_outline(arguments.base_model_dir, ModelArguments(device="cpu"))
+    outline = read_outline(arguments.base_model_dir, ModelArguments(device=arguments.device))
     data = read_training_data(source, None, 0, outline.tokenizer, outline.context_length)
     chosen = [data.pairs[index] for index in pairs_of_step(0, len(data.pairs), arguments.pairs, 0)]
     sequences = [side.ids for pair in chosen for side in (pair.best, pair.worse)]
@@ -178,7 +180,6 @@ def _start(arguments: TrainingArguments, source: Path, output: Path) -> tuple[An
 
 
 def _ours(arguments: TrainingArguments, source: Path, clock: Clock) -> float:
-    import torch
 
     from genies.methods.training import loop
     from genies.methods.training.adapters import add_lora
@@ -197,7 +198,7 @@ def _ours(arguments: TrainingArguments, source: Path, clock: Clock) -> float:
         try:
             clock.start()
             trainee = reward_trainee(model, tuned)
-            log = loop.train(trainee, data, values, accelerator, Path(folder), "", torch.float32)
+            log = loop.train(trainee, data, values, accelerator, Path(folder), "", model.language_model.dtype)
         finally:
             loop.Record = plain  # type: ignore[misc]
     return float(log[0]["loss"])
@@ -226,7 +227,7 @@ def _trl(arguments: TrainingArguments, source: Path, way: Way, clock: Clock) -> 
         padding = padding_id(tokenizer, model.classifier)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(padding)
         network = AutoModelForSequenceClassification.from_pretrained(
-            arguments.base_model_dir, num_labels=1, pad_token_id=padding, dtype=torch.float32
+            arguments.base_model_dir, num_labels=1, pad_token_id=padding, dtype=model.language_model.dtype
         )
         with torch.no_grad():
             network.score.weight.copy_(model.head.weight)
