@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from genies.lm.packing import Row
 from genies.methods.training.micro_batches import Stretch
 
 HASHED_DEVICES = frozenset({"cuda"})
-"""Device types on which masks are computed by `hashed_bits`; on others, a seeded generator is faster."""
+"""Device types on which masks are computed from a hash; on others, a seeded generator is faster."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +35,26 @@ class Draw:
     """Number of tokens of the batch, including padding."""
     row: Row | None = None
     """How the tokens are packed."""
-    _keys: dict[torch.device, Tensor] = field(default_factory=dict, compare=False)
+    _made: dict[Any, Tensor] = field(default_factory=dict, compare=False)
 
-    def keys(self, device: torch.device) -> Tensor:
-        """For each token of the batch, a 64-bit number that depends on its pair, its place there and the step."""
-        if device not in self._keys:
+    def bits(self, device: torch.device, layer: int, width: int) -> Tensor:
+        """Numbers [tokens, width] from -32768 to 32767 that depend on seed, step, pair, place in the pair and layer.
+
+        On a GPU this takes a few calls for all pairs, where a seeded generator takes several for each. A hash of 64
+        bits serves four layers that follow each other.
+        """
+        group, place = divmod(layer, 4)
+        if device not in self._made:
             keys = torch.zeros(self.tokens, dtype=torch.long)
             for stretch in self.stretches:
                 start = stable_number(f"dropout {self.seed} {self.step} {stretch.slot} {stretch.branch}")
                 keys[stretch.start : stretch.stop] = start + torch.arange(stretch.stop - stretch.start)
-            self._keys[device] = _mixed(keys).to(device)
-        return self._keys[device]
+            self._made[device] = _mixed(keys).to(device)[:, None]
+        if (device, group, width) not in self._made:
+            for key in [each for each in self._made if isinstance(each, tuple)]:
+                del self._made[key]  # a block's layers of one width follow each other
+            self._made[device, group, width] = _mixed(self._made[device] ^ _columns(device, group, width))
+        return self._made[device, group, width].view(torch.int16)[:, place::4]
 
 
 _current: ContextVar[Draw | None] = ContextVar("draw", default=None)
@@ -85,7 +95,7 @@ class PairDropout(nn.Module):
             # An expert, for example, does not process every token, and which it processes depends on the other tokens.
             return values
         if values.device.type in HASHED_DEVICES:
-            kept = hashed_bits(draw.keys(values.device), self.layer, values.shape[-1]) >= round(self.share * 2**16)
+            kept = draw.bits(values.device, self.layer, values.shape[-1]) >= round(self.share * 2**16) - 2**15
             return values * kept.view_as(values) / (1 - self.share)
         mask = torch.ones(draw.tokens, values.shape[-1], device=values.device)
         generator = torch.Generator(values.device)
@@ -103,13 +113,9 @@ class PairDropout(nn.Module):
         return f"share={self.share}, layer={self.layer}"
 
 
-def hashed_bits(keys: Tensor, layer: int, width: int) -> Tensor:
-    """Numbers [tokens, width] from 0 to 65535, from keys [tokens], the layer and the column.
-
-    On a GPU this takes a few calls for all pairs, where a seeded generator takes several for each.
-    """
-    columns = _mixed(torch.arange(width, device=keys.device) + stable_number(f"layer {layer}"))
-    return (_mixed(keys[:, None] ^ columns) >> 16).bitwise_and_(0xFFFF)
+@lru_cache(maxsize=1024)
+def _columns(device: torch.device, group: int, width: int) -> Tensor:
+    return _mixed(torch.arange(width, device=device) + stable_number(f"layers {group}"))
 
 
 def _mixed(numbers: Tensor) -> Tensor:
