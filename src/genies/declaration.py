@@ -26,6 +26,9 @@ from genies.files import read_json, write_text
 
 FILE = "intervention.json"
 
+Role = Literal["train", "evaluate"]
+SCRIPTS: Mapping[Role, str] = {"train": "train.py", "evaluate": "eval.py"}
+
 
 class ArgumentType(BaseModel):
     """The values that an argument can have: a part of JSON Schema. Other keywords are ignored; {} allows all values."""

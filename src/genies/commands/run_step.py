@@ -6,8 +6,8 @@ from pathlib import Path
 
 from genies.cache import cache_dir
 from genies.command_line import run
+from genies.errors import termination_as_interrupt
 from genies.harness.commands import StepRequest, run_one
-from genies.harness.main_job import termination_as_interrupt
 
 
 def main(request: StepRequest, root: Path) -> int:

@@ -12,10 +12,10 @@ from pathlib import Path
 from genies.contract import Evaluation
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.folder_hashes import model_content
 from genies.harness.decide import Check
 from genies.harness.failures import absent_model, failed, fault_of_files, outdated, refusals
-from genies.harness.fingerprint import fingerprint, model_content
-from genies.harness.locks import Cancelled, locked
+from genies.harness.fingerprint import fingerprint
 from genies.harness.order import Order, Place, Result, Settings
 from genies.harness.promote import (
     Origin,
@@ -30,6 +30,7 @@ from genies.harness.promote import (
 )
 from genies.harness.state import remembered_failure, write_state
 from genies.harness.store import Store, evaluation_standing, model_standing
+from genies.locks import Cancelled, locked
 from genies.processes.process import Supervisor, step_environment
 
 ATTEMPTS = 3

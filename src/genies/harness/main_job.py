@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +17,7 @@ from genies.cache import cache_dir
 from genies.contract import Evaluation
 from genies.data.leaks import Leaks
 from genies.data.shifts import repeats
-from genies.errors import BAD_INPUT, INTERRUPTED, InputError
+from genies.errors import BAD_INPUT, INTERRUPTED, InputError, termination_as_interrupt
 from genies.file_hashes import FileHashes
 from genies.harness.commands import write_commands
 from genies.harness.conclusion import Progress, conclude, doubts
@@ -243,23 +240,3 @@ def known_leaks(plan: Plan) -> Leaks:
         leaks.leaked(shift.source, shift.source)
         leaks.leaked(shift.target_reference, shift.target_reference)
     return leaks
-
-
-@contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: running steps are ended and the table is written.
-
-    In another thread than the main one, which alone can set a signal's handler, it does what it did before.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -17,16 +17,9 @@ from genies.data.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import read_json, write_json
+from genies.folder_hashes import TRAINING_RECORD, model_content
 from genies.harness.decide import Check
-from genies.harness.fingerprint import (
-    TRAINING_RECORD,
-    Identities,
-    Parts,
-    differences,
-    fingerprint,
-    model_content,
-    unknown_parts,
-)
+from genies.harness.fingerprint import Identities, Parts, differences, fingerprint, unknown_parts
 from genies.harness.job import Identity, Job
 from genies.harness.store import Store, evaluation_content, training_record
 from genies.processes.hardware import Hardware

@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from genies.activation_size import activation_bytes
 from genies.data.distribution import Distribution, SplitName
+from genies.declaration import Role
 from genies.errors import InputError
 from genies.files import read_json
+from genies.folder_hashes import TRAINING_RECORD
 from genies.harness.decide import Check
-from genies.harness.fingerprint import TRAINING_RECORD, base_model
-from genies.harness.job import Role
+from genies.harness.fingerprint import base_model
 from genies.harness.store import Store, training_record
 
 
