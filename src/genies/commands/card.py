@@ -70,7 +70,7 @@ def main(args: CardArguments, root: Path) -> int:
         return _collect(args.collect)
     from genies.card.making import Order, make_card
     from genies.card.measuring import intervention_of, scorer_of
-    from genies.harness.folders import named_folder
+    from genies.folders import named_folder
 
     assert args.model_dir is not None
     models = [named_folder(each, name) for each, name in ((args.model_dir, "model_dir"), (args.compare, "compare"))

@@ -19,13 +19,13 @@ from genies.data.leaks import Leaks
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED, InputError, termination_as_interrupt
 from genies.file_hashes import FileHashes
+from genies.folders import normal
 from genies.harness.commands import write_commands
 from genies.harness.conclusion import Progress, conclude, doubts
 from genies.harness.decide import Check, decide
 from genies.harness.dry_run import describe
 from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
-from genies.harness.folders import normal
 from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher

@@ -10,7 +10,7 @@ from typing import Any
 from genies.contract import check_kwargs
 from genies.declaration import read_declaration
 from genies.errors import InputError
-from genies.harness.folders import named_folder
+from genies.folders import named_folder
 from genies.harness.job import Kwargs
 from genies.names import check_distinct, check_name
 
