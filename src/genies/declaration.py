@@ -61,7 +61,9 @@ class ArgumentType(BaseModel):
         text = Path if self.format == "path" else str
         kind = {**kinds, "string": text, "object": dict[str, Any]}.get(self.type, Any)
         limits = {"ge": self.minimum, "le": self.maximum, "gt": self.exclusive_minimum, "lt": self.exclusive_maximum}
-        given = {name: each for name, each in {**limits, "min_length": self.min_length}.items() if each is not None}
+        given: dict[str, Any] = {
+            name: each for name, each in {**limits, "min_length": self.min_length}.items() if each is not None
+        }
         return Annotated[kind, Field(**given)] if given else kind
 
 

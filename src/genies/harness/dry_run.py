@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from genies.data.work import CHARACTERS_PER_TOKEN, Work
 from genies.harness.decide import Check
 from genies.harness.store import Store
-from genies.harness.workload import Work, job_work, kept_activations, rate, rate_key
-
-CHARACTERS_PER_TOKEN = 4
-"""Approximate value for English text and common tokenizers."""
+from genies.harness.workload import job_work, kept_activations, rate, rate_key
 
 
 def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int) -> str:
