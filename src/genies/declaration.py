@@ -60,10 +60,14 @@ class ArgumentType(BaseModel):
         kinds: dict[str | None, Any] = {"integer": int, "number": float, "boolean": bool, "null": None}
         text = Path if self.format == "path" else str
         kind = {**kinds, "string": text, "object": dict[str, Any]}.get(self.type, Any)
-        limits = {"ge": self.minimum, "le": self.maximum, "gt": self.exclusive_minimum, "lt": self.exclusive_maximum}
-        given: dict[str, Any] = {
-            name: each for name, each in {**limits, "min_length": self.min_length}.items() if each is not None
+        limits: dict[str, Any] = {
+            "ge": self.minimum,
+            "le": self.maximum,
+            "gt": self.exclusive_minimum,
+            "lt": self.exclusive_maximum,
+            "min_length": self.min_length,
         }
+        given = {name: limit for name, limit in limits.items() if limit is not None}
         return Annotated[kind, Field(**given)] if given else kind
 
 

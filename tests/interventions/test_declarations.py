@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,28 +66,30 @@ VALUES: list[Any] = ["banana", "", "-1", "0", "0.5", "1e400", "None", "true", "a
 VALUES += [-1, 0, 1, 2.5, 1 << 40, True, False, [1], ["a"], {"a": 1}]
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
-def test_a_declaration_refuses_a_value_if_the_script_does(folder: Path) -> None:
-    declared = read_declaration(folder)
-    training = {"model_dir": "m", "train_distribution": "d", "output_dir": "o"}
-    training |= {"weak_labels": "w"} if folder.name == "w2s" else {}
+def test_a_declaration_refuses_a_value_if_the_script_does() -> None:
+    training = {"model_dir": "m", "train_distribution": "d", "output_dir": "o", "weak_labels": "w"}
     evaluation = {"model_dir": "m", "distribution_dirs": ["d"], "output_paths": ["p"]}
     given: dict[str, dict[str, Any]] = {"train.py": training, "eval.py": evaluation}
-    for script in ("train.py", "eval.py"):
+    seen = set()
+    for folder, (script, others) in product(FOLDERS, given.items()):
+        declared = read_declaration(folder)
+        # Every run refuses push_to_hub, and two interventions do so in a validator, which no schema describes.
+        types = {name: each for name, each in present(declared.arguments(script)).items() if name != "push_to_hub"}
+        new = {name: each for name, each in types.items() if (script, name, each) not in seen}
+        seen |= {(script, *item) for item in new.items()}
+        if not new:
+            continue
         model = argument_model(folder / script)
         assert issubclass(model, Arguments)
-        # Every run refuses push_to_hub, and two interventions do so in a validator, which no schema describes.
-        for name in set(declared.arguments(script) or ()) - {"push_to_hub"}:
-            for value in VALUES:
-                kwargs = {name: value}
-                items = argument_items(given[script] | kwargs)
-                try:
-                    parse(model, items)
-                    expected = None
-                except InputError as error:
-                    expected = str(error)
-                found = declared.invalid_values(script, kwargs)
-                assert (found is None) == (expected is None), (name, value, found, expected)
+        needed = {name: value for name, value in others.items() if name in model.model_fields}
+        for name, value in product(new, VALUES):
+            try:
+                parse(model, argument_items(needed | {name: value}))
+                refused = False
+            except InputError:
+                refused = True
+            assert (declared.invalid_values(script, {name: value}) is not None) == refused, (script, name, value)
+    assert len(seen) > 80
 
 
 def test_limits_choices_and_kinds_of_values_are_declared() -> None:
