@@ -94,8 +94,8 @@ class Cluster:
                 said = str(error).strip().splitlines() or [type(error).__name__]
                 faults.append(f"{asked[each]} cannot run our code: {said[-1]}")
             else:
-                folders = ", ".join(str(Path(file).parent) for file in hidden)
-                faults += [f"{asked[each]} does not see {folders}"] * bool(hidden)
+                missing = ", ".join(str(Path(file).parent) for file in hidden)
+                faults += [f"{asked[each]} does not see {missing}"] * bool(hidden)
         if faults:
             found = "; ".join(sorted(faults))
             raise InputError(
