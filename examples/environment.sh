@@ -1,5 +1,6 @@
 # Sourced by the project's scripts. Makes .venv at the project root if there is none, and installs the project into it.
 #   ensure_environment [EXTRA]      for example ensure_environment test
+# The variable ENVIRONMENT names another folder than .venv.
 
 find_python() {
   local candidate
@@ -21,22 +22,22 @@ installation_mark() {
 }
 
 ensure_environment() {
-  local extra="${1:-}" python installed wanted markers
+  local extra="${1:-}" folder="${ENVIRONMENT:-.venv}" python installed wanted markers
   # An environment without pip is incomplete: an earlier run was stopped while making it.
-  if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+  if ! "$folder/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python) || return 2
-    echo "making .venv with $($python --version)"
-    "$python" -m venv --clear .venv || { echo "error: could not make .venv (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
+    echo "making $folder with $($python --version)"
+    "$python" -m venv --clear "$folder" || { echo "error: could not make $folder (on Debian and Ubuntu: apt install python3-venv)" >&2; return 2; }
   fi
   # A mark records what is installed, so that a second run installs nothing. An installation with an extra includes
   # everything that is needed without one.
   wanted=$(installation_mark)
-  installed=".venv/.installed${extra:+-$extra}"
+  installed="$folder/.installed${extra:+-$extra}"
   markers=("$installed")
-  if [ -z "$extra" ]; then markers+=(.venv/.installed-*); fi
+  if [ -z "$extra" ]; then markers+=("$folder"/.installed-*); fi
   if ! grep -qsxF "$wanted" "${markers[@]}"; then
-    echo "installing into .venv (a few minutes the first time)"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${extra:+[$extra]}" || {
+    echo "installing into $folder (a few minutes the first time)"
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".${extra:+[$extra]}" || {
       echo "error: the installation failed; the lines above say why. Run the same command again to go on." >&2
       return 2
     }

@@ -138,19 +138,15 @@ def evaluation_items(
 
 def argument_items(values: Mapping[str, Any]) -> list[str]:
     """`--name` and value, one item each. Lists and objects become JSON, booleans True or False; None is omitted."""
-    items: list[str] = []
-    for name, value in values.items():
-        if value is None:
-            continue
-        text = (
-            value
-            if isinstance(value, str)
-            else str(value)
-            if isinstance(value, bool)
-            else json.dumps(value, ensure_ascii=False)
-        )
-        items += [f"--{name}", text]
-    return items
+    given = {name: value for name, value in values.items() if value is not None}
+    return [item for name, value in given.items() for item in (f"--{name}", item_text(value))]
+
+
+def item_text(value: Any) -> str:
+    """A value as a command-line item."""
+    if isinstance(value, str | bool):
+        return str(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def check_kwargs(name: str, kwargs: Mapping[str, Any]) -> None:

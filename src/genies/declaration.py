@@ -14,16 +14,61 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic.alias_generators import to_camel
 
-from genies.command_line import WithoutEffect
-from genies.contract import CONTRACT_NAMES
+from genies.command_line import Arguments, WithoutEffect, parse
+from genies.contract import CONTRACT_NAMES, argument_items, item_text
 from genies.errors import InputError
 from genies.files import read_json, write_text
 
 FILE = "intervention.json"
+
+Role = Literal["train", "evaluate"]
+SCRIPTS: Mapping[Role, str] = {"train": "train.py", "evaluate": "eval.py"}
+
+
+class ArgumentType(BaseModel):
+    """The values that an argument can have: a part of JSON Schema. Other keywords are ignored; {} allows all values."""
+
+    model_config = ConfigDict(frozen=True, alias_generator=to_camel)
+
+    type: Literal["string", "integer", "number", "boolean", "array", "object", "null"] | None = None
+    format: str | None = None
+    """path: a file or a folder."""
+    any_of: tuple[ArgumentType, ...] = ()
+    enum: tuple[str | bool | int | float | None, ...] = ()
+    const: str | bool | int | float | None = None
+    items: ArgumentType | None = None
+    minimum: int | float | None = None
+    maximum: int | float | None = None
+    exclusive_minimum: int | float | None = None
+    exclusive_maximum: int | float | None = None
+    min_length: int | None = None
+
+    def annotation(self) -> Any:
+        """The same as a type annotation of an argument model."""
+        choices = self.enum if self.const is None else (self.const,)
+        if choices:  # on a command line, they are text
+            return Literal[tuple(item_text(choice) for choice in choices if choice is not None)]
+        if self.any_of:
+            return Union[tuple(each.annotation() for each in self.any_of)]  # noqa: UP007 - the members are computed
+        if self.type == "array":
+            return list[self.items.annotation() if self.items else Any]  # type: ignore[misc]
+        kinds: dict[str | None, Any] = {"integer": int, "number": float, "boolean": bool, "null": None}
+        text = Path if self.format == "path" else str
+        kind = {**kinds, "string": text, "object": dict[str, Any]}.get(self.type, Any)
+        limits: dict[str, Any] = {
+            "ge": self.minimum,
+            "le": self.maximum,
+            "gt": self.exclusive_minimum,
+            "lt": self.exclusive_maximum,
+            "min_length": self.min_length,
+        }
+        given = {name: limit for name, limit in limits.items() if limit is not None}
+        return Annotated[kind, Field(**given)] if given else kind
 
 
 class Declaration(BaseModel):
@@ -31,10 +76,11 @@ class Declaration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    train_arguments: frozenset[str] | None = None
-    """The arguments of train.py in addition to the contract's (default: unknown until the script runs)."""
-    eval_arguments: frozenset[str] | None = None
-    """The arguments of eval.py in addition to the contract's (default: unknown until the script runs)."""
+    train_arguments: dict[str, ArgumentType] | None = None
+    """The arguments of train.py in addition to the contract's, with their values (default: unknown until the script
+    runs). A list of names allows all values."""
+    eval_arguments: dict[str, ArgumentType] | None = None
+    """The arguments of eval.py, in the same way."""
     without_effect: frozenset[str] = frozenset()
     """Arguments that do not change results. They are ignored when results are compared."""
     without_effect_in_32_bits: frozenset[str] = frozenset()
@@ -42,9 +88,26 @@ class Declaration(BaseModel):
     tunes: bool = True
     """false: train.py changes nothing that eval.py reads, so the untuned model is evaluated instead."""
 
-    def arguments(self, script: str) -> frozenset[str] | None:
+    @field_validator("train_arguments", "eval_arguments", mode="before")
+    @classmethod
+    def _of_names(cls, value: Any) -> Any:
+        names = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        return {name: {} for name in value} if names else value
+
+    def arguments(self, script: str) -> Mapping[str, ArgumentType] | None:
         """The arguments of train.py or eval.py; None if they are not declared."""
         return self.train_arguments if script == "train.py" else self.eval_arguments
+
+    def invalid_values(self, script: str, kwargs: Mapping[str, Any]) -> str | None:
+        """What is wrong with the values of declared arguments; None if nothing is."""
+        known = self.arguments(script) or {}
+        given = {name: each for name, each in kwargs.items() if name in known}
+        types: dict[str, Any] = {name: (known[name].annotation(), None) for name in given}
+        try:
+            parse(create_model("Arguments", __base__=Arguments, **types), argument_items(given))
+        except InputError as error:
+            return str(error)
+        return None
 
     def ignored(self, in_16_bits: bool) -> frozenset[str]:
         """The arguments that have no effect on results."""
@@ -82,21 +145,27 @@ def declared_by(train: type[BaseModel], evaluate: type[BaseModel]) -> dict[str, 
         if marks:
             (always if marks[0].in_16_bits else in_32_bits).add(name)
     return {
-        "train_arguments": sorted(train.model_fields.keys() - CONTRACT_NAMES),
-        "eval_arguments": sorted(evaluate.model_fields.keys() - CONTRACT_NAMES),
+        "train_arguments": _argument_types(train),
+        "eval_arguments": _argument_types(evaluate),
         "without_effect": sorted(always),
         "without_effect_in_32_bits": sorted(in_32_bits),
     }
 
 
+def _argument_types(model: type[BaseModel]) -> dict[str, Any]:
+    schemas = model.model_json_schema()["properties"]
+    types = {name: ArgumentType.model_validate(schemas[name]) for name in sorted(schemas.keys() - CONTRACT_NAMES)}
+    return {name: each.model_dump(mode="json", by_alias=True, exclude_unset=True) for name, each in types.items()}
+
+
 def declaration_of(folder: Path) -> Mapping[str, Any]:
     """The content that intervention.json in `folder` should have. Imports the scripts; keeps the value of `tunes`."""
-    train, evaluate = (_argument_model(folder / script) for script in ("train.py", "eval.py"))
+    train, evaluate = (argument_model(folder / script) for script in ("train.py", "eval.py"))
     tunes = read_declaration(folder).tunes
     return {**declared_by(train, evaluate), **({} if tunes else {"tunes": False})}
 
 
-def _argument_model(script: Path) -> type[BaseModel]:
+def argument_model(script: Path) -> type[BaseModel]:
     """The argument model of the function that a script passes to `run`, which is named train or evaluate."""
     if not script.is_file():
         raise InputError(f"{script} does not exist; expected a folder with train.py and eval.py")
@@ -104,6 +173,7 @@ def _argument_model(script: Path) -> type[BaseModel]:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # pydantic resolves the annotations of a model in its module
     sys.path.insert(0, str(script.parent))
     try:
         spec.loader.exec_module(module)
@@ -116,12 +186,23 @@ def _argument_model(script: Path) -> type[BaseModel]:
     return model
 
 
+def text_of(declaration: Mapping[str, Any]) -> str:
+    """The declaration as JSON with a line for each argument."""
+
+    def shown(value: Any) -> str:
+        members = [f"    {json.dumps(name)}: {json.dumps(each)}" for name, each in value.items()]
+        return "{\n" + ",\n".join(members) + "\n  }"
+
+    fields = [f'  "{name}": {shown(value) if isinstance(value, dict) and value else json.dumps(value)}'
+              for name, value in declaration.items()]  # fmt: skip
+    return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
 def main() -> None:
     """Write intervention.json into each folder named on the command line."""
     for name in sys.argv[1:]:
         folder = Path(name)
-        text = json.dumps(declaration_of(folder), indent=2) + "\n"
-        write_text(folder / FILE, text)
+        write_text(folder / FILE, text_of(declaration_of(folder)))
         print(folder / FILE)
 
 

@@ -10,8 +10,9 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
+from types import FrameType
 from typing import ParamSpec, TypeVar
 
 from genies.spelling import spelled
@@ -149,8 +150,22 @@ def _open_closed_streams() -> None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
+def interrupt_without_traceback() -> None:
+    """Make Ctrl-C end this process with one line until run_command takes over.
+
+    In the middle of an import, a KeyboardInterrupt would be a traceback or a failed import.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    os.write(2, f"{INTERRUPTED_MESSAGE}\n".encode())
+    os._exit(INTERRUPTED)
+
+
 def _catch_interrupts() -> None:
-    """Make Ctrl-C raise KeyboardInterrupt from now on; before, the handler of the command's first import was active.
+    """Make Ctrl-C raise KeyboardInterrupt from now on; before, interrupt_without_traceback was active.
 
     A background job of a shell ignores Ctrl-C, and this does not change that.
     """
@@ -158,3 +173,23 @@ def _catch_interrupts() -> None:
     if here and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         with contextlib.suppress(ValueError):  # in an interpreter inside another program
             signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends the run as Ctrl-C does: running steps are ended and the table is written.
+
+    In another thread than the main one, which alone can set a signal's handler, it does what it did before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

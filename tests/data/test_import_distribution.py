@@ -46,7 +46,7 @@ def write(path: Path, rows: list[Any]) -> Path:
 
 def imported(data: Path, folder: Path, split: Split | None = None, **options: Any) -> Imported:
     source = open_source(data)
-    layout = Columns().layout(source.columns)
+    layout = Columns().layout_of(source.columns)
     rules = Rules(**{name: options.pop(name) for name in ("json_columns", "skip_malformed") if name in options})
     return import_distribution(source, layout, TEMPLATE, split or Split(0, 0.2), folder, rules=rules, **options)
 

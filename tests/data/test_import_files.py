@@ -27,7 +27,7 @@ CHATS = [{"chosen": [{"role": "user", "content": f"q{n}"}, {"role": "assistant",
 
 def write_jsonl(path: Path, rows: list[Any]) -> Path:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    (gzip.open if path.suffix == ".gz" else open)(path, "wb").write(text.encode())
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
     return path
 
 

@@ -22,6 +22,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "READ
 
 ELSEWHERE = {
     "bash tests/run.sh": "tests/run.sh",  # this very run
+    "bash tests/versions.sh": "tests/end_to_end/test_run_script.py",
     "bash benchmarks/run.sh": "tests/benchmarks/test_benchmarks.py",
     "genies run": "tests/test_wheel.py",
     "pip wheel . --no-deps": "tests/test_wheel.py",

@@ -1,4 +1,4 @@
-"""The status of tests/run.sh is that of the tests, or else that of the type check."""
+"""tests/run.sh ends with the status of the tests, or else of the type check; tests/versions.sh runs all versions."""
 
 from __future__ import annotations
 
@@ -28,3 +28,29 @@ def test_the_status_says_whether_all_passed(tmp_path: Path, tests: int, types: i
     )
     assert done.returncode == status, done.stderr
     assert done.stdout.split() == ["ruff", "ruff", "python", "mypy"]
+
+
+def test_the_quick_tests_run_with_each_python_that_is_there(tmp_path: Path) -> None:
+    """With interpreters that only say their version, one of which fails the tests."""
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "examples").mkdir()
+    shutil.copy2(ROOT / "tests" / "versions.sh", tmp_path / "tests")
+    (tmp_path / "examples" / "environment.sh").write_text(
+        "ensure_environment() {\n"
+        '  mkdir -p "$ENVIRONMENT/bin"\n  cp "$(command -v "$PYTHON")" "$ENVIRONMENT/bin/python"\n}\n'
+    )
+    for version, status in (("3.12", 3), ("3.13", 0)):
+        program = tmp_path / "bin" / f"python{version}"
+        program.parent.mkdir(exist_ok=True)
+        cases = f'-c) echo {version};; --version) echo Python {version};; *) echo "$@"; exit {status};;'
+        program.write_text(f'#!/bin/sh\ncase "$1" in {cases} esac\n')
+        program.chmod(0o755)
+    environment = {"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "HOME": str(tmp_path), "VERSIONS": "3.12 3.13 3.99"}
+    done = subprocess.run(
+        ["bash", "tests/versions.sh", "-k", "reuse"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert "Python 3.99 is not installed" in done.stdout
+    assert done.stdout.count("--quick -k reuse") == 2
+    assert "2 versions" in done.stdout

@@ -19,7 +19,7 @@ from genies.errors import InputError
 from genies.harness.checking.check import CHECKS, CheckRequest, check_intervention
 from genies.harness.checking.made_project import EVALUATED, make_project
 from genies.harness.checking.tiny_model import write_tiny_model
-from genies.harness.locks import locked
+from genies.locks import locked
 from tests.support.commands import run_command
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, LITERAL_EVAL, LITERAL_TRAIN, ROOT
 from tests.support.scripts import planted_examples, write_distribution

@@ -22,8 +22,7 @@ from typing import IO, Any
 
 import pytest
 
-from genies.harness.launchers.ray import places
-from genies.harness.launchers.ray_node import unseen
+from genies.processes.ray_cluster import places, unseen
 from tests.harness.test_failures import one_message
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 

@@ -146,7 +146,7 @@ def test_evaluations_of_a_replaced_model_are_stale_when_the_run_was_killed_in_be
     record = json.loads((folder / "training_step.json").read_text())
     (folder / "model.json").write_text('{"sign": -1}')
     from genies.file_hashes import FileHashes
-    from genies.harness.fingerprint import model_content
+    from genies.folder_hashes import model_content
 
     record["content"] = model_content(FileHashes(None), folder)
     (folder / "training_step.json").write_text(json.dumps(record))
@@ -299,7 +299,8 @@ def test_a_base_model_that_an_argument_names_counts_by_content(project: Project)
 
 def test_an_ordinary_evaluation_depends_on_what_it_always_did(finished: Project) -> None:
     from genies.file_hashes import FileHashes
-    from genies.harness.fingerprint import Identities, model_content
+    from genies.folder_hashes import model_content
+    from genies.harness.fingerprint import Identities
 
     hashes = FileHashes(None)
     identities = Identities(hashes, finished.folder)

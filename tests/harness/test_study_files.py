@@ -159,6 +159,29 @@ def test_an_argument_that_one_variant_does_not_take_is_its_fault_alone(project: 
     assert not (project.folder / "models" / "shorter" / "base-short").exists()
 
 
+def test_a_value_that_one_variant_cannot_have_is_its_fault_alone(project: Project) -> None:
+    sign = {"type": "integer", "minimum": -1, "maximum": 1}
+    confidence = {"type": "number", "exclusiveMinimum": 0}
+    declare(project.length, train_arguments={"sign": sign}, eval_arguments={"confidence": confidence})
+    right = {"name": "longer", "dir": str(project.length), "train_kwargs": {"sign": "1"}}  # as on a command line
+    wrong = {"name": "shorter", "dir": str(project.length), "train_kwargs": {"sign": "banana"}}
+    wrong["eval_kwargs"] = {"confidence": 0}
+    done = run(project, study(project, variants=[right, wrong]))
+    assert done.returncode == 2
+    (said,) = (line for line in done.stderr.splitlines() if "shorter" in line)
+    assert "--train_kwargs: train.py of shorter: --sign: expected a whole number, got 'banana'" in said
+    assert "--eval_kwargs: eval.py of shorter: --confidence" in said
+    assert table(project, "longer")
+    assert not (project.folder / "models" / "shorter").exists()
+
+
+def test_a_value_for_all_is_refused_before_anything_runs(project: Project) -> None:
+    declare(project.length, train_arguments={"sign": {"enum": [-1, 1]}})
+    assert "--sign: Input should be '-1' or '1', got '3'" in one_message(project.metrics(train_kwargs={"sign": 3}))
+    assert project.logs() == []
+    assert project.metrics(train_kwargs={"sign": -1}).returncode == 0
+
+
 def test_with_a_variant_at_fault_a_combined_table_is_left_as_it_was(project: Project) -> None:
     declare(project.length, train_arguments=["sign"])
     assert run(project, study(project)).returncode == 0
@@ -236,7 +259,10 @@ def test_seeds_for_an_intervention_that_takes_none_are_its_fault(project: Projec
     assert "--seeds: train.py of length has no argument 'seed'" in one_message(project.metrics(seeds=[0, 1]))
 
 
-@pytest.mark.parametrize("text", ["[]", '{"train_argument": []}', '{"tunes": "perhaps"}', "{"])
+@pytest.mark.parametrize(
+    "text",
+    ["[]", '{"train_argument": []}', '{"train_arguments": {"x": {"type": "real"}}}', '{"tunes": "perhaps"}', "{"],
+)
 def test_a_bad_declaration_is_one_message(project: Project, text: str) -> None:
     (project.length / "intervention.json").write_text(text)
     assert "length/intervention.json" in one_message(project.metrics())

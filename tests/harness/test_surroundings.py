@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from genies import folder_hashes
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
-from genies.harness import fingerprint
-from genies.harness.fingerprint import intervention_identity
-from genies.harness.locks import check_lock_folder
+from genies.intervention_code import intervention_identity
+from genies.locks import check_lock_folder
 from tests.support.project import ROOT, Project
 
 
@@ -100,7 +100,7 @@ def test_a_folder_of_too_many_files_is_refused_and_a_link_to_shared_code_is_foll
     before = intervention_identity(FileHashes(None), project.length, "train")
     (shared / "common.py").write_text("2")
     assert intervention_identity(FileHashes(None), project.length, "train") != before
-    monkeypatch.setattr(fingerprint, "MOST_FILES", 2)
+    monkeypatch.setattr(folder_hashes, "MOST_FILES", 2)
     with pytest.raises(InputError, match="more than 2 files"):
         intervention_identity(FileHashes(None), project.length, "train")
 

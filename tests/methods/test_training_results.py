@@ -336,7 +336,7 @@ def test_what_names_folders_of_this_machine_stays_here(tmp_path: Path, monkeypat
     from huggingface_hub import HfApi
     from huggingface_hub.utils._paths import filter_repo_objects
 
-    from genies.harness.fingerprint import TRAINING_RECORD
+    from genies.folder_hashes import TRAINING_RECORD
 
     seen: list[str] = []
 

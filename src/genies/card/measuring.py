@@ -14,7 +14,7 @@ from genies.data.transforming import transformed
 from genies.declaration import read_declaration
 from genies.errors import InputError
 from genies.files import read_json, write_json
-from genies.harness.folders import intervention_folder
+from genies.folders import intervention_folder
 from genies.harness.main_job import measure
 from genies.harness.request import MetricsRequest
 from genies.shipped import SHIPPED

@@ -70,7 +70,7 @@ def main(args: CardArguments, root: Path) -> int:
         return _collect(args.collect)
     from genies.card.making import Order, make_card
     from genies.card.measuring import intervention_of, scorer_of
-    from genies.harness.folders import named_folder
+    from genies.folders import named_folder
 
     assert args.model_dir is not None
     models = [named_folder(each, name) for each, name in ((args.model_dir, "model_dir"), (args.compare, "compare"))
@@ -110,8 +110,7 @@ def main(args: CardArguments, root: Path) -> int:
 
 def _cost(order: Any) -> str:
     """The number of targets, texts and tokens, before anything starts."""
-    from genies.harness.dry_run import CHARACTERS_PER_TOKEN
-    from genies.harness.workload import Work, split_work
+    from genies.data.work import CHARACTERS_PER_TOKEN, Work, split_work
 
     plan = order.plan()
     work = sum((split_work(folder, "test", order.max_examples) for folder in plan.folders.values()), Work())

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import difflib
-import os
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 
 from genies import __version__
+from genies.errors import interrupt_without_traceback
 from genies.spelling import COMMANDS
 
 SUMMARIES = {
@@ -26,8 +24,6 @@ SUMMARIES = {
     "transform": "make probing targets of a distribution",
     "audit": "look for defects in distributions",
 }
-
-_INTERRUPTED = b"interrupted; run the same command again to go on from here\n"
 
 
 def main() -> None:
@@ -45,9 +41,7 @@ def main() -> None:
         hint = f"; did you mean {near[0]}?" if near else ";"
         print(f"error: unknown command {name!r}{hint} known: {', '.join(COMMANDS)}", file=sys.stderr)
         sys.exit(2)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # In the middle of an import a KeyboardInterrupt is a traceback; genies.errors.run_command takes over.
-        signal.signal(signal.SIGINT, _end)
+    interrupt_without_traceback()
     sys.argv = [f"genies {name}", *items[1:]]
     # Imported here: --help must not wait for the libraries of every command.
     from genies.command_line import run
@@ -73,8 +67,3 @@ def help_text() -> str:
             "",
         ]
     )
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    os.write(2, _INTERRUPTED)
-    os._exit(130)

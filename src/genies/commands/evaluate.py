@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from genies import markdown
+from genies.commands.single import exit_status, identities_of_machine, own_variant, run_single
 from genies.contract import read_evaluation
 from genies.errors import InputError
+from genies.folders import distribution_folder, named_folder
 from genies.harness.decide import Policy, check_evaluation
-from genies.harness.folders import distribution_folder, named_folder
 from genies.harness.job import Identity, Job
 from genies.harness.places import Kwargs, Places
 from genies.harness.plan import evaluation_job
-from genies.harness.single import exit_status, identities_of_machine, own_variant, run_single
 from genies.harness.store import identity_in, training_record
 from genies.names import check_distinct
 

@@ -32,17 +32,8 @@ from genies.names import check_length, check_name
 from genies.spelling import spelled
 
 
-class ImportDistributionArguments(Arguments):
-    """Convert preference data to a distribution, or to a suite of distributions.
-
-    Example:
-      python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
-        --template '### Instruction:\\n{prompt}\\n\\n### Response:\\n' --license MIT
-
-    A row holds a prompt, one or several chosen and rejected responses, or a prompt, a list of responses and their
-    scores. Prompts and responses are texts or conversations (lists of {role, content}). --preset reads a published data
-    set, and --list_presets True shows them. A prompt's split depends on nothing but the prompt and --test_share.
-    """
+class Origin(Arguments):
+    """Where the data is, and the distributions to make of it."""
 
     data_path: Path | None = None
     """A .json, .jsonl, .csv, .tsv, .parquet or .arrow file, a folder saved by `datasets`, or one of JSON or Parquet
@@ -69,34 +60,27 @@ class ImportDistributionArguments(Arguments):
     distribution. Default: none, all distributions are targets only."""
     shifts_path: Path | None = None
     """Shift file of a suite (default: distribution_shifts/<name>.json)."""
-    ties: Literal["drop", "keep"] = "drop"
-    """Rows whose responses are equally good: drop leaves them out, keep makes examples without a worse response, which
-    no score counts."""
-    parting_turns: Literal["drop", "keep"] = "drop"
-    """Rows of transcripts that differ before the last turn: drop leaves them out, keep makes all that follows the
-    response."""
     format: Format | None = None
     """Format of the data, if the file name does not show it."""
     data_split: str | None = None
     """Split to take from a folder saved by `datasets` that has several."""
-    layout: Literal["auto", "pairs", "scores"] = "auto"
-    """Layout of the rows, if the columns are ambiguous: chosen and rejected, or responses and scores."""
-    prompt_column: str = "prompt"
-    """Column of the prompt; without it, the conversations must contain the prompt."""
-    chosen_column: str = "chosen"
-    """Column of the best response."""
-    rejected_column: str = "rejected"
-    """Column of the worse response, or of a list of them."""
-    responses_column: str = "responses"
-    """Column of the list of responses."""
-    scores_column: str = "scores"
-    """Column of their scores; without it, every response is an object that contains its score."""
-    response_field: str = "response"
-    """If responses are objects: the field of the text."""
-    score_field: str = "score"
-    """If responses are objects: the field of the score."""
-    json_columns: list[str] | None = None
-    """Columns that contain JSON as text, such as conversations in a CSV file."""
+
+
+class ImportDistributionArguments(Rules, Columns, Origin):
+    """Convert preference data to a distribution, or to a suite of distributions.
+
+    Example:
+      python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
+        --template '### Instruction:\\n{prompt}\\n\\n### Response:\\n' --license MIT
+
+    A row holds a prompt, one or several chosen and rejected responses, or a prompt, a list of responses and their
+    scores. Prompts and responses are texts or conversations (lists of {role, content}). --preset reads a published data
+    set, and --list_presets True shows them. A prompt's split depends on nothing but the prompt and --test_share.
+    """
+
+    parting_turns: Literal["drop", "keep"] = "drop"
+    """Rows of transcripts that differ before the last turn: drop leaves them out, keep makes all that follows the
+    response."""
     template: str = DEFAULT
     r"""Text around the prompt, {prompt}; \n is a line end."""
     message_template: str | None = None
@@ -117,8 +101,6 @@ class ImportDistributionArguments(Arguments):
     """Origin of the data, for metadata.json (default: the name of the file or folder)."""
     license: str = "not stated"
     """The data's license, for metadata.json."""
-    skip_malformed: bool = False
-    """Skip and count malformed rows instead of refusing the data."""
     overwrite: bool = False
     """Replace distributions and shift files that exist."""
 
@@ -140,7 +122,7 @@ class ImportDistributionArguments(Arguments):
     @model_validator(mode="after")
     def _with_effect(self) -> ImportDistributionArguments:
         """Refuse arguments that would have no effect."""
-        if self.preset is not None and (given := sorted(_OF_COLUMNS & self.model_fields_set)):
+        if self.preset is not None and (given := sorted(Columns.model_fields.keys() & self.model_fields_set)):
             raise ValueError(f"--{given[0]} has no effect with --preset {self.preset}, which knows the columns")
         if self.parting_turns != "drop" and not isinstance(_layout_of(self.preset), Transcripts):
             raise ValueError("--parting_turns is for transcripts: --preset hh_rlhf")
@@ -149,12 +131,6 @@ class ImportDistributionArguments(Arguments):
             if given:
                 raise ValueError(f"--{given[0]} is for a suite; add --split_by COLUMN")
         return self
-
-
-_OF_COLUMNS = {
-    *("layout", "prompt_column", "chosen_column", "rejected_column", "responses_column", "scores_column"),
-    *("response_field", "score_field"),
-}
 
 
 def _layout_of(preset: str | None) -> Layout | None:
@@ -195,7 +171,7 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
         split_by,
         suite=folder.name,
         about=about,
-        rules=Rules(args.json_columns or (), args.skip_malformed, args.ties == "keep"),
+        rules=args,
         overwrite=args.overwrite,
         progress=True,
     )
@@ -224,18 +200,9 @@ def _data(args: ImportDistributionArguments, root: Path) -> tuple[Path, dict[str
 
 
 def _layout(args: ImportDistributionArguments, source: Source) -> Layout:
-    columns = Columns(
-        args.prompt_column,
-        args.chosen_column,
-        args.rejected_column,
-        args.responses_column,
-        args.scores_column,
-        args.response_field,
-        args.score_field,
-    )
     layout = _layout_of(args.preset)
     if layout is None:
-        return columns.layout(source.columns, args.layout)
+        return args.layout_of(source.columns)
     return replace(layout, keep_parting=args.parting_turns == "keep") if isinstance(layout, Transcripts) else layout
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genies.commands.single import exit_status, identities_of_machine, own_variant, run_single
+from genies.folders import distribution_folder, named_folder
 from genies.harness.decide import check_training
-from genies.harness.folders import distribution_folder, named_folder
 from genies.harness.job import Job
 from genies.harness.places import Kwargs, Places
 from genies.harness.plan import training_job, tuned_model_name
-from genies.harness.single import exit_status, identities_of_machine, own_variant, run_single
 
 
 class TrainRequest(Places):

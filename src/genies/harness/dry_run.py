@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from genies.data.work import CHARACTERS_PER_TOKEN, Work
 from genies.harness.decide import Check
 from genies.harness.store import Store
-from genies.harness.workload import Work, job_work, kept_activations, rate, rate_key
-
-CHARACTERS_PER_TOKEN = 4
-"""Approximate value for English text and common tokenizers."""
+from genies.harness.workload import job_work, kept_activations, rate, rate_key
+from genies.quantities import duration, size
 
 
 def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int) -> str:
@@ -63,11 +62,11 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
                 f"to {verb}: {work.examples:,} examples, {work.pairs:,} pairs, {work.characters:,} characters, "
                 f"about {work.characters // CHARACTERS_PER_TOKEN:,} tokens read once"
             )
-    texts, size = kept_activations(checks)
-    if size:
+    texts, kept = kept_activations(checks)
+    if kept:
         lines.append(
-            f"activations, if an intervention caches them: at most {_size(size)} for each prompt format, "
-            f"{_size(size // texts)} per text; cache_gb in the kwargs limits them"
+            f"activations, if an intervention caches them: at most {size(kept)} for each prompt format, "
+            f"{size(kept // texts)} per text; cache_gb in the kwargs limits them"
         )
     seconds, known = 0.0, 0
     rates = {key: rate(*key, store) for key in {rate_key(each) for each in checks}}
@@ -79,23 +78,9 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
     if known:
         of = "all jobs" if known == len(checks) else f"{known:,} of {len(checks):,} jobs"
         lines.append(
-            f"time: about {_duration(seconds / slots)} for {of}, {slots} at once, estimated from earlier jobs of the "
+            f"time: about {duration(seconds / slots)} for {of}, {slots} at once, estimated from earlier jobs of the "
             "same interventions and model"
         )
     else:
         lines.append("time: unknown; there are no earlier jobs of the same intervention and model")
     return "\n".join(lines)
-
-
-def _size(count: int) -> str:
-    """A size with its unit, such as 138 kB or 1.2 GB."""
-    power, unit = next(each for each in ((9, "GB"), (6, "MB"), (3, "kB"), (0, "bytes")) if count >= 10 ** each[0])
-    value = count / 10**power
-    return f"{value:.1f} {unit}" if power and value < 10 else f"{value:.0f} {unit}"
-
-
-def _duration(seconds: float) -> str:
-    """A time with its unit, to about two digits."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -15,6 +15,7 @@ from genies.harness.job import Job
 from genies.harness.order import Result
 from genies.harness.store import Store
 from genies.processes.process import Outcome, last_lines
+from genies.quantities import counted
 
 OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemoryError|MemoryError|can't allocate memory", re.IGNORECASE)
 OUT_OF_DISK = re.compile(r"No space left on device|Disk quota exceeded|File too large")
@@ -114,15 +115,6 @@ class Failures:
     def lines(self) -> list[str]:
         """Each reason as a list item, with the first job that failed for it and the number of others."""
         return [f"- {_indented(same)}" for same in self._by_reason.values()]
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun.
-
-    >>> counted(1, "job"), counted(2, "job")
-    ('1 job', '2 jobs')
-    """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _reason(result: Result) -> str:

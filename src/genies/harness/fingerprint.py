@@ -8,31 +8,24 @@ and matches any value, so that a table whose evaluations all exist needs neither
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
-import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
-import genies
 from genies.adapter_base import CONFIG, find_base_model
 from genies.contract import CONTRACT_VERSION
 from genies.credentials import published
-from genies.declaration import FILE as DECLARATION
-from genies.declaration import Declaration, read_declaration
+from genies.declaration import Declaration, Role, read_declaration
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
-from genies.harness.code import determining
-from genies.harness.job import Job, Role
+from genies.folder_hashes import distribution_identity, model_content
+from genies.harness.job import Job
+from genies.intervention_code import intervention_identity
 from genies.processes.hardware import HALF, UNKNOWN, Hardware
 
 Parts = dict[str, Any]
 T = TypeVar("T")
-
-_MENTIONS_GENIES = re.compile(rb"\bgenies\b")
-"""Matches more than imports: a false match costs a computation, a missed import would give wrong results."""
-_DOCUMENTATION = {".md", ".rst", ".log"}
 
 
 class Identities:
@@ -174,81 +167,3 @@ def unknown_parts(parts: Parts, inside: str = "") -> list[str]:
         elif isinstance(value, dict) and key != "kwargs":
             found += unknown_parts(value, f"{inside}{key}.")
     return found
-
-
-def intervention_identity(hashes: FileHashes, folder: Path, role: Role) -> Parts:
-    """Hashes of all files of an intervention and of those that determine one of its scripts; if a .py file mentions
-    genies, also the version of the library's numerics."""
-    if not folder.is_dir():
-        return {"intervention_files": None, "code": None, "numerics_version": None}
-    paths = [path for path in _files(folder) if path != folder / DECLARATION]
-    sources = (path for path in paths if path.suffix == ".py")
-    uses_library = any(_MENTIONS_GENIES.search(path.read_bytes()) for path in sources)
-    return {
-        "intervention_files": _combined(hashes, folder, paths),
-        "code": _combined(hashes, folder, determining(folder, paths, role)),
-        "numerics_version": genies.NUMERICS_VERSION if uses_library else 0,
-    }
-
-
-TRAINING_RECORD = "training_step.json"
-"""In a tuned model's folder: its parts, its fingerprint, the hash of the files and their provenance."""
-
-_RECORDS = frozenset({TRAINING_RECORD, "genies_download.json", "training_log.jsonl"})
-"""Records of how a model was made, which contain times and do not affect the model."""
-
-
-def model_content(hashes: FileHashes, folder: Path) -> str | None:
-    """Hash of a model folder's files by relative name and content, without documentation and records; None without a
-    folder."""
-    if not folder.is_dir():
-        return None
-    paths = [path for path in _files(folder) if path.suffix.lower() not in _DOCUMENTATION and path.name not in _RECORDS]
-    return _combined(hashes, folder, paths)
-
-
-def distribution_identity(hashes: FileHashes, folder: Path) -> str | None:
-    """Hash of train.json and test.json; None without the folder.
-
-    Both count in training and in evaluation, because an intervention can read either. metadata.json does not count.
-    """
-    paths = [path for path in (folder / "train.json", folder / "test.json") if path.is_file()]
-    return _combined(hashes, folder, paths) if paths else None
-
-
-MOST_FILES = 20_000
-"""Limit for the folder of a model or an intervention; more are probably reached through a link."""
-
-
-def _files(folder: Path) -> list[Path]:
-    """Regular files below a folder in a fixed order, without hidden files and Python's caches.
-
-    Links are followed. Raises InputError for a link to a parent of the folder, and for more than MOST_FILES files.
-    """
-    found = list(itertools.islice(_below(folder), MOST_FILES + 1))
-    if len(found) > MOST_FILES:
-        raise InputError(
-            f"{folder} contains more than {MOST_FILES:,} files; expected only those of a model or an intervention. "
-            f"Check for a link to another folder; the last file read is {found[-1]}"
-        )
-    return found
-
-
-def _below(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    here = folder.resolve()
-    if here in above:  # a link back to a parent
-        return
-    if above and above[0].is_relative_to(here):
-        raise InputError(f"{folder} is a link to {here}, a parent of the folder that contains it; remove the link")
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "__pycache__":
-            continue
-        if path.is_dir():
-            yield from _below(path, (*above, here))
-        elif path.is_file():
-            yield path
-
-
-def _combined(hashes: FileHashes, folder: Path, paths: list[Path]) -> str:
-    lines = [f"{path.relative_to(folder).as_posix()}\0{hashes.of(path)}\n" for path in paths]
-    return hashlib.sha256("".join(lines).encode("utf-8", "surrogateescape")).hexdigest()

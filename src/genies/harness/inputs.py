@@ -10,8 +10,8 @@ from genies.data.distribution import Distribution, SplitName
 from genies.data.shifts import resolve
 from genies.errors import InputError
 from genies.harness.decide import Check
-from genies.harness.locks import check_lock_folder
 from genies.harness.store import Store
+from genies.locks import check_lock_folder
 
 _NAMED = 20
 

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from genies.contract import evaluation_items, train_items
+from genies.declaration import SCRIPTS, Role
 
 Kwargs = Mapping[str, Any]
-Role = Literal["train", "evaluate"]
-SCRIPTS: Mapping[Role, str] = {"train": "train.py", "evaluate": "eval.py"}
 
 
 @dataclass(frozen=True)

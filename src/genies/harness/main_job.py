@@ -3,39 +3,31 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from genies.cache import cache_dir
 from genies.contract import Evaluation
-from genies.data.leaks import Leaks
 from genies.data.shifts import repeats
-from genies.errors import BAD_INPUT, INTERRUPTED, InputError
+from genies.errors import BAD_INPUT, INTERRUPTED, InputError, termination_as_interrupt
 from genies.file_hashes import FileHashes
+from genies.folders import normal
 from genies.harness.commands import write_commands
-from genies.harness.conclusion import Progress, conclude, doubts
-from genies.harness.decide import Check, decide
+from genies.harness.conclusion import conclude, doubts
 from genies.harness.dry_run import describe
 from genies.harness.failures import Failures
-from genies.harness.fingerprint import Identities
-from genies.harness.folders import normal
-from genies.harness.inputs import check_inputs, check_locks
+from genies.harness.inputs import check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.order import Order, Result
-from genies.harness.outputs import Table, check_tables, make_table, plan_tables, write_tables
-from genies.harness.plan import Plan
+from genies.harness.outputs import check_tables
 from genies.harness.request import MetricsRequest
+from genies.harness.run import Run
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.state import remembered_failure
 from genies.harness.store import Store
@@ -52,31 +44,23 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path, told: To
 
     told: is called whenever a job starts or ends.
     """
-    store, plan = request.store(root), request.plan(root)
+    plan = request.plan(root)
     for line in [*(f"error: {fault}" for fault in plan.faults.values()), *plan.notes]:
         print(line, file=sys.stderr)
     if again := repeats(request.shifts()):
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
-    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    checks = decide(plan.jobs, request.policy(), Identities(hashes, root, hardware(request)))
-    check_inputs(checks, store, request.named_by, "base_model_dir", request.argument_of)
-    tables = plan_tables(plan, normal(request.output_path))
-    settings = request.settings(root)
+    run, status = Run.of(request, root, plan, hardware(request)), 0
     if request.dry_run:
-        orders = {number: Order(check, settings) for number, check in enumerate(checks) if check.run}
-        failed = {number for number, order in orders.items() if remembered_failure(order)}
-        print(describe(checks, set() if request.retry_failed else failed, store, len(request.gpus) or request.slots))
-        return BAD_INPUT if plan.faults else 0
-    hashes.save()
-    waiting = tasks(checks)
-    if request.emit_commands is not None:
-        write_commands(normal(request.emit_commands), waiting, settings)
-        print(f"wrote {len(waiting)} jobs to {request.emit_commands}, one per line; nothing was run")
-        return BAD_INPUT if plan.faults else 0
-
-    leaks = known_leaks(plan) if request.exclude_leaked else None
-    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, told=told)
-    status = conclude(request, plan, progress, tables, store, leaks)
+        print(description(run))
+    else:
+        run.hashes.save()
+        if request.emit_commands is not None:
+            waiting = tasks(run.checks)
+            write_commands(normal(request.emit_commands), waiting, request.settings(root))
+            print(f"wrote {len(waiting)} jobs to {request.emit_commands}, one per line; nothing was run")
+        else:
+            carry_out_plan(run, told=told)
+            status = conclude(run)
     return BAD_INPUT if plan.faults else status
 
 
@@ -86,19 +70,15 @@ def measure(request: MetricsRequest, root: Path, write_table: bool, quiet: bool 
     With `write_table` the tables are written as well; without `quiet`, failures and a progress bar are shown.
     Raises InputError for what the command refuses, and for a variant whose arguments are at fault.
     """
-    store, plan = request.store(root), request.plan(root)
+    plan = request.plan(root)
     if plan.faults:
         raise InputError("; ".join(plan.faults.values()))
-    hashes = FileHashes(cache_dir(root) / "file_hashes.json")
-    checks = decide(plan.jobs, request.policy(), Identities(hashes, root, hardware(request)))
-    check_inputs(checks, store, request.named_by, "base_model_dir", request.argument_of)
-    tables = plan_tables(plan, normal(request.output_path)) if write_table else []
-    hashes.save()
-    leaks = known_leaks(plan) if request.exclude_leaked else None
-    progress = carry_out_plan(request, root, plan, checks, tables, hashes, leaks, quiet)
-    rows = make_table(plan.rows, plan, progress.evaluations, leaks)
-    said = [*plan.notes, *doubts(plan, progress, rows), *(leaks.holes if leaks else [])]
-    return Measured(rows, said, progress.failures, progress.evaluations)
+    run = Run.of(request, root, plan, hardware(request), write_table)
+    run.hashes.save()
+    carry_out_plan(run, quiet)
+    rows = run.table()
+    said = [*plan.notes, *doubts(run, rows), *(run.leaks.holes if run.leaks else [])]
+    return Measured(rows, said, run.failures, run.evaluations)
 
 
 @dataclass(frozen=True)
@@ -113,32 +93,29 @@ class Measured:
     """By their files."""
 
 
-def carry_out_plan(
-    request: MetricsRequest,
-    root: Path,
-    plan: Plan,
-    checks: Sequence[Check],
-    tables: Sequence[Table],
-    hashes: FileHashes,
-    leaks: Leaks | None,
-    quiet: bool = False,
-    told: Told | None = None,
-) -> Progress:
+def description(run: Run) -> str:
+    """What the run would do."""
+    request, settings = run.request, run.request.settings(run.root)
+    orders = {number: Order(check, settings) for number, check in enumerate(run.checks) if check.run}
+    failed = {number for number, order in orders.items() if not request.retry_failed and remembered_failure(order)}
+    return describe(run.checks, failed, run.store, len(request.gpus) or request.slots)
+
+
+def carry_out_plan(run: Run, quiet: bool = False, told: Told | None = None) -> None:
     """Run what must run, and keep the tables true all along.
 
     quiet: print nothing; Ctrl-C is a KeyboardInterrupt, also the second time.
     """
-    store, waiting = request.store(root), tasks(checks)
-    check_tables(tables)
-    check_locks(checks, store)
-    progress = Progress.of(checks)
-    launcher = make_launcher(request, hashes, store)
+    request, waiting = run.request, tasks(run.checks)
+    run.exclude_leaked()
+    check_tables(run.tables)
+    check_locks(run.checks, run.store)
+    launcher = make_launcher(request, run.hashes, run.store)
     cores = available_cores() // launcher.slots if request.launcher == "local" else request.cpus_per_step
-    settings = replace(request.settings(root), threads=max(1, cores), skip_failed=not request.retry_failed)
-    write = partial(write_tables, tables, plan, progress.evaluations)
+    settings = replace(request.settings(run.root), threads=max(1, cores), skip_failed=not request.retry_failed)
     try:
         with termination_as_interrupt(), _Bar([] if quiet else waiting) as bar:
-            keeping = _KeepingTables(write)
+            keeping = _KeepingTables(run)
             counts = {"done": 0, "failed": 0}
 
             def running(titles: Sequence[str]) -> None:
@@ -147,20 +124,18 @@ def carry_out_plan(
                     told(len(waiting), counts["done"], counts["failed"], titles)
 
             def ended(task: Task, result: Result) -> None:
-                progress.add(result)
-                new = result.failure is not None and progress.failures.add(result)
+                new = run.add(result)
                 counts["done" if result.failure is None else "failed"] += 1
                 bar.ended(result, new and not quiet)
                 keeping.note(set(result.done))
 
             run_tasks(waiting, settings, launcher if quiet else _Patient(launcher), ended, running)
     except KeyboardInterrupt:
-        write(leaks=leaks)
+        run.write_tables()
         raise
     finally:
-        hashes.save()
-    write(leaks=leaks)
-    return progress
+        run.hashes.save()
+    run.write_tables()
 
 
 class _KeepingTables:
@@ -169,14 +144,14 @@ class _KeepingTables:
 
     _PAUSE = 20
 
-    def __init__(self, write: partial[None]) -> None:
-        self._write, self._new, self._next = write, set[Path](), 0.0
+    def __init__(self, run: Run) -> None:
+        self._run, self._new, self._next = run, set[Path](), 0.0
 
     def note(self, done: set[Path]) -> None:
         self._new |= done
         begun = time.monotonic()
         if self._new and begun >= self._next:
-            self._write(self._new)
+            self._run.write_tables(self._new)
             self._new = set()
             self._next = time.monotonic() + self._PAUSE * (time.monotonic() - begun)
 
@@ -232,34 +207,3 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> 
 
         return RayLauncher(request.ray_address, request.cpus_per_step, request.gpus_per_step, store)
     return LocalLauncher(request.slots, request.gpus, hashes, request.preload)
-
-
-def known_leaks(plan: Plan) -> Leaks:
-    """Which test examples leak in the plan's shifts, found before anything runs; InputError without the data."""
-    folders = plan.distribution_folders()
-    leaks = Leaks(lambda name: folders[name])
-    for shift in dict.fromkeys(row.shift for row in plan.rows if row.shift.source):
-        leaks.leaked(shift.source, shift.target)
-        leaks.leaked(shift.source, shift.source)
-        leaks.leaked(shift.target_reference, shift.target_reference)
-    return leaks
-
-
-@contextmanager
-def termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the run as Ctrl-C does: running steps are ended and the table is written.
-
-    In another thread than the main one, which alone can set a signal's handler, it does what it did before.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from genies.command_line import Arguments
-from genies.harness.folders import normal
+from genies.folders import normal
 from genies.harness.order import Settings
 from genies.harness.store import Store
 from genies.shipped import SHIPPED

@@ -16,17 +16,10 @@ from genies.contract import Evaluation, read_evaluation
 from genies.data.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
-from genies.files import read_json, write_json
+from genies.files import flush_folder, read_json, write_json
+from genies.folder_hashes import TRAINING_RECORD, model_content
 from genies.harness.decide import Check
-from genies.harness.fingerprint import (
-    TRAINING_RECORD,
-    Identities,
-    Parts,
-    differences,
-    fingerprint,
-    model_content,
-    unknown_parts,
-)
+from genies.harness.fingerprint import Identities, Parts, differences, fingerprint, unknown_parts
 from genies.harness.job import Identity, Job
 from genies.harness.store import Store, evaluation_content, training_record
 from genies.processes.hardware import Hardware
@@ -209,17 +202,6 @@ class _Started(BaseModel):
 def forget_start(staging: Path) -> None:
     """Let no later run recover the staging folder, because this process moves the valid outputs into place."""
     (staging / _STARTED).unlink(missing_ok=True)
-
-
-def flush_folder(folder: Path) -> None:
-    """Write the files of a folder to the disk, before a record refers to them."""
-    for path in folder.rglob("*"):
-        if path.is_file() and not path.is_symlink():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
 
 
 def replace_folder(new: Path, place: Path) -> None:

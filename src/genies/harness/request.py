@@ -20,8 +20,8 @@ from genies.data.shifts import (
     shifts_of,
 )
 from genies.errors import InputError
+from genies.folders import intervention_folder, normal
 from genies.harness.decide import Policy
-from genies.harness.folders import intervention_folder, normal
 from genies.harness.order import Settings
 from genies.harness.places import Kwargs, Places
 from genies.harness.plan import Plan, make_plan

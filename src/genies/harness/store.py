@@ -20,7 +20,8 @@ from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
 from genies.files import read_json
-from genies.harness.fingerprint import TRAINING_RECORD, Parts, differences, model_content, unknown_parts
+from genies.folder_hashes import TRAINING_RECORD, model_content
+from genies.harness.fingerprint import Parts, differences, unknown_parts
 from genies.harness.job import Identity, Job
 from genies.names import check_length, shortened
 

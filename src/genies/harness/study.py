@@ -10,7 +10,7 @@ from typing import Any
 from genies.contract import check_kwargs
 from genies.declaration import read_declaration
 from genies.errors import InputError
-from genies.harness.folders import named_folder
+from genies.folders import named_folder
 from genies.harness.job import Kwargs
 from genies.names import check_distinct, check_name
 
@@ -33,13 +33,15 @@ class Variant:
         """(argument of the request, name) of each argument that is not among those the script declares."""
         declared = read_declaration(self.dir)
         seed = {"seed": 0} if seeded else {}
-        for what, script, given in (
-            ("train_kwargs", "train.py", self.train_kwargs if self.tunes else {}),
-            ("eval_kwargs", "eval.py", self.eval_kwargs),
-        ):
+        for what, script, given in self._passed():
             known = declared.arguments(script)
             if known is not None:
                 yield from ((what, name) for name in {**given, **(seed if self.tunes else {})} if name not in known)
+
+    def _passed(self) -> Iterator[tuple[str, str, Kwargs]]:
+        """(argument of the request, script, kwargs) for each script."""
+        yield "train_kwargs", "train.py", self.train_kwargs if self.tunes else {}
+        yield "eval_kwargs", "eval.py", self.eval_kwargs
 
     def fault(self, seeded: bool) -> str | None:
         """What is wrong with its arguments; None if no fault is known."""
@@ -51,7 +53,13 @@ class Variant:
             known = ", ".join(sorted(read_declaration(self.dir).arguments(script) or ())) or "none"
             argument = f"--{what}" if name != "seed" else "--seeds"
             return f"{argument}: {script} of {self.name} has no argument {name!r}; it has: {known}"
-        return None
+        declared = read_declaration(self.dir)
+        wrong = [
+            f"--{what}: {script} of {self.name}: {fault}"
+            for what, script, given in self._passed()
+            if (fault := declared.invalid_values(script, given)) is not None
+        ]
+        return "; ".join(wrong) or None
 
     def with_known(self, *kinds: str) -> Variant:
         """The variant without the unknown arguments in `kinds` (train_kwargs, eval_kwargs)."""

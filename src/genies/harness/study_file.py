@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from genies.command_line import read_yaml
 from genies.declaration import faults_of
 from genies.errors import InputError
-from genies.harness.folders import intervention_folder
+from genies.folders import intervention_folder
 from genies.harness.study import BEST, Study, Variant, check_no_upload, distinct_models, variant
 
 

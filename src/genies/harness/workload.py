@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,40 +11,15 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from genies.activation_size import activation_bytes
-from genies.data.distribution import Distribution, SplitName
+from genies.data.distribution import SplitName
+from genies.data.work import Work, split_work
+from genies.declaration import Role
 from genies.errors import InputError
 from genies.files import read_json
+from genies.folder_hashes import TRAINING_RECORD
 from genies.harness.decide import Check
-from genies.harness.fingerprint import TRAINING_RECORD, base_model
-from genies.harness.job import Role
+from genies.harness.fingerprint import base_model
 from genies.harness.store import Store, training_record
-
-
-@dataclass(frozen=True)
-class Work:
-    """The amount of data that jobs read."""
-
-    examples: int = 0
-    pairs: int = 0
-    characters: int = 0
-    """Of prompts and responses."""
-
-    def __add__(self, other: Work) -> Work:
-        return Work(self.examples + other.examples, self.pairs + other.pairs, self.characters + other.characters)
-
-
-@cache
-def split_work(folder: Path, split: SplitName, max_examples: int | None) -> Work:
-    """The work of the first `max_examples` examples of a split; 0 if they cannot be read."""
-    try:
-        examples = Distribution(folder).split(split, max_examples)
-    except (InputError, OSError):
-        return Work()
-    return Work(
-        len(examples),
-        sum(len(each.best) * len(each.worse) for each in examples),
-        sum(len(each.prompt_text) + sum(map(len, each.responses)) for each in examples),
-    )
 
 
 def job_work(check: Check) -> Work:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from genies.credentials import published, published_items
+from genies.quantities import duration
 from genies.report.study import Reading
 
 Fact = tuple[str, str]
@@ -104,16 +105,10 @@ def together(readings: Sequence[Reading]) -> list[Fact]:
         if isinstance(each.get("seconds"), int | float)
     }
     if steps:
-        found.append(("computing", f"{len(steps):,} evaluation jobs, {_duration(sum(steps.values()))}"))
+        found.append(("computing", f"{len(steps):,} evaluation jobs, {duration(sum(steps.values()))}"))
     return found
 
 
 def _counted(values: Iterable[object], of: int) -> str:
     counts = Counter(value for value in values if isinstance(value, str))
     return ", ".join(name if count == of else f"{name} ({count:,})" for name, count in sorted(counts.items()))
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:,.0f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from genies.command_line import Arguments
 from genies.data.importing.distribution_writer import (
     Order,
     Split,
@@ -32,40 +33,57 @@ SHOWN_FAULTS = 5
 """Maximum number of malformed rows in an error message; reading stops there."""
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """The names of the columns."""
+class Columns(Arguments):
+    """The columns of the data, as arguments."""
 
-    prompt: str = "prompt"
-    chosen: str = "chosen"
-    rejected: str = "rejected"
-    responses: str = "responses"
-    scores: str = "scores"
+    layout: Literal["auto", "pairs", "scores"] = "auto"
+    """Layout of the rows, if the columns are ambiguous: chosen and rejected, or responses and scores."""
+    prompt_column: str = "prompt"
+    """Column of the prompt; without it, the conversations must contain the prompt."""
+    chosen_column: str = "chosen"
+    """Column of the best response."""
+    rejected_column: str = "rejected"
+    """Column of the worse response, or of a list of them."""
+    responses_column: str = "responses"
+    """Column of the list of responses."""
+    scores_column: str = "scores"
+    """Column of their scores; without it, every response is an object that contains its score."""
     response_field: str = "response"
-    """Field of a response, if the column of responses contains objects."""
+    """If responses are objects: the field of the text."""
     score_field: str = "score"
+    """If responses are objects: the field of the score."""
 
-    def layout(self, available: Sequence[str], wanted: Literal["auto", "pairs", "scores"] = "auto") -> Layout:
-        """How to read data with these columns. Raises InputError if a column is missing."""
-        prompt = self.prompt if self.prompt in available else None
-        if wanted == "auto":
-            wanted = "scores" if self.responses in available and self.chosen not in available else "pairs"
-        if wanted == "scores":
-            _need(available, {"responses_column": self.responses})
-            scores = self.scores if self.scores in available else None
-            return Scored(self.responses, scores, prompt, self.response_field, self.score_field)
-        _need(available, {"chosen_column": self.chosen, "rejected_column": self.rejected})
-        return Pairs(self.chosen, self.rejected, prompt)
+    def layout_of(self, available: Sequence[str]) -> Layout:
+        """How to read data with the columns `available`. Raises InputError if one is missing."""
+        prompt = self.prompt_column if self.prompt_column in available else None
+        scored = self.responses_column in available and self.chosen_column not in available
+        if self.layout == "scores" or (self.layout == "auto" and scored):
+            self._need(available, "responses_column")
+            scores = self.scores_column if self.scores_column in available else None
+            return Scored(self.responses_column, scores, prompt, self.response_field, self.score_field)
+        self._need(available, "chosen_column", "rejected_column")
+        return Pairs(self.chosen_column, self.rejected_column, prompt)
+
+    def _need(self, available: Sequence[str], *arguments: str) -> None:
+        for argument in arguments:
+            if (name := getattr(self, argument)) not in available:
+                raise InputError(
+                    f"the data has no column {name!r} (--{argument}); its columns are "
+                    f"{', '.join(available)[:500]}. Expected prompt, chosen and rejected, or prompt, responses and "
+                    "scores; set other names with the --..._column arguments"
+                )
 
 
-def _need(available: Sequence[str], named: dict[str, str]) -> None:
-    for argument, name in named.items():
-        if name not in available:
-            raise InputError(
-                f"the data has no column {name!r} (--{argument}); its columns are "
-                f"{', '.join(available)[:500]}. Expected prompt, chosen and rejected, or prompt, responses and scores; "
-                "set other names with the --..._column arguments"
-            )
+class Rules(Arguments):
+    """What becomes of rows that are no ordinary examples, as arguments."""
+
+    ties: Literal["drop", "keep"] = "drop"
+    """Rows whose responses are equally good: drop leaves them out, keep makes examples without a worse response, which
+    no score counts."""
+    json_columns: list[str] | None = None
+    """Columns that contain JSON as text, such as conversations in a CSV file."""
+    skip_malformed: bool = False
+    """Skip and count malformed rows instead of refusing the data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +104,6 @@ class Imported:
     """Number of examples by number of responses."""
     in_both: int = 0
     """Number of prompts in both published splits, if those are kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What becomes of rows that are no ordinary examples."""
-
-    json_columns: Sequence[str] = ()
-    """Columns whose text is JSON, such as conversations in a CSV file."""
-    skip_malformed: bool = False
-    keep_ties: bool = False
-    """Whether ties become examples in which every response is best; otherwise they are left out."""
 
 
 def import_distribution(
@@ -226,13 +233,13 @@ def _collect(
         found = counts[part]
         found.rows += 1
         try:
-            example = _preference(row, layout, template, rules.json_columns)
+            example = _preference(row, layout, template, rules.json_columns or ())
             if part not in spools:
                 raise Malformed(str(split_by), "is missing")
             spools[part].add(row.number, example, row.in_test)
         except Tie as tie:
             found.ties += 1
-            if rules.keep_ties and part in spools:
+            if rules.ties == "keep" and part in spools:
                 spools[part].add(row.number, tie.preference, row.in_test)
         except Parting:
             found.parting += 1

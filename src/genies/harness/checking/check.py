@@ -15,13 +15,13 @@ from pydantic import Field
 from genies.command_line import Arguments
 from genies.contract import check_kwargs
 from genies.errors import InputError
+from genies.folders import intervention_folder, named_folder
 from genies.harness.checking.advice import advice
 from genies.harness.checking.bad_input import judge_bad_input
 from genies.harness.checking.evaluating import judge_evaluation, paths_fail
 from genies.harness.checking.report import Verdict, failed, ok, skipped, to_text
 from genies.harness.checking.runs import Ran, Runs
 from genies.harness.checking.seeds import judge_seeds
-from genies.harness.folders import intervention_folder, named_folder
 from genies.harness.inputs import check_script
 from genies.harness.store import Store
 

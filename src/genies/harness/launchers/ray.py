@@ -1,18 +1,12 @@
 """Run jobs as tasks of a Ray cluster whose nodes share a file system.
 
 A task gets a job's order as JSON and returns its result as JSON. A job that is lost with its worker or node is tried
-again elsewhere; a job that fails is not. With an address, the cluster already runs (`ray start`); Ray reads its token
-from RAY_AUTH_MODE=token and RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token. Without an address, a cluster of
-this machine alone is started, which listens only on the loopback interface and is stopped after the run.
+again elsewhere; a job that fails is not. genies.processes.ray_cluster joins or starts the cluster.
 """
 
 from __future__ import annotations
 
 import json
-import logging
-import os
-import secrets
-import socket
 import sys
 import threading
 import time
@@ -21,18 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from genies.errors import InputError
-from genies.files import write_text
 from genies.harness.execute import ATTEMPTS
-from genies.harness.launchers.ray_node import run_on_node, unseen
+from genies.harness.launchers.ray_node import run_on_node
 from genies.harness.order import Result, order_from_json, result_from_json, result_to_json
 from genies.harness.state import write_state
 from genies.harness.store import Store
 from genies.processes.process import GRACE_SECONDS
-
-_KNOCK_SECONDS = 10.0
-
-_ANSWER_SECONDS = 120.0
-"""Time limit for a node to check whether it sees the shared folders, including the start of its first worker."""
+from genies.processes.ray_cluster import Cluster
 
 _LOOK_SECONDS = 15.0
 """How often a waiting job checks whether any node can still run it."""
@@ -40,28 +29,21 @@ _LOOK_SECONDS = 15.0
 _APPEAR_SECONDS = 90.0
 """Time limit for a new folder to appear on this machine; NFS caches directory entries for up to 60 s."""
 
-_OBJECT_STORE_BYTES = 100_000_000
-"""Ray's shared memory on a local cluster, which transfers a few kilobytes per job."""
-
 
 class RayLauncher:
     """Each job gets `cpus` processors and `gpus` GPUs (a fraction or a whole number) of a node."""
 
     def __init__(self, address: str | None, cpus: int, gpus: float, store: Store) -> None:
-        self._cpus, self._gpus = cpus, gpus
-        self._ray = _connect(address)
-        self._nonces: dict[str, str] = {}
+        self._cluster = Cluster(address, cpus, gpus)
         try:
-            able = self._able_nodes()
-            self.slots = sum(places(node["Resources"], cpus, gpus) for node in able)
-            if not self.slots:
-                raise InputError(self._too_small())
-            self._check_nodes(able, store)
-            if not gpus and any(node["Resources"].get("GPU") for node in able):
+            self.slots = self._cluster.slots
+            self._cluster.check_shared([store.models_dir, store.results_dir])
+            if not gpus and self._cluster.has_gpus:
                 print("the cluster has GPUs, but jobs get none; --gpus_per_step 1 gives each job one", file=sys.stderr)
         except BaseException:
-            self._leave()
+            self._cluster.close()
             raise
+        self._ray = self._cluster.ray
         # Lost nodes are handled here, because Ray would not wait for the lost attempt's processes to end.
         options = {"num_cpus": cpus, "num_gpus": gpus, "max_retries": 0, "scheduling_strategy": "SPREAD"}
         self._task = self._ray.remote(**options)(run_on_node)
@@ -81,12 +63,7 @@ class RayLauncher:
                 for reference in self._running:
                     self._ray.cancel(reference)
         self._threads.shutdown(wait=True, cancel_futures=cancel)
-        self._leave()
-
-    def _leave(self) -> None:
-        for file in self._nonces:
-            Path(file).unlink(missing_ok=True)
-        self._ray.shutdown()
+        self._cluster.close()
 
     def _run(self, order: str) -> str:
         """The job's result, after further attempts if it is lost; InputError for faults that the user must correct."""
@@ -116,7 +93,7 @@ class RayLauncher:
         with self._guard:
             if self._cancelled.is_set():
                 return None
-            reference = self._task.remote(order, json.dumps(self._nonces))
+            reference = self._task.remote(order, json.dumps(self._cluster.nonces))
             self._running.add(reference)
         errors = self._ray.exceptions
         was_cancelled = False
@@ -126,9 +103,9 @@ class RayLauncher:
                     print(f"a job does not answer its cancellation and may still run: {title}", file=sys.stderr)
                     return None
                 was_cancelled = self._cancelled.is_set()
-                if not self._able_nodes():
+                if not self._cluster.able_nodes():
                     self._ray.cancel(reference)
-                    raise InputError(f"{self._too_small()}; then run the same command again to continue")
+                    raise InputError(f"{self._cluster.too_small()}; then run the same command again to continue")
             answer: dict[str, str] = json.loads(self._ray.get(reference))
             return answer
         except errors.TaskCancelledError:
@@ -147,106 +124,3 @@ class RayLauncher:
         while not model_dir.exists() and time.monotonic() < deadline:
             list(model_dir.parent.glob("*"))
             self._cancelled.wait(0.5)
-
-    def _able_nodes(self) -> list[dict[str, Any]]:
-        """The living nodes that have the resources for a job."""
-        nodes: list[dict[str, Any]] = [node for node in self._ray.nodes() if node["Alive"]]
-        return [node for node in nodes if places(node["Resources"], self._cpus, self._gpus)]
-
-    def _too_small(self) -> str:
-        nodes = [node for node in self._ray.nodes() if node["Alive"]]
-        have = ", ".join(
-            f"{_name(node)}: {node['Resources'].get('CPU', 0):g} CPUs, {node['Resources'].get('GPU', 0):g} GPUs"
-            for node in nodes
-        )
-        return (
-            f"no node of the Ray cluster has {self._cpus} CPUs and {self._gpus:g} GPUs for a job ({have}); "
-            "start larger nodes, or lower --cpus_per_step or --gpus_per_step"
-        )
-
-    def _check_nodes(self, able: list[dict[str, Any]], store: Store) -> None:
-        """Write a file into each shared folder, and check that every node that can run a job reads it."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        for folder in (store.models_dir, store.results_dir):
-            file, content = folder / f".nonce-{secrets.token_hex(8)}", secrets.token_hex(16)
-            self._nonces[str(file)] = content
-            write_text(file, content)
-        look = self._ray.remote(num_cpus=0, max_retries=0)(unseen)
-        asked = {}
-        for node in able:
-            pinned = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            asked[look.options(scheduling_strategy=pinned).remote(json.dumps(self._nonces))] = _name(node)
-        answered, silent = self._ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_SECONDS)
-        faults = [f"{asked[each]} did not answer within {_ANSWER_SECONDS:.0f} s" for each in silent]
-        for each in answered:
-            try:
-                hidden = json.loads(self._ray.get(each))
-            except self._ray.exceptions.RayError as error:
-                said = str(error).strip().splitlines() or [type(error).__name__]
-                faults.append(f"{asked[each]} cannot run our code: {said[-1]}")
-            else:
-                folders = ", ".join(str(Path(file).parent) for file in hidden)
-                faults += [f"{asked[each]} does not see {folders}"] * bool(hidden)
-        if faults:
-            found = "; ".join(sorted(faults))
-            raise InputError(
-                f"{len(faults)} of {len(asked)} nodes of the Ray cluster cannot run jobs: {found}. "
-                "Put the project, its environment, models_dir and results_dir on a shared file system, "
-                "with the same paths on every node"
-            )
-
-
-def places(resources: dict[str, float], cpus: int, gpus: float) -> int:
-    """How many jobs with `cpus` processors and `gpus` GPUs a node with these resources runs at once."""
-    by_cpu = int(resources.get("CPU", 0) // cpus)
-    have = resources.get("GPU", 0)
-    if not gpus:
-        return by_cpu
-    # A fraction is of a single GPU: three jobs of 0.4 do not fit on one GPU, whose places are two.
-    return min(by_cpu, int(have) * int(1 / gpus + 1e-9) if gpus < 1 else int(have // gpus))
-
-
-def _name(node: dict[str, Any]) -> str:
-    return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']}, node {node['NodeID'][:8]})"
-
-
-def _connect(address: str | None) -> Any:
-    """The module ray, connected; InputError if it is not installed or the cluster does not answer."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if address is None:
-        # Ray reads this when it is imported. The cluster then listens only on loopback: no other machine can join it.
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-    try:
-        import ray
-    except ImportError:
-        raise InputError("--launcher ray needs Ray, which is not installed; run: pip install -e .[ray]") from None
-    if address is not None:
-        _knock(address)
-    own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _OBJECT_STORE_BYTES}
-    try:
-        ray.init(
-            address="local" if address is None else address,
-            logging_level=logging.WARNING,
-            **(own if address is None else {}),
-        )
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        where = "cannot start a local Ray cluster" if address is None else f"cannot join the Ray cluster at {address}"
-        raise InputError(
-            f"{where}: {said}\n  a cluster with a token needs RAY_AUTH_MODE=token and the same token here; "
-            "all nodes need the same versions of Ray and Python"
-        ) from None
-    return ray
-
-
-def _knock(address: str) -> None:
-    """InputError if nothing listens at the address; Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK_SECONDS).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(
-            f"--ray_address: no Ray cluster answers at {address} ({error}); expected HOST:PORT of a running cluster, "
-            "as `ray start --head` prints it"
-        ) from None

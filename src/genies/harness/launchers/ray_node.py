@@ -22,21 +22,10 @@ from genies.file_hashes import FileHashes
 from genies.harness.execute import carry_out
 from genies.harness.order import Place, order_from_json, result_to_json
 from genies.processes.process import GRACE_SECONDS
+from genies.processes.ray_cluster import unseen
 
 _CANCEL_SECONDS = 0.2
 """How often a waiting worker runs Python code, which notices that Ray has cancelled it."""
-
-
-def unseen(nonces: str) -> str:
-    """For {file: content} as JSON, the list of files that do not have this content on this node, as JSON."""
-    return json.dumps([file for file, content in json.loads(nonces).items() if not _holds(Path(file), content)])
-
-
-def _holds(file: Path, content: str) -> bool:
-    try:
-        return file.read_text(encoding="utf-8") == content
-    except (OSError, ValueError):
-        return False
 
 
 def run_on_node(order: str, nonces: str) -> str:

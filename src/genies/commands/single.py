@@ -9,15 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from genies.cache import cache_dir
-from genies.errors import BAD_INPUT, InputError
+from genies.errors import BAD_INPUT, InputError, termination_as_interrupt
 from genies.file_hashes import FileHashes
+from genies.folders import intervention_folder
 from genies.harness.decide import Check
 from genies.harness.execute import carry_out
 from genies.harness.fingerprint import Identities
-from genies.harness.folders import intervention_folder
 from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.job import Kwargs
-from genies.harness.main_job import termination_as_interrupt
 from genies.harness.order import Order, Place, Result
 from genies.harness.places import Places
 from genies.harness.study import Variant, variant

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from genies.declaration import Role
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
-from genies.harness.code import determining
-from genies.harness.fingerprint import intervention_identity
-from genies.harness.job import Role
+from genies.intervention_code import determining, intervention_identity
 
 
 @pytest.fixture

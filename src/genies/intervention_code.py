@@ -8,16 +8,39 @@ them. If imports cannot be followed, every file counts: a needless computation i
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+import genies
 from genies.declaration import FILE as DECLARATION
-from genies.harness.job import SCRIPTS, Role
+from genies.declaration import SCRIPTS, Role
+from genies.file_hashes import FileHashes
+from genies.folder_hashes import combined, files_below
+
+_MENTIONS_GENIES = re.compile(rb"\bgenies\b")
+"""Matches more than imports: a false match costs a computation, a missed import would give wrong results."""
 
 _NOTES = {".md", ".rst", ".txt"}
 _DYNAMIC_MODULES = {"importlib", "runpy", "imp", "pkgutil"}
 _DYNAMIC = _DYNAMIC_MODULES | {"__import__", "exec", "eval"}
 """Names with which a script can import modules without an import statement."""
+
+
+def intervention_identity(hashes: FileHashes, folder: Path, role: Role) -> dict[str, Any]:
+    """Hashes of all files of an intervention and of those that determine one of its scripts; if a .py file mentions
+    genies, also the version of the library's numerics."""
+    if not folder.is_dir():
+        return {"intervention_files": None, "code": None, "numerics_version": None}
+    paths = [path for path in files_below(folder) if path != folder / DECLARATION]
+    sources = (path for path in paths if path.suffix == ".py")
+    uses_library = any(_MENTIONS_GENIES.search(path.read_bytes()) for path in sources)
+    return {
+        "intervention_files": combined(hashes, folder, paths),
+        "code": combined(hashes, folder, determining(folder, paths, role)),
+        "numerics_version": genies.NUMERICS_VERSION if uses_library else 0,
+    }
 
 
 def determining(folder: Path, paths: Sequence[Path], role: Role) -> list[Path]:
