@@ -5,11 +5,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from genies.data.conversation import Message
+from genies.data.conversation import Message, Prompt
 from genies.lm.arguments import ModelArguments
 from genies.lm.kept_tokenizer import KeptTokenizer, record_of
 from genies.lm.model import load_tokenizer
@@ -33,7 +34,7 @@ def outlines() -> list[Path]:
     return sorted((Path(os.environ["GENIES_CACHE"]) / "outlines").glob("*.json"))
 
 
-def read_twice(folder: Path, **arguments: object):
+def read_twice(folder: Path, **arguments: Any):
     derived, stored = (read_outline(folder, ModelArguments(**arguments)) for _ in range(2))
     assert not isinstance(derived.tokenizer, KeptTokenizer)
     assert isinstance(stored.tokenizer, KeptTokenizer)
@@ -80,7 +81,7 @@ def test_conversations_are_rendered_with_the_tokenizer_of_transformers(style, tm
     folder = write_tiny_model(tmp_path / "model")
     chat_tokenizer("thinking", style).save_pretrained(folder)
     _, stored = read_twice(folder)
-    texts = [((Message("user", "Which city?"),), "Paris."), (" a", " b")]
+    texts: list[tuple[Prompt, str]] = [((Message("user", "Which city?"),), "Paris."), (" a", " b")]
     assert encode(stored.tokenizer, texts) == encode(load_tokenizer(folder), texts)
 
 
