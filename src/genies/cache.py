@@ -1,4 +1,5 @@
-"""The cache folder, which may be deleted at any time. It contains hashes of files and activations."""
+"""The cache folder, which may be deleted at any time. It contains hashes of files, activations, and
+outlines of models."""
 
 from __future__ import annotations
 

@@ -113,6 +113,14 @@ def test_activations_agree_with_plain_forward_passes(load, options):
     assert found["first", "tokens through the model"] >= found["first", "tokens of their prefix trees"]
 
 
+def test_imports_are_measured_with_everything_in_the_store(load, options):
+    imports = load("imports")
+    more = {"interventions": ["mms"], "distribution": "first", "examples": 8}
+    found = measured(imports, imports.ImportArguments, options | more)
+    assert 0 < found["mms, eval, all in the store", "over import torch"] < 1
+    assert found["imports to load a model", "over import torch"] > 1
+
+
 @pytest.mark.usefixtures("steps_in_this_process")
 def test_shared_work_counts_no_forward_tokens_where_others_have_read(load, options):
     shared_work = load("shared_work")

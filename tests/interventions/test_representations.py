@@ -238,7 +238,7 @@ def test_a_probe_after_lat_stim_1_reads_everything_from_the_store(source, tmp_pa
     def no_model(*_: Any, **__: Any) -> None:
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("genies.lm.activation_reader.load_model", no_model)
+    monkeypatch.setattr("genies.lm.model.load_model", no_model)
     tuned = train("logistic_probe", model, source, tmp_path / "probe")
     [found] = evaluate("logistic_probe", tuned, [source], tmp_path / "probe_out")
     assert 0 <= found["eval_accuracy"] <= 1

@@ -58,7 +58,7 @@ def test_what_one_reads_in_heads_another_finds_in_blocks_without_loading_the_mod
     def refuse(*_):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr(activation_reader, "load_model", refuse)
+    monkeypatch.setattr("genies.lm.model.load_model", refuse)
     expected = last_token_activations(tiny_model("llama"), TEXTS, BLOCKS)
     found = reader()(TEXTS, BLOCKS)
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -7,7 +7,8 @@ from safetensors.numpy import load_file, save_file
 
 from genies.errors import InputError
 from genies.lm.sites import Site
-from genies.methods.ccs import ConsistencyProbe, consistency_loss, fit_consistency_probe, mean_activations
+from genies.methods.ccs import ConsistencyProbe, mean_activations
+from genies.methods.ccs_training import consistency_loss, fit_consistency_probe
 
 
 def planted(pairs=60, width=12, strength=3.0, seed=0):

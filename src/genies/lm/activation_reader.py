@@ -1,7 +1,7 @@
 """Read last-token activations of texts, from the activation cache if possible, else with the model.
 
 Each forward pass stores the activations of all layers, if they fit into the cache, so that later interventions find
-them whichever sites they read. The model is loaded only if a text is missing in the cache.
+them whichever sites they read. The model is loaded, and torch imported, only if a text is missing in the cache.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ from collections.abc import Sequence
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 import genies
 from genies.cache import cache_dir
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
-from genies.lm.activation_store import ActivationStore, text_key
-from genies.lm.activations import LayerValues, at_sites, read_layers, readable_layers
+from genies.lm.activation_store import ActivationStore, LayerArrays, at_sites, text_key
 from genies.lm.arguments import ModelArguments
-from genies.lm.model import LanguageModel, load_model
 from genies.lm.model_outline import ModelOutline, read_outline, weights_identity
 from genies.lm.sites import Layer, Site
+
+if TYPE_CHECKING:
+    from genies.lm.activations import LayerValues
+    from genies.lm.model import LanguageModel
 
 Ids = tuple[int, ...]
 Found = dict[Ids, NDArray[np.float32]]
@@ -53,6 +55,8 @@ class ActivationReader:
     @cached_property
     def model(self) -> LanguageModel:
         """The model, loaded at the first access."""
+        from genies.lm.model import load_model
+
         return load_model(self.outline.folder, self._arguments)
 
     def __call__(
@@ -98,6 +102,8 @@ class ActivationReader:
         self, missing: list[Ids], layers: Sequence[Layer], sites: Sequence[Site], found: Found, more: list[Ids]
     ) -> None:
         """Read the missing texts into `found`, and cache them and `more`."""
+        from genies.lm.activations import as_arrays, read_layers
+
         waiting = _Waiting(self._store)
         texts = [*missing, *more]
 
@@ -106,7 +112,9 @@ class ActivationReader:
                 raise InputError(
                     f"the model in {self.outline.folder} returned activations that are not finite; try --dtype float32"
                 )
-            found.update(zip((texts[index] for index in indices), self._at_sites(values, sites), strict=True))
+            found.update(
+                zip((texts[index] for index in indices), self._at_sites(as_arrays(values, sites), sites), strict=True)
+            )
             waiting.add([text_key(texts[index]) for index in indices], values)
 
         try:
@@ -120,7 +128,7 @@ class ActivationReader:
         finally:
             waiting.store()  # keeps what was read before an error or Ctrl-C
 
-    def _at_sites(self, values: LayerValues, sites: Sequence[Site]) -> NDArray[np.float32]:
+    def _at_sites(self, values: LayerArrays, sites: Sequence[Site]) -> NDArray[np.float32]:
         # The same width for all heads of the model, whichever are read.
         return at_sites(values, sites, 0 if sites[0].head is None else self.outline.head_width)
 
@@ -128,6 +136,8 @@ class ActivationReader:
         """The layers to cache for so many texts: every layer if it has room, else the wanted ones."""
         if not self._has_room(texts):
             return wanted
+        from genies.lm.activations import readable_layers
+
         return sorted({*readable_layers(self.model), *wanted}, key=lambda layer: (layer.block, layer.kind))
 
     def _has_room(self, texts: int) -> bool:
@@ -164,6 +174,8 @@ class _Waiting:
     def store(self) -> None:
         if self._store is None or not self._keys:
             return
+        import torch
+
         joined = {layer: torch.cat([values[layer] for values in self._values]) for layer in self._values[0]}
         self._store.add(self._keys, joined)
         self._keys, self._values, self._bytes = [], [], 0

@@ -9,6 +9,8 @@ other attention heads are chosen if several are equally good.
 Segments may be deleted at any time; damaged segments are deleted automatically. Several processes may use one cache. A
 text that two of them read at the same time is stored twice, which only costs space. Other files in the folder are left
 alone.
+
+Segments are read without torch, which takes longer to import than a step takes to evaluate stored activations.
 """
 
 from __future__ import annotations
@@ -21,17 +23,23 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from genies.files import write_bytes
-from genies.lm.activations import LayerValues
-from genies.lm.sites import Layer
+from genies.lm.sites import Layer, Site
+
+if TYPE_CHECKING:
+    from genies.lm.activations import LayerValues
+
+LayerArrays = dict[Layer, NDArray[np.float32]]
+"""For each layer, activations [sequences, sites of the layer, width]. The width is the head width for heads and the
+hidden size for blocks, which have one site."""
 
 _KEY_BYTES = 16
 _SUFFIX = ".safetensors"
@@ -52,7 +60,7 @@ class ActivationStore:
         self.root, self.folder, self.limit = root, root / model_key, limit
         self._full = False
 
-    def find(self, keys: Sequence[bytes], layers: Sequence[Layer]) -> Iterator[tuple[list[int], LayerValues]]:
+    def find(self, keys: Sequence[bytes], layers: Sequence[Layer]) -> Iterator[tuple[list[int], LayerArrays]]:
         """Find texts at all of `layers`: for each segment, indices into `keys` and the activations in that order.
 
         A text is returned at most once, and only if one segment contains it at all of the layers.
@@ -63,16 +71,16 @@ class ActivationStore:
             if not missing:
                 return
             try:
-                with safe_open(path, framework="pt") as segment:
+                with safe_open(path, framework="numpy") as segment:
                     if not all(str(layer) in segment.keys() for layer in layers):  # noqa: SIM118 - not a mapping
                         continue
-                    held = {key.tobytes(): row for row, key in enumerate(segment.get_tensor("keys").numpy())}
+                    held = {key.tobytes(): row for row, key in enumerate(segment.get_tensor("keys"))}
                     common = [key for key in missing if key in held]
                     if not common:
                         continue
                     rows = [held[key] for key in common]
-                    found = {layer: segment.get_tensor(str(layer))[rows] for layer in layers}
-                    if not all(each.isfinite().all() for each in found.values()):
+                    found = {layer: _layer(segment, path, str(layer))[rows].astype(np.float32) for layer in layers}
+                    if not all(np.isfinite(each).all() for each in found.values()):
                         raise ValueError("activations that are not finite")
             except OSError:
                 continue  # another process deleted the segment, or the disk fails for now
@@ -85,6 +93,9 @@ class ActivationStore:
 
     def add(self, keys: Sequence[bytes], values: LayerValues) -> None:
         """Write the activations of texts to a new segment. A full disk is reported once and is not an error."""
+        import torch
+        from safetensors.torch import save
+
         hashes = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).reshape(-1, _KEY_BYTES)
         data = save({"keys": hashes, **{str(layer): each.contiguous() for layer, each in values.items()}})
         if len(data) > self.limit or self._full:
@@ -123,6 +134,29 @@ class ActivationStore:
             with contextlib.suppress(OSError):
                 path.unlink()
             total -= size
+
+
+def _layer(segment: Any, path: Path, name: str) -> NDArray[Any]:
+    """The activations of a layer in a segment. numpy has no bfloat16, so such layers are read with torch."""
+    if segment.get_slice(name).get_dtype() != "BF16":
+        values: NDArray[Any] = segment.get_tensor(name)
+        return values
+    with safe_open(path, framework="pt") as again:
+        wide: NDArray[Any] = again.get_tensor(name).float().numpy()
+    return wide
+
+
+def at_sites(values: Mapping[Layer, NDArray[np.float32]], sites: Sequence[Site], width: int = 0) -> NDArray[np.float32]:
+    """Select activations [sequences, sites, width] from those of whole layers; all sites must be of one kind.
+
+    Heads narrower than the widest site, or than `width`, are padded with zeros: in some models (Gemma 4), the width of
+    the heads differs between blocks. Zeros change no cosine and no dot product.
+    """
+    if len({site.layer.kind for site in sites}) != 1:
+        raise ValueError("expected sites of one kind: heads and blocks cannot be read into one array")
+    parts = [values[site.layer][:, site.head or 0] for site in sites]
+    widest = max(width, *(part.shape[-1] for part in parts))
+    return np.stack([np.pad(part, ((0, 0), (0, widest - part.shape[-1]))) for part in parts], 1)
 
 
 def _last_use(path: Path) -> int:

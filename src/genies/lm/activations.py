@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from genies.errors import InputError
+from genies.lm.activation_store import LayerArrays, at_sites
 from genies.lm.forward import DEFAULT_BATCH_TOKENS, Batch, call, run_batches
 from genies.lm.model import LanguageModel
 from genies.lm.shared_prefix import beginning_once
@@ -23,7 +24,7 @@ from genies.lm.sites import Layer, Site, all_layers
 
 LayerValues = dict[Layer, Tensor]
 """For each layer, activations [sequences, sites of the layer, width] on the CPU, in the number format in which the
-model computes them. The width is the head width for heads and the hidden size for blocks, which have one site."""
+model computes them; see LayerArrays."""
 
 LEAST_BEGINNING = 32
 """A prefix that all sequences share is computed once instead of in every row if it has at least so many tokens."""
@@ -81,25 +82,15 @@ def last_token_activations(
     parts: dict[int, NDArray[np.float32]] = {}
 
     def keep(indices: list[int], values: LayerValues) -> None:
-        parts.update(zip(indices, at_sites(values, sites), strict=True))
+        parts.update(zip(indices, at_sites(as_arrays(values, sites), sites), strict=True))
 
     read_layers(model, sequences, [site.layer for site in sites], keep, batch_tokens, label)
     return np.stack([parts[index] for index in range(len(sequences))])
 
 
-def at_sites(values: LayerValues, sites: Sequence[Site], width: int = 0) -> NDArray[np.float32]:
-    """Select activations [sequences, sites, width] from those of whole layers; all sites must be of one kind.
-
-    Heads narrower than the widest site, or than `width`, are padded with zeros: in some models (Gemma 4), the width of
-    the heads differs between blocks. Zeros change no cosine and no dot product.
-    """
-    if len({site.layer.kind for site in sites}) != 1:
-        raise ValueError("expected sites of one kind: heads and blocks cannot be read into one array")
-    parts = [values[site.layer][:, site.head or 0] for site in sites]
-    widest = max(width, *(part.shape[-1] for part in parts))
-    filled = [torch.nn.functional.pad(part, (0, widest - part.shape[-1])) for part in parts]
-    chosen: NDArray[np.float32] = torch.stack(filled, 1).float().numpy()
-    return chosen
+def as_arrays(values: LayerValues, sites: Sequence[Site]) -> LayerArrays:
+    """The layers of `sites` as numpy arrays in float32, in which every number format is exact."""
+    return {layer: values[layer].float().numpy() for layer in {site.layer for site in sites}}
 
 
 class _Deepest(Exception):

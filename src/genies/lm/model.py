@@ -11,12 +11,11 @@ import torch
 from safetensors import SafetensorError
 
 from genies.errors import InputError
-from genies.files import read_json
 from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
 from genies.lm.offline import offline
 from genies.lm.placement import check_placement, input_device, loading_options, too_large
-from genies.lm.plausibility import check_plausible, check_unquantized
+from genies.lm.plausibility import check_weights
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -121,37 +120,6 @@ def _no_memory(folder: Path) -> InputError:
         f"the weights in {folder} do not fit into memory; try --dtype bfloat16 or, on GPUs, --quantization nf4 or "
         "--device_map auto"
     )
-
-
-def check_weights(folder: Path) -> None:
-    """Raise InputError, naming what is missing, unless the folder contains a config and all safetensors weights."""
-    if not folder.is_dir():
-        raise InputError(
-            f"model folder {folder} does not exist; expected a folder with config.json, *.safetensors and a tokenizer "
-            "(python download_model_from_hf.py MODEL_ID FOLDER downloads one)"
-        )
-    if not (folder / "config.json").is_file():
-        raise InputError(f"model folder {folder} has no config.json; expected a Hugging Face model folder")
-    config = read_json(folder / "config.json", "model config")
-    check_unquantized(folder, config)
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        value = read_json(index, "weight index")
-        names = value.get("weight_map") if isinstance(value, dict) else None
-        if not isinstance(names, dict):
-            raise InputError(f"weight index {index} has no weight_map object; download the model again")
-        for name in sorted({str(name) for name in names.values()}):
-            if not (folder / name).is_file():
-                raise InputError(
-                    f"model folder {folder} lacks {name}, which {index.name} lists; download the model again"
-                )
-    elif not (folder / "model.safetensors").is_file():
-        pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)), None)
-        reason = f"; {pickled} is a pickle, and pickles are never read: convert it to safetensors" if pickled else ""
-        if gguf := next(folder.glob("*.gguf"), None):
-            reason = f"; {gguf.name} is in the format GGUF of llama.cpp; download the original model in safetensors"
-        raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
-    check_plausible(folder, config)
 
 
 def chosen_device(wanted: str) -> torch.device:

@@ -1,4 +1,4 @@
-"""Check a model's configuration against its weight files before a network is built from it."""
+"""Check a model's configuration against its weight files before a network is built from it. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,11 +8,42 @@ from typing import Any
 
 from genies.adapter_base import CONFIG
 from genies.errors import InputError
-from genies.files import open_regular
+from genies.files import open_regular, read_json
 
 _DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 _LONGEST_HEADER = 100_000_000
 """Maximum size in bytes of the list of tensors in a safetensors file, according to the format."""
+
+
+def check_weights(folder: Path) -> None:
+    """Raise InputError, naming what is missing, unless the folder contains a config and all safetensors weights."""
+    if not folder.is_dir():
+        raise InputError(
+            f"model folder {folder} does not exist; expected a folder with config.json, *.safetensors and a tokenizer "
+            "(python download_model_from_hf.py MODEL_ID FOLDER downloads one)"
+        )
+    if not (folder / "config.json").is_file():
+        raise InputError(f"model folder {folder} has no config.json; expected a Hugging Face model folder")
+    config = read_json(folder / "config.json", "model config")
+    check_unquantized(folder, config)
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        value = read_json(index, "weight index")
+        names = value.get("weight_map") if isinstance(value, dict) else None
+        if not isinstance(names, dict):
+            raise InputError(f"weight index {index} has no weight_map object; download the model again")
+        for name in sorted({str(name) for name in names.values()}):
+            if not (folder / name).is_file():
+                raise InputError(
+                    f"model folder {folder} lacks {name}, which {index.name} lists; download the model again"
+                )
+    elif not (folder / "model.safetensors").is_file():
+        pickled = next((file.name for pattern in ("*.bin", "*.pt", "*.pth") for file in folder.glob(pattern)), None)
+        reason = f"; {pickled} is a pickle, and pickles are never read: convert it to safetensors" if pickled else ""
+        if gguf := next(folder.glob("*.gguf"), None):
+            reason = f"; {gguf.name} is in the format GGUF of llama.cpp; download the original model in safetensors"
+        raise InputError(f"model folder {folder} has no weights (model.safetensors or its shards){reason}")
+    check_plausible(folder, config)
 
 
 def check_plausible(folder: Path, config: Any) -> None:

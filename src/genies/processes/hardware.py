@@ -51,9 +51,14 @@ def gpu_is_there(root: Path = Path("/")) -> bool:
     return any(next(root.glob(pattern), None) is not None for pattern in SIGNS_OF_A_GPU)
 
 
+def no_gpu(hidden: bool = False) -> bool:
+    """Whether it is certain, without torch, that torch finds no GPU. `hidden`: all GPUs are."""
+    return hidden or not gpu_is_there() or _built_for_cpu()
+
+
 def this_machine(hidden: bool = False) -> Hardware:
     """The hardware that a job on this machine sees. `hidden`: it sees no GPU."""
-    if hidden or not gpu_is_there() or _built_for_cpu():
+    if no_gpu(hidden):
         return NO_GPU
     return Hardware(True, _auto_dtype(_compute_capabilities()))
 

@@ -48,8 +48,8 @@ def train(args: Arguments) -> None:
     from genies.lm.activation_reader import ActivationReader
     from genies.lm.sites import Site
     from genies.lm.text_format import record_format, training_format
-    from genies.methods.ccs import fit_consistency_probe
     from genies.methods.ccs_sanity import sanity
+    from genies.methods.ccs_training import fit_consistency_probe
     from genies.methods.representations import read_pairs
 
     reader = ActivationReader(args.model_dir, args, args.batch_tokens)

@@ -21,6 +21,7 @@ from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.model import LanguageModel
 from genies.lm.offline import offline
 from genies.lm.packing import pack
+from genies.lm.plausibility import check_weights
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
 from genies.methods.training.decoder_head import has_head, head_labels, put_head, read_head
@@ -59,7 +60,7 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
 
 def check_whole(folder: Path, arguments: ModelArguments) -> None:
     """Raise InputError unless the folder contains all weights and the arguments suit a model on one device."""
-    loading.check_weights(folder)
+    check_weights(folder)
     if arguments.device_map != "none" or arguments.quantization != "none":
         raise InputError(
             f"{folder} is a whole reward model, which runs on one device without quantization; leave out --device_map "
