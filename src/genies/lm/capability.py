@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genies.errors import InputError
 from genies.lm import attention
+from genies.lm.own_attention import use_rows
 from genies.lm.packing import pack
 
 
@@ -178,6 +179,7 @@ def _packing_fault(network: Any, sequences: list[list[int]], plain: list[Tensor]
     if sparse_edge(config) is not None:
         return "its attention is sparse"
     network.set_attn_implementation(attention.NAME)
+    use_rows(network)
     row = pack(sequences, least_shared=1)
     with attention.attending(row) as masks:
         packed = find_decoder(network)(
