@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 import torch
@@ -24,7 +26,7 @@ from torch import Tensor
 from torch.nn.functional import dropout, pad, scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from genies.lm.packing import Row, Run
+from genies.lm.packing import Row
 
 NAME = "genies_rows"
 """Name of the attention implementation in transformers."""
@@ -65,6 +67,17 @@ class Masks:
         self.windows: set[int] = set()
         """The sliding windows that calls of attention have requested."""
         self._made: dict[Any, Tensor | None] = {}
+
+    @cached_property
+    def pieces(self) -> tuple[list[int], list[list[int]]]:
+        """Lengths of the pieces of the row, cut where a stretch begins or ends, and for each run those that it sees."""
+        seen = [(*run.prefix, (run.start, run.stop)) for run in self.row.runs]
+        cuts = sorted({cut for stretches in seen for stretch in stretches for cut in stretch})
+        at = {cut: place for place, cut in enumerate(cuts)}
+        lengths = [stop - start for start, stop in pairwise(cuts)]
+        return lengths, [
+            [each for start, stop in stretches for each in range(at[start], at[stop])] for stretches in seen
+        ]
 
     def whole(self, window: int | None, device: torch.device) -> Tensor:
         """Boolean mask [tokens, tokens] of the row."""
@@ -192,13 +205,7 @@ def attend_row(
     first = key.shape[2] - query.shape[2]
     grouped = query.shape[1] // key.shape[1]
     if terms is not None or query.device.type in DEVICES_BY_RUN:
-        pieces = []
-        for place, run in enumerate(masks.row.runs):
-            if run.start >= first:
-                own = query[:, :, run.start - first : run.stop - first]
-                mask = masks.of_run(place, sliding_window, query, whole=terms is not None)
-                pieces.append(_attend_run(own, key, value, run, mask, {**options, "enable_gqa": grouped > 1}, terms))
-        return torch.cat(pieces, dim=2).transpose(1, 2)
+        return _attend_by_run(query, key, value, masks, sliding_window, {**options, "enable_gqa": grouped > 1}, terms)
     if grouped > 1:
         # Kernels that support both a mask and grouped keys are slow: repeat the keys, as transformers does.
         key, value = (part.repeat_interleave(grouped, dim=1) for part in (key, value))
@@ -206,22 +213,49 @@ def attend_row(
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options).transpose(1, 2)
 
 
-def _attend_run(
+def _attend_by_run(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    run: Run,
-    mask: Tensor | None,
+    masks: Masks,
+    sliding_window: int | None,
     options: dict[str, Any],
     terms: Terms | None,
 ) -> Tensor:
-    """Attention of one run's queries to its prefix and itself."""
-    stretches = (*run.prefix, (run.start, run.stop))
-    key, value = (_gather(part, stretches, dim=2) for part in (key, value))
-    if terms is None:
-        causal = mask is None and not run.prefix
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal, **options)
-    bias = None if terms.key_bias is None else _gather(terms.key_bias, stretches, dim=1)
+    first = key.shape[2] - query.shape[2]
+    lengths, seen = masks.pieces
+    # One split of each tensor: the gradient of a slice would be as long as the row, once for every run.
+    keys, values = key.split(lengths, dim=2), value.split(lengths, dim=2)
+    biases = terms.key_bias.split(lengths, dim=1) if terms is not None and terms.key_bias is not None else None
+    places = [place for place, run in enumerate(masks.row.runs) if run.start >= first]
+    queries = query.split([masks.row.runs[place].stop - masks.row.runs[place].start for place in places], dim=2)
+    found = []
+    for place, own in zip(places, queries, strict=True):
+        mask = masks.of_run(place, sliding_window, query, whole=terms is not None)
+        key, value = _joined(keys, seen[place], 2), _joined(values, seen[place], 2)
+        if terms is not None:
+            bias = None if biases is None else _joined(biases, seen[place], 1)
+            found.append(_attend_with_terms(own, key, value, mask, options, terms, bias))
+        else:
+            causal = mask is None and not masks.row.runs[place].prefix
+            found.append(scaled_dot_product_attention(own, key, value, attn_mask=mask, is_causal=causal, **options))
+    return torch.cat(found, dim=2).transpose(1, 2)
+
+
+def _joined(pieces: Sequence[Tensor], chosen: Sequence[int], dim: int) -> Tensor:
+    return pieces[chosen[0]] if len(chosen) == 1 else torch.cat([pieces[each] for each in chosen], dim=dim)
+
+
+def _attend_with_terms(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    options: dict[str, Any],
+    terms: Terms,
+    bias: Tensor | None,
+) -> Tensor:
+    """Attention of one run; `bias` [heads, keys] is that of the keys it sees."""
     if bias is not None:
         mask = bias[:, None] if mask is None else bias[:, None] + mask
     if terms.sinks is not None:
@@ -233,11 +267,6 @@ def _attend_run(
     if terms.softcap is not None:
         return _attend_capped(query, key, value, mask, options, terms.softcap)
     return scaled_dot_product_attention(query, key, value, attn_mask=mask, **options)
-
-
-def _gather(values: Tensor, stretches: Sequence[tuple[int, int]], dim: int) -> Tensor:
-    parts = [values.narrow(dim, start, stop - start) for start, stop in stretches]
-    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=dim)
 
 
 def _attend_capped(
