@@ -208,7 +208,7 @@ def test_a_model_without_packed_rows_has_plain_activations(tmp_path, capsys):
     assert capsys.readouterr().err.count("warning") == 0
 
 
-@pytest.mark.parametrize("name", ["packing", "scoring", "shared_prefix", "starter_model"])
+@pytest.mark.parametrize("name", ["packing", "scoring", "shared_cache", "shared_prefix", "starter_model"])
 def test_the_examples_in_docstrings_are_true(name):
     found = doctest.testmod(importlib.import_module(f"genies.lm.{name}"))
     assert found.attempted > 0

@@ -95,6 +95,7 @@ def test_log_probabilities_are_those_of_plain_forward_passes(
     capsys.readouterr()
     model = load_model(folder_of(name))
     assert model.packs == FAMILIES[name].packs
+    assert model.continues == FAMILIES[name].continues
     assert capsys.readouterr().err.count("packed rows") == (not model.packs)
     for batch_tokens in (None, 70):
         totals, counts = response_log_probabilities(model, SEQUENCES, batch_tokens)
@@ -112,6 +113,36 @@ def test_a_beginning_that_is_computed_once_changes_no_score(name: str, folder_of
     for batch_tokens in (None, 8):
         totals, _ = after_shared_prefix(model, chosen, batch_tokens)
         assert totals / counts == pytest.approx(expected / counts, abs=PER_TOKEN)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.continues])
+def test_responses_continue_from_the_cache_of_their_prompt(
+    name: str, folder_of: Callable[[str], Path], network_of: Callable[[str], Any]
+) -> None:
+    prompts = [_drawn(41, 70), _drawn(36, 71)]
+    chosen = [
+        TokenSequence((*prompt, *_drawn(length, length)), tuple(range(len(prompt), len(prompt) + length)))
+        for prompt in prompts
+        for length in (9, 4, 12)
+    ]
+    chosen += [TokenSequence(prompts[1], (30, 31)), TokenSequence(_drawn(20, 72), (8, 9))]
+    expected = []
+    with torch.inference_mode():
+        for each in chosen:
+            logits = _attended(network_of(name), each.ids).logits[0].double().log_softmax(-1)
+            expected.append(float(sum(logits[place - 1, each.ids[place]] for place in each.response)))
+    model = load_model(folder_of(name))
+    seen: list[int] = []
+    hook = model.decoder.register_forward_pre_hook(
+        lambda _module, positional, _named: seen.append(positional[0].numel()), with_kwargs=True
+    )
+    for batch_tokens in (None, 70):
+        seen.clear()
+        totals, counts = response_log_probabilities(model, chosen, batch_tokens)
+        assert totals / counts == pytest.approx(expected / counts, abs=1e-5)
+        if batch_tokens is None:
+            assert seen == [41, 3 * 12, 35, 4 * 13, 20]
+    hook.remove()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -23,6 +23,8 @@ class Family:
     wrapper: dict[str, Any] | None = None
     """The configuration around that of the text part, for a model of several modalities."""
     packs: bool = False
+    continues: bool = False
+    """Whether responses continue from the cache of their prompt."""
     projections: tuple[str, ...] = ("model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.o_proj")
     """The modules that the concatenated heads of attention go into."""
     decoder: str = "model"
@@ -225,6 +227,7 @@ FAMILIES = {
             "layer_types": ["chunked_attention", "full_attention"],
         },
         own_head=True,
+        continues=True,
     ),
     # blocks without attention, and models without any
     "lfm2": Family(
@@ -232,6 +235,7 @@ FAMILIES = {
         {"layer_types": ["conv", "full_attention"], "block_ff_dim": 48},
         projections=("model.layers.1.self_attn.out_proj",),
         own_head=True,
+        continues=True,
     ),
     "qwen3_next": Family(
         "qwen3_next",
@@ -243,6 +247,7 @@ FAMILIES = {
             **_LINEAR,
         },
         projections=(_SECOND,),
+        continues=True,
     ),
     "falcon_h1": Family(
         "falcon_h1",
@@ -255,6 +260,7 @@ FAMILIES = {
             "mamba_chunk_size": 16,
         },
         own_head=True,
+        continues=True,
     ),
     "nemotron_h": Family(
         "nemotron_h",
@@ -269,6 +275,7 @@ FAMILIES = {
         },
         projections=("model.layers.1.mixer.o_proj",),
         own_head=True,
+        continues=True,
     ),
     "mamba": Family("mamba", _STATES, projections=(), decoder="backbone", first_state=0, own_head=True),
     # several versions of a hidden state, heads of several widths
