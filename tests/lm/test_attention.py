@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -66,11 +68,12 @@ def test_gradients_through_a_row_are_those_of_plain_forwards(devices, tiny_model
 def test_caps_sinks_and_biases_of_scores_are_those_of_one_softmax(names, key_heads, window):
     row = pack(SEQUENCES, least_shared=1)
     generator = torch.Generator().manual_seed(0)
-    query = torch.randn(1, 4, len(row.ids), 8, generator=generator)
-    key, value = (torch.randn(1, key_heads, len(row.ids), 8, generator=generator) for _ in range(2))
+    inputs = [torch.randn(1, heads, len(row.ids), 8, generator=generator) for heads in (4, key_heads, key_heads)]
+    query, key, value = (each.requires_grad_() for each in inputs)
     sinks, slopes = torch.randn(4, generator=generator, requires_grad=True), torch.tensor([0.1, 0.2, 0.3, 0.4])
-    given = {"softcap": 0.5, "s_aux": sinks, "alibi": lambda length: slopes[:, None] * torch.arange(length)}
-    given = {name: given[name] for name in names.split()}
+    alibi = lambda length: slopes[:, None] * torch.arange(length)  # noqa: E731
+    extras: dict[str, Any] = {"softcap": 0.5, "s_aux": sinks, "alibi": alibi}
+    given = {name: extras[name] for name in names.split()}
     with attention.attending(row):
         found, _ = attention.attend(torch.nn.Module(), query, key, value, None, 0.3, 0.0, window, **given)
     key, value = (part.repeat_interleave(4 // key_heads, dim=1) for part in (key, value))
@@ -84,9 +87,10 @@ def test_caps_sinks_and_biases_of_scores_are_those_of_one_softmax(names, key_hea
         scores = torch.cat([scores, sinks.reshape(1, -1, 1, 1).expand(1, -1, len(row.ids), 1)], dim=3)
     expected = (scores.softmax(-1)[..., : len(row.ids)] @ value).transpose(1, 2)
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
-    if "s_aux" in given:
-        [gradient], [of_expected] = (torch.autograd.grad(each.square().sum(), sinks) for each in (found, expected))
-        torch.testing.assert_close(gradient, of_expected)
+    differentiated = [*inputs, *([sinks] if "s_aux" in given else [])]
+    gradients = [torch.autograd.grad(each.square().sum(), differentiated) for each in (found, expected)]
+    for gradient, of_expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, of_expected, atol=1e-5, rtol=1e-4)
 
 
 def test_extras_that_change_attention_are_refused():

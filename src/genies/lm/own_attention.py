@@ -58,7 +58,7 @@ def _weights(module: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **
     scale = 1 / module.scale_attn if hasattr(module, "scale_attn") else 1.0
     # Rotary positions turn queries and keys into float32 for any dtype of the weights.
     query, key = query.to(value), key.to(value)
-    mixed, _ = attention.attend(module, query, key, value, None, scale, _rate(module, module.attn_dropout), window)
+    mixed = attention.attend(module, query, key, value, None, scale, _rate(module, module.attn_dropout), window)[0]
     return mixed.transpose(1, 2), None
 
 
@@ -68,7 +68,7 @@ def _bloom(module: Any, hidden_states: Tensor, residual: Tensor, *_: Any, **__: 
     query, key, value = module._reshape(module.query_key_value(hidden_states))
     rate = _rate(module, module.attention_dropout)
     alibi = _Alibi(build_alibi_tensor, module.num_heads, hidden_states.dtype)
-    mixed, _ = attention.attend(module, query, key, value, None, module.inv_norm_factor, rate, alibi=alibi)
+    mixed = attention.attend(module, query, key, value, None, module.inv_norm_factor, rate, alibi=alibi)[0]
     output = module.dense(mixed.flatten(2))
     return residual + dropout(output, module.hidden_dropout, module.training), None
 
@@ -77,7 +77,7 @@ def _falcon(
     module: Any,
     hidden_states: Tensor,
     *_: Any,
-    position_embeddings: tuple[Tensor, Tensor] | None = None,
+    position_embeddings: tuple[Tensor, Tensor],
     **__: Any,
 ) -> tuple[Tensor, None]:
     from transformers.models.falcon.modeling_falcon import apply_rotary_pos_emb, build_alibi_tensor
@@ -89,7 +89,7 @@ def _falcon(
         rate = _rate(module, module.attention_dropout)
     else:
         query, key = apply_rotary_pos_emb(query, key, *position_embeddings)
-    mixed, _ = attention.attend(module, query, key, value, None, module.inv_norm_factor, rate, alibi=alibi)
+    mixed = attention.attend(module, query, key, value, None, module.inv_norm_factor, rate, alibi=alibi)[0]
     return module.dense(mixed.flatten(2)), None
 
 
@@ -102,7 +102,7 @@ def _mpt(module: Any, hidden_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor
     )
     rate = module.attn_dropout_p if module.training else 0.0
     alibi = _Alibi(_mpt_alibi, module.n_heads, hidden_states.dtype)
-    mixed, _ = attention.attend(module, query, key, value, None, module.softmax_scale, rate, alibi=alibi)
+    mixed = attention.attend(module, query, key, value, None, module.softmax_scale, rate, alibi=alibi)[0]
     return module.out_proj(mixed.flatten(2)), None
 
 
