@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -70,10 +72,41 @@ def test_gradients_through_a_row_are_those_of_plain_forwards(way, tiny_model, ti
         assert (found - expected).norm() <= 1e-4 * expected.norm()
 
 
+@pytest.mark.parametrize("window", [None, 3])
+@pytest.mark.parametrize("key_heads", [4, 2])
+@pytest.mark.parametrize("names", ["softcap", "s_aux", "alibi", "softcap s_aux alibi"])
+def test_caps_sinks_and_biases_of_scores_are_those_of_one_softmax(names, key_heads, window):
+    row = pack(SEQUENCES, least_shared=1)
+    generator = torch.Generator().manual_seed(0)
+    inputs = [torch.randn(1, heads, len(row.ids), 8, generator=generator) for heads in (4, key_heads, key_heads)]
+    query, key, value = (each.requires_grad_() for each in inputs)
+    sinks, slopes = torch.randn(4, generator=generator, requires_grad=True), torch.tensor([0.1, 0.2, 0.3, 0.4])
+    alibi = lambda length: slopes[:, None] * torch.arange(length)  # noqa: E731
+    extras: dict[str, Any] = {"softcap": 0.5, "s_aux": sinks, "alibi": alibi}
+    given = {name: extras[name] for name in names.split()}
+    with attention.attending(row):
+        found, _ = attention.attend(torch.nn.Module(), query, key, value, None, 0.3, 0.0, window, **given)
+    key, value = (part.repeat_interleave(4 // key_heads, dim=1) for part in (key, value))
+    scores = query @ key.transpose(2, 3) * 0.3
+    if "softcap" in given:
+        scores = 0.5 * torch.tanh(scores / 0.5)
+    if "alibi" in given:
+        scores = scores + slopes[:, None, None] * torch.tensor(row.positions)
+    scores = scores.masked_fill(~row.mask(window), float("-inf"))
+    if "s_aux" in given:
+        scores = torch.cat([scores, sinks.reshape(1, -1, 1, 1).expand(1, -1, len(row.ids), 1)], dim=3)
+    expected = (scores.softmax(-1)[..., : len(row.ids)] @ value).transpose(1, 2)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    differentiated = [*inputs, *([sinks] if "s_aux" in given else [])]
+    gradients = [torch.autograd.grad(each.square().sum(), differentiated) for each in (found, expected)]
+    for gradient, of_expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(gradient, of_expected, atol=1e-5, rtol=1e-4)
+
+
 def test_extras_that_change_attention_are_refused():
     query = torch.zeros(1, 1, 1, 4)
     with (
         attention.attending(pack([[1]])),
-        pytest.raises(attention.UnsupportedAttention, match="softcap"),
+        pytest.raises(attention.UnsupportedAttention, match="position_bias"),
     ):
-        attention.attend(torch.nn.Module(), query, query, query, None, softcap=30.0)
+        attention.attend(torch.nn.Module(), query, query, query, None, position_bias=query)

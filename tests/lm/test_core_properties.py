@@ -25,7 +25,7 @@ from genies.lm.sites import Site, all_sites
 from genies.lm.text import TokenSequence, encode
 from genies.methods.templates import YES_NO
 from tests.lm.test_activations import plain_heads
-from tests.lm.test_model import FOREIGN
+from tests.lm.test_model import OPENAI_GPT
 from tests.lm.test_scoring import TEXTS, as_response, random_trees
 from tests.support.plain import plain_hidden_states, plain_log_probability
 from tests.support.tiny_models import FAMILIES, TOKENIZERS, make_tokenizer
@@ -187,7 +187,7 @@ def test_a_model_without_packed_rows_gets_like_lengths_together_longest_first(ti
 
 def test_a_model_without_packed_rows_has_plain_activations(tmp_path, capsys):
     torch.manual_seed(0)
-    AutoModelForCausalLM.from_config(FOREIGN["gptj"]).save_pretrained(tmp_path)
+    AutoModelForCausalLM.from_config(OPENAI_GPT).save_pretrained(tmp_path)
     make_tokenizer("byte_level").save_pretrained(tmp_path)
     capsys.readouterr()
     model = load_model(tmp_path)
@@ -198,7 +198,7 @@ def test_a_model_without_packed_rows_has_plain_activations(tmp_path, capsys):
     plain = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, attn_implementation="eager").eval()
     given: list[torch.Tensor] = []
     for block in plain.transformer.h:
-        block.attn.out_proj.register_forward_pre_hook(lambda _module, inputs: given.append(inputs[0][0, -1]))
+        block.attn.c_proj.register_forward_pre_hook(lambda _module, inputs: given.append(inputs[0][0, -1]))
     for values, of_heads, each in zip(found, heads, ids, strict=True):
         given.clear()
         with torch.inference_mode():
@@ -208,7 +208,7 @@ def test_a_model_without_packed_rows_has_plain_activations(tmp_path, capsys):
     assert capsys.readouterr().err.count("warning") == 0
 
 
-@pytest.mark.parametrize("name", ["packing", "scoring", "shared_prefix", "starter_model"])
+@pytest.mark.parametrize("name", ["packing", "scoring", "shared_cache", "shared_prefix", "starter_model"])
 def test_the_examples_in_docstrings_are_true(name):
     found = doctest.testmod(importlib.import_module(f"genies.lm.{name}"))
     assert found.attempted > 0

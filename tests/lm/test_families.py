@@ -20,6 +20,7 @@ from genies.lm.activation_reader import ActivationReader
 from genies.lm.arguments import ModelArguments
 from genies.lm.model import load_model
 from genies.lm.scoring import response_log_probabilities
+from genies.lm.shared_prefix import response_log_probabilities as after_shared_prefix
 from genies.lm.text import TokenSequence
 from genies.methods.training.adapters import add_lora
 from genies.methods.training.arguments import LoraArguments
@@ -73,6 +74,10 @@ SEQUENCES = [
 ]
 
 
+PER_TOKEN = 3e-6
+"""The largest difference of log-probability per token; float32 passes of one model differ by up to 2e-6."""
+
+
 def _attended(network: Any, ids: tuple[int, ...], **options: Any) -> Any:
     return network(input_ids=torch.tensor([list(ids)]), use_cache=False, **options)
 
@@ -90,10 +95,54 @@ def test_log_probabilities_are_those_of_plain_forward_passes(
     capsys.readouterr()
     model = load_model(folder_of(name))
     assert model.packs == FAMILIES[name].packs
+    assert model.continues == FAMILIES[name].continues
     assert capsys.readouterr().err.count("packed rows") == (not model.packs)
     for batch_tokens in (None, 70):
         totals, counts = response_log_probabilities(model, SEQUENCES, batch_tokens)
+        assert totals / counts == pytest.approx(expected / counts, abs=PER_TOKEN)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.packs])
+def test_a_beginning_that_is_computed_once_changes_no_score(name: str, folder_of: Callable[[str], Path]) -> None:
+    model = load_model(folder_of(name))
+    # Below the length from which some rotary frequencies differ, or the beginning is computed in every row.
+    chosen = [each for each in SEQUENCES if len(each.ids) < 30]
+    beginning = _drawn(10, 99)
+    chosen = [TokenSequence((*beginning, *each.ids[12:]), tuple(range(10, len(each.ids) - 2))) for each in chosen]
+    expected, counts = response_log_probabilities(model, chosen)
+    for batch_tokens in (None, 8):
+        totals, _ = after_shared_prefix(model, chosen, batch_tokens)
+        assert totals / counts == pytest.approx(expected / counts, abs=PER_TOKEN)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.continues])
+def test_responses_continue_from_the_cache_of_their_prompt(
+    name: str, folder_of: Callable[[str], Path], network_of: Callable[[str], Any]
+) -> None:
+    prompts = [_drawn(41, 70), _drawn(36, 71)]
+    chosen = [
+        TokenSequence((*prompt, *_drawn(length, length)), tuple(range(len(prompt), len(prompt) + length)))
+        for prompt in prompts
+        for length in (9, 4, 12)
+    ]
+    chosen += [TokenSequence(prompts[1], (30, 31)), TokenSequence(_drawn(20, 72), (8, 9))]
+    expected = []
+    with torch.inference_mode():
+        for each in chosen:
+            logits = _attended(network_of(name), each.ids).logits[0].double().log_softmax(-1)
+            expected.append(float(sum(logits[place - 1, each.ids[place]] for place in each.response)))
+    model = load_model(folder_of(name))
+    seen: list[int] = []
+    hook = model.decoder.register_forward_pre_hook(
+        lambda _module, positional, _named: seen.append(positional[0].numel()), with_kwargs=True
+    )
+    for batch_tokens in (None, 70):
+        seen.clear()
+        totals, counts = response_log_probabilities(model, chosen, batch_tokens)
         assert totals / counts == pytest.approx(expected / counts, abs=1e-5)
+        if batch_tokens is None:
+            assert seen == [41, 3 * 12, 35, 4 * 13, 20]
+    hook.remove()
 
 
 @pytest.mark.parametrize("name", FAMILIES)

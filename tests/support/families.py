@@ -23,6 +23,8 @@ class Family:
     wrapper: dict[str, Any] | None = None
     """The configuration around that of the text part, for a model of several modalities."""
     packs: bool = False
+    continues: bool = False
+    """Whether responses continue from the cache of their prompt."""
     projections: tuple[str, ...] = ("model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.o_proj")
     """The modules that the concatenated heads of attention go into."""
     decoder: str = "model"
@@ -72,6 +74,10 @@ _LONG_ROPE = {
     "rope_type": "longrope", "rope_theta": 1e4, "original_max_position_embeddings": 32, "short_factor": [1.0] * 4,
     "long_factor": [3.0] * 4,
 }  # fmt: skip
+_NAMED_OTHERWISE = (
+    "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size",
+    "max_position_embeddings",
+)  # fmt: skip
 _FIRST, _SECOND = "model.layers.0.self_attn.o_proj", "model.layers.1.self_attn.o_proj"
 
 FAMILIES = {
@@ -95,6 +101,7 @@ FAMILIES = {
         },
         projections=("transformer.h.0.self_attention.dense", "transformer.h.1.self_attention.dense"),
         decoder="transformer",
+        packs=True,
     ),
     "falcon-alibi": Family(
         "falcon",
@@ -102,6 +109,72 @@ FAMILIES = {
         projections=("transformer.h.0.self_attention.dense", "transformer.h.1.self_attention.dense"),
         decoder="transformer",
         attention="sdpa",  # transformers' eager attention adds alibi twice
+        packs=True,
+    ),
+    "falcon": Family(
+        "falcon",
+        {"num_kv_heads": 2, "new_decoder_architecture": True, "num_key_value_heads": None, "intermediate_size": None},
+        packs=True,
+        projections=("transformer.h.0.self_attention.dense", "transformer.h.1.self_attention.dense"),
+        decoder="transformer",
+    ),
+    "mpt": Family(
+        "mpt",
+        {
+            "d_model": 32,
+            "n_heads": 4,
+            "n_layers": 2,
+            "max_seq_len": CONTEXT_LENGTH,
+            "attn_config": {"clip_qkv": 2.0},
+            **dict.fromkeys(_NAMED_OTHERWISE),
+        },
+        packs=True,
+        projections=("transformer.blocks.0.attn.out_proj", "transformer.blocks.1.attn.out_proj"),
+        decoder="transformer",
+    ),
+    "gptj": Family(
+        "gptj",
+        {
+            "n_embd": 32,
+            "n_head": 4,
+            "n_layer": 2,
+            "n_inner": 48,
+            "rotary_dim": 4,
+            "n_positions": CONTEXT_LENGTH,
+            **dict.fromkeys(_NAMED_OTHERWISE),
+        },
+        packs=True,
+        projections=("transformer.h.0.attn.out_proj", "transformer.h.1.attn.out_proj"),
+        decoder="transformer",
+    ),
+    "codegen": Family(
+        "codegen",
+        {
+            "n_embd": 32,
+            "n_head": 4,
+            "n_layer": 2,
+            "n_inner": 48,
+            "rotary_dim": 4,
+            "n_positions": CONTEXT_LENGTH,
+            **dict.fromkeys(_NAMED_OTHERWISE),
+        },
+        packs=True,
+        projections=("transformer.h.0.attn.out_proj", "transformer.h.1.attn.out_proj"),
+        decoder="transformer",
+        own_head=True,
+    ),
+    "gpt_neo": Family(
+        "gpt_neo",
+        {
+            "num_layers": 2,
+            "num_heads": 4,
+            "attention_types": [[["local", "global"], 1]],
+            "window_size": 6,
+            **dict.fromkeys(("num_key_value_heads", "num_hidden_layers", "num_attention_heads")),
+        },
+        packs=True,
+        projections=("transformer.h.0.attn.attention.out_proj", "transformer.h.1.attn.attention.out_proj"),
+        decoder="transformer",
     ),
     # limits on attention and on logits, heads that attend to nothing, logits that are scaled
     "gemma2": Family(
@@ -113,6 +186,7 @@ FAMILIES = {
             "attn_logit_softcapping": 2.0,
             "final_logit_softcapping": 30.0,
         },
+        packs=True,
     ),
     "gpt_oss": Family(
         "gpt_oss",
@@ -123,6 +197,7 @@ FAMILIES = {
             "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
             **_MIXED,
         },
+        packs=True,
     ),
     "granite": Family(
         "granite",
@@ -152,6 +227,7 @@ FAMILIES = {
             "layer_types": ["chunked_attention", "full_attention"],
         },
         own_head=True,
+        continues=True,
     ),
     # blocks without attention, and models without any
     "lfm2": Family(
@@ -159,6 +235,7 @@ FAMILIES = {
         {"layer_types": ["conv", "full_attention"], "block_ff_dim": 48},
         projections=("model.layers.1.self_attn.out_proj",),
         own_head=True,
+        continues=True,
     ),
     "qwen3_next": Family(
         "qwen3_next",
@@ -170,6 +247,7 @@ FAMILIES = {
             **_LINEAR,
         },
         projections=(_SECOND,),
+        continues=True,
     ),
     "falcon_h1": Family(
         "falcon_h1",
@@ -182,6 +260,7 @@ FAMILIES = {
             "mamba_chunk_size": 16,
         },
         own_head=True,
+        continues=True,
     ),
     "nemotron_h": Family(
         "nemotron_h",
@@ -196,6 +275,7 @@ FAMILIES = {
         },
         projections=("model.layers.1.mixer.o_proj",),
         own_head=True,
+        continues=True,
     ),
     "mamba": Family("mamba", _STATES, projections=(), decoder="backbone", first_state=0, own_head=True),
     # several versions of a hidden state, heads of several widths

@@ -67,6 +67,7 @@ def borrowed(model: Any, tokenizer: Any) -> Iterator[LanguageModel]:
             packs=found.packs,
             plain_head=found.plain_head,
             pads=found.pads,
+            continues=found.continues,
         )
 
 

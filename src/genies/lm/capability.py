@@ -12,7 +12,9 @@ from torch import Tensor
 
 from genies.errors import InputError
 from genies.lm import attention
+from genies.lm.own_attention import use_rows
 from genies.lm.packing import pack
+from genies.lm.shared_cache import continued_states
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class Capability:
     """Whether the logits are exactly the output embedding applied to the last hidden state."""
     causal: bool
     """Whether no token sees a later one."""
+    continues: bool = False
+    """Whether sequences that continue from the cache of a shared beginning give the same results. Not tested, and
+    False, for networks that support packed rows."""
 
 
 def check_network(network: Any, folder: str) -> Capability:
@@ -68,7 +73,9 @@ def check_network(network: Any, folder: str) -> Capability:
             "slower",
             file=sys.stderr,
         )
-    return Capability(reason is None, pads, plain_head, _is_causal(plain))
+    causal = _is_causal(plain)
+    continues = reason is not None and pads and causal and _continues(network, sequences, plain, folder)
+    return Capability(reason is None, pads, plain_head, causal, continues)
 
 
 def _instead(network: Any, pads: bool) -> str:
@@ -164,6 +171,27 @@ def _pads(network: Any, sequences: list[list[int]], plain: list[Tensor]) -> bool
     return all(_close(padded[place, : each.shape[1]], each[0]) for place, each in enumerate(plain))
 
 
+@torch.inference_mode()
+def _continues(network: Any, sequences: list[list[int]], plain: list[Tensor], folder: str) -> bool:
+    if sparse_edge(find_decoder(network).config) is not None:
+        return False
+    rests = [sequence[_TRUNK:] for sequence in sequences]
+    width = max(map(len, rests))
+    rest = torch.tensor([[*each, *[0] * (width - len(each))] for each in rests], device=network.device)
+    beginning = torch.tensor([sequences[0][:_TRUNK]], device=network.device)
+    try:
+        found = continued_states(find_decoder(network), beginning, rest, [len(each) for each in rests])
+    except Exception as error:  # models raise many types if they have no cache or one of another kind
+        if is_out_of_memory(error):
+            raise _no_memory(folder) from None
+        return False
+    starts = [_TRUNK + place * width for place in range(len(rests))]
+    return all(
+        _close(found[[*range(_TRUNK), *range(start, start + len(own))]], expected[0])
+        for start, own, expected in zip(starts, rests, plain, strict=True)
+    )
+
+
 def _is_causal(plain: list[Tensor]) -> bool:
     """Whether the results for the shared prefix are the same whatever follows it."""
     return all(_close(each[0, :_TRUNK], plain[0][0, :_TRUNK]) for each in plain)
@@ -178,6 +206,7 @@ def _packing_fault(network: Any, sequences: list[list[int]], plain: list[Tensor]
     if sparse_edge(config) is not None:
         return "its attention is sparse"
     network.set_attn_implementation(attention.NAME)
+    use_rows(network)
     row = pack(sequences, least_shared=1)
     with attention.attending(row) as masks:
         packed = find_decoder(network)(

@@ -16,6 +16,7 @@ from genies.lm.attention import attending
 from genies.lm.capability import is_out_of_memory, sparse_edge
 from genies.lm.model import LanguageModel
 from genies.lm.packing import Row, pack, plan_rows
+from genies.lm.shared_cache import LEAST_CONTINUED, continued_states, plan_continued, shared_beginning
 
 DEFAULT_BATCH_TOKENS = {"cpu": 1024, "cuda": 4096}
 """Tokens in one forward pass. With fewer, matrices are too small to be fast; with more, only the memory use grows."""
@@ -33,6 +34,9 @@ class Batch:
     """For each sequence, the indices of its tokens in the flattened `ids`."""
     row: Row | None
     """How `ids` is packed; None if each row is one sequence, padded on the right."""
+    beginning: Tensor | None = None
+    """Token ids [1, tokens] with which all sequences begin, if `ids` contains only the rests. The flattened tokens are
+    then those of the beginning, followed by those of `ids`."""
 
 
 def run_batches(
@@ -41,10 +45,12 @@ def run_batches(
     body: Callable[[Batch], None],
     batch_tokens: int | None = None,
     label: str = "reading",
+    continuing: bool = False,
 ) -> int:
     """Call `body` with batches that together contain every sequence once; out of memory, with smaller batches.
 
-    label: text of the progress bar; empty for none.
+    label: text of the progress bar; empty for none. continuing: whether `body` supports batches with a beginning, as
+    `hidden_states` does, but not `call`.
 
     Returns the number of tokens, including padding, in the forward passes that succeeded.
 
@@ -53,6 +59,7 @@ def run_batches(
     """
     check_ids(model, sequences)
     budget = batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
+    continuing = continuing and model.continues and rope_edge(model) is None
     waiting = list(range(len(sequences)))
     computed = 0
     bar = tqdm(
@@ -69,11 +76,11 @@ def run_batches(
         while waiting:
             done: set[int] = set()
             try:
-                for indices in _plan(model, [sequences[index] for index in waiting], budget):
+                for indices in _plan(model, [sequences[index] for index in waiting], budget, continuing):
                     members = [waiting[index] for index in indices]
-                    batch = _batch(model, sequences, members)
+                    batch = _batch(model, sequences, members, continuing)
                     body(batch)
-                    computed += batch.ids.numel()
+                    computed += batch.ids.numel() + (0 if batch.beginning is None else batch.beginning.numel())
                     done.update(members)
                     bar.update(sum(len(sequences[index]) for index in members))
             except Exception as error:
@@ -108,7 +115,10 @@ def check_ids(model: LanguageModel, sequences: Sequence[Sequence[int]], virtual_
 
 
 def hidden_states(model: LanguageModel, batch: Batch) -> Tensor:
-    """Last hidden states [rows * tokens, width] of a batch, after the final norm."""
+    """Last hidden states [rows * tokens, width] of a batch, after the final norm; of a beginning, those come first."""
+    if batch.beginning is not None:
+        lengths = [len(places) - batch.beginning.shape[1] for places in batch.places]
+        return continued_states(model.decoder, batch.beginning, batch.ids, lengths)
     output = call(model, model.decoder, batch)
     hidden: Tensor = output.last_hidden_state
     return hidden.flatten(0, 1)
@@ -150,13 +160,18 @@ def company(model: LanguageModel, length: int) -> tuple[bool, int]:
     return edge is not None and length > edge, length if alone else 0
 
 
-def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int) -> list[list[int]]:
-    groups: dict[tuple[bool, int], list[int]] = {}
+def _plan(model: LanguageModel, sequences: Sequence[Sequence[int]], budget: int, continuing: bool) -> list[list[int]]:
+    if continuing:
+        groups = plan_continued(sequences, budget, LEAST_CONTINUED[model.device.type])
+        alone = [group[0] for group in groups if len(group) == 1]
+        rest = _plan(model, [sequences[index] for index in alone], budget, False)
+        return [group for group in groups if len(group) > 1] + [[alone[place] for place in batch] for batch in rest]
+    companies: dict[tuple[bool, int], list[int]] = {}
     for index, sequence in enumerate(sequences):
-        groups.setdefault(company(model, len(sequence)), []).append(index)
+        companies.setdefault(company(model, len(sequence)), []).append(index)
     return [
         [group[place] for place in batch]
-        for _, group in sorted(groups.items(), reverse=not model.packs)  # longest first if grouped by length
+        for _, group in sorted(companies.items(), reverse=not model.packs)  # longest first if grouped by length
         for batch in _plan_company(model, [sequences[index] for index in group], budget)
     ]
 
@@ -174,13 +189,19 @@ def _plan_company(model: LanguageModel, sequences: Sequence[Sequence[int]], budg
     return batches
 
 
-def _batch(model: LanguageModel, sequences: Sequence[Sequence[int]], members: list[int]) -> Batch:
+def _batch(model: LanguageModel, sequences: Sequence[Sequence[int]], members: list[int], continuing: bool) -> Batch:
     chosen = [sequences[index] for index in members]
     if model.packs:
         row = pack(chosen)
         ids = torch.tensor([row.ids], device=model.device)
         return Batch(members, ids, [row.indices(place) for place in range(len(chosen))], row)
-    width = max(len(sequence) for sequence in chosen)
-    padded = torch.tensor([[*sequence, *(width - len(sequence)) * [0]] for sequence in chosen], device=model.device)
-    places = [[line * width + step for step in range(len(sequence))] for line, sequence in enumerate(chosen)]
-    return Batch(members, padded, places, None)
+    shared = shared_beginning(chosen, LEAST_CONTINUED[model.device.type]) if continuing else 0
+    width = max(map(len, chosen)) - shared
+    rests = [list(sequence[shared:]) for sequence in chosen]
+    padded = torch.tensor([[*rest, *(width - len(rest)) * [0]] for rest in rests], device=model.device)
+    places = [
+        [*range(shared), *(shared + line * width + step for step in range(len(rest)))]
+        for line, rest in enumerate(rests)
+    ]
+    beginning = torch.tensor([list(chosen[0][:shared])], device=model.device) if shared else None
+    return Batch(members, padded, places, None, beginning)

@@ -44,6 +44,8 @@ class LanguageModel:
     """Whether padded rows give the same results as plain forward passes (also checked)."""
     quantization: str = "none"
     """Quantization of the weights: `nf4` or `none`."""
+    continues: bool = False
+    """Whether sequences can continue from the cache of a shared beginning (also checked, where rows do not pack)."""
 
     @property
     def description(self) -> dict[str, str]:
@@ -96,6 +98,7 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
         plain_head=found.plain_head,
         pads=found.pads,
         quantization=arguments.quantization,
+        continues=found.continues,
     )
 
 

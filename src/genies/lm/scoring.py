@@ -43,7 +43,7 @@ def response_log_probabilities(
         totals[batch.sequences] = 0
         np.add.at(totals, owners, found.double().cpu().numpy())
 
-    run_batches(model, [sequence.ids for sequence in sequences], score, batch_tokens, label)
+    run_batches(model, [sequence.ids for sequence in sequences], score, batch_tokens, label, model.plain_head)
     return totals, counts
 
 

@@ -1,21 +1,19 @@
 """Compute a prefix that all sequences share once; later rows attend to its keys and values.
 
 Rows contain only the tokens after the prefix, so each row pays for attention to the prefix but does not compute it
-again. Within `beginning_once`, the attention function of this module replaces that of genies.lm.attention.
+again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import AttentionInterface
 
 from genies.lm import attention, scoring
 from genies.lm.capability import is_out_of_memory
@@ -23,9 +21,6 @@ from genies.lm.forward import rope_edge
 from genies.lm.model import LanguageModel
 from genies.lm.packing import LEAST_SHARED, Row, Run, pack, shared_length
 from genies.lm.text import TokenSequence
-
-NAME = "genies_rows_after_prefix"
-"""Name of the attention implementation in transformers."""
 
 
 def response_log_probabilities(
@@ -79,7 +74,7 @@ class Prefix:
         row = pack([self.ids])
         ids = torch.tensor([row.ids], device=model.device)
         try:
-            with torch.inference_mode(), _attending(model, self), attention.attending(row):
+            with torch.inference_mode(), attention.attending_after(self), attention.attending(row):
                 model.decoder(ids, position_ids=torch.tensor([row.positions], device=model.device), use_cache=False)
         except Exception as error:
             if is_out_of_memory(error):
@@ -92,20 +87,30 @@ class Prefix:
         """Within the context, the model treats its rows as the continuation of the prefix."""
 
         def move(_module: Any, positional: Any, named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            # A network whose attention alone knows positions (ALiBi) does not pass them on to its decoder.
+            if "position_ids" not in named:
+                return positional, named
             return positional, {**named, "position_ids": named["position_ids"] + len(self.ids)}
 
         hook = model.decoder.register_forward_pre_hook(move, with_kwargs=True)
         try:
-            with _attending(model, self):
+            with attention.attending_after(self):
                 yield
         finally:
             hook.remove()
 
-    def masks(self, row: Row) -> attention.Masks:
-        """Masks of the row whose first run is the prefix, which all other runs see."""
-        if self._masks is None or self._row is not row:
-            self._row, self._masks = row, attention.Masks(after(self.ids, row))
-        return self._masks
+    def join(
+        self, module: torch.nn.Module, key: Tensor, value: Tensor, masks: attention.Masks
+    ) -> tuple[Tensor, Tensor, attention.Masks]:
+        """Keys, values and masks of the prefix and the row; the first call of a module is for the prefix itself."""
+        if module not in self.stored:
+            self.stored[module] = key, value
+            return key, value, masks
+        key, value = (torch.cat(parts, dim=2) for parts in zip(self.stored[module], (key, value), strict=True))
+        if self._masks is None or self._row is not masks.row:
+            # All runs of the row see its first run, which is the prefix.
+            self._row, self._masks = masks.row, attention.Masks(after(self.ids, masks.row))
+        return key, value, self._masks
 
 
 def after(prefix: list[int], row: Row) -> Row:
@@ -121,44 +126,3 @@ def after(prefix: list[int], row: Row) -> Row:
 
     runs = [Run(run.start + length, run.stop + length, moved(run.prefix)) for run in row.runs]
     return Row([*prefix, *row.ids], (Run(0, length, ()), *runs), [moved(path) for path in row.paths])
-
-
-_current: ContextVar[Prefix | None] = ContextVar("prefix", default=None)
-
-
-@contextmanager
-def _attending(model: LanguageModel, prefix: Prefix) -> Iterator[None]:
-    before, token = model.network.config._attn_implementation, _current.set(prefix)
-    model.network.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        model.network.set_attn_implementation(before)
-        _current.reset(token)
-
-
-def attend(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    sliding_window: int | None = None,
-    **others: Any,
-) -> tuple[Tensor, None]:
-    """transformers' attention interface; the first call of a module is for the prefix, and its result is stored."""
-    prefix = _current.get()
-    assert prefix is not None
-    if module not in prefix.stored:
-        prefix.stored[module] = key, value
-        return attention.attend(
-            module, query, key, value, attention_mask, scaling, dropout, sliding_window=sliding_window, **others
-        )
-    key, value = (torch.cat(parts, dim=2) for parts in zip(prefix.stored[module], (key, value), strict=True))
-    masks, options = prefix.masks(attention.attended().row), {"dropout_p": dropout, "scale": scaling}
-    return attention.attend_row(query, key, value, masks, sliding_window, options, first=len(prefix.ids)), None
-
-
-AttentionInterface.register(NAME, attend)
