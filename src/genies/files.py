@@ -213,3 +213,10 @@ def sha256_of_file(path: Path) -> str:
     """Hexadecimal sha256 of a file's content."""
     with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shown_size(count: int) -> str:
+    """A size with its unit, such as 138 kB or 1.2 GB."""
+    power, unit = next(each for each in ((9, "GB"), (6, "MB"), (3, "kB"), (0, "bytes")) if count >= 10 ** each[0])
+    value = count / 10**power
+    return f"{value:.1f} {unit}" if power and value < 10 else f"{value:.0f} {unit}"

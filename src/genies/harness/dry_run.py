@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 
+from genies.files import shown_size
 from genies.harness.decide import Check
+from genies.harness.fitting import Room, memory_lines
 from genies.harness.store import Store
 from genies.harness.workload import Work, job_work, kept_activations, rate, rate_key
 
@@ -13,11 +15,11 @@ CHARACTERS_PER_TOKEN = 4
 """Approximate value for English text and common tokenizers."""
 
 
-def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int) -> str:
+def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int, room: Room) -> str:
     """A line for each training and evaluation with the action and its reason; then counts and estimates.
 
     failed_before: positions of jobs that failed in an earlier run with the same inputs and will not be tried again.
-    slots: how many jobs run at once.
+    slots: how many jobs run at once. room: the memory that they get.
     """
     lines: list[tuple[str, str, str, str]] = []
     counts: Counter[tuple[str, str]] = Counter()
@@ -34,7 +36,7 @@ def describe(checks: Sequence[Check], failed_before: Collection[int], store: Sto
     )
     to_run = [each for position, each in enumerate(checks) if each.run and position not in failed_before]
     last = f"{len(checks)} jobs in the plan, {len(to_run)} to run; nothing was written"
-    return "\n\n".join([body, _counted(counts), *([_work(to_run, store, slots)] if to_run else []), last])
+    return "\n\n".join([body, _counted(counts), *([_work(to_run, store, slots, room)] if to_run else []), last])
 
 
 def _lines(check: Check) -> Iterator[tuple[str, str, str, str]]:
@@ -54,7 +56,7 @@ def _counted(counts: Counter[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
+def _work(checks: Sequence[Check], store: Store, slots: int, room: Room) -> str:
     lines = []
     for kind, verb in (("train", "train on"), ("evaluate", "evaluate")):
         work = sum((job_work(each) for each in checks if each.job.role == kind), Work())
@@ -66,9 +68,10 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
     texts, size = kept_activations(checks)
     if size:
         lines.append(
-            f"activations, if an intervention caches them: at most {_size(size)} for each prompt format, "
-            f"{_size(size // texts)} per text; cache_gb in the kwargs limits them"
+            f"activations, if an intervention caches them: at most {shown_size(size)} for each prompt format, "
+            f"{shown_size(size // texts)} per text; cache_gb in the kwargs limits them"
         )
+    lines += memory_lines(checks, room)
     seconds, known = 0.0, 0
     rates = {key: rate(*key, store) for key in {rate_key(each) for each in checks}}
     for check in checks:
@@ -85,13 +88,6 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
     else:
         lines.append("time: unknown; there are no earlier jobs of the same intervention and model")
     return "\n".join(lines)
-
-
-def _size(count: int) -> str:
-    """A size with its unit, such as 138 kB or 1.2 GB."""
-    power, unit = next(each for each in ((9, "GB"), (6, "MB"), (3, "kB"), (0, "bytes")) if count >= 10 ** each[0])
-    value = count / 10**power
-    return f"{value:.1f} {unit}" if power and value < 10 else f"{value:.0f} {unit}"
 
 
 def _duration(seconds: float) -> str:

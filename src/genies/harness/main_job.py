@@ -28,6 +28,7 @@ from genies.harness.decide import Check, decide
 from genies.harness.dry_run import describe
 from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
+from genies.harness.fitting import Room
 from genies.harness.folders import normal
 from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.launchers import Launcher
@@ -39,7 +40,7 @@ from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.state import remembered_failure
 from genies.harness.store import Store
-from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, this_machine
+from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, gpu_memory, main_memory, this_machine
 from genies.processes.process import available_cores
 from genies.table.rows import TableRow
 
@@ -65,7 +66,8 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path, told: To
     if request.dry_run:
         orders = {number: Order(check, settings) for number, check in enumerate(checks) if check.run}
         failed = {number for number, order in orders.items() if remembered_failure(order)}
-        print(describe(checks, set() if request.retry_failed else failed, store, len(request.gpus) or request.slots))
+        slots = len(request.gpus) or request.slots
+        print(describe(checks, set() if request.retry_failed else failed, store, slots, room(request)))
         return BAD_INPUT if plan.faults else 0
     hashes.save()
     waiting = tasks(checks)
@@ -223,6 +225,19 @@ def hardware(request: MetricsRequest) -> Hardware:
     if request.emit_commands is not None or request.gpus_per_step:
         return UNKNOWN
     return this_machine(hidden=request.launcher == "ray" or (not request.gpus and all_hidden(os.environ)))
+
+
+def room(request: MetricsRequest) -> Room:
+    """The memory that the jobs of a request get."""
+    found, elsewhere = hardware(request), request.launcher == "ray"
+    return Room(
+        UNKNOWN if elsewhere and request.gpus_per_step else found,
+        None if elsewhere or request.emit_commands is not None else main_memory(),
+        gpu_memory() if found.gpu else None,
+        sharing=len(request.gpus) or request.slots,
+        on_each_gpu=1 if request.gpus else request.slots,
+        processes=request.processes_per_step,
+    )
 
 
 def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:
