@@ -1,6 +1,7 @@
 """The estimate of a job's memory and work, against models that are counted."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 from genies.cost import SCORING_TOKENS, TRAINING_TOKENS, Step, estimate, read_shape
 from genies.lm.forward import DEFAULT_BATCH_TOKENS as FORWARD
 from genies.methods.training.loop import DEFAULT_BATCH_TOKENS as BACKWARD
+from tests.support.project import ROOT
 
 LLAMA_8B = {
     "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -92,3 +94,46 @@ def test_defaults_are_those_of_the_forward_and_backward_passes() -> None:
 @pytest.mark.parametrize("absent", ["hidden_size", "num_hidden_layers", "vocab_size"])
 def test_a_config_without_its_sizes_has_no_estimate(absent: str) -> None:
     assert estimate({name: value for name, value in LLAMA_8B.items() if name != absent}, Step()) is None
+
+
+PUBLISHED = {
+    "1B (Llama 3.2)": (2048, 16, 32, 8192, 128256, True),
+    "8B (Llama 3.1)": (4096, 32, 32, 14336, 128256, False),
+    "32B (Qwen 2.5)": (5120, 64, 40, 27648, 152064, False),
+    "70B (Llama 3.1)": (8192, 80, 64, 28672, 128256, False),
+}
+"""Width, blocks, heads, width of the feed-forward layers, vocabulary and whether embeddings are tied."""
+JOBS = {
+    "scoring": Step(),
+    "scoring, `quantization` `nf4`": Step(four_bits=True),
+    "LoRA": Step("adapter"),
+    "LoRA, `gradient_checkpointing`": Step("adapter", gradient_checkpointing=True),
+    "LoRA, `gradient_checkpointing`, `load_in_4bit`": Step("adapter", gradient_checkpointing=True, four_bits=True),
+    "prompt tuning, `gradient_checkpointing`": Step("prompt", gradient_checkpointing=True),
+    "full fine-tuning, `gradient_checkpointing`": Step("all", gradient_checkpointing=True),
+}
+CARD, RATE, TOKENS = 85e9, 4e14, 10**6
+
+
+def cost_table() -> str:
+    """The table of docs/scale.md: memory and hours for a million tokens; bold where the card's memory is too small."""
+    lines = [f"| job | {' | '.join(PUBLISHED)} |", f"|---|{'---:|' * len(PUBLISHED)}"]
+    for job, step in JOBS.items():
+        cells = []
+        for width, depth, heads, inner, vocabulary, tied in PUBLISHED.values():
+            config = {
+                "hidden_size": width, "num_hidden_layers": depth, "num_attention_heads": heads,
+                "num_key_value_heads": 8, "intermediate_size": inner, "vocab_size": vocabulary,
+                "tie_word_embeddings": tied,
+            }  # fmt: skip
+            found = estimate(config, replace(step, device="cuda", dtype="bfloat16", tokens=TOKENS))
+            assert found is not None
+            memory = f"{found.memory / 1e9:,.0f} GB"
+            hours = found.flops / RATE / 3600
+            cells.append(f"**{memory}**, {hours:.2g} h" if found.memory > CARD else f"{memory}, {hours:.2g} h")
+        lines.append(f"| {job} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def test_the_table_in_the_documentation_is_what_the_formula_gives() -> None:
+    assert cost_table() in (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
