@@ -15,7 +15,9 @@ from genies.command_line import Arguments, run
 from genies.errors import InputError
 from genies.files import write_bytes
 
-ORDER = ("scoring", "precision", "activations", "shared_work", "growth", "memory", "training", "harness", "report")
+ORDER = (
+    "scoring", "precision", "activations", "shared_work", "growth", "memory", "cost", "training", "harness", "report",
+)  # fmt: skip
 
 HEAD = """# Benchmarks
 

@@ -104,7 +104,7 @@ def _needed(found: Estimate, step: Step) -> int:
 def _parts(found: Estimate, step: Step) -> str:
     names = ["weights", "activations", "optimizer", *(["store"] if step.device == "cpu" else []), "framework"]
     parts = [f"{name} {shown_size(getattr(found, name))}" for name in names if getattr(found, name)]
-    return f"at most about {shown_size(_needed(found, step))} ({', '.join(parts)})"
+    return f"about {shown_size(_needed(found, step))} ({', '.join(parts)})"
 
 
 def _verdict(found: Estimate, step: Step, job: Job, room: Room) -> str:
