@@ -53,6 +53,11 @@ def test_a_step_that_does_not_fit_fits_after_the_recommended_change(model: Path)
     assert "; fits in" in said(model, "lora_fine_tune", card, **json.loads(found[1]))
 
 
+def test_an_estimate_near_the_size_of_the_card_is_not_sure(model: Path) -> None:
+    assert "only if the estimate is exact" in said(model, "lora_fine_tune", H100)  # 80 of 85 GB
+    assert "only if" not in said(model, "zero_shot", H100, "evaluate")
+
+
 def test_several_changes_are_recommended_together_where_one_is_not_enough(model: Path) -> None:
     small = Room(AMPERE, 10**12, 16 * 10**9)
     found = re.search(r"try --train_kwargs '(\{.*\})'", said(model, "lora_fine_tune", small))
