@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 from genies.cost import VALUE_BYTES, Estimate, Step, estimate
 from genies.declaration import read_declaration
@@ -87,7 +87,7 @@ def step_of(check: Check, room: Room) -> Step | None:
     return replace(step, stored_texts=kept_texts([check])) if "read_at" in declared else None
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
