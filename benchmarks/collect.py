@@ -22,6 +22,7 @@ ORDER = (
     "shared_work",
     "growth",
     "memory",
+    "cost",
     "imports",
     "training",
     "harness",

@@ -28,7 +28,7 @@ run() {
   .venv/bin/python "benchmarks/$name.py" "$@" ${folder:+--json "$folder/$name.json"}
 }
 
-for name in scoring rewards precision activations shared_work growth memory imports training; do
+for name in scoring rewards precision activations shared_work growth memory cost imports training; do
   run "$name" --base_model_dir "$model" --distributions_dir "$distributions"
 done
 run harness

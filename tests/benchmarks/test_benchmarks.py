@@ -165,6 +165,16 @@ def test_memory_is_that_of_a_process_of_its_own(options):
     assert train["reached"] is False
 
 
+def test_the_estimate_of_memory_is_compared_with_that_of_a_process(load, options):
+    cost = load("cost")
+    given = options | {"steps": ["zero_shot"], "budgets": [64], "words": 20}
+    found = measured(cost, cost.CostArguments, given)
+    case = "zero_shot, 64 tokens"
+    estimated, peak = found[case, "estimated memory"], found[case, "peak memory"]
+    assert found[case, "estimate over peak"] == pytest.approx(estimated / peak)
+    assert estimated > 0.45
+
+
 def _text(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list) else str(value)
 

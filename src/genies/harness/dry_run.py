@@ -7,16 +7,17 @@ from collections.abc import Collection, Iterator, Sequence
 
 from genies.data.work import CHARACTERS_PER_TOKEN, Work
 from genies.harness.decide import Check
+from genies.harness.fitting import Room, memory_lines
 from genies.harness.store import Store
 from genies.harness.workload import job_work, kept_activations, rate, rate_key
 from genies.quantities import duration, size
 
 
-def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int) -> str:
+def describe(checks: Sequence[Check], failed_before: Collection[int], store: Store, slots: int, room: Room) -> str:
     """A line for each training and evaluation with the action and its reason; then counts and estimates.
 
     failed_before: positions of jobs that failed in an earlier run with the same inputs and will not be tried again.
-    slots: how many jobs run at once.
+    slots: how many jobs run at once. room: the memory that they get.
     """
     lines: list[tuple[str, str, str, str]] = []
     counts: Counter[tuple[str, str]] = Counter()
@@ -33,7 +34,7 @@ def describe(checks: Sequence[Check], failed_before: Collection[int], store: Sto
     )
     to_run = [each for position, each in enumerate(checks) if each.run and position not in failed_before]
     last = f"{len(checks)} jobs in the plan, {len(to_run)} to run; nothing was written"
-    return "\n\n".join([body, _counted(counts), *([_work(to_run, store, slots)] if to_run else []), last])
+    return "\n\n".join([body, _counted(counts), *([_work(to_run, store, slots, room)] if to_run else []), last])
 
 
 def _lines(check: Check) -> Iterator[tuple[str, str, str, str]]:
@@ -53,7 +54,7 @@ def _counted(counts: Counter[tuple[str, str]]) -> str:
     return "\n".join(lines)
 
 
-def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
+def _work(checks: Sequence[Check], store: Store, slots: int, room: Room) -> str:
     lines = []
     for kind, verb in (("train", "train on"), ("evaluate", "evaluate")):
         work = sum((job_work(each) for each in checks if each.job.role == kind), Work())
@@ -68,6 +69,7 @@ def _work(checks: Sequence[Check], store: Store, slots: int) -> str:
             f"activations, if an intervention caches them: at most {size(kept)} for each prompt format, "
             f"{size(kept // texts)} per text; cache_gb in the kwargs limits them"
         )
+    lines += memory_lines(checks, room)
     seconds, known = 0.0, 0
     rates = {key: rate(*key, store) for key in {rate_key(each) for each in checks}}
     for check in checks:

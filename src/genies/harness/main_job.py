@@ -21,6 +21,7 @@ from genies.harness.commands import write_commands
 from genies.harness.conclusion import conclude, doubts
 from genies.harness.dry_run import describe
 from genies.harness.failures import Failures
+from genies.harness.fitting import Room
 from genies.harness.inputs import check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
@@ -31,7 +32,7 @@ from genies.harness.run import Run
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.state import remembered_failure
 from genies.harness.store import Store
-from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, this_machine
+from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, gpu_memory, main_memory, this_machine
 from genies.processes.process import available_cores
 from genies.table.rows import TableRow
 
@@ -98,7 +99,7 @@ def description(run: Run) -> str:
     request, settings = run.request, run.request.settings(run.root)
     orders = {number: Order(check, settings) for number, check in enumerate(run.checks) if check.run}
     failed = {number for number, order in orders.items() if not request.retry_failed and remembered_failure(order)}
-    return describe(run.checks, failed, run.store, len(request.gpus) or request.slots)
+    return describe(run.checks, failed, run.store, len(request.gpus) or request.slots, room(request))
 
 
 def carry_out_plan(run: Run, quiet: bool = False, told: Told | None = None) -> None:
@@ -198,6 +199,19 @@ def hardware(request: MetricsRequest) -> Hardware:
     if request.emit_commands is not None or request.gpus_per_step:
         return UNKNOWN
     return this_machine(hidden=request.launcher == "ray" or (not request.gpus and all_hidden(os.environ)))
+
+
+def room(request: MetricsRequest) -> Room:
+    """The memory that the jobs of a request get."""
+    found, elsewhere = hardware(request), request.launcher == "ray"
+    return Room(
+        UNKNOWN if elsewhere and request.gpus_per_step else found,
+        None if elsewhere or request.emit_commands is not None else main_memory(),
+        gpu_memory() if found.gpu else None,
+        sharing=len(request.gpus) or request.slots,
+        on_each_gpu=1 if request.gpus else request.slots,
+        processes=request.processes_per_step,
+    )
 
 
 def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> Launcher:

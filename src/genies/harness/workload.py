@@ -38,6 +38,11 @@ def _limit(kwargs: Mapping[str, Any]) -> int | None:
     return given if isinstance(given, int) and not isinstance(given, bool) and given > 0 else None
 
 
+def kept_texts(checks: Sequence[Check]) -> int:
+    """Upper bound of the number of texts whose activations jobs cache."""
+    return kept_activations(checks)[0]
+
+
 def kept_activations(checks: Sequence[Check]) -> tuple[int, int]:
     """Upper bounds of the number of texts that jobs read and of the bytes of their cached activations.
 

@@ -1,10 +1,12 @@
-"""The number format in which a job runs its model, found without torch, which takes seconds to import.
+"""The number format in which a job runs its model, and the memory that it gets, found without importing torch.
 
 It follows `genies.lm.model.chosen_dtype`: `auto` is float32 on a CPU, and bfloat16 on a GPU that supports it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,9 @@ HALF = frozenset({"bfloat16", "float16"})
 
 _BFLOAT16_CAPABILITY = 8.0
 """Lowest CUDA compute capability with bfloat16 arithmetic (NVIDIA Ampere)."""
+
+_GROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Files with the memory limit of this process's control group in a container."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +86,31 @@ def _built_for_cpu() -> bool:
         return False
 
 
+def main_memory() -> int | None:
+    """Bytes of main memory that processes of this one can use: the machine's, or the limit of the control group."""
+    limits = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in _GROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # absent, or "max"
+            limits.append(int(path.read_text(encoding="ascii")))
+    return min(limits, default=None)
+
+
+def gpu_memory() -> int | None:
+    """Bytes of memory of the smallest NVIDIA GPU; None if nvidia-smi does not report it."""
+    sizes = _queried("memory.total")  # in MiB
+    return int(min(sizes)) * 2**20 if sizes else None
+
+
 def _compute_capabilities() -> list[float]:
-    """The compute capability of each NVIDIA GPU from nvidia-smi; empty if it does not report them."""
-    command = ["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"]
+    """The compute capability of each NVIDIA GPU; empty if nvidia-smi does not report them."""
+    return _queried("compute_cap")
+
+
+def _queried(name: str) -> list[float]:
+    """A property of each NVIDIA GPU from nvidia-smi; empty if it does not report it."""
+    command = ["nvidia-smi", f"--query-gpu={name}", "--format=csv,noheader,nounits"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
         return [float(line) for line in done.stdout.split()]
