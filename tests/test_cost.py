@@ -1,7 +1,9 @@
 """The estimate of a job's memory and work, against models that are counted."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -31,13 +33,10 @@ CONFIGS = {
 }
 
 
-def network(given: dict[str, object]) -> torch.nn.Module:
-    values = {**SMALL, **given}
+def network(given: Mapping[str, Any]) -> Any:
+    values: dict[str, Any] = {**SMALL, **given}
     with torch.device("meta"):
-        model: torch.nn.Module = AutoModelForCausalLM.from_config(
-            AutoConfig.for_model(values.pop("model_type"), **values)
-        )
-    return model
+        return AutoModelForCausalLM.from_config(AutoConfig.for_model(values.pop("model_type"), **values))
 
 
 @pytest.mark.parametrize("family", CONFIGS)
@@ -45,7 +44,7 @@ def test_the_weights_are_those_of_the_model(family: str) -> None:
     model = network({"model_type": family, **CONFIGS[family]})
     names = ("norm", "bias", "ln_", "wpe", "gate.weight")  # of no size in a large model
     counted = sum(each.numel() for name, each in model.named_parameters() if not any(part in name for part in names))
-    shape = read_shape(json.loads(model.config.to_json_string(use_diff=False)))  # type: ignore[attr-defined, operator]
+    shape = read_shape(json.loads(model.config.to_json_string(use_diff=False)))
     assert shape is not None
     assert shape.weights == counted
 
@@ -53,7 +52,7 @@ def test_the_weights_are_those_of_the_model(family: str) -> None:
 def test_forward_operations_are_those_that_torch_counts() -> None:
     model = network({"model_type": "llama", **CONFIGS["llama"]})
     with FlopCounterMode(display=False) as counter:
-        model.model(torch.zeros(1, 50, dtype=torch.long, device="meta"))  # type: ignore[operator]
+        model.model(torch.zeros(1, 50, dtype=torch.long, device="meta"))
     linear = sum(count for operation, count in counter.get_flop_counts()["Global"].items() if "mm" in str(operation))
     found = estimate({**SMALL, **CONFIGS["llama"]}, Step(tokens=50))
     assert found is not None
@@ -65,7 +64,7 @@ def test_the_tuned_weights_of_adapters_are_those_that_peft_adds() -> None:
     from peft import LoraConfig, get_peft_model
 
     model = network({"model_type": "llama", **CONFIGS["llama"]})
-    tuned = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))  # type: ignore[arg-type]
+    tuned = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))
     counted, _ = tuned.get_nb_trainable_parameters()
     found = estimate({**SMALL, **CONFIGS["llama"]}, Step("adapter", lora_rank=8))
     assert found is not None

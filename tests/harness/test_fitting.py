@@ -75,7 +75,7 @@ def test_what_no_argument_can_fit_needs_another_device(model: Path) -> None:
 
 
 def test_jobs_and_processes_that_share_main_memory_divide_it(model: Path) -> None:
-    kwargs = {"gradient_checkpointing": True}
+    kwargs: dict[str, Any] = {"gradient_checkpointing": True}
     alone = Room(NO_GPU, 64 * 10**9)
     assert "; fits in 64 GB" in said(model, "lora_fine_tune", alone, **kwargs)
     shared = said(model, "lora_fine_tune", Room(NO_GPU, 64 * 10**9, sharing=4), **kwargs)

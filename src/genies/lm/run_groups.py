@@ -50,11 +50,11 @@ class Groups:
         found = []
         for group in self.groups:
             runs = group.mask.shape[0]
-            chosen = [
+            queries, keys, values = (
                 part[0].index_select(1, index).unflatten(1, (runs, -1)).transpose(0, 1)
                 for part, index in ((query, group.queries), (key, group.keys), (value, group.keys))
-            ]
-            result = scaled_dot_product_attention(*chosen, attn_mask=group.mask, **options)
+            )
+            result = scaled_dot_product_attention(queries, keys, values, attn_mask=group.mask, **options)
             found.append(result.transpose(1, 2).reshape(-1, heads, width))
         return torch.cat(found).index_select(0, self.places)[None]
 

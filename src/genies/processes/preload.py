@@ -187,9 +187,10 @@ def _become(
         for descriptor in _open_descriptors() - kept - {0, 1, 2}:
             with contextlib.suppress(OSError):  # that of the listing itself
                 os.close(descriptor)
-        sys.stdin = sys.__stdin__ = open(0, encoding="utf-8")  # noqa: SIM115 - as long as the job runs
-        sys.stdout = sys.__stdout__ = _unbuffered(1, sys.stdout)
-        sys.stderr = sys.__stderr__ = _unbuffered(2, sys.stderr)
+        sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115 - as long as the job runs
+        sys.stdout, sys.stderr = _unbuffered(1, sys.stdout), _unbuffered(2, sys.stderr)
+        for name in ("stdin", "stdout", "stderr"):
+            setattr(sys, f"__{name}__", getattr(sys, name))
         os.environ.clear()
         os.environ.update(environment)
         in_child()

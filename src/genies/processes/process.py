@@ -85,8 +85,11 @@ class Supervisor:
         arguments += argv
         self._process: subprocess.Popen[bytes] | None = None
         try:
-            forked = preloaded is not None and preloaded.can_run(argv)
-            if not forked or not preloaded.start(arguments, life, report_write, held_open, working_dir, environment):
+            if not (
+                preloaded is not None
+                and preloaded.can_run(argv)
+                and preloaded.start(arguments, life, report_write, held_open, working_dir, environment)
+            ):
                 # In its own session it gets no Ctrl-C from the terminal: the harness decides which jobs to end.
                 self._process = subprocess.Popen(
                     [sys.executable, "-I", "-S", supervise.__file__, str(report_write), *arguments],
