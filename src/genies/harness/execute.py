@@ -99,4 +99,5 @@ def _smaller_budget(order: Order, tried: int | None) -> int | None:
     """Half the token budget; unchanged if the job has no such argument or has reached the minimum."""
     given = tried or order.job.kwargs.get("batch_tokens")
     budget = given // 2 if isinstance(given, int) else _FIRST_SMALLER_BUDGET
-    return budget if order.uses_library and budget >= LEAST_BATCH_TOKENS else tried
+    uses_library = bool(order.check.parts["numerics_version"])
+    return budget if uses_library and budget >= LEAST_BATCH_TOKENS else tried

@@ -101,11 +101,6 @@ class Order:
     def job(self) -> Job:
         return self.check.job
 
-    @property
-    def uses_library(self) -> bool:
-        """Whether the job's script imports this project's library."""
-        return bool(self.check.parts["numerics_version"])
-
 
 @cache  # slow to build, so built when first needed
 def _orders() -> TypeAdapter[Order]:

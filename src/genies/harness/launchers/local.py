@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -25,7 +26,7 @@ LIBRARIES = (
     "accelerate",
     "genies.methods.judging",
     "genies.methods.demonstrations",
-    "genies.methods.ccs",
+    "genies.methods.ccs_training",
     "genies.methods.representations",
     "genies.methods.logistic_probe",
     "genies.methods.training.tuning",
@@ -33,12 +34,14 @@ LIBRARIES = (
 )
 """What jobs are forked with. Other modules are imported by the jobs that need them."""
 
+_USES_THEM = re.compile(rb"\b(genies\.(lm|methods)|torch|transformers)\b")
+
 
 class LocalLauncher:
     """Runs `slots` jobs at once; with `gpus`, one job per GPU, which sees only that GPU.
 
     `gpus`: numbers and identifiers for genies.processes.gpus.shown_gpus; InputError for others. With `preload`, jobs
-    that use this project's library are forked from one process that has imported it.
+    whose scripts use this project's models and methods are forked from one process that has imported them.
     """
 
     def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes, preload: bool = False) -> None:
@@ -70,8 +73,8 @@ class LocalLauncher:
         return result_to_json(carry_out(order_from_json(order), place))
 
     def _preloaded_for(self, order: Order) -> Preloaded | None:
-        """The process from which a job is forked, started with the first job that can be."""
-        if not (self._preload and order.uses_library and sys.platform == "linux"):
+        """The process from which a job is forked, started with the first job whose script names the libraries."""
+        if not (self._preload and sys.platform == "linux" and _USES_THEM.search(order.job.script.read_bytes())):
             return None
         with self._starting:
             if self._preloaded is None:
