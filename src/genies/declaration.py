@@ -87,6 +87,8 @@ class Declaration(BaseModel):
     """Arguments that are ignored in the same way unless the model runs in 16 bits."""
     tunes: bool = True
     """false: train.py changes nothing that eval.py reads, so the untuned model is evaluated instead."""
+    runs_model: bool = True
+    """false: neither script runs the model, so it needs no memory for one."""
 
     @field_validator("train_arguments", "eval_arguments", mode="before")
     @classmethod
@@ -159,10 +161,11 @@ def _argument_types(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def declaration_of(folder: Path) -> Mapping[str, Any]:
-    """The content that intervention.json in `folder` should have. Imports the scripts; keeps the value of `tunes`."""
+    """The content of intervention.json in `folder` as it should be. Imports the scripts; keeps `tunes`, `runs_model`."""
     train, evaluate = (argument_model(folder / script) for script in ("train.py", "eval.py"))
-    tunes = read_declaration(folder).tunes
-    return {**declared_by(train, evaluate), **({} if tunes else {"tunes": False})}
+    given = read_declaration(folder)
+    kept = {name: False for name in ("tunes", "runs_model") if not getattr(given, name)}
+    return {**declared_by(train, evaluate), **kept}
 
 
 def argument_model(script: Path) -> type[BaseModel]:

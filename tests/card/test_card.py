@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import yaml
 
+from genies.card import cost
 from genies.card.answers import answers
 from genies.card.content import Answer, Card, read_card
 from genies.card.measuring import Plan, scorer_of
@@ -118,7 +120,33 @@ def test_a_dry_run_evaluates_nothing(tmp_path: Path, tiny_model_dir: Callable[..
     done = card_of(tmp_path, tiny_model_dir(), "--output_dir", tmp_path / "card", "--dry_run")
     assert done.returncode == 0, done.stderr
     assert "tokens read once" in done.stdout
+    assert re.search(r"log_probabilities: about \d+ MB of memory .*, about \d+ s on this processor", done.stdout)
     assert not (tmp_path / "card" / "results").exists()
+
+
+def test_a_scorer_without_a_model_needs_neither_memory_nor_time(
+    tmp_path: Path, tiny_model_dir: Callable[..., Path]
+) -> None:
+    given = ["--output_dir", tmp_path / "card", "--scorer", "src/interventions/length", "--dry_run"]
+    done = card_of(tmp_path, tiny_model_dir(), *given)
+    assert "src/interventions/length: runs no model" in done.stdout, done.stderr
+
+
+def test_the_time_is_that_of_the_operations_at_the_rate_of_the_processor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    smol = {
+        "model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30, "num_attention_heads": 9,
+        "num_key_value_heads": 3, "intermediate_size": 1536, "vocab_size": 49152, "tie_word_embeddings": True,
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(smol))
+    monkeypatch.setattr(cost, "processor_rate", lambda: 1e11)
+    said = cost._needs(tmp_path, "log_probabilities", {"device": "cpu"}, tokens=100_000)
+    expected = 8 + 2 * 106.2e6 * 100_000 / (0.55 * 1e11)  # two operations for each weight of the blocks and each token
+    found = re.search(r"about (\d+) min on this processor", said)
+    assert found is not None, said
+    assert int(found[1]) == round(expected / 60)
+    assert 1e9 < cost.processor_rate() < 1e14
 
 
 @pytest.mark.parametrize(

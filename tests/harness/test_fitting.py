@@ -88,6 +88,7 @@ def test_jobs_and_processes_that_share_main_memory_divide_it(model: Path) -> Non
 def test_nothing_is_claimed_where_the_memory_or_the_arguments_are_unknown(model: Path, project: Project) -> None:
     assert "the size of the GPU is unknown" in said(model, "zero_shot", Room(UNKNOWN, None), "evaluate")
     assert said(model, "zero_shot", H100) == ""  # its training runs no model
+    assert said(model, "length", H100, "evaluate") == ""
     theirs = Variant("theirs", project.length)  # declares no arguments
     job = training_job(theirs, model, "source", model / "source", model / "tuned")
     assert list(memory_lines([Check(job, {})], H100)) == []

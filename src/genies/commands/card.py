@@ -44,14 +44,22 @@ class CardArguments(Arguments):
     """YAML file of questions (default: the project's own, src/genies/card/questions.yaml)."""
     distributions_dir: Path = Path("distributions")
     """Folder of the installed distributions."""
+    launcher: Literal["local", "ray"] = "local"
+    """Where jobs run: as processes of this machine, or as tasks of a Ray cluster (pip install -e .[ray])."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
     """How many jobs run at once on this machine."""
-    gpus: list[str] | None = None
+    gpus: list[str] = Field(default_factory=list)
     """GPUs to use, as 0,1; each runs one job at a time."""
+    ray_address: str | None = None
+    """HOST:PORT of a running Ray cluster (default: one is started on this machine and stopped after the run)."""
+    cpus_per_step: Annotated[int, Field(ge=1)] = 1
+    """Processors that Ray reserves for a job."""
+    gpus_per_step: Annotated[float, Field(ge=0)] = 0
+    """GPUs that Ray reserves for a job; with 0 a job sees none."""
     collect: Path | None = None
     """Instead of making a card, write a sortable table of the cards below this folder, collected.html in it."""
     dry_run: bool = False
-    """Say what would be evaluated, how many texts and about how many tokens; evaluate nothing."""
+    """Say what would be evaluated, with texts, tokens, memory and time; evaluate nothing."""
 
     @model_validator(mode="after")
     def _something_to_do(self) -> CardArguments:
@@ -62,12 +70,16 @@ class CardArguments(Arguments):
         return self
 
 
+_OF_THE_MAIN_JOB = ("launcher", "slots", "gpus", "ray_address", "cpus_per_step", "gpus_per_step")
+
+
 def main(args: CardArguments, root: Path) -> int:
     # Imported here: --help must not wait for the statistics.
     from genies.card.questions import OWN, read_questions
 
     if args.collect is not None:
         return _collect(args.collect)
+    from genies.card.cost import told_cost
     from genies.card.making import Order, make_card
     from genies.card.measuring import intervention_of, scorer_of
     from genies.folders import named_folder
@@ -80,7 +92,7 @@ def main(args: CardArguments, root: Path) -> int:
             raise InputError(f"model folder {folder} does not exist; download_model_from_hf.py downloads one")
     given = args.model_fields_set
     kwargs = {**args.eval_kwargs, **({} if args.prompt_format is None else {"prompt_format": args.prompt_format})}
-    more: dict[str, Any] = {"slots": args.slots} if args.gpus is None else {"gpus": args.gpus}
+    more = {name: getattr(args, name) for name in _OF_THE_MAIN_JOB if name in given}
     order = Order(
         models[0],
         args.scorer or scorer_of(models[0]),
@@ -94,7 +106,7 @@ def main(args: CardArguments, root: Path) -> int:
     )
     for scorer in (order.scorer, *([order.other[1]] if order.other else [])):
         intervention_of(scorer)  # refuses one that would train
-    print(_cost(order))
+    print(told_cost(order))
     if args.dry_run:
         return 0
     card = make_card(order, root)
@@ -106,23 +118,6 @@ def main(args: CardArguments, root: Path) -> int:
         print(f"warning: {warning}")
     print(f"card: {args.output_dir / 'index.html'}")
     return 0
-
-
-def _cost(order: Any) -> str:
-    """The number of targets, texts and tokens, before anything starts."""
-    from genies.data.work import CHARACTERS_PER_TOKEN, Work, split_work
-
-    plan = order.plan()
-    work = sum((split_work(folder, "test", order.max_examples) for folder in plan.folders.values()), Work())
-    scorers = 1 if order.other is None else 2
-    lines = [
-        f"{len(plan.folders)} targets, {work.examples * scorers:,} examples, {work.pairs * scorers:,} pairs, about "
-        f"{work.characters * scorers // CHARACTERS_PER_TOKEN:,} tokens read once (judge: two to three times as many)"
-    ]
-    if plan.missing:
-        lines.append(f"{len(plan.missing)} targets of the questions are not installed: {', '.join(plan.missing[:5])}"
-                     + (", ..." if len(plan.missing) > 5 else ""))  # fmt: skip
-    return "\n".join(lines)
 
 
 def _collect(folder: Path) -> int:

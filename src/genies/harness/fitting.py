@@ -60,11 +60,11 @@ def memory_lines(checks: Sequence[Check], room: Room) -> Iterator[str]:
 
 
 def step_of(check: Check, room: Room) -> Step | None:
-    """What a job does with its model, from its declared arguments; None if it runs none or declares no arguments."""
+    """What a job does with its model, from its declared arguments; None if it runs none or does not say so."""
     job, kwargs = check.job, check.job.kwargs
     declaration = read_declaration(job.intervention_dir)
     declared = declaration.arguments(job.script.name)
-    if declared is None or "dtype" not in declared:
+    if declared is None or "dtype" not in declared or not declaration.runs_model:
         return None
     on_gpu = kwargs.get("device") != "cpu" and room.hardware.gpu is not False
     dtype = room.hardware.dtype(kwargs)
