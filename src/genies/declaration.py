@@ -161,7 +161,7 @@ def _argument_types(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def declaration_of(folder: Path) -> Mapping[str, Any]:
-    """The content of intervention.json in `folder` as it should be. Imports the scripts; keeps `tunes`, `runs_model`."""
+    """The content that intervention.json should have. Imports the scripts; keeps `tunes` and `runs_model`."""
     train, evaluate = (argument_model(folder / script) for script in ("train.py", "eval.py"))
     given = read_declaration(folder)
     kept = {name: False for name in ("tunes", "runs_model") if not getattr(given, name)}

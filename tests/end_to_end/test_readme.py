@@ -64,12 +64,14 @@ AS_THEY_STAND = [
     "python api/import_distribution.py --list_presets True",
     "python api/report.py --distributions distributions --output samples",
     "python api/report.py --results results --output report",
-    "python api/report.py --results results --shifts distribution_shifts/GENIES.json --output report",
+    "python api/compute_generalization_metrics.py --study examples/configs/results_starter.yaml "
+    "--output_path 'results/generalization_metrics/{model}/{intervention}/starter_all.csv' --dry_run",
+    "python api/report.py --results results --shifts distribution_shifts/starter_all.json --reference mms "
+    "--output report",
     "python api/tables.py --results results --format markdown|latex|csv|json",
     "python api/transform_distribution.py --distribution distributions/starter_everyday --name "
     """'["upper_case", "pad_worse"]'""",
-    "python api/tables.py --results results --shifts distribution_shifts/GENIES.json --full True",
-    "python api/tables.py --results results --shifts distribution_shifts/starter.json",
+    "python api/tables.py --results results --shifts distribution_shifts/starter_all.json --capability mms --full True",
     "python src/interventions/lora_fine_tune/train.py --help",
     "python src/interventions/mms/train.py --help",
 ]

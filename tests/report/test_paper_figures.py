@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import pytest
 
+from genies.report import paper_figures
 from genies.report.palette import COLOURS, SHARES, cell_colour, style_sheet
 from tests.report.conftest import Tab
 from tests.support.made_report import MadeReport
+
+
+class Named(NamedTuple):
+    """What a figure reads of a shift."""
+
+    source: str
+    target: str
+
+
+class Entry(NamedTuple):
+    """What a figure reads of a row of the tables."""
+
+    intervention: str
+    base_model: str
 
 
 @pytest.mark.parametrize(("ending", "inches"), [("", 5.5), ("-column", 3.25)])
@@ -24,6 +40,24 @@ def test_a_figure_has_its_exact_width_and_embedded_fonts(
     (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ", pdf)
     assert float(box) == pytest.approx(inches * 72)
     assert b"/FontFile2" in pdf
+
+
+@pytest.mark.parametrize("width", [5.5, 3.25])
+def test_long_names_are_drawn_whole_and_numbers_fit_in_their_cells(width: float) -> None:
+    shifts = [Named(f"starter_known_countries{n}", f"starter_remote_countries{n}") for n in range(3)]
+    entries = [Entry(f"logistic_probe_contrast_{n}", "model") for n in range(12 if width > 4 else 5)]
+    grid = SimpleNamespace(entries=entries, shifts=shifts, cells={})
+    figure = paper_figures._heat_map(grid, "model", width)  # type: ignore[arg-type]
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        box = label.get_window_extent()
+        assert min(box.x0, box.y0) >= 0
+        assert box.x1 <= figure.bbox.width + 1
+        assert box.y1 <= figure.bbox.height + 1
+    size = axes.get_yticklabels()[0].get_fontsize()
+    cell = axes.get_window_extent().width / len(entries)
+    assert paper_figures._room(["▴0.00"], size) - 0.1 <= cell / figure.dpi
 
 
 def test_the_colours_of_figures_are_those_that_the_browser_mixes(chromium: Any, made: MadeReport) -> None:

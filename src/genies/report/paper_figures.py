@@ -37,8 +37,6 @@ SETTINGS: dict[Any, Any] = {
     "axes.spines.left": False,
 }
 _COLOURS = {"up": "up", "down": "down"}
-_LETTER = 0.062
-"""Mean width of a character of 8 points, in inches."""
 
 
 def write_paper_figures(site: Site, whole: Group, grid: Grid, prefix: str = "") -> list[dict[str, str]]:
@@ -84,10 +82,12 @@ def _new(width: float, height: float, margins: tuple[float, float, float, float]
     return figure, axes
 
 
-def _room(names: Sequence[str], size: float, width: float) -> float:
-    """Inches for the longest of some names, at most 45 % of the width."""
-    longest = max((len(visible(name)) for name in names), default=0)
-    return min(0.12 + longest * _LETTER * size / 8, 0.45 * width)
+def _room(names: Sequence[str], size: float) -> float:
+    """Inches for the longest of some names, with the distance to what they name."""
+    from matplotlib.textpath import TextPath
+
+    drawn = (TextPath((0, 0), visible(name), size=size).get_extents() for name in names)
+    return 0.1 + max((extents.width for extents in drawn), default=0.0) / 72
 
 
 def _known(whole: Group, model: str) -> list[MeanSummary]:
@@ -103,7 +103,7 @@ def _known(whole: Group, model: str) -> list[MeanSummary]:
 def _differences(whole: Group, model: str, width: float) -> Figure:
     means = _known(whole, model)
     names = [mean.intervention for mean in means]
-    figure, axes = _new(width, 0.84 + 0.2 * len(means), (_room(names, 8, width), 0.14, 0.42, 0.36))
+    figure, axes = _new(width, 0.84 + 0.2 * len(means), (_room(names, 8), 0.14, 0.42, 0.36))
     for place, mean in enumerate(means):
         tested = mean.verdict.against_baseline
         assert tested is not None
@@ -156,11 +156,10 @@ def _heat_map(grid: Grid, model: str, width: float) -> Figure:
 
     entries = [entry for entry in grid.entries if entry.base_model == model]
     small = width < 4
-    size, row = (4.6, 0.125) if small else (7, 0.18)
     shifts = [f"{shift.source} → {shift.target}" for shift in grid.shifts]
     names = [entry.intervention for entry in entries]
-    top = _room(names, size, 2.4)
-    left = _room(shifts, size, width)
+    size = _size_of_cells(shifts, len(names), width)
+    row, left, top = 0.026 * size, _room(shifts, size), _room(names, size)
     figure, axes = _new(width, 0.1 + top + row * len(shifts), (left, 0.06, 0.06, top))
     for y, shift in enumerate(grid.shifts):
         for x, entry in enumerate(entries):
@@ -178,6 +177,15 @@ def _heat_map(grid: Grid, model: str, width: float) -> Figure:
     _name(axes.yaxis, shifts, fontsize=size)
     _name(axes.xaxis, names, fontsize=size, rotation=90, va="bottom")
     return figure
+
+
+def _size_of_cells(shifts: Sequence[str], columns: int, width: float) -> float:
+    """The largest size of type, in points, with which names take at most half of the width and numbers fit in cells."""
+    for size in (7.0, 6.5, 6.0, 5.5, 5.0, 4.6, 4.2):
+        left = _room(shifts, size)
+        if left <= width / 2 and (width - left) / max(1, columns) >= _room(["▴0.00"], 1.1 * size) - 0.1:
+            break
+    return size
 
 
 def _shown(cell: Cell | None) -> tuple[str, str, str]:
