@@ -158,7 +158,7 @@ class _Forked:
         self.pid = os.fork()
         if not self.pid:
             _become(argv, output, environment, in_child, kept)
-        with contextlib.suppress(OSError):  # the child does it too; whoever is first
+        with contextlib.suppress(OSError):  # the child sets it too, before or after
             os.setpgid(self.pid, self.pid)
 
     def poll(self) -> int | None:
