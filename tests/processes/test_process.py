@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import select
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from genies.processes.preload import Preloaded
-from genies.processes.process import Outcome, last_lines, run_process, step_environment
+from genies.processes.process import Outcome, Supervisor, last_lines, run_process, step_environment
 from tests.harness.test_failures import running
 
 FORKS = pytest.mark.skipif(sys.platform != "linux", reason="jobs are forked on Linux only")
@@ -220,4 +221,32 @@ def test_without_its_process_a_script_is_started(tmp_path: Path) -> None:
     )
     assert outcome.succeeded
     assert (tmp_path / "log").read_text() == "here\n"
+    preloaded.close()
+
+
+@pytest.mark.parametrize("count", [1, 100, 300])
+@FORKS
+def test_locks_are_held_until_the_last_process_has_ended_however_many(tmp_path: Path, count: int) -> None:
+    preloaded = Preloaded([], tmp_path, os.environ)
+    script = tmp_path / "script.py"
+    script.write_text("import time; time.sleep(0.5)")
+    ends = [os.pipe() for _ in range(count)]
+    supervisor = Supervisor(
+        [sys.executable, str(script)],
+        working_dir=tmp_path,
+        environment=os.environ,
+        log_file=tmp_path / "log",
+        timeout=None,
+        held_open=[entry for _, entry in ends],
+        preloaded=preloaded,
+    )
+    with supervisor:
+        time.sleep(1)  # the message has arrived
+        for _, entry in ends:
+            os.close(entry)
+        assert select.select([end for end, _ in ends], [], [], 0)[0] == []  # nobody would hold a lock that is lost
+        assert supervisor.run(verbose=False).succeeded
+    assert len(select.select([end for end, _ in ends], [], [], 5)[0]) == count
+    for end, _ in ends:
+        os.close(end)
     preloaded.close()

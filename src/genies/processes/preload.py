@@ -32,7 +32,8 @@ from genies.processes import supervise
 _LENGTH = 8
 """Bytes of a request before its text: the number of bytes of the text."""
 
-_MOST_DESCRIPTORS = 64
+_MOST_DESCRIPTORS = 250
+"""Linux passes at most 253 in one message."""
 
 
 class Preloaded:
@@ -68,11 +69,13 @@ class Preloaded:
         working_dir: Path,
         environment: Mapping[str, str],
     ) -> bool:
-        """Start a supervisor; False if the process has ended.
+        """Start a supervisor; False if the process has ended, or if there are too many descriptors to pass.
 
         `arguments` are those of supervise.py from TIMEOUT on. `life` becomes its standard input; `report` is where it
         reports; `held_open` stay open until it ends.
         """
+        if 2 + len(held_open) > _MOST_DESCRIPTORS:
+            return False
         request = {"arguments": [*arguments], "working_dir": str(working_dir), "environment": {**environment}}
         text = json.dumps(request).encode()
         with self._lock:
