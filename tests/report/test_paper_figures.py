@@ -55,7 +55,7 @@ def test_long_names_are_drawn_whole_and_numbers_fit_in_their_cells(width: float)
         assert min(box.x0, box.y0) >= 0
         assert box.x1 <= figure.bbox.width + 1
         assert box.y1 <= figure.bbox.height + 1
-    size = axes.get_yticklabels()[0].get_fontsize()
+    size = float(axes.get_yticklabels()[0].get_fontsize())
     cell = axes.get_window_extent().width / len(entries)
     assert paper_figures._room(["▴0.00"], size) - 0.1 <= cell / figure.dpi
 
