@@ -14,11 +14,13 @@ from safetensors.numpy import load_file
 from genies.command_line import validate
 from genies.errors import InputError
 from genies.files import read_json
+from genies.lm.text import TokenSequence
 from genies.methods.directions import hold_back
 from genies.methods.training import search
 from genies.methods.training.arguments import LoraArguments, TunedModelArguments
 from genies.methods.training.evaluation import evaluate_rewards
 from genies.methods.training.loop import train
+from genies.methods.training.pairs import TrainingData, TrainingPair
 from genies.methods.training.tuning import tune_lora
 from tests.support.reward_examples import write_distribution
 
@@ -128,3 +130,11 @@ def test_a_decreasing_learning_rate_is_measured_at_its_end(
     found = tuned(tiny_model_dir("llama"), source, tmp_path / "a", **given)
     record = read_json(found / search.RECORD, "record")
     assert [[point["step"] for point in each["curve"]] for each in record["tried"]] == [[10], [10]]
+
+
+def test_held_back_examples_that_are_all_ties_are_one_message() -> None:
+    empty = TokenSequence((1,), (0,))
+    data = TrainingData(Path("source"), [TrainingPair(index, empty, empty, 0.5) for index in range(5)], ())
+    arguments = validate(LoraArguments, {"model_dir": "m", "train_distribution": "source", "output_dir": "o"})
+    with pytest.raises(InputError, match="are ties; hold back more"):
+        search._split(data, arguments)

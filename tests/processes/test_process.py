@@ -163,7 +163,7 @@ print(json.dumps({
     "argv": sys.argv,
     "path": sys.path[0],
     "folder": os.getcwd(),
-    "environment": {name: value for name, value in os.environ.items() if name != "PYTORCH_NVML_BASED_CUDA_CHECK"},
+    "environment": dict(os.environ),
     "model": Model(argument="a").describe(),
     "descriptors": sorted(int(each.name) for each in Path("/proc/self/fd").iterdir() if os.path.exists(each)),
     "forked": forked,

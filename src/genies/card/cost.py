@@ -26,7 +26,7 @@ JUDGE_TOKENS = 2.5
 """A judge reads the question with both responses, in both orders: about this many times the tokens."""
 
 SCORING_SHARE = 0.55
-"""Share of the processor's rate of matrix multiplication that scoring reaches: 0.57 to 0.76 in benchmarks/README.md."""
+"""Share of the processor's rate of matrix multiplication that scoring reaches: 0.57 to 0.73 in benchmarks/README.md."""
 
 STEP_SECONDS = 8.0
 """Imports, loading the model and checking it."""

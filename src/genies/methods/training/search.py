@@ -93,7 +93,13 @@ def _split(data: TrainingData, arguments: TrainingArguments) -> tuple[TrainingDa
         raise InputError(f"--search held_back: expected at least 2 examples, {data.source} has {len(examples)}")
     held = {examples[place] for place in hold_back(len(examples), arguments.validation_share, arguments.seed)[0]}
     fitted = [pair for pair in data.pairs if pair.example_index not in held]
-    return replace(data, pairs=fitted), [p for p in data.pairs if p.example_index in held and p.label != 0.5]
+    scored = [pair for pair in data.pairs if pair.example_index in held and pair.label != 0.5]
+    if not scored:
+        raise InputError(
+            f"--search held_back: all {len(held)} held-back examples of {data.source} are ties; hold back more with "
+            "--validation_share, or leave --search out"
+        )
+    return replace(data, pairs=fitted), scored
 
 
 def _curve(
