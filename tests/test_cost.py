@@ -1,8 +1,9 @@
 """The estimate of a job's memory and work, against models that are counted."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +12,21 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM
 
-from genies.cost import SCORING_TOKENS, TRAINING_TOKENS, Step, estimate, read_shape
+from genies.command_line import validate
+from genies.cost import SCORING_TOKENS, TRAINING_TOKENS, Device, Step, estimate, read_shape
 from genies.lm.forward import DEFAULT_BATCH_TOKENS as FORWARD
+from genies.methods.training import dropout
+from genies.methods.training.adapters import add_lora
+from genies.methods.training.arguments import LoraArguments
+from genies.methods.training.gradients import step_gradients
 from genies.methods.training.loop import DEFAULT_BATCH_TOKENS as BACKWARD
+from genies.methods.training.loop import make_accelerator
+from genies.methods.training.pairs import read_training_data
+from genies.methods.training.quantization import load_base_model
+from genies.methods.training.reward_model import add_head
+from genies.methods.training.tuning import reward_trainee
 from tests.support.project import ROOT
+from tests.support.reward_examples import write_distribution
 
 LLAMA_8B = {
     "model_type": "llama", "hidden_size": 4096, "num_hidden_layers": 32, "num_attention_heads": 32,
@@ -69,6 +81,39 @@ def test_the_tuned_weights_of_adapters_are_those_that_peft_adds() -> None:
     found = estimate({**SMALL, **CONFIGS["llama"]}, Step("adapter", lora_rank=8))
     assert found is not None
     assert found.optimizer == 12 * counted
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_activations_of_lora_are_what_autograd_keeps(
+    device: Device, dtype: str, tiny_model_dir: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if device == "cuda":  # its masks, drawn on this processor
+        monkeypatch.setattr(dropout, "HASHED_DEVICES", frozenset({"cpu"}))
+    folder = tiny_model_dir("llama")
+    source = write_distribution(tmp_path / "source", examples=5)
+    given = {"model_dir": folder, "train_distribution": source, "output_dir": "unused", "lora_rank": 4}
+    arguments = validate(LoraArguments, {**given, "device": "cpu", "dtype": dtype})
+    model = add_head(load_base_model(folder, arguments, False), seed=0)
+    tuned = add_lora(model.classifier, arguments, folder, "SEQ_CLS")
+    trainee = reward_trainee(model, tuned)
+    pairs = read_training_data(source, None, 0, model.language_model.tokenizer, 256).pairs
+    weights = {each.untyped_storage().data_ptr() for each in tuned.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if (storage := tensor.untyped_storage()).data_ptr() not in weights and tensor.shape[-2:].numel() > 4 * 48:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    accelerator, number = make_accelerator(arguments), getattr(torch, dtype)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step_gradients(trainee, pairs, 0, 0, 10**6, accelerator, scaler, number)
+    step = Step("adapter", device, dtype, sum(each.packed_tokens for each in pairs), lora_rank=4)
+    found = estimate(json.loads((folder / "config.json").read_text()), step)
+    assert found is not None
+    assert found.activations == pytest.approx(sum(kept.values()), rel=0.1)
 
 
 def test_known_sizes_of_a_model_of_eight_billion_weights() -> None:

@@ -28,6 +28,8 @@ _FRAMEWORK = {"cpu": 450_000_000, "cuda": 800_000_000}
 """Resident set of a process that has imported the libraries; context and workspaces of CUDA."""
 _VOCABULARY_BLOCK = 2048
 """Vocabulary entries whose logits are in memory at a time, as in genies.lm.scoring."""
+_MASK_BYTES = {"cpu": 4, "cuda": 1}
+"""Bytes of one value of a dropout mask, as in genies.methods.training.dropout."""
 _UNGATED = frozenset({"gpt2", "gpt_neox", "gpt_neo", "gptj", "opt", "bloom", "falcon", "phi", "starcoder2"})
 """Model types whose feed-forward layers have two matrices instead of three."""
 
@@ -213,9 +215,9 @@ def _activation_bytes(shape: Shape, step: Step, value: int) -> int:
     kept = at_once
     if step.tuned == "all":  # inputs of linear layers, and of the norms' weights
         kept += 8 * shape.width + value * (2 * shape.width + inner)
-    elif step.tuned == "adapter":  # mask and masked input of each adapter, in float32
+    elif step.tuned == "adapter":  # of each adapter its mask, its masked input, and between its matrices
         inputs = 3 * shape.width + shape.queries + (shape.matrices - 1) * shape.width + inner
-        kept += 8 * inputs + 4 * step.lora_rank * (4 + shape.matrices)
+        kept += (_MASK_BYTES[step.device] + value) * inputs + value * step.lora_rank * (4 + shape.matrices)
     if step.gradient_checkpointing:
         return step.budget * (shape.depth * shape.width * value + kept)
     return step.budget * shape.depth * kept
