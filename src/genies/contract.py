@@ -75,6 +75,14 @@ class TrainArguments(Arguments):
     changes results slightly."""
 
 
+class UnlabelledArguments(Arguments):
+    """For a train.py that also reads unlabelled texts of the target. One model is then tuned for each target."""
+
+    unlabelled_distribution: Path
+    """Folder with unlabelled.json: prompts and responses of the target's train split, without labels
+    (genies.data.unlabelled)."""
+
+
 class EvaluationArguments(Arguments):
     """Evaluate one tuned model on distributions."""
 
@@ -102,20 +110,24 @@ class EvaluationArguments(Arguments):
         return self
 
 
-CONTRACT_NAMES = frozenset({"model_dir", "train_distribution", "output_dir", "distribution_dirs", "output_paths"})
+UNLABELLED = "unlabelled_distribution"
+CONTRACT_NAMES = frozenset(
+    {"model_dir", "train_distribution", UNLABELLED, "output_dir", "distribution_dirs", "output_paths"}
+)
 """Arguments that the harness passes; kwargs cannot use these names."""
 
 
-def train_items(model_dir: str, train_distribution: str, output_dir: str, kwargs: Mapping[str, Any]) -> list[str]:
-    """Command-line items of a training.
+def train_items(
+    model_dir: str, train_distribution: str, output_dir: str, kwargs: Mapping[str, Any], unlabelled: str | None = None
+) -> list[str]:
+    """Command-line items of a training; `unlabelled` is the folder of a target's unlabelled texts.
 
     >>> train_items("models/m", "distributions/d", "out", {"lr": 2e-05, "verbose": True, "shots": None})
     ['--model_dir', 'models/m', '--train_distribution', 'distributions/d', '--output_dir', 'out', '--lr', '2e-05', \
 '--verbose', 'True']
     """
-    return argument_items(
-        {"model_dir": model_dir, "train_distribution": train_distribution, "output_dir": output_dir, **kwargs}
-    )
+    folders = {"train_distribution": train_distribution, UNLABELLED: unlabelled, "output_dir": output_dir}
+    return argument_items({"model_dir": model_dir, **folders, **kwargs})
 
 
 def evaluation_items(

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.alias_generators import to_camel
 
 from genies.command_line import Arguments, WithoutEffect, parse
-from genies.contract import CONTRACT_NAMES, argument_items, item_text
+from genies.contract import CONTRACT_NAMES, UNLABELLED, argument_items, item_text
 from genies.errors import InputError
 from genies.files import read_json, write_text
 
@@ -87,6 +87,9 @@ class Declaration(BaseModel):
     """Arguments that are ignored in the same way unless the model runs in 16 bits."""
     tunes: bool = True
     """false: train.py changes nothing that eval.py reads, so the untuned model is evaluated instead."""
+    unlabelled: bool = False
+    """true: train.py has the argument unlabelled_distribution. It gets the texts of the target's train split without
+    labels, and one model is tuned for each target."""
     runs_model: bool = True
     """false: neither script runs the model, so it needs no memory for one."""
 
@@ -151,6 +154,7 @@ def declared_by(train: type[BaseModel], evaluate: type[BaseModel]) -> dict[str, 
         "eval_arguments": _argument_types(evaluate),
         "without_effect": sorted(always),
         "without_effect_in_32_bits": sorted(in_32_bits),
+        **({"unlabelled": True} if UNLABELLED in train.model_fields else {}),
     }
 
 

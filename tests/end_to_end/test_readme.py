@@ -32,6 +32,8 @@ ELSEWHERE = {
     "pip install -e .": "tests/end_to_end/test_environment.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
     "--intervention_dir '[\"src/interventions/logistic_probe": "tests/interventions/test_representations.py",
+    "python api/train.py --model_dir models/SmolLM2-135M-Instruct "
+    "--intervention_dir src/interventions/ccs_target": "tests/harness/test_unlabelled.py",
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
     "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "

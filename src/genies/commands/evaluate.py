@@ -58,11 +58,11 @@ class EvaluateRequest(Places):
 
 
 def identity_of_model(own: Identity, model_dir: Path) -> Identity:
-    """The identity of an evaluation, with base model, source and seed from the training record of its model."""
+    """The identity of an evaluation, with what the training record of its model says of the training."""
     trained = identity_in(training_record(model_dir) or {})
     if trained is None:
         return own
-    return replace(own, base_model=trained.base_model, source=trained.source, seed=trained.seed)
+    return replace(trained, role=own.role, variant=own.variant)
 
 
 def main(request: EvaluateRequest, root: Path) -> int:

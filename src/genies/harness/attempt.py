@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from genies.contract import Evaluation
+from genies.data.unlabelled import write_unlabelled
 from genies.errors import InputError
 from genies.folder_hashes import model_content
 from genies.harness.decide import Check
@@ -73,6 +74,8 @@ class Attempt:
             argv[1:1] = ["-m", TOGETHER, str(settings.processes)]
         origin = Origin(job.identity, argv, datetime.now(UTC).isoformat(timespec="seconds"), store.root, log)
         prepare(staging, check, content, origin)
+        if job.unlabelled is not None and (copy := job.unlabelled_copy(staging)):
+            write_unlabelled(job.unlabelled, copy)
         supervisor = Supervisor(
             argv,
             working_dir=store.root,

@@ -72,6 +72,8 @@ class Identities:
         else:
             inputs = {"model": model, **self._base_parts(job, model)}
         inputs["distribution"] = self.distribution(job.distributions[name])
+        if job.unlabelled is not None:
+            inputs["unlabelled"] = self.distribution(job.unlabelled)
         code = self.intervention(job.intervention_dir, job.role)
         # Without the model nothing can run here, so the number format of this machine does not matter.
         dtype = None if base_model(inputs) is None else self._hardware.dtype(job.kwargs)

@@ -36,6 +36,7 @@ def check_inputs(
     splits: set[tuple[Path, SplitName]] = {
         (folder, "train" if job.role == "train" else "test") for job in running for folder in job.distributions.values()
     }
+    splits |= {(job.unlabelled, "train") for job in running if job.unlabelled is not None}
     check_distributions({folder for folder, _ in splits}, named_by)
     for folder, split in sorted(splits):
         Distribution(folder).split(split)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,12 @@ class Identity:
     source: str | None
     """The distribution tuned on; None for the untuned model."""
     seed: int | None
+    unlabelled: str | None = None
+    """The target whose unlabelled texts training reads."""
+
+    def recorded(self) -> dict[str, Any]:
+        """As it is stored; `unlabelled` only if there is one."""
+        return {name: each for name, each in asdict(self).items() if name != "unlabelled" or each is not None}
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class Job:
     """The key of the training that makes the model; None if no job of the plan makes it."""
     tunes: bool = True
     """Whether the variant tunes a model; if not, the untuned model is evaluated in place of a tuned one."""
+    unlabelled: Path | None = None
+    """For a training, the target whose texts it reads without labels."""
     optional: frozenset[str] = frozenset()
     """Targets that the table does not need: they are evaluated only together with others."""
 
@@ -100,11 +108,16 @@ class Job:
         names = sorted(self.outputs, key=lambda name: name not in self.optional)
         return {name: staging if self.role == "train" else staging / self.outputs[name].name for name in names}
 
+    def unlabelled_copy(self, staging: Path) -> Path | None:
+        """Where the harness writes the target's texts without labels, beside the tuned model."""
+        return None if self.unlabelled is None else staging.parent / "unlabelled" / self.unlabelled.name
+
     def argv(self, staging: Path, shown: Callable[[Path], str]) -> list[str]:
         """The command line; `shown` converts a path to text."""
         model, given = shown(self.model_dir), [shown(folder) for folder in self.distributions.values()]
         if self.role == "train":
-            items = train_items(model, given[0], shown(staging), self.kwargs)
+            texts = self.unlabelled_copy(staging)
+            items = train_items(model, given[0], shown(staging), self.kwargs, texts and shown(texts))
         else:
             staged = self.staged(staging)
             items = evaluation_items(model, given, [shown(staged[name]) for name in self.distributions], self.kwargs)

@@ -77,13 +77,18 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                         continue
                     baseline = building.untuned(base_model, study.baseline, shift.target)
                     source_id, generalization = (
-                        building.tuned(base_model, variant, shift.source, seed, target)
+                        building.tuned(base_model, variant, shift.source, seed, target, shift.target)
                         for target in (shift.source, shift.target)
                     )
                     on_reference, own_seed = shift.target_reference, seed if study.reference_seeded else None
                     capability = {
                         each.name: building.tuned(
-                            base_model, each, on_reference, own_seed, on_reference, _reference_suffix(study, each)
+                            base_model,
+                            each,
+                            on_reference,
+                            own_seed,
+                            *[on_reference] * 2,
+                            _reference_suffix(study, each),
                         )
                         for each in study.references
                     }
@@ -121,6 +126,11 @@ TARGET_TUNED = "-target_tuned"
 """Suffix of a reference model that is tuned with other arguments than the variant of the same name."""
 
 
+def unlabelled_suffix(target: str) -> str:
+    """Suffix of a model whose training read unlabelled texts of `target`."""
+    return f"-unlabelled-{target}"
+
+
 def tuned_model_name(base_model: str, source: str, seed: int | None = None, suffix: str = "") -> str:
     """The name of a tuned model's folder, and of the folder of its evaluations.
 
@@ -130,18 +140,37 @@ def tuned_model_name(base_model: str, source: str, seed: int | None = None, suff
     return f"{base_model}-{source}{suffix}" + ("" if seed is None else f"-seed{seed}")
 
 
+def possible_model_names(base_model: str, shift: Shift, seed: int | None) -> list[str]:
+    """The names that the model of a shift can have: tuned without or with unlabelled texts of the target."""
+    if not shift.source:
+        return [base_model]
+    return [
+        tuned_model_name(base_model, shift.source, seed, suffix) for suffix in ("", unlabelled_suffix(shift.target))
+    ]
+
+
 def training_job(
-    variant: Variant, base_model: Path, source: str, source_dir: Path, model_dir: Path, seed: int | None = None
+    variant: Variant,
+    base_model: Path,
+    source: str,
+    source_dir: Path,
+    model_dir: Path,
+    seed: int | None = None,
+    unlabelled: Path | None = None,
 ) -> Job:
-    """Tune a variant on one source; a `seed` that is not None is passed to the script."""
+    """Tune a variant on one source; a `seed` that is not None is passed to the script.
+
+    unlabelled: the target whose texts training reads without labels.
+    """
     return Job(
-        Identity("train", variant.name, base_model.name, source, seed),
+        Identity("train", variant.name, base_model.name, source, seed, unlabelled and unlabelled.name),
         variant.dir,
         base_model,
         base_model,
         {source: source_dir},
         {source: model_dir},
         _seeded(variant.train_kwargs, seed),
+        unlabelled=unlabelled,
     )
 
 
@@ -152,9 +181,10 @@ def evaluation_job(
     model_dir: Path,
     seed: int | None = None,
     needs: str | None = None,
+    unlabelled: str | None = None,
 ) -> Job:
     """Evaluate one model, the untuned one if `source` is None; `with_target` adds the targets."""
-    identity = Identity("evaluate", variant.name, base_model.name, source, seed)
+    identity = Identity("evaluate", variant.name, base_model.name, source, seed, unlabelled)
     kwargs = _seeded(variant.eval_kwargs, seed)
     return Job(identity, variant.dir, model_dir, base_model, {}, {}, kwargs, needs, variant.tunes)
 
@@ -177,16 +207,29 @@ class _Building:
         return self._evaluated(evaluation_job(variant, base_model, None, base_model), base_model.name, target, optional)
 
     def tuned(
-        self, base_model: Path, variant: Variant, source: str, seed: int | None, target: str, suffix: str = ""
+        self,
+        base_model: Path,
+        variant: Variant,
+        source: str,
+        seed: int | None,
+        target: str,
+        meant_for: str,
+        suffix: str = "",
     ) -> Path:
-        """The evaluation file, on a target, of a model tuned on `source`."""
+        """The evaluation file, on a target, of a model tuned on `source`.
+
+        A variant that reads unlabelled texts reads those of `meant_for`.
+        """
         if not variant.tunes:  # the untuned model, which does not depend on a seed
             return self.untuned(base_model, variant, target)
-        name = tuned_model_name(base_model.name, source, seed, suffix)
+        seen = meant_for if variant.unlabelled else None
+        name = tuned_model_name(base_model.name, source, seed, suffix + (unlabelled_suffix(seen) if seen else ""))
         model_dir = self._store.model_dir(variant.name, name)
-        training = training_job(variant, base_model, source, self._folders[source], model_dir, seed)
+        texts = self._folders[seen] if seen else None
+        training = training_job(variant, base_model, source, self._folders[source], model_dir, seed, texts)
         self._only_one(("train", variant.name, name), training)
-        return self._evaluated(evaluation_job(variant, base_model, source, model_dir, seed, training.key), name, target)
+        evaluation = evaluation_job(variant, base_model, source, model_dir, seed, training.key, seen)
+        return self._evaluated(evaluation, name, target)
 
     def _evaluated(self, job: Job, name: str, target: str, optional: bool = False) -> Path:
         place = ("evaluate", job.variant, name)

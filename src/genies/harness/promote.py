@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ class Origin:
 
     def provenance(self) -> dict[str, Any]:
         return {
-            "identity": asdict(self.identity),
+            "identity": self.identity.recorded(),
             "argv": command(self.argv),
             "started": self.started,
             "seconds": round(self.outcome.seconds, 3),
@@ -117,6 +117,9 @@ def promote_evaluation(check: Check, name: str, output: Path, origin: Origin, co
             f"counts half), got {evaluation.eval_accuracy:.6g} instead of {share:.6g}; "
             "correct eval.py, or leave eval_probabilities out"
         )
+    if name == check.job.identity.unlabelled:
+        value = {**value, "uses_target_texts": True}
+        evaluation = evaluation.model_copy(update={"uses_target_texts": True})
     parts = check.outputs[name].parts
     provenance = {
         "fingerprint": fingerprint(parts),

@@ -28,6 +28,8 @@ class Variant:
     eval_kwargs: Kwargs = field(default_factory=dict)
     tunes: bool = True
     """Whether there is anything to train (see genies.declaration)."""
+    unlabelled: bool = False
+    """Whether training reads unlabelled texts of the target, so that one model is tuned for each target."""
 
     def unknown(self, seeded: bool = False) -> Iterator[tuple[str, str]]:
         """(argument of the request, name) of each argument that is not among those the script declares."""
@@ -139,7 +141,8 @@ def variant(name: str, folder: Path, train_kwargs: Kwargs, eval_kwargs: Kwargs, 
         raise InputError(f"--{where['name']}: a variant cannot be named {BEST!r}, which means the best variant")
     check_kwargs(where["train_kwargs"], train_kwargs)
     check_kwargs(where["eval_kwargs"], eval_kwargs)
-    return Variant(name, folder, train_kwargs, eval_kwargs, read_declaration(folder).tunes)
+    declared = read_declaration(folder)
+    return Variant(name, folder, train_kwargs, eval_kwargs, declared.tunes, declared.unlabelled)
 
 
 def check_no_upload(*given: Kwargs) -> None:

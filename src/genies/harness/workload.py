@@ -25,8 +25,14 @@ from genies.harness.store import Store, training_record
 def job_work(check: Check) -> Work:
     """The work of a job: the examples it trains on, or those of the evaluations that must run."""
     job = check.job
-    split, limit = split_of(job.role), _limit(job.kwargs)
-    return sum((split_work(job.distributions[name], split, limit) for name in check.wanted), Work())
+    limit = _limit(job.kwargs)
+    return sum((split_work(folder, split_of(job.role), limit) for folder in _read_by(check)), Work())
+
+
+def _read_by(check: Check) -> list[Path]:
+    """The distributions whose texts a job reads."""
+    job = check.job
+    return [*(job.distributions[name] for name in check.wanted), *([job.unlabelled] if job.unlabelled else [])]
 
 
 def split_of(role: Role) -> SplitName:
@@ -55,10 +61,10 @@ def kept_activations(checks: Sequence[Check]) -> tuple[int, int]:
         job = check.job
         limit, width = _limit(job.kwargs), 2 if job.kwargs.get("dtype") in ("bfloat16", "float16") else 4
         split = split_of(job.role)
-        for name in check.wanted:
-            work = split_work(job.distributions[name], split, limit)
+        for folder in _read_by(check):
+            work = split_work(folder, split, limit)
             count = 2 * work.examples if split == "train" else work.examples + work.pairs
-            texts[job.base_model_dir, job.distributions[name], split, limit, width] = count
+            texts[job.base_model_dir, folder, split, limit, width] = count
     size = sum(count * _text_bytes(key[0], key[-1]) for key, count in texts.items())
     return sum(texts.values()), size
 

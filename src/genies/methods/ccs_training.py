@@ -32,12 +32,29 @@ def fit_consistency_probe(
     Labels determine only the sign, which the loss does not. Raises InputError for fewer than two pairs or activations
     that are not finite.
     """
-    pairs = best.shape[1]
+    responses = np.concatenate([best, worse], axis=1)
+    probe = oriented(search_probe(responses, site, restarts, steps, learning_rate, weight_decay, seed), best, worse)
+    return replace(probe, normalize=normalize)
+
+
+def search_probe(
+    responses: NDArray[Any],
+    site: Site,
+    restarts: int = 10,
+    steps: int = 1000,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+) -> ConsistencyProbe:
+    """Fit a probe, whose sign is arbitrary, to activations [2, responses, width] of Yes and No copies.
+
+    The responses are two for each pair. Raises InputError for fewer than two pairs or activations that are not finite.
+    """
+    pairs, responses = responses.shape[1] // 2, responses.astype(np.float64)
     if pairs < 2:
         raise InputError(
             f"{pairs} training pairs are too few: at least two are needed, because their mean is subtracted"
         )
-    responses = np.concatenate([best, worse], axis=1).astype(np.float64)
     if not np.isfinite(responses).all():
         raise InputError("the model returned activations that are not finite; try --dtype float32")
     means = mean_activations(responses)
@@ -51,18 +68,23 @@ def fit_consistency_probe(
     if not losses.isfinite().any():
         raise InputError("the probe's loss is not finite after training, in every restart; lower --learning_rate")
     chosen = int(losses.nan_to_num(nan=torch.inf).argmin())
-    probe = ConsistencyProbe(
+    return ConsistencyProbe(
         site, weights[chosen].double().numpy(), float(biases[chosen]), means, float(losses[chosen]), 0.0, pairs
     )
-    p = probe.probabilities(best, worse)
+
+
+def oriented(
+    probe: ConsistencyProbe, best: NDArray[Any], worse: NDArray[Any], means: NDArray[np.float64] | None = None
+) -> ConsistencyProbe:
+    """The probe with the sign that is right on at least half of the pairs, and its accuracy on them.
+
+    best, worse: activations [2, pairs, width]; means: their mean activations [2, width] (default: the probe's).
+    """
+    p = probe.probabilities(best, worse, means)
     accuracy = float(np.mean((p > 0.5) + 0.5 * (p == 0.5)))
     sign = -1.0 if accuracy < 0.5 else 1.0
     return replace(
-        probe,
-        weights=sign * probe.weights,
-        bias=sign * probe.bias,
-        train_accuracy=max(accuracy, 1 - accuracy),
-        normalize=normalize,
+        probe, weights=sign * probe.weights, bias=sign * probe.bias, train_accuracy=max(accuracy, 1 - accuracy)
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.files import read_json
-from genies.harness.plan import tuned_model_name
+from genies.harness.plan import possible_model_names
 from genies.harness.store import read_stored
 from genies.metrics.intervals import Interval
 from genies.report.lines import ShiftSummary
@@ -134,8 +134,8 @@ def _reason(summary: ShiftSummary, results_dir: Path) -> str | None:
     if summary.estimate("generalization_accuracy").value is not None:
         return None
     lacking = [each for each in summary.readings if each.generalization is None]
-    for each in lacking:
-        model = tuned_model_name(each.base_model, each.shift.source, each.seed)
+    models = [(each, name) for each in lacking for name in possible_model_names(each.base_model, each.shift, each.seed)]
+    for each, model in models:
         try:
             read_stored(results_dir / "evaluations" / each.intervention / model / f"{each.shift.target}.json")
         except InputError as error:

@@ -16,6 +16,14 @@ ExampleSets = frozenset[frozenset[int] | None]
 """The distinct sets of test examples of some evaluations; None for an evaluation without example indices."""
 
 
+TARGET_TEXTS_MARK = "‡"
+
+
+def marked(intervention: str, uses_target_texts: bool) -> str:
+    """The name of an intervention, with a mark if it used unlabelled texts of the target."""
+    return f"{intervention} {TARGET_TEXTS_MARK}" if uses_target_texts else intervention
+
+
 @dataclass(frozen=True)
 class ShiftSummary:
     """One intervention on one shift, over all seeds."""
@@ -48,6 +56,16 @@ class ShiftSummary:
     @property
     def key(self) -> tuple[str, str]:
         return self.base_model, self.intervention
+
+    @property
+    def uses_target_texts(self) -> bool:
+        """Whether the method used unlabelled texts of the target."""
+        return any(each.row.uses_target_texts for each in self.readings)
+
+    @property
+    def name(self) -> str:
+        """The intervention, marked if it used unlabelled texts of the target."""
+        return marked(self.intervention, self.uses_target_texts)
 
     @property
     def seeds(self) -> list[int | None]:

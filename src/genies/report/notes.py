@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
 from genies.data.shifts import Shift
+from genies.report.lines import TARGET_TEXTS_MARK
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
 from genies.table.doubts import mixed_formats, not_learned
@@ -109,6 +110,17 @@ def assumptions(readings: Sequence[Reading]) -> list[str]:
         for said in each.evaluation.assumptions or ():
             models.setdefault(said, {})[f"{each.intervention}, {each.base_model}"] = None
     return [f"{'; '.join(names)}: assumption about the model: {said}" for said, names in models.items()]
+
+
+def target_texts(shifts: Sequence[ShiftReading]) -> list[str]:
+    """A note on interventions that used unlabelled texts of the target."""
+    names = dict.fromkeys(each.intervention for each in shifts if each.row.uses_target_texts)
+    if not names:
+        return []
+    return [
+        f"{TARGET_TEXTS_MARK}: {', '.join(names)} used prompts and responses of the target without labels; the others "
+        "saw only the source"
+    ]
 
 
 def limits(readings: Sequence[Reading]) -> list[str]:

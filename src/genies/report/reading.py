@@ -18,12 +18,12 @@ from genies.data.evaluated import joined_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
 from genies.harness.job import Identity
-from genies.harness.plan import TARGET_TUNED, tuned_model_name
+from genies.harness.plan import TARGET_TUNED, possible_model_names, tuned_model_name, unlabelled_suffix
 from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
-from genies.report.notes import assumptions, holes, limits, references, rules, sample, tuning
+from genies.report.notes import assumptions, holes, limits, references, rules, sample, target_texts, tuning
 from genies.report.study import Reading, ShiftReading, Study
 from genies.report.test_splits import TestSplits
 from genies.table.rows import best_reference, table_row
@@ -75,6 +75,7 @@ def read_study(
         *references(read),
         *sample(read),
         *tuning(read),
+        *target_texts(read),
         *limits(study.readings),
         *rules(study.readings),
         *assumptions(study.readings),
@@ -150,7 +151,7 @@ class _Files:
         """The possible evaluations of the reference; first those with its own arguments and with the row's seed."""
         found = [
             self.tuned(intervention, base_model, reference, own, reference, suffix)
-            for suffix in (TARGET_TUNED, "")
+            for suffix in (TARGET_TUNED, "", unlabelled_suffix(reference))
             for own in dict.fromkeys((seed, None))
         ]
         return [each for each in found if each is not None]
@@ -170,11 +171,7 @@ class _Files:
                 # A source may contain a dash: prefer a base model that was evaluated untuned, then the shortest name.
                 possible = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
                 base_model = min(possible, key=lambda each: (each not in names, len(each)), default="")
-            tested = (
-                shift.target
-                for shift in shifts
-                if folder.name == (tuned_model_name(base_model, shift.source, seed) if shift.source else base_model)
-            )
+            tested = (shift.target for shift in shifts if folder.name in possible_model_names(base_model, shift, seed))
             if base_model and any((folder / f"{target}.json").exists() for target in tested):
                 found.add((base_model, folder.parent.name, seed))
         return sorted(found, key=lambda each: (each[0], each[1], -1 if each[2] is None else each[2]))
@@ -197,7 +194,11 @@ class _Files:
 
         def tuned(target: str) -> Reading | None:
             """The intervention's evaluation; an intervention that tunes nothing has one of the untuned model."""
-            made = self.tuned(line.intervention, base_model, shift.source, seed, target)
+            found = (
+                self.tuned(line.intervention, base_model, shift.source, seed, target, suffix)
+                for suffix in ("", unlabelled_suffix(shift.target))
+            )
+            made = next((each for each in found if each is not None), None)
             return made or self._of_one_that_tunes_nothing(line, target)
 
         if not shift.source:

@@ -18,7 +18,7 @@ from genies.report.figures import (
     Metric,
     mean_of,
 )
-from genies.report.lines import ShiftSummary, shift_summaries
+from genies.report.lines import ShiftSummary, marked, shift_summaries
 from genies.report.study import Study
 from genies.report.verdicts import CellKey, Verdict, cell_key, decide_cells, decide_means
 
@@ -47,6 +47,13 @@ class MeanSummary:
     by_source: Mapping[str, Estimate]
     """The mean over sources of the mean over each source's shifts, by metric."""
     verdict: Verdict
+    uses_target_texts: bool = False
+    """Whether the method used unlabelled texts of a target."""
+
+    @property
+    def name(self) -> str:
+        """The intervention, marked if it used unlabelled texts of a target."""
+        return marked(self.intervention, self.uses_target_texts)
 
 
 @dataclass(frozen=True)
@@ -147,6 +154,7 @@ def _mean(
         estimates=estimates,
         by_source=by_source,
         verdict=verdict,
+        uses_target_texts=any(line.uses_target_texts for line in lines),
     )
 
 

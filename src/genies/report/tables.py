@@ -132,7 +132,7 @@ def _means(kind: str, groups: Sequence[Group], summary: Summary) -> TextTable:
     for group in groups:
         for mean in sorted(group.means, key=lambda each: each.base_model):
             names = [*([] if of_all else [group.name]), *([mean.base_model] if several_models else [])]
-            names += [mean.intervention, _counted(mean), str(mean.sources)]
+            names += [mean.name, _counted(mean), str(mean.sources)]
             names += [seeds_text(mean.seeds)] if seeded else []
             rows.append([*map(Cell, names), *_metrics(mean, summary)])
     titles = [
@@ -217,7 +217,7 @@ def _shifts(summary: Summary) -> TextTable:
         name = str(line.shift)
         if line.shift.target_reference != line.shift.target:
             name += f" (ref. {line.shift.target_reference})"
-        names = [name, *([line.base_model] if several_models else []), line.intervention, _count(line.pairs)]
+        names = [name, *([line.base_model] if several_models else []), line.name, _count(line.pairs)]
         names += [_count(line.left_out)] if leaked else []
         verdict = summary.verdict(line)
         cells = [_cell(line.estimate(each.name), verdict.mark(each.name).starred) for each in summary.metrics]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from genies import markdown
 from genies.report.figures import MAIN
+from genies.report.lines import marked
 from genies.report.markup import Cell, TextTable, markdown_table
 from genies.report.ordering import best_first, difference_of
 from genies.report.pages import bare_p, seeds
@@ -49,7 +50,8 @@ def _row(mean: MeanSummary, complete: bool) -> list[Cell]:
     accuracy = mean.estimates[MAIN.name]
     shown = accuracy.interval if complete else None
     ends = "" if shown is None else f"[{shown.low:.3f}, {shown.high:.3f}]"
-    name = mean.intervention if len(mean.intervention) <= _LONGEST else mean.intervention[: _LONGEST - 1] + "…"
+    cut = mean.intervention if len(mean.intervention) <= _LONGEST else mean.intervention[: _LONGEST - 1] + "…"
+    name = marked(cut, mean.uses_target_texts)
     untuned = mean.verdict.is_baseline
     return [
         Cell(name),

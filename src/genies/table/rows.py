@@ -45,14 +45,16 @@ class TableRow:
     leaked_pairs: int | None = None
     """Number of pairs excluded from generalization_accuracy because the model was tuned on their prompt; a column only
     of tables that exclude them."""
+    uses_target_texts: bool | None = None
+    """Whether the method used unlabelled texts of the target; a column only of tables with such a row."""
     baseline_source_accuracy: float | None = None
     """The baseline intervention on the untuned base model, tested on source; optional."""
     baseline_reference_accuracy: float | None = None
     """The baseline intervention on the untuned base model, tested on target_reference; optional."""
 
 
-LEAKED = "leaked_pairs"
-COLUMNS = [column.name for column in fields(TableRow) if column.name != LEAKED]
+LEAKED, TARGET_TEXTS = "leaked_pairs", "uses_target_texts"
+COLUMNS = [column.name for column in fields(TableRow) if column.name not in (LEAKED, TARGET_TEXTS)]
 
 
 def best_reference(references: Mapping[str, Evaluation | None], unknown: str) -> tuple[str, Evaluation | None]:
@@ -113,6 +115,7 @@ def table_row(
         seed=seed,
         intervention=intervention,
         base_model=base_model,
+        uses_target_texts=generalization.uses_target_texts if generalization else None,
         baseline_source_accuracy=accuracy(baseline_source),
         baseline_reference_accuracy=accuracy(baseline_reference),
     )

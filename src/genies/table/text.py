@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genies import markdown, spreadsheets
-from genies.table.rows import COLUMNS, LEAKED, TableRow, shifts_with_holes
+from genies.table.rows import COLUMNS, LEAKED, TARGET_TEXTS, TableRow, shifts_with_holes
 
 
 def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
@@ -14,7 +14,8 @@ def to_csv(rows: Sequence[TableRow], leaked: bool = False) -> str:
 
     leaked: with the column leaked_pairs, for a table without leaked examples.
     """
-    columns = [*COLUMNS, LEAKED] if leaked else COLUMNS
+    seen = any(row.uses_target_texts for row in rows)
+    columns = [*COLUMNS, *([LEAKED] if leaked else []), *([TARGET_TEXTS] if seen else [])]
     return spreadsheets.to_csv(columns, map(vars, rows))
 
 
@@ -65,7 +66,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _shift_name(row: TableRow) -> str:
     reference = "" if row.target_reference == row.target else f" (ref. {row.target_reference})"
     seed = "" if row.seed is None else f", seed {row.seed}"
-    return markdown.escaped(f"{row.source} > {row.target}{reference}{seed}" if row.source else f"{row.target}{seed}")
+    seen = ", used target texts" if row.uses_target_texts else ""
+    name = f"{row.source} > {row.target}{reference}" if row.source else row.target
+    return markdown.escaped(f"{name}{seed}{seen}")
 
 
 def _number(value: float | None) -> str:

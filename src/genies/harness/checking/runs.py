@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any
 
 from genies.contract import evaluation_items, train_items
+from genies.data.unlabelled import write_unlabelled
+from genies.declaration import read_declaration
 from genies.harness.checking.made_project import Copy, MadeProject, Role, make_project
 from genies.harness.checking.snapshot import Snapshot, at_work, differences, outline, tree
 from genies.processes.process import Outcome, last_lines, run_process, step_environment
@@ -97,6 +99,7 @@ class Runs:
             self._shown(copy, copy.distributions[role]),
             self._shown(copy, output),
             {**self.train_kwargs, **more},
+            self._unlabelled(copy, number),
         )
         return self._run("train.py", items, number, output, {})
 
@@ -112,6 +115,14 @@ class Runs:
             {**self.eval_kwargs, **more},
         )
         return replace(self._run("eval.py", items, number, output, outputs), model_dir=self._shown(copy, model))
+
+    def _unlabelled(self, copy: Copy, number: int) -> str | None:
+        """A target's texts without labels, for an intervention that reads them."""
+        if not read_declaration(self.intervention_dir).unlabelled:
+            return None
+        folder = self.project.scratch / f"unlabelled-{number}" / copy.distributions["target"].name
+        write_unlabelled(copy.distributions["target"], folder)
+        return self._shown(copy, folder)
 
     def _new_output(self, copy: Copy, name: str) -> Path:
         output = copy.outputs / name
