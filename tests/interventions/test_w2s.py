@@ -90,3 +90,31 @@ def test_an_evaluation_of_other_data_is_refused(labels: Path, source: Path, tmp_
     labels.write_text(json.dumps({"eval_accuracy": value["eval_accuracy"]}))
     with pytest.raises(InputError, match="expected eval_probabilities"):
         read_preferences(labels, source)
+
+
+@pytest.mark.parametrize("changed", ["prompt", "response", "label", "nothing"])
+def test_the_texts_are_compared_where_the_evaluated_folder_is_known(
+    changed: str, labels: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_preferences(labels, source)
+    assert "warning: --weak_labels" in capsys.readouterr().err
+    value = json.loads(labels.read_text())
+    evaluated = tmp_path / "0"  # an evaluation has the name of its distribution
+    shutil.copytree(tmp_path / "labels", evaluated)
+    value["provenance"] = {"argv": ["python", "eval.py", "--distribution_dirs", json.dumps([str(evaluated)])]}
+    labels.write_text(json.dumps(value))
+    examples = json.loads((evaluated / "test.json").read_text())
+    responses = examples[3]["responses"]
+    if changed == "prompt":
+        examples[3]["prompt"] += " Again?"
+    elif changed == "response":
+        examples[3]["responses"] = {f"{text}, other": label for text, label in responses.items()}
+    elif changed == "label":
+        examples[3]["responses"] = dict(zip(responses, reversed(responses.values()), strict=True))
+    (evaluated / "test.json").write_text(json.dumps(examples))
+    if changed == "nothing":
+        assert len(read_preferences(labels, source)) == 10
+        assert capsys.readouterr().err == ""
+        return
+    with pytest.raises(InputError, match=r"example 3 of .*0/test.json, which it evaluates"):
+        read_preferences(labels, source)

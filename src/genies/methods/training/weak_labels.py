@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from genies.contract import read_evaluation
-from genies.data.distribution import Distribution, Pair, pairs
+from genies.contract import Evaluation, read_evaluation
+from genies.data.distribution import Distribution, Example, Pair, pairs, read_split
 from genies.data.evaluated import prompt_clusters
 from genies.errors import InputError
 from genies.methods.training.adapters import add_lora, save_adapter
@@ -20,6 +24,8 @@ from genies.methods.training.gradients import Loss, preference_loss
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import add_head
 from genies.methods.training.tuning import read_data, reward_trainee, session, tune
+
+_FOLDERS = TypeAdapter(list[Path])
 
 Preferences = dict[tuple[int, str, str], float]
 """The probability that the first of two responses to an example's prompt is better."""
@@ -72,7 +78,8 @@ def confidence_loss(weight: float, warm_up: int) -> Loss:
 def read_preferences(evaluation: Path, source: Path) -> Preferences:
     """The probabilities in an evaluation file of a distribution whose test.json is the train.json of `source`.
 
-    Raises InputError if the file has no probabilities, or if its pairs are not those of train.json.
+    Raises InputError if the file has no probabilities, or if its pairs are not those of train.json. Their texts are
+    compared if the folder that the file's provenance names still exists; otherwise a warning is printed.
     """
     found, _ = read_evaluation(evaluation)
     probabilities, left_out = found.eval_probabilities, set(found.eval_left_out_indices or ())
@@ -90,4 +97,28 @@ def read_preferences(evaluation: Path, source: Path) -> Preferences:
             f"--weak_labels {evaluation}: its {len(probabilities)} pairs are not those of {source}/train.json; "
             "evaluate the other model on a distribution whose test.json is a copy of that file"
         )
+    _check_texts(evaluation, found, examples, source)
     return {(pair.example_index, pair.best, pair.worse): p for pair, p in zip(known, probabilities, strict=True)}
+
+
+def _check_texts(path: Path, evaluation: Evaluation, examples: Sequence[Example], source: Path) -> None:
+    """InputError if the evaluated distribution contains other examples than `examples`; a warning if it is unknown."""
+    given = dict(itertools.pairwise((evaluation.provenance or {}).get("argv") or ()))
+    try:
+        folders = _FOLDERS.validate_json(given.get("--distribution_dirs", "[]"))
+    except ValidationError:
+        folders = []
+    folder = next((each for each in folders if each.name == path.stem), None)
+    if folder is None or not (folder / "test.json").is_file():
+        print(
+            f"warning: --weak_labels {path}: the distribution that it evaluates is not there, so its texts are not "
+            f"compared with {source}/train.json, only the number of pairs per example and repeated prompts",
+            file=sys.stderr,
+        )
+        return
+    for mine, theirs in zip(examples, read_split(folder / "test.json"), strict=False):
+        if (mine.prompt, mine.responses, mine.best) != (theirs.prompt, theirs.responses, theirs.best):
+            raise InputError(
+                f"--weak_labels {path}: example {mine.index} of {folder}/test.json, which it evaluates, is not that "
+                f"of {source}/train.json; evaluate the other model on a distribution whose test.json is a copy of it"
+            )
