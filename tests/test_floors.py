@@ -15,6 +15,7 @@ FLOORS = {
     "harness": 2,
     "lm": 2,
     "methods": 3,
+    "main_job": 3,
     "report": 3,
     "card": 4,
     "reanalysis": 4,
@@ -23,7 +24,7 @@ FLOORS = {
     "__main__": 6,
 }
 """Of the packages in src/genies; all others are on floor 1."""
-WITHOUT_TORCH = {"harness", "report", "card", "reanalysis", "commands"}
+WITHOUT_TORCH = {"harness", "main_job", "report", "card", "reanalysis", "commands"}
 MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

@@ -20,8 +20,8 @@ RUNNER = """
 import json, os, signal, sys, time
 from pathlib import Path
 from genies.command_line import run
-from genies.harness.main_job import compute_generalization_metrics
-from genies.harness.request import MetricsRequest
+from genies.main_job.main import compute_generalization_metrics
+from genies.main_job.request import MetricsRequest
 def main(request: MetricsRequest) -> int:
     return compute_generalization_metrics(request, Path.cwd())
 for line in sys.stdin:

@@ -16,8 +16,8 @@ from genies.file_hashes import FileHashes
 from genies.harness.decide import Policy, decide
 from genies.harness.fingerprint import Identities
 from genies.harness.order import Result, Settings
-from genies.harness.request import MetricsRequest
 from genies.harness.schedule import Task, run_tasks, tasks
+from genies.main_job.request import MetricsRequest
 from tests.support.project import ARGPARSE_EVAL, ROOT, Project
 
 KUBECTL = f"""#!{sys.executable}

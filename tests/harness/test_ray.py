@@ -264,7 +264,7 @@ def test_without_ray_one_message_says_what_to_install(project: Project) -> None:
 
 
 def test_the_harness_imports_ray_only_when_it_is_asked_for() -> None:
-    code = "import sys, genies.harness.main_job, genies.harness.launchers.ray; sys.exit('ray' in sys.modules)"
+    code = "import sys, genies.main_job.main, genies.harness.launchers.ray; sys.exit('ray' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 

@@ -10,10 +10,10 @@ import pytest
 
 from genies.file_hashes import FileHashes
 from genies.harness.fingerprint import Identities, differences, fingerprint, unknown_parts
-from genies.harness.main_job import hardware as of_request
 from genies.harness.plan import training_job
-from genies.harness.request import MetricsRequest
 from genies.harness.study import Variant
+from genies.main_job.main import hardware as of_request
+from genies.main_job.request import MetricsRequest
 from genies.processes import hardware
 from genies.processes.hardware import NO_GPU, UNKNOWN, Hardware, all_hidden, this_machine
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project

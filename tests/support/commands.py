@@ -116,6 +116,6 @@ def _import_libraries() -> None:
     import genies.commands.tables
     import genies.commands.train
     import genies.report.writing  # noqa: F401
-    from genies.harness.request import MetricsRequest
+    from genies.main_job.request import MetricsRequest
 
     MetricsRequest.model_rebuild()  # otherwise made when it is first used

@@ -15,8 +15,8 @@ from genies.declaration import read_declaration
 from genies.errors import InputError
 from genies.files import read_json, write_json
 from genies.folders import intervention_folder
-from genies.harness.main_job import measure
-from genies.harness.request import MetricsRequest
+from genies.main_job.main import measure
+from genies.main_job.request import MetricsRequest
 from genies.shipped import SHIPPED
 
 INTERVENTIONS = {

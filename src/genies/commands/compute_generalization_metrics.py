@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genies.errors import BAD_INPUT, InputError
-from genies.harness.main_job import compute_generalization_metrics
-from genies.harness.request import MetricsRequest
+from genies.main_job.main import compute_generalization_metrics
+from genies.main_job.request import MetricsRequest
 
 if TYPE_CHECKING:
     from genies.report.writing import Content

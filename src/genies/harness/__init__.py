@@ -1,1 +1,1 @@
-"""Plan and run the jobs of a request, store their results, and make its table. Never imports torch."""
+"""Plan jobs, decide which must run, run them, and store their results. Never imports torch."""

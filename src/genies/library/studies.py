@@ -17,8 +17,8 @@ from genies.data.shifts import Shift
 from genies.errors import InputError, speaks_of_arguments
 from genies.harness.checking.check import CheckRequest, examine
 from genies.harness.checking.report import Verdict
-from genies.harness.main_job import measure
-from genies.harness.request import MetricsRequest
+from genies.main_job.main import measure
+from genies.main_job.request import MetricsRequest
 from genies.report.frames import to_frame
 from genies.table.rows import COLUMNS, LEAKED
 

@@ -17,21 +17,21 @@ from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED, InputError, termination_as_interrupt
 from genies.file_hashes import FileHashes
 from genies.folders import normal
-from genies.harness.commands import write_commands
-from genies.harness.conclusion import conclude, doubts
-from genies.harness.dry_run import describe
 from genies.harness.failures import Failures
-from genies.harness.fitting import Room
 from genies.harness.inputs import check_locks
 from genies.harness.launchers import Launcher
 from genies.harness.launchers.local import LocalLauncher
 from genies.harness.order import Order, Result
-from genies.harness.outputs import check_tables
-from genies.harness.request import MetricsRequest
-from genies.harness.run import Run
 from genies.harness.schedule import Task, run_tasks, tasks
 from genies.harness.state import remembered_failure
 from genies.harness.store import Store
+from genies.main_job.conclusion import conclude, doubts
+from genies.main_job.dry_run import describe
+from genies.main_job.emitting import write_commands
+from genies.main_job.fitting import Room
+from genies.main_job.request import MetricsRequest
+from genies.main_job.run import Run
+from genies.main_job.tables import check_tables
 from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, gpu_memory, main_memory, this_machine
 from genies.processes.process import available_cores
 from genies.table.rows import TableRow

@@ -17,10 +17,10 @@ from genies.harness.failures import Failures
 from genies.harness.fingerprint import Identities
 from genies.harness.inputs import check_inputs
 from genies.harness.order import Result
-from genies.harness.outputs import Table, make_table, plan_tables, write_tables
 from genies.harness.plan import Plan, Row
-from genies.harness.request import MetricsRequest
 from genies.harness.store import Store
+from genies.main_job.request import MetricsRequest
+from genies.main_job.tables import Table, make_table, plan_tables, write_tables
 from genies.processes.hardware import Hardware
 from genies.table.rows import TableRow
 

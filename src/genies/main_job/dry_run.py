@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 from genies.data.work import CHARACTERS_PER_TOKEN, Work
 from genies.harness.decide import Check
-from genies.harness.fitting import Room, memory_lines
 from genies.harness.store import Store
-from genies.harness.workload import job_work, kept_activations, rate, rate_key
+from genies.main_job.fitting import Room, memory_lines
+from genies.main_job.workload import job_work, kept_activations, rate, rate_key
 from genies.quantities import duration, size
 
 

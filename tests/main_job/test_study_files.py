@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from genies.harness.study_file import read_study_file
+from genies.main_job.study_file import read_study_file
 from tests.harness.test_failures import one_message
 from tests.support.project import ROOT, Project
 

@@ -26,7 +26,7 @@ from genies.harness.order import Settings
 from genies.harness.places import Kwargs, Places
 from genies.harness.plan import Plan, make_plan
 from genies.harness.study import BEST, Study, Variant, check_no_upload, distinct_models, variant
-from genies.harness.study_file import StudyFile, read_study_file, study_of_file
+from genies.main_job.study_file import StudyFile, read_study_file, study_of_file
 
 
 class MetricsRequest(Places):

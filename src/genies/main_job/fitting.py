@@ -13,7 +13,7 @@ from genies.errors import InputError
 from genies.files import read_json
 from genies.harness.decide import Check
 from genies.harness.job import Job
-from genies.harness.workload import kept_texts
+from genies.main_job.workload import kept_texts
 from genies.processes.hardware import Hardware
 from genies.quantities import size
 

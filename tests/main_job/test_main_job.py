@@ -180,7 +180,7 @@ def test_one_step_commands_share_their_results_with_the_main_job(project: Projec
 
 
 def test_the_harness_loads_no_torch() -> None:
-    code = "import sys, genies.harness.main_job, genies.commands.single; sys.exit('torch' in sys.modules)"
+    code = "import sys, genies.main_job.main, genies.commands.single; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from genies.contract import Evaluation
 from genies.errors import BAD_INPUT
-from genies.harness.run import Run
+from genies.main_job.run import Run
 from genies.quantities import counted
 from genies.table.doubts import assumed, mixed_formats, not_learned
 from genies.table.rows import TableRow, shifts_with_holes

@@ -7,8 +7,8 @@ import pytest
 
 from genies.contract import Evaluation
 from genies.data.shifts import Shift
-from genies.harness.outputs import make_table
 from genies.harness.plan import Plan, Row
+from genies.main_job.tables import make_table
 from genies.table.rows import COLUMNS, TableRow, shifts_with_holes
 from genies.table.text import to_csv, to_markdown
 
