@@ -117,7 +117,7 @@ class Job:
         model, given = shown(self.model_dir), [shown(folder) for folder in self.distributions.values()]
         if self.role == "train":
             texts = self.unlabelled_copy(staging)
-            items = train_items(model, given[0], shown(staging), self.kwargs, texts and shown(texts))
+            items = train_items(model, given[0], shown(staging), self.kwargs, None if texts is None else shown(texts))
         else:
             staged = self.staged(staging)
             items = evaluation_items(model, given, [shown(staged[name]) for name in self.distributions], self.kwargs)
