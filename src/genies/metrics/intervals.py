@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -193,6 +194,7 @@ def _normal_quantile(level: float) -> float:
     return _NORMAL.inv_cdf((1 + level) / 2)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
     """The two-sided quantile of Student's t: `level` of the distribution is between minus and plus this value."""
     from scipy.special import stdtrit  # takes longer to load than a short command to run
