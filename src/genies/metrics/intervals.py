@@ -91,7 +91,7 @@ def interval_of_scores(
     """accuracy_interval from the scores of pairs summed by prompt."""
     if part.sums.size < FEWEST_CLUSTERS:
         return None
-    if part.one_pair_each or np.ptp(part.sums / part.pairs) == 0:
+    if part.one_pair_each or part.same_everywhere:
         return wilson_interval(part.mean * part.sums.size, part.sums.size, level)
     return _bca(part, resampled_means_of_few_kinds(part, resamples, seed), level)
 
@@ -112,7 +112,7 @@ def mean_interval(
 
 def bootstrap_interval(part: ClusterSums, drawn: Floats, level: float = 0.95) -> Interval | None:
     """mean_interval from the means in resamples of the clusters, `drawn` of shape (resamples,)."""
-    if part.sums.size < FEWEST_CLUSTERS or np.ptp(part.sums / part.pairs) == 0:
+    if part.sums.size < FEWEST_CLUSTERS or part.same_everywhere:
         return None
     return _bca(part, drawn, level)
 
