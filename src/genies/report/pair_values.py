@@ -7,6 +7,7 @@ from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
+import numpy.typing as npt
 
 from genies.contract import Evaluation
 from genies.data.evaluated import cluster_labels
@@ -30,14 +31,12 @@ class PairValues:
 
     def __init__(self, probabilities: Sequence[float], labels: Sequence[int]) -> None:
         self.p = checked(probabilities)
-        self.labels = checked_labels(labels, self.p.size)
-        self.clusters, self.places = np.unique(self.labels, return_inverse=True)
-        self._pairs = np.bincount(self.places).astype(np.float64)
+        self.labels, self.clusters, self._places, self._pairs = _by_prompt(tuple(labels))
         self.sums: Mapping[str, ClusterSums] = OnFirstUse(EACH_PAIR, self._summed)
         """The values of the pairs summed by prompt, by metric."""
 
     def _summed(self, name: str) -> ClusterSums:
-        values = np.bincount(self.places, EACH_PAIR[name](self.p)).astype(np.float64)
+        values = np.bincount(self._places, EACH_PAIR[name](self.p)).astype(np.float64)
         return ClusterSums(self.clusters, values, self._pairs)
 
     def drawn(self, name: str) -> Floats:
@@ -50,6 +49,19 @@ class PairValues:
     def drawn_again(self) -> Floats:
         """The accuracy in other resamples, for a test set whose prompts are independent of another one's."""
         return _drawn_accuracy(self, 1)
+
+
+@lru_cache(maxsize=1_024)
+def _by_prompt(
+    labels: tuple[int, ...],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.intp], Floats]:
+    """The label of each pair, the clusters, the place of each pair's cluster among them, and their numbers of pairs.
+
+    Shared by all evaluations on the same examples, which are most of those on a target.
+    """
+    each = checked_labels(labels, len(labels))
+    clusters, places = np.unique(each, return_inverse=True)
+    return each, clusters, places, np.bincount(places).astype(np.float64)
 
 
 @lru_cache(maxsize=4_096)
