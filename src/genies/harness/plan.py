@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from genies.data.shifts import Shift
@@ -88,7 +89,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                         for each in study.references
                     }
                     source, reference = (
-                        store.evaluation_file(study.baseline.name, base_model.name, name)
+                        building.evaluation_file(study.baseline.name, base_model.name, name)
                         for name in (shift.source, on_reference)
                     )
                     measured = (generalization, source_id, baseline)
@@ -170,7 +171,8 @@ class _Building:
         self.jobs: dict[tuple[str, str, str], Job] = {}
         """By role, variant and name of the model's folder."""
         self._folders = folders
-        self._store = store
+        self._model_dir = cache(store.model_dir)
+        self.evaluation_file = cache(store.evaluation_file)
 
     def untuned(self, base_model: Path, variant: Variant, target: str, optional: bool = False) -> Path:
         """The evaluation file of the untuned model on a target."""
@@ -183,7 +185,7 @@ class _Building:
         if not variant.tunes:  # the untuned model, which does not depend on a seed
             return self.untuned(base_model, variant, target)
         name = tuned_model_name(base_model.name, source, seed, suffix)
-        model_dir = self._store.model_dir(variant.name, name)
+        model_dir = self._model_dir(variant.name, name)
         training = training_job(variant, base_model, source, self._folders[source], model_dir, seed)
         self._only_one(("train", variant.name, name), training)
         return self._evaluated(evaluation_job(variant, base_model, source, model_dir, seed, training.key), name, target)
@@ -191,7 +193,7 @@ class _Building:
     def _evaluated(self, job: Job, name: str, target: str, optional: bool = False) -> Path:
         place = ("evaluate", job.variant, name)
         known = self._only_one(place, job)
-        file = self._store.evaluation_file(job.variant, name, target)
+        file = self.evaluation_file(job.variant, name, target)
         if target not in known.outputs:
             self.jobs[place] = known.with_target(target, self._folders[target], file, optional)
         return file

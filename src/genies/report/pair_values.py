@@ -15,7 +15,6 @@ from genies.metrics.calibration import log_losses
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats, checked, checked_labels
 from genies.metrics.resampling import ClusterSums, resample_weights, resampled_means, resampled_means_of
-from genies.report.first_use import OnFirstUse
 
 RESAMPLES = 2_000
 
@@ -32,10 +31,9 @@ class PairValues:
     def __init__(self, probabilities: Sequence[float], labels: Sequence[int]) -> None:
         self.p = checked(probabilities)
         self.labels, self.clusters, self._places, self._pairs = _by_prompt(tuple(labels))
-        self.sums: Mapping[str, ClusterSums] = OnFirstUse(EACH_PAIR, self._summed)
-        """The values of the pairs summed by prompt, by metric."""
 
-    def _summed(self, name: str) -> ClusterSums:
+    def sums(self, name: str) -> ClusterSums:
+        """The values of the pairs summed by prompt, for a metric in EACH_PAIR."""
         values = np.bincount(self._places, EACH_PAIR[name](self.p)).astype(np.float64)
         return ClusterSums(self.clusters, values, self._pairs)
 
@@ -44,7 +42,7 @@ class PairValues:
         resamples for all evaluations with equally many prompts."""
         if name == "accuracy":
             return _drawn_accuracy(self, 0)
-        return dict(zip(EACH_PAIR, _drawn_means(self), strict=True))[name]
+        return _drawn_means(self)[name]
 
     def drawn_again(self) -> Floats:
         """The accuracy in other resamples, for a test set whose prompts are independent of another one's."""
@@ -66,13 +64,14 @@ def _by_prompt(
 
 @lru_cache(maxsize=4_096)
 def _drawn_accuracy(values: PairValues, seed: int) -> Floats:
-    return resampled_means(values.sums["accuracy"], resample_weights(values.clusters.size, RESAMPLES, seed))
+    return resampled_means(values.sums("accuracy"), resample_weights(values.clusters.size, RESAMPLES, seed))
 
 
 @lru_cache(maxsize=2_048)
-def _drawn_means(values: PairValues) -> Floats:
-    """All metrics in EACH_PAIR with one product, shape (metrics, RESAMPLES)."""
-    return resampled_means_of(list(values.sums.values()), resample_weights(values.clusters.size, RESAMPLES, 0))
+def _drawn_means(values: PairValues) -> Mapping[str, Floats]:
+    """Those of all metrics in EACH_PAIR, with one product."""
+    weights = resample_weights(values.clusters.size, RESAMPLES, 0)
+    return dict(zip(EACH_PAIR, resampled_means_of([*map(values.sums, EACH_PAIR)], weights), strict=True))
 
 
 def pair_values(evaluation: Evaluation) -> PairValues | None:

@@ -89,7 +89,7 @@ def _accuracy(reading: Reading) -> Part:
         accuracy,
         clusters=values.clusters.size,
         draw=lambda: values.drawn("accuracy"),
-        find_interval=lambda: interval_of_scores(values.sums["accuracy"], RESAMPLES),
+        find_interval=lambda: interval_of_scores(values.sums("accuracy"), RESAMPLES),
     )
 
 
@@ -135,8 +135,8 @@ def _drawn_elicitation(shift: ShiftReading) -> Floats | None:
     if not all(np.array_equal(each.clusters, generalization.clusters) for each in together):
         # If only the value of the capability is known, it is constant: near 1 it varies least of the three.
         number = np.array([shift.row.target_tuned_capability or 0.0])
-        known = capability.sums["accuracy"] if capability else ClusterSums(np.array([0]), number, np.ones(1))
-        sums = (generalization.sums["accuracy"], baseline.sums["accuracy"], known)
+        known = capability.sums("accuracy") if capability else ClusterSums(np.array([0]), number, np.ones(1))
+        sums = (generalization.sums("accuracy"), baseline.sums("accuracy"), known)
         return resampled_elicitation(*sums, on_target, RESAMPLES)
     below: Floats | float = shift.row.target_tuned_capability or 0.0
     if capability is not None:
@@ -199,13 +199,12 @@ def _of_pairs(name: str, value: Callable[[Floats], float]) -> Callable[[ShiftRea
         gap = _gap(shift.generalization) if name in EACH_PAIR else OVER_SOURCES_ONLY
         if values is None or gap:
             return Part(found, missing=gap)
-        sums = values.sums[name]
         return Part(
             found,
-            NO_VARIATION if sums.same_everywhere else "",
+            NO_VARIATION if values.sums(name).same_everywhere else "",
             values.clusters.size,
             lambda: values.drawn(name),
-            lambda: bootstrap_interval(sums, values.drawn(name)),
+            lambda: bootstrap_interval(values.sums(name), values.drawn(name)),
         )
 
     return part
