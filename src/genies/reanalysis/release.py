@@ -90,7 +90,7 @@ def _against_chance(line: ShiftSummary) -> Difference:
     values = shift.generalization.pair_values
     if values is None:
         raise InputError(f"{shift.generalization.path} contains no probabilities")
-    sums = values.sums["accuracy"]
+    sums = values.sums("accuracy")
     half = ClusterSums(sums.clusters, sums.pairs / 2, sums.pairs)
     return difference_on_shift(sums, half)
 
