@@ -91,7 +91,7 @@ class MetricFigure:
 
     metric: Metric
     parts: Sequence[Part]
-    """One for each seed."""
+    """One for each seed, or a single one that all seeds share."""
     shift: ShiftReading
     """The reading of the first seed."""
     weight: float
@@ -106,7 +106,7 @@ class MetricFigure:
     def estimate(self) -> Estimate:
         if self.value is None:
             return Estimate(None, None, next(part.missing for part in self.parts if part.value is None))
-        parts = self._distinct
+        parts = self.parts
         if len(parts) == 1:
             return Estimate(self.value, parts[0].interval, parts[0].missing)
         found = self.shift_figure()
@@ -117,14 +117,9 @@ class MetricFigure:
         missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
         return Estimate(self.value, interval, missing)
 
-    @property
-    def _distinct(self) -> Sequence[Part]:
-        """One evaluation for all seeds, as for the untuned model, is not a sample of seeds."""
-        return self.parts[:1] if all(part is self.parts[0] for part in self.parts) else self.parts
-
     def shift_figure(self, drawn: bool = True) -> ShiftFigure | None:
         """The values for means over shifts, with those in resamples if they are needed; None if there is no value."""
-        parts = self._distinct
+        parts = self.parts
         values = [part.value for part in parts if part.value is not None]
         draws = [part.draw for part in parts if part.draw is not None]
         if len(values) < len(parts):
@@ -150,6 +145,8 @@ def figure(
     known: accuracies by the id of their evaluation, a cache for those that several interventions share.
     """
     parts = [PARTS[metric.name](each, {} if known is None else known) for each in seeds]
+    if all(part is parts[0] for part in parts):
+        parts = parts[:1]  # one evaluation for all seeds, as for the untuned model, is not a sample of seeds
     return MetricFigure(metric, parts, seeds[0], weight)
 
 
@@ -162,13 +159,13 @@ def _measured(metric: Metric, shift: ShiftReading) -> tuple[str, str | None]:
     """The test set of a metric, and the distribution tuned on: None for the source, empty for the untuned model."""
     names = shift.shift
     untuned = "" if shift.is_baseline else None
-    if metric == SOURCE:
+    if metric is SOURCE:
         return names.source, untuned
-    if metric == BASELINE_SOURCE:
+    if metric is BASELINE_SOURCE:
         return names.source, ""
-    if metric == CAPABILITY:
+    if metric is CAPABILITY:
         return names.target_reference, names.target_reference
-    return names.target, "" if metric == BASELINE else untuned
+    return names.target, "" if metric is BASELINE else untuned
 
 
 def mean_of(figures: Sequence[ShiftFigure], metric: Metric, average: Average = "shifts") -> Estimate:
