@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import secrets
 import stat
 from collections import Counter
@@ -13,6 +14,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from genies.errors import InputError
 
@@ -86,6 +89,12 @@ def read_json(path: Path, what: str) -> Any:
     first). NaN and Infinity are read as floats, so that the caller can name the field that contains them.
     """
     data = read_bytes(path, what)
+    try:
+        value = from_json(data)  # accepts and returns the same as json.loads, in a quarter of the time
+        if _has_no_repeats(value, data):
+            return value
+    except ValueError:
+        pass  # the message follows
     repeated: dict[int, tuple[dict[str, Any], str]] = {}
 
     def keep(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,6 +129,20 @@ def read_json(path: Path, what: str) -> Any:
             key = _shorten(repeated[id(container)][1])
             raise InputError(f"{what} {path}{where}: the key {key!r} occurs twice in one object; use each key once")
     return value
+
+
+_END_OF_KEY = re.compile(rb'"\s*:')
+
+
+def _has_no_repeats(value: Any, data: bytes) -> bool:
+    """Whether a value has as many keys as its file, and at most MAX_DEPTH levels. False is possible for such a value if
+    its texts contain quotes before colons."""
+    keys = 0
+    for place, container in _containers(value):
+        if len(place) >= MAX_DEPTH:
+            return False
+        keys += len(container) if isinstance(container, dict) else 0
+    return keys == len(_END_OF_KEY.findall(data))
 
 
 def object_without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def test_each_value_is_resampled_as_if_it_were_alone(clusters: list[int]) -> Non
     weights = resample_weights(len(set(clusters)), RESAMPLES, 0)[:, np.array(clusters)]  # of each pair
     for name, of in EACH_PAIR.items():
         by_hand = (weights * of(P)).sum(axis=1) / weights.sum(axis=1)
-        np.testing.assert_allclose(values.drawn[name], by_hand, rtol=1e-12, atol=1e-15)
-        interval = bootstrap_interval(values.sums[name], values.drawn[name])
+        np.testing.assert_allclose(values.drawn(name), by_hand, rtol=1e-12, atol=1e-15)
+        interval = bootstrap_interval(values.sums(name), values.drawn(name))
         alone = mean_interval(of(P), clusters)
         assert interval is not None
         assert alone is not None

@@ -12,7 +12,6 @@ from genies.data.published_results import install_results
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
-from genies.report.figures import MAIN
 from genies.report.lines import shift_summaries
 from genies.report.reading import read_study
 from genies.report.summary import summarize
@@ -269,7 +268,7 @@ def test_the_results_of_the_release_give_its_published_means(
     if not folder.exists():
         assert install_results(RELEASE, folder) > 5000
     study = read_study(folder)
-    lines = shift_summaries(study.shifts, (MAIN,), weights == "unique")
+    lines = shift_summaries(study.shifts, weights == "unique")
     assert len({(line.base_model, line.intervention) for line in lines}) == 25
     assert len(lines) == 25 * 56
     chosen = {"unique": "all56_unique", "published": "all69_rows"}[weights]

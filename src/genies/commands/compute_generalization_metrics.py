@@ -56,7 +56,7 @@ def report_content(request: MetricsRequest, root: Path) -> Content:
     return Content(
         request.store(root).results_dir,
         distributions if distributions.is_dir() else None,
-        request.shifts(),
+        request.shifts,
         plan.baseline_intervention,
         plan.capability_intervention,
         without_leaked=request.exclude_leaked,

@@ -147,7 +147,8 @@ def folders(
                 f"{by_name[name]} and {folder} are two folders with the same name; results are stored by name, so "
                 "rename one of them"
             )
-    names = [name for shift in shifts for name in (shift.source, shift.target, shift.target_reference) if name]
+    listed = (name for shift in shifts for name in (shift.source, shift.target, shift.target_reference) if name)
+    names = list(dict.fromkeys(listed))
     check_distinct(names, "the distributions")
     return {name: by_name.get(name) or place(name) for name in names}
 

@@ -90,17 +90,16 @@ def check_evaluation(job: Job, training: Job | None, policy: Policy, identities:
     made = check_training(training, policy.retrain_models, identities)
     (output,) = made.outputs.values()
     content = identities.model(job.model_dir) if output.standing.usable else None
-    if output.standing.state == "foreign":
-        outputs = _evaluations(job, {"files": content}, None, policy, identities)
-    else:
-        outputs = _evaluations(job, output.parts, content, policy, identities)
+    foreign = output.standing.state == "foreign"
+    model: tuple[Parts, str | None] = ({"files": content}, None) if foreign else (output.parts, content)
+    outputs = _evaluations(job, *model, policy, identities)
     if output.run and not policy.retrain_models and not any(each.run for each in outputs.values()):
         made = _with_output(made, replace(output, run=False, why=output.standing.reason or "all its evaluations exist"))
     if made.run:
         # A retrained model is evaluated on all targets again, so that no table mixes two trainings.
         outputs = {
             name: Output(
-                identities.parts(job, name, output.parts),
+                identities.parts(job, name, output.parts) if foreign else each.parts,
                 each.standing,
                 run=True,
                 why=each.why if each.run else "the model is trained again",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from genies.data.shifts import Shift
@@ -87,13 +88,14 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
                             each,
                             on_reference,
                             own_seed,
-                            *[on_reference] * 2,
-                            _reference_suffix(study, each),
+                            on_reference,
+                            meant_for=on_reference,
+                            suffix=_reference_suffix(study, each),
                         )
                         for each in study.references
                     }
                     source, reference = (
-                        store.evaluation_file(study.baseline.name, base_model.name, name)
+                        building.evaluation_file(study.baseline.name, base_model.name, name)
                         for name in (shift.source, on_reference)
                     )
                     measured = (generalization, source_id, baseline)
@@ -163,7 +165,7 @@ def training_job(
     unlabelled: the target whose texts training reads without labels.
     """
     return Job(
-        Identity("train", variant.name, base_model.name, source, seed, unlabelled and unlabelled.name),
+        Identity("train", variant.name, base_model.name, source, seed, None if unlabelled is None else unlabelled.name),
         variant.dir,
         base_model,
         base_model,
@@ -200,7 +202,8 @@ class _Building:
         self.jobs: dict[tuple[str, str, str], Job] = {}
         """By role, variant and name of the model's folder."""
         self._folders = folders
-        self._store = store
+        self._model_dir = cache(store.model_dir)
+        self.evaluation_file = cache(store.evaluation_file)
 
     def untuned(self, base_model: Path, variant: Variant, target: str, optional: bool = False) -> Path:
         """The evaluation file of the untuned model on a target."""
@@ -224,7 +227,7 @@ class _Building:
             return self.untuned(base_model, variant, target)
         seen = meant_for if variant.unlabelled else None
         name = tuned_model_name(base_model.name, source, seed, suffix + (unlabelled_suffix(seen) if seen else ""))
-        model_dir = self._store.model_dir(variant.name, name)
+        model_dir = self._model_dir(variant.name, name)
         texts = self._folders[seen] if seen else None
         training = training_job(variant, base_model, source, self._folders[source], model_dir, seed, texts)
         self._only_one(("train", variant.name, name), training)
@@ -234,7 +237,7 @@ class _Building:
     def _evaluated(self, job: Job, name: str, target: str, optional: bool = False) -> Path:
         place = ("evaluate", job.variant, name)
         known = self._only_one(place, job)
-        file = self._store.evaluation_file(job.variant, name, target)
+        file = self.evaluation_file(job.variant, name, target)
         if target not in known.outputs:
             self.jobs[place] = known.with_target(target, self._folders[target], file, optional)
         return file

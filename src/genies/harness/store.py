@@ -62,11 +62,11 @@ class Store:
     def model_dir(self, variant: str, model_name: str) -> Path:
         """InputError if the name of its staging folder would be too long."""
         check_length(model_name, 1 + _DIGITS, "the model, by the names of base model and source,")
-        return self.models_dir / variant / model_name
+        return self.models_dir.joinpath(variant, model_name)
 
     def evaluation_file(self, variant: str, model_name: str, distribution: str) -> Path:
         check_length(distribution, len(".json"), "an evaluation, by its distribution,")
-        return self.results_dir / "evaluations" / variant / model_name / f"{distribution}.json"
+        return self.results_dir.joinpath("evaluations", variant, model_name, f"{distribution}.json")
 
     def staging(self, job: Job, fingerprint: str) -> Path:
         """Where a job writes. Attempts at the same training use the same folder, so that a later one can resume. It is

@@ -48,7 +48,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path, told: To
     plan = request.plan(root)
     for line in [*(f"error: {fault}" for fault in plan.faults.values()), *plan.notes]:
         print(line, file=sys.stderr)
-    if again := repeats(request.shifts()):
+    if again := repeats(request.shifts):
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     run, status = Run.of(request, root, plan, hardware(request)), 0
     if request.dry_run:

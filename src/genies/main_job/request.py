@@ -172,6 +172,7 @@ class MetricsRequest(Places):
     def study_file(self) -> StudyFile | None:
         return None if self.study is None else read_study_file(self.study)
 
+    @cached_property
     def shifts(self) -> list[Shift]:
         if self.study_file is not None:
             given = self.study_file.shifts
@@ -190,7 +191,7 @@ class MetricsRequest(Places):
 
     def named_by(self, distribution: str) -> str:
         """Where the request first names a distribution, for messages; empty if it does not."""
-        found = first_mention(self.shifts(), distribution)
+        found = first_mention(self.shifts, distribution)
         if found is None:
             return ""
         index, field = found
@@ -273,7 +274,7 @@ class MetricsRequest(Places):
 
     def plan(self, root: Path) -> Plan:
         """The plan of this request; InputError for arguments that no job accepts."""
-        study, shifts = self.compared(root), self.shifts()
+        study, shifts = self.compared(root), self.shifts
         given: list[str | Path] = [*(self.source_dirs or []), *(self.target_dirs or []), *self._folders_by_path()]
         by_name = folders(shifts, self.distributions_folder(root), given, self.spare_distributions)
         return make_plan(shifts, {name: normal(folder) for name, folder in by_name.items()}, study, self.store(root))

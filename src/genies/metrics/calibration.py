@@ -172,13 +172,20 @@ def calibration_error_of_calibrated(
     draw = np.random.default_rng([seed, sure.size])
     member = np.eye(n_bins)[bins]
     sizes = np.maximum(member.sum(axis=0), 1)
-    errors = []
-    for _ in range(draws):
-        own, shared = draw.random(sure.size), draw.random(places.max() + 1)[places]
-        chance = np.where(draw.random(sure.size) < common, shared, own) if common else own
-        gaps = ((chance < sure) - sure) @ member
-        errors.append(np.sqrt(np.sum(gaps**2 / sizes) / sure.size))
+    lengths = (sure.size, places.max() + 1, *([sure.size] if common else []))
+    errors: list[float] = []
+    while len(errors) < draws:
+        together = min(_MOST_DRAWS, draws - len(errors))
+        chance, shared, *chosen = np.split(draw.random((together, sum(lengths))), np.cumsum(lengths)[:-1], axis=1)
+        if common:
+            chance = np.where(chosen[0] < common, shared[:, places], chance)
+        gaps = (((chance < sure) - sure)[:, None] @ member)[:, 0]  # a product for each draw
+        errors += np.sqrt(np.sum(gaps**2 / sizes, axis=1) / sure.size).tolist()
     return float(np.mean(errors))
+
+
+_MOST_DRAWS = 32
+"""Number of simulations at a time, to limit memory."""
 
 
 def _correlation(right: Floats, bins: npt.NDArray[np.intp], places: npt.NDArray[np.intp]) -> float:

@@ -81,10 +81,10 @@ def _tables(
 ) -> tuple[Floats, Floats]:
     """Number of pairs and sum of gaps of each cluster in each bin, shape (clusters, n_bins)."""
     _, places = np.unique(clusters, return_inverse=True)
-    counts, sums = (np.zeros((int(places.max()) + 1, n_bins)) for _ in range(2))
-    np.add.at(counts, (places, bins), 1)
-    np.add.at(sums, (places, bins), gaps)
-    return counts, sums
+    shape = int(places.max()) + 1, n_bins
+    cells = places * n_bins + bins
+    counts, sums = (np.bincount(cells, each, shape[0] * n_bins).reshape(shape) for each in (None, gaps))
+    return counts.astype(np.float64), sums.astype(np.float64, copy=False)
 
 
 def resampled_calibration_errors(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -61,10 +62,16 @@ def _by_convolution(sizes: npt.NDArray[np.int64], observed: int) -> float:
     distribution = np.ones(1)
     for size, count in zip(*np.unique(sizes, return_counts=True), strict=True):
         flips = np.zeros(2 * int(count) * int(size) + 1)
-        flips[:: 2 * int(size)] = [math.comb(int(count), k) / (1 << int(count)) for k in range(int(count) + 1)]
+        flips[:: 2 * int(size)] = _binomial(int(count))
         distribution = np.convolve(distribution, flips)
     sums = np.arange(distribution.size) - distribution.size // 2
     return min(1.0, float(np.sum(distribution[np.abs(sums) >= observed])))
+
+
+@lru_cache(maxsize=1_024)
+def _binomial(count: int) -> list[float]:
+    """The probability of each number of heads in `count` fair tosses."""
+    return [math.comb(count, heads) / (1 << count) for heads in range(count + 1)]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

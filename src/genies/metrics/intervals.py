@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import NormalDist
 
 import numpy as np
@@ -90,7 +91,7 @@ def interval_of_scores(
     """accuracy_interval from the scores of pairs summed by prompt."""
     if part.sums.size < FEWEST_CLUSTERS:
         return None
-    if part.one_pair_each or np.ptp(part.sums / part.pairs) == 0:
+    if part.one_pair_each or part.same_everywhere:
         return wilson_interval(part.mean * part.sums.size, part.sums.size, level)
     return _bca(part, resampled_means_of_few_kinds(part, resamples, seed), level)
 
@@ -111,7 +112,7 @@ def mean_interval(
 
 def bootstrap_interval(part: ClusterSums, drawn: Floats, level: float = 0.95) -> Interval | None:
     """mean_interval from the means in resamples of the clusters, `drawn` of shape (resamples,)."""
-    if part.sums.size < FEWEST_CLUSTERS or np.ptp(part.sums / part.pairs) == 0:
+    if part.sums.size < FEWEST_CLUSTERS or part.same_everywhere:
         return None
     return _bca(part, drawn, level)
 
@@ -193,6 +194,7 @@ def _normal_quantile(level: float) -> float:
     return _NORMAL.inv_cdf((1 + level) / 2)
 
 
+@lru_cache(maxsize=1024)
 def t_quantile(level: float, degrees_of_freedom: float) -> float:
     """The two-sided quantile of Student's t: `level` of the distribution is between minus and plus this value."""
     from scipy.special import stdtrit  # takes longer to load than a short command to run

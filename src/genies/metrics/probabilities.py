@@ -21,11 +21,11 @@ def checked(probabilities: Probabilities) -> Floats:
         raise InputError(f"expected a flat list of probabilities, got an array of shape {values.shape}")
     if values.size == 0:
         raise InputError("expected the probability of at least one pair, got none; is the test split empty?")
-    if not (np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)):
+    if values.dtype.kind not in "fiu":
         raise InputError(f"expected probabilities (numbers from 0 to 1), got an array of {values.dtype}")
-    values = values.astype(np.float64)
-    faults = np.flatnonzero(~((values >= 0) & (values <= 1)))
-    if faults.size:
+    values = values.astype(np.float64, copy=False)
+    if not 0 <= values.min() <= values.max() <= 1:  # false also if one is NaN
+        faults = np.flatnonzero(~((values >= 0) & (values <= 1)))
         raise InputError(
             f"{faults.size} of {values.size} probabilities are not numbers from 0 to 1; "
             f"the first is {values[faults[0]]} at index {faults[0]}"
@@ -36,12 +36,12 @@ def checked(probabilities: Probabilities) -> Floats:
 def checked_labels(labels: Indices, pairs: int) -> npt.NDArray[np.int64]:
     """The cluster or example of each pair. Raises InputError unless there is one integer for each of `pairs` pairs."""
     values = np.asarray(labels)
-    if values.shape != (pairs,) or not np.issubdtype(values.dtype, np.integer):
+    if values.shape != (pairs,) or values.dtype.kind not in "iu":
         raise InputError(
             f"expected an integer for each of {pairs} pairs (its cluster or example), "
             f"got an array of {values.dtype} of shape {values.shape}"
         )
-    return values.astype(np.int64)
+    return values.astype(np.int64, copy=False)
 
 
 def is_constant_half(probabilities: Probabilities) -> bool:

@@ -62,7 +62,14 @@ def fit_random_effects(
     values).
     """
     labels = tuple(each.astype(np.int64).tobytes() for each in groupings)
-    covariances, design, fewest = _layout(values.size, labels, None if fixed is None else fixed.tobytes())
+    return _fit(values.tobytes(), labels, None if fixed is None else fixed.astype(np.int64).tobytes())
+
+
+@lru_cache(maxsize=64)
+def _fit(of: bytes, groupings: tuple[bytes, ...], fixed: bytes | None) -> RandomEffects:
+    """Cached, because the mean over shifts and the mean over sources are about the same values."""
+    values = np.frombuffer(of)
+    covariances, design, fewest = _layout(values.size, groupings, fixed)
     degrees = values.size - int(np.linalg.matrix_rank(design))
     left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
     total = float(left @ left) / max(degrees, 1)

@@ -47,6 +47,11 @@ class ClusterSums:
     def one_pair_each(self) -> bool:
         return bool(np.all(self.pairs == 1))
 
+    @property
+    def same_everywhere(self) -> bool:
+        """Whether all clusters have the same mean."""
+        return bool(np.ptp(self.sums / self.pairs) == 0)
+
     def over(self, clusters: npt.NDArray[np.int64]) -> ClusterSums:
         """The same sums over a superset of clusters; clusters without pairs have 0."""
         places = np.searchsorted(clusters, self.clusters)

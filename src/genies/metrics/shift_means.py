@@ -252,12 +252,17 @@ def _drawn_rows(
     if chosen is None and any(each.drawn is None for each in cells):
         return None
     targets = _numbered([each.target for each in cells])
+    count = int(targets.max()) + 1
     rows = []
     for each, target in zip(cells, targets, strict=True):
         table = np.repeat(each.estimates[:, None], resamples, axis=1) if each.drawn is None else each.drawn
         size = table.shape[1]
-        table = np.roll(table, int(target) * max(1, size // (int(targets.max()) + 1)), axis=1)
-        rows.append(table.mean(axis=0) if chosen is None else table[chosen, np.arange(size)[:, None]].mean(axis=1))
+        start = -int(target) * max(1, size // count) % size
+        table = np.concatenate([table[:, start:], table[:, :start]], axis=1)
+        if chosen is None:
+            rows.append(table[0] if len(table) == 1 else table.mean(axis=0))
+        else:
+            rows.append(table[chosen, np.arange(size)[:, None]].mean(axis=1))
     return np.stack(rows)
 
 

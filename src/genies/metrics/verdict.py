@@ -125,9 +125,9 @@ def adjust(differences: Sequence[Difference | None]) -> list[Difference | None]:
 
 def _on_common(first: ClusterSums, second: ClusterSums) -> tuple[ClusterSums, ClusterSums, int]:
     """Both over the prompts with equal numbers of pairs, and the number of other prompts."""
-    common, ours, theirs = np.intersect1d(first.clusters, second.clusters, return_indices=True)
+    common, ours, theirs = np.intersect1d(first.clusters, second.clusters, assume_unique=True, return_indices=True)
     same = first.pairs[ours] == second.pairs[theirs]
-    total = np.union1d(first.clusters, second.clusters).size
+    total = first.clusters.size + second.clusters.size - common.size
     one, other = (
         ClusterSums(common[same], each.sums[places][same], each.pairs[places][same])
         for each, places in ((first, ours), (second, theirs))

@@ -14,8 +14,7 @@ from genies.metrics.resampling import ClusterSums
 from genies.metrics.shift_means import Average, MeanEstimate, ShiftFigure, estimate_mean
 from genies.metrics.verdict import Difference, adjust, difference_on_shift, difference_over_shifts
 from genies.report import release_layout
-from genies.report.figures import BASELINE as UNTUNED
-from genies.report.figures import ELICITATION, MAIN
+from genies.report.figures import MAIN
 from genies.report.leaks import exclude_leaked
 from genies.report.lines import ShiftSummary, shift_summaries
 from genies.report.pairing import over_baseline, over_other
@@ -67,10 +66,10 @@ class Results:
 
     def shift_differences(self, first: Key, second: Key) -> list[tuple[Shift, float]]:
         """The differences on single shifts."""
-        theirs = {line.shift: line.estimate(MAIN.name).value for line in self.lines[second]}
+        theirs = {line.shift: line.value(MAIN.name) for line in self.lines[second]}
         found = []
         for line in self.lines[first]:
-            ours, other = line.estimate(MAIN.name).value, theirs.get(line.shift)
+            ours, other = line.value(MAIN.name), theirs.get(line.shift)
             if ours is not None and other is not None:
                 found.append((line.shift, ours - other))
         return found
@@ -91,7 +90,7 @@ def _against_chance(line: ShiftSummary) -> Difference:
     values = shift.generalization.pair_values
     if values is None:
         raise InputError(f"{shift.generalization.path} contains no probabilities")
-    sums = values.sums["accuracy"]
+    sums = values.sums("accuracy")
     half = ClusterSums(sums.clusters, sums.pairs / 2, sums.pairs)
     return difference_on_shift(sums, half)
 
@@ -137,8 +136,7 @@ def _pairs(results: Results) -> set[tuple[str, str]]:
 
 def _results(title: str, study: Study) -> Results:
     lines: dict[Key, list[ShiftSummary]] = {}
-    metrics = (MAIN, ELICITATION, UNTUNED)
-    for line in shift_summaries(study.shifts, metrics, counted_once=True):
+    for line in shift_summaries(study.shifts, counted_once=True):
         lines.setdefault(line.key, []).append(line)
     complete = {key: [line for line in each if line.complete] for key, each in lines.items()}
     whole = max(map(len, complete.values()))

@@ -78,7 +78,7 @@ class Cell:
         return all(reading.verified for reading in self.evaluated)
 
     def value(self, metric: str) -> float | None:
-        return self.summary.estimate(metric).value
+        return self.summary.value(metric)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _mean(values: Iterable[float | None]) -> float:
 
 def _reason(summary: ShiftSummary, results_dir: Path) -> str | None:
     """Why there is no accuracy: the message of the failed job if the harness recorded it; None if there is one."""
-    if summary.estimate("generalization_accuracy").value is not None:
+    if summary.value("generalization_accuracy") is not None:
         return None
     lacking = [each for each in summary.readings if each.generalization is None]
     models = [(each, name) for each in lacking for name in possible_model_names(each.base_model, each.shift, each.seed)]

@@ -115,7 +115,7 @@ class PairedDifferences:
         return Comparison(*first, second, mean, {shift: cells[shift] for shift in group.shifts if shift in cells})
 
     def _over_baseline(self, line: ShiftSummary) -> tuple[float, Difference | None] | None:
-        accuracy, baseline = (line.estimate(each.name).value for each in (MAIN, BASELINE))
+        accuracy, baseline = (line.value(each.name) for each in (MAIN, BASELINE))
         if accuracy is None or baseline is None:
             return None
         difference = self._summary.verdict(line).against_baseline
@@ -159,14 +159,14 @@ class PairedDifferences:
         differences = {**decided, **dict(zip(rest, adjust(list(rest.values())), strict=True))}
         cells = {}
         for ours, other in pairs:
-            one, two = (line.estimate(MAIN.name).value or 0.0 for line in (ours, other))
+            one, two = (line.value(MAIN.name) or 0.0 for line in (ours, other))
             difference = differences[ours.shift]
             cells[ours.shift] = one - two if difference is None else difference.value, difference
         return cells
 
 
 def _evaluated(lines: Sequence[ShiftSummary]) -> list[ShiftSummary]:
-    return [line for line in lines if line.estimate(MAIN.name).value is not None]
+    return [line for line in lines if line.value(MAIN.name) is not None]
 
 
 def _decided(pair: tuple[Key, Key], verdicts: Mapping[Key, Verdict]) -> Difference | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,8 @@ import numpy.typing as npt
 from genies.contract import Evaluation
 from genies.data.evaluated import cluster_labels
 from genies.metrics.pairs import scores
-from genies.metrics.resampling import ClusterSums, sums_by_cluster
+from genies.metrics.probabilities import Floats, checked_labels
+from genies.metrics.resampling import ClusterSums
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,17 @@ def example_scores(evaluation: Evaluation) -> ExampleScores | None:
     """The scores of an evaluation; None if it does not contain the example of each pair."""
     if not evaluation.eval_probabilities or evaluation.eval_example_indices is None:
         return None
-    sums = sums_by_cluster(scores(evaluation.eval_probabilities), evaluation.eval_example_indices)
-    labels = np.asarray(cluster_labels(evaluation))
-    _, first = np.unique(np.asarray(evaluation.eval_example_indices), return_index=True)
-    return ExampleScores(sums, labels[first])
+    labels = cluster_labels(evaluation) or []
+    examples, places, pairs, clusters = _layout(tuple(evaluation.eval_example_indices), tuple(labels))
+    sums = np.bincount(places, scores(evaluation.eval_probabilities)).astype(np.float64)
+    return ExampleScores(ClusterSums(examples, sums, pairs), clusters)
+
+
+@lru_cache(maxsize=1_024)
+def _layout(
+    indices: tuple[int, ...], labels: tuple[int, ...]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.intp], Floats, npt.NDArray[np.int64]]:
+    """The examples, the place of each pair's example among them, their numbers of pairs and their clusters."""
+    given = checked_labels(indices, len(indices))
+    examples, first, places = np.unique(given, return_index=True, return_inverse=True)
+    return examples, places, np.bincount(places).astype(np.float64), np.asarray(labels)[first]

@@ -181,7 +181,7 @@ def _shift_object(summary: Summary, line: ShiftSummary) -> dict[str, Any]:
     return {
         **asdict(line.shift),
         **{name: getattr(line, name) for name in names},
-        "metrics": {name: _estimate_object(each.estimate) for name, each in line.figures.items()},
+        "metrics": {each.name: _estimate_object(line.estimate(each.name)) for each in summary.metrics},
         "against_baseline": _difference_object(verdict.against_baseline),
         "against_best": _mark_object(verdict.mark(MAIN.name)),
     }

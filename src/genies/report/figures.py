@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from genies.metrics.intervals import Interval
 from genies.metrics.probabilities import Floats
 from genies.metrics.shift_means import Average, ShiftFigure, estimate_mean
-from genies.report.parts import PARTS, Known
+from genies.report.parts import PARTS, Known, Part
 from genies.report.study import ShiftReading
 
 
@@ -69,6 +70,8 @@ STORED = (
 PUBLISHED_CALIBRATION = Metric("RMS_calibration_error_published", "RMS calib. error as published", compared=False)
 """Only in summaries with the release's weights; it is not a calibration error."""
 
+BY_NAME = {metric.name: metric for metric in (*METRICS, *STORED, PUBLISHED_CALIBRATION, BASELINE_SOURCE)}
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -82,12 +85,56 @@ class Estimate:
     """Why the interval of a mean is about these shifts only; empty if it is also about other sources."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MetricFigure:
-    """A metric on one shift: its estimate, and the values for means over shifts (None if there is no value)."""
+    """A metric of one intervention on one shift, over all seeds."""
 
-    estimate: Estimate
-    figure: ShiftFigure | None = None
+    metric: Metric
+    parts: Sequence[Part]
+    """One for each seed, or a single one that all seeds share."""
+    shift: ShiftReading
+    """The reading of the first seed."""
+    weight: float
+
+    @cached_property
+    def value(self) -> float | None:
+        """The mean over seeds; None if one of them has no value."""
+        found = self.shift_figure(drawn=False)
+        return None if found is None else found.mean
+
+    @cached_property
+    def estimate(self) -> Estimate:
+        if self.value is None:
+            return Estimate(None, None, next(part.missing for part in self.parts if part.value is None))
+        parts = self.parts
+        if len(parts) == 1:
+            return Estimate(self.value, parts[0].interval, parts[0].missing)
+        found = self.shift_figure()
+        assert found is not None
+        interval = estimate_mean([found]).interval if self.metric.with_interval else None
+        if interval is None and np.ptp(found.estimates) == 0:
+            interval = parts[0].interval  # neither seeds nor prompts vary
+        missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
+        return Estimate(self.value, interval, missing)
+
+    def shift_figure(self, drawn: bool = True) -> ShiftFigure | None:
+        """The values for means over shifts, with those in resamples if they are needed; None if there is no value."""
+        parts = self.parts
+        values = [part.value for part in parts if part.value is not None]
+        draws = [part.draw for part in parts if part.draw is not None]
+        if len(values) < len(parts):
+            return None
+        target, model = _measured(self.metric, self.shift)
+        return ShiftFigure(
+            np.array(values, dtype=np.float64),
+            _stacked([draw() for draw in draws]) if drawn and len(draws) == len(parts) else None,
+            min(part.clusters for part in parts),
+            self.weight,
+            target,
+            self.shift.shift.source,
+            model,
+            self.metric.bounds,
+        )
 
 
 def figure(
@@ -98,30 +145,9 @@ def figure(
     known: accuracies by the id of their evaluation, a cache for those that several interventions share.
     """
     parts = [PARTS[metric.name](each, {} if known is None else known) for each in seeds]
-    gap = next((part for part in parts if part.value is None), None)
-    if gap is not None:
-        return MetricFigure(Estimate(None, None, gap.missing))
     if all(part is parts[0] for part in parts):
         parts = parts[:1]  # one evaluation for all seeds, as for the untuned model, is not a sample of seeds
-    drawn = [part.drawn for part in parts if part.drawn is not None]
-    target, model = _measured(metric, seeds[0])
-    found = ShiftFigure(
-        np.array([part.value for part in parts], dtype=np.float64),
-        _stacked(drawn) if len(drawn) == len(parts) else None,
-        min(part.clusters for part in parts),
-        weight,
-        target,
-        seeds[0].shift.source,
-        model,
-        metric.bounds,
-    )
-    if len(parts) == 1:
-        return MetricFigure(Estimate(found.mean, parts[0].interval, parts[0].missing), found)
-    interval = estimate_mean([found]).interval if metric.with_interval else None
-    if interval is None and np.ptp(found.estimates) == 0:
-        interval = parts[0].interval  # neither seeds nor prompts vary
-    missing = "" if interval is not None else next((part.missing for part in parts if part.missing), "")
-    return MetricFigure(Estimate(found.mean, interval, missing), found)
+    return MetricFigure(metric, parts, seeds[0], weight)
 
 
 def _stacked(drawn: Sequence[Floats]) -> Floats:
@@ -133,13 +159,13 @@ def _measured(metric: Metric, shift: ShiftReading) -> tuple[str, str | None]:
     """The test set of a metric, and the distribution tuned on: None for the source, empty for the untuned model."""
     names = shift.shift
     untuned = "" if shift.is_baseline else None
-    if metric == SOURCE:
+    if metric is SOURCE:
         return names.source, untuned
-    if metric == BASELINE_SOURCE:
+    if metric is BASELINE_SOURCE:
         return names.source, ""
-    if metric == CAPABILITY:
+    if metric is CAPABILITY:
         return names.target_reference, names.target_reference
-    return names.target, "" if metric == BASELINE else untuned
+    return names.target, "" if metric is BASELINE else untuned
 
 
 def mean_of(figures: Sequence[ShiftFigure], metric: Metric, average: Average = "shifts") -> Estimate:

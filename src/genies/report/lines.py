@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 from genies.data.shifts import Shift
 from genies.metrics import is_constant_half
 from genies.metrics.shift_means import ShiftFigure
-from genies.report.figures import Estimate, Metric, MetricFigure, figure
+from genies.report.figures import BY_NAME, Estimate, MetricFigure, figure
 from genies.report.parts import Known
 from genies.report.study import Reading, ShiftReading
 
@@ -33,8 +34,8 @@ class ShiftSummary:
     intervention: str
     readings: list[ShiftReading]
     """One for each seed."""
-    figures: Mapping[str, MetricFigure]
-    """By metric."""
+    of: Callable[[str], MetricFigure]
+    """Returns the figure of a metric, which is computed on first use."""
     listed: int
     """How often a table lists the shift."""
     weight: float
@@ -49,9 +50,18 @@ class ShiftSummary:
     """Whether this is the untuned model with which the others are compared."""
     is_constant_half: bool
     """Whether all pairs have a probability of 1/2, as with `random`."""
-    target_examples: ExampleSets
-    source_examples: ExampleSets
-    baseline_examples: ExampleSets
+
+    @property
+    def target_examples(self) -> ExampleSets:
+        return _examples(each.generalization for each in self.readings)
+
+    @property
+    def source_examples(self) -> ExampleSets:
+        return _examples(each.source_id for each in self.readings)
+
+    @property
+    def baseline_examples(self) -> ExampleSets:
+        return _examples(each.baseline for each in self.readings)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -76,16 +86,17 @@ class ShiftSummary:
         """Whether all seeds have all four accuracies."""
         return not any(reading.missing for reading in self.readings)
 
+    def value(self, metric: str) -> float | None:
+        return self.of(metric).value
+
     def estimate(self, metric: str) -> Estimate:
-        return self.figures[metric].estimate
+        return self.of(metric).estimate
 
-    def shift_figure(self, metric: str) -> ShiftFigure | None:
-        return self.figures[metric].figure
+    def shift_figure(self, metric: str, drawn: bool = True) -> ShiftFigure | None:
+        return self.of(metric).shift_figure(drawn)
 
 
-def shift_summaries(
-    shifts: Iterable[ShiftReading], metrics: Sequence[Metric], counted_once: bool
-) -> list[ShiftSummary]:
+def shift_summaries(shifts: Iterable[ShiftReading], counted_once: bool) -> list[ShiftSummary]:
     """A summary for each base model, intervention and shift, in order, with weight 1 or the number of listings."""
     together: dict[tuple[str, str, Shift], list[ShiftReading]] = {}
     for each in shifts:
@@ -93,10 +104,10 @@ def shift_summaries(
     known: Known = {}
     for seeds in together.values():  # tables may list them in different orders
         seeds.sort(key=lambda each: -1 if each.seed is None else each.seed)
-    return [_summary(seeds, metrics, known, counted_once) for seeds in together.values()]
+    return [_summary(seeds, known, counted_once) for seeds in together.values()]
 
 
-def _summary(seeds: list[ShiftReading], metrics: Sequence[Metric], known: Known, counted_once: bool) -> ShiftSummary:
+def _summary(seeds: list[ShiftReading], known: Known, counted_once: bool) -> ShiftSummary:
     first = seeds[0]
     evaluations = [each.generalization.evaluation for each in seeds if each.generalization is not None]
     listed = [each.eval_probabilities for each in evaluations if each.eval_probabilities]
@@ -109,7 +120,7 @@ def _summary(seeds: list[ShiftReading], metrics: Sequence[Metric], known: Known,
         base_model=first.base_model,
         intervention=first.intervention,
         readings=seeds,
-        figures={metric.name: figure(metric, seeds, known, weight) for metric in metrics},
+        of=cache(lambda name: figure(BY_NAME[name], seeds, known, weight)),
         listed=times,
         weight=weight,
         pairs=max(map(len, listed)) if complete else None,
@@ -118,12 +129,15 @@ def _summary(seeds: list[ShiftReading], metrics: Sequence[Metric], known: Known,
         left_out=first.row.leaked_pairs,
         is_baseline=first.is_baseline,
         is_constant_half=complete and all(map(is_constant_half, listed)),
-        target_examples=_examples(each.generalization for each in seeds),
-        source_examples=_examples(each.source_id for each in seeds),
-        baseline_examples=_examples(each.baseline for each in seeds),
     )
 
 
 def _examples(readings: Iterable[Reading | None]) -> ExampleSets:
     found = [reading.evaluation.eval_example_indices for reading in readings if reading is not None]
-    return frozenset(None if indices is None else frozenset(indices) for indices in found)
+    return frozenset(None if indices is None else _example_set(tuple(indices)) for indices in found)
+
+
+@lru_cache(maxsize=1_024)
+def _example_set(indices: tuple[int, ...]) -> frozenset[int]:
+    """One set for all evaluations on the same examples, which are most of those on a target."""
+    return frozenset(indices)

@@ -56,7 +56,7 @@ def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:
         ours, theirs = line.shift_figure(MAIN.name), line.shift_figure(BASELINE.name)
     else:
         reduced = [_on_target(each, common) for each in line.readings]
-        ours, theirs = (figure(each, reduced).figure for each in (MAIN, BASELINE))
+        ours, theirs = (figure(each, reduced).shift_figure() for each in (MAIN, BASELINE))
     if ours is None or theirs is None:
         return None, left_out
     return replace(minus(ours, theirs, same_seeds=True), weight=line.weight), left_out
@@ -68,7 +68,7 @@ def source_gain(line: ShiftSummary) -> ShiftFigure | None:
     tested = {None if reading is None else _tested_on(reading) for pair in readings for reading in pair}
     if line.is_baseline or len(tested) != 1 or None in tested:
         return None
-    ours, theirs = (figure(each, line.readings).figure for each in (SOURCE, BASELINE_SOURCE))
+    ours, theirs = (line.shift_figure(each.name) for each in (SOURCE, BASELINE_SOURCE))
     if ours is None or theirs is None:
         return None
     return replace(minus(ours, theirs, same_seeds=True), weight=line.weight)
@@ -94,7 +94,7 @@ def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tup
             found.append(line.shift_figure(metric.name))
         else:
             reduce = _on_source if on_source else _on_target
-            found.append(figure(metric, [reduce(each, common) for each in line.readings]).figure)
+            found.append(figure(metric, [reduce(each, common) for each in line.readings]).shift_figure())
     ours, theirs = found
     if ours is None or theirs is None:
         return None, left_out

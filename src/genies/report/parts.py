@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from genies.metrics.resampling import (
     too_few_clusters,
 )
 from genies.metrics.shift_means import NO_VARIATION, ROUNDING
-from genies.report.pair_values import EACH_PAIR, RESAMPLES
+from genies.report.pair_values import EACH_PAIR, RESAMPLES, PairValues
 from genies.report.study import Reading, ShiftReading
 
 CALIBRATED_DRAWS = 30
@@ -45,13 +46,18 @@ class Part:
     """A metric on one shift with one seed."""
 
     value: float | None
-    interval: Interval | None = None
-    drawn: Floats | None = None
-    """The value in each resample of the prompts, shape (RESAMPLES,)."""
-    clusters: int = 0
-    """Number of distinct prompts."""
     missing: str = ""
     """Why there is no value, or no interval."""
+    clusters: int = 0
+    """Number of distinct prompts."""
+    draw: Callable[[], Floats] | None = None
+    """Returns the value in each resample of the prompts, shape (RESAMPLES,)."""
+    find_interval: Callable[[], Interval | None] | None = None
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """Computed on first use, because means over shifts do not need it."""
+        return None if self.find_interval is None else self.find_interval()
 
 
 Known = dict[int, Part]
@@ -79,8 +85,12 @@ def _accuracy(reading: Reading) -> Part:
     accuracy, values = reading.evaluation.eval_accuracy, reading.pair_values
     if values is None or values.clusters.size < FEWEST_CLUSTERS:
         return Part(accuracy, missing=_gap(reading))
-    interval = interval_of_scores(values.sums["accuracy"], RESAMPLES)
-    return Part(accuracy, interval, values.drawn["accuracy"], values.clusters.size)
+    return Part(
+        accuracy,
+        clusters=values.clusters.size,
+        draw=lambda: values.drawn("accuracy"),
+        find_interval=lambda: interval_of_scores(values.sums("accuracy"), RESAMPLES),
+    )
 
 
 def _elicitation(shift: ShiftReading, _: Known) -> Part:
@@ -99,8 +109,19 @@ def _elicitation(shift: ShiftReading, _: Known) -> Part:
     assert shift.generalization.pair_values is not None
     clusters = shift.generalization.pair_values.clusters.size
     if np.ptp(drawn) < ROUNDING:
-        return Part(value, missing=NO_VARIATION, drawn=drawn, clusters=clusters)
-    return Part(value, percentile_interval(drawn, clusters, OVER_PROMPTS), drawn, clusters)
+        return Part(value, NO_VARIATION, clusters, lambda: _drawn(shift))
+    return Part(
+        value,
+        clusters=clusters,
+        draw=lambda: _drawn(shift),
+        find_interval=lambda: percentile_interval(_drawn(shift), clusters, OVER_PROMPTS),
+    )
+
+
+def _drawn(shift: ShiftReading) -> Floats:
+    drawn = _drawn_elicitation(shift)
+    assert drawn is not None
+    return drawn
 
 
 def _drawn_elicitation(shift: ShiftReading) -> Floats | None:
@@ -114,15 +135,15 @@ def _drawn_elicitation(shift: ShiftReading) -> Floats | None:
     if not all(np.array_equal(each.clusters, generalization.clusters) for each in together):
         # If only the value of the capability is known, it is constant: near 1 it varies least of the three.
         number = np.array([shift.row.target_tuned_capability or 0.0])
-        known = capability.sums["accuracy"] if capability else ClusterSums(np.array([0]), number, np.ones(1))
-        sums = (generalization.sums["accuracy"], baseline.sums["accuracy"], known)
+        known = capability.sums("accuracy") if capability else ClusterSums(np.array([0]), number, np.ones(1))
+        sums = (generalization.sums("accuracy"), baseline.sums("accuracy"), known)
         return resampled_elicitation(*sums, on_target, RESAMPLES)
     below: Floats | float = shift.row.target_tuned_capability or 0.0
     if capability is not None:
-        below = capability.drawn["accuracy"] if on_target else capability.drawn_again
+        below = capability.drawn("accuracy") if on_target else capability.drawn_again()
     if np.any(np.equal(below, 0)):
         return None
-    drawn: Floats = (generalization.drawn["accuracy"] - baseline.drawn["accuracy"]) / below
+    drawn: Floats = (generalization.drawn("accuracy") - baseline.drawn("accuracy")) / below
     return drawn
 
 
@@ -136,12 +157,28 @@ def _calibration(shift: ShiftReading, _: Known) -> Part:
         return Part(stored, missing=NO_PROBABILITIES)
     if values is None:
         return Part(rms_calibration_error(p), missing=NO_EXAMPLES)
-    value, drawn = resampled_calibration_errors(values.p, values.labels, CONFIDENCE_BINS, RESAMPLES, 0)
+    value, drawn = _drawn_calibration(values)
     if drawn is None:
         return Part(value, missing=_gap(shift.generalization))
+
+    def draw() -> Floats:
+        again = _drawn_calibration(values)[1]  # the cache may have let it go
+        assert again is not None
+        return again
+
+    return Part(
+        value,
+        clusters=values.clusters.size,
+        draw=draw,
+        find_interval=lambda: calibration_interval(values.p, values.labels),
+    )
+
+
+@lru_cache(maxsize=2_048)
+def _drawn_calibration(values: PairValues) -> tuple[float, Floats | None]:
+    value, drawn = resampled_calibration_errors(values.p, values.labels, CONFIDENCE_BINS, RESAMPLES, 0)
     # Resampling adds noise to the error; remove it, because a mean over shifts is about the observed values.
-    without_noise = np.sqrt(np.maximum(drawn**2 - (np.mean(drawn**2) - value**2), 0))
-    return Part(value, calibration_interval(values.p, values.labels), without_noise, values.clusters.size)
+    return value, None if drawn is None else np.sqrt(np.maximum(drawn**2 - (np.mean(drawn**2) - value**2), 0))
 
 
 def _calibrated(shift: ShiftReading, _: Known) -> Part:
@@ -168,9 +205,13 @@ def _of_pairs(name: str, value: Callable[[Floats], float]) -> Callable[[ShiftRea
         gap = _gap(shift.generalization) if name in EACH_PAIR else OVER_SOURCES_ONLY
         if values is None or gap:
             return Part(found, missing=gap)
-        sums, drawn = values.sums[name], values.drawn[name]
-        interval = bootstrap_interval(sums, drawn)
-        return Part(found, interval, drawn, values.clusters.size, "" if interval else NO_VARIATION)
+        return Part(
+            found,
+            NO_VARIATION if values.sums(name).same_everywhere else "",
+            values.clusters.size,
+            lambda: values.drawn(name),
+            lambda: bootstrap_interval(values.sums(name), values.drawn(name)),
+        )
 
     return part
 

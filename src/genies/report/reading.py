@@ -11,6 +11,7 @@ import glob
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from genies.contract import Evaluation
@@ -64,13 +65,15 @@ def read_study(
                 f"{len(shifts)} shifts and tested on its target; expected "
                 "evaluations/<intervention>/<base model>-<source>/<target>.json"
             )
-    for each in listed:
-        files.shift_reading(each)
-    files.join_clusters()
-    read = [files.shift_reading(each) for each in listed]
+    found = [files.evaluations(each) for each in listed]
+    joined = files.join_clusters()
+    read = [
+        files.shift_reading(line, [joined.get(id(each), each) for each in readings])
+        for line, readings in zip(listed, found, strict=True)
+    ]
     notes += [*dict.fromkeys(files.damaged), *_about_release(results_dir)]
     study = Study(list(files.readings()), read, notes)
-    found = [
+    about = [
         *holes(read),
         *references(read),
         *sample(read),
@@ -80,7 +83,7 @@ def read_study(
         *rules(study.readings),
         *assumptions(study.readings),
     ]
-    return replace(study, notes=[*notes, *found])
+    return replace(study, notes=[*notes, *about])
 
 
 def _about_release(results_dir: Path) -> list[str]:
@@ -102,27 +105,29 @@ class _Files:
     def __init__(self, results_dir: Path, distributions_dir: Path | None) -> None:
         self._store = Store(results_dir.parent, results_dir.parent / "models", results_dir)
         self._tests = TestSplits(distributions_dir)
-        self._paths: dict[tuple[str, str, str], Path] = {}
+        self._read: dict[tuple[str, str, str], Reading | None] = {}
         """By intervention, name of the model's folder and target."""
-        self._read: dict[Path, Reading | None] = {}
         self._release = release_layout.is_release(results_dir)
+        self._best_capability = cache(partial(release_layout.best_capability, results_dir))
         self.damaged: list[str] = []
 
     def readings(self) -> Iterable[Reading]:
         return (reading for reading in self._read.values() if reading is not None)
 
-    def join_clusters(self) -> None:
-        """Give a prompt one number in all evaluations on a target that have been read, so that they can be paired."""
-        of_target: dict[str, list[Path]] = {}
-        for path, reading in self._read.items():
-            if reading is not None:
-                of_target.setdefault(reading.target, []).append(path)
-        for paths in of_target.values():
-            readings = [reading for path in paths if (reading := self._read[path]) is not None]
+    def join_clusters(self) -> dict[int, Reading]:
+        """Give a prompt one number in all evaluations on a target that have been read, so that they can be paired.
+        Returns the changed readings by the id of those that they replace."""
+        changed: dict[int, Reading] = {}
+        of_target: dict[str, list[Reading]] = {}
+        for reading in self.readings():
+            of_target.setdefault(reading.target, []).append(reading)
+        for readings in of_target.values():
             joined = joined_clusters([each.evaluation for each in readings])
-            for path, reading, evaluation in zip(paths, readings, joined, strict=True):
+            for reading, evaluation in zip(readings, joined, strict=True):
                 if evaluation is not reading.evaluation:
-                    self._read[path] = replace(reading, evaluation=evaluation)
+                    changed[id(reading)] = replace(reading, evaluation=evaluation)
+        self._read = {key: changed.get(id(each), each) for key, each in self._read.items()}
+        return changed
 
     def listed(self, shifts: Sequence[Shift], baseline: str, capability: str) -> list[Listed]:
         """A line for each base model, intervention, seed and shift, if there is an evaluation for one of the shifts."""
@@ -176,7 +181,8 @@ class _Files:
                 found.add((base_model, folder.parent.name, seed))
         return sorted(found, key=lambda each: (each[0], each[1], -1 if each[2] is None else each[2]))
 
-    def shift_reading(self, line: Listed) -> ShiftReading:
+    def shift_reading(self, line: Listed, readings: Sequence[Reading | None]) -> ShiftReading:
+        """The line with its evaluations, in the order of `evaluations`."""
         shift, base_model, seed = line.shift, line.base_model, line.seed
         bare = table_row(
             shift,
@@ -191,6 +197,11 @@ class _Files:
             capability=None,
         )
         hole = ShiftReading(shift, base_model, line.intervention, seed, bare, None, None, None, None, line.listed)
+        return hole.with_evaluations(*readings)
+
+    def evaluations(self, line: Listed) -> list[Reading | None]:
+        """The evaluations of a line, in the order of ShiftReading.with_evaluations."""
+        shift, base_model, seed = line.shift, line.base_model, line.seed
 
         def tuned(target: str) -> Reading | None:
             """The intervention's evaluation; an intervention that tunes nothing has one of the untuned model."""
@@ -202,7 +213,7 @@ class _Files:
             return made or self._of_one_that_tunes_nothing(line, target)
 
         if not shift.source:
-            return hole.with_evaluations(self._of_one_that_tunes_nothing(line, shift.target), *[None] * 5)
+            return [self._of_one_that_tunes_nothing(line, shift.target), *[None] * 5]
 
         def baseline(tuned_on: str, target: str) -> Reading | None:
             """The evaluation of the untuned model; the release stored it for every source."""
@@ -210,21 +221,21 @@ class _Files:
             return stored or self._of(line.baseline, base_model, None, None, target, base_model)
 
         references = self._references(line.capability, base_model, shift.target_reference, seed)
-        return hole.with_evaluations(
+        return [
             tuned(shift.target),
             tuned(shift.source),
             baseline(shift.source, shift.target),
             self._best_of_release(line) if self._release else line.meant_capability(references),
             baseline(shift.source, shift.source),
             baseline(shift.target_reference, shift.target_reference),
-        )
+        ]
 
     def _best_of_release(self, line: Listed) -> Reading | None:
         """The reference of the 2023 release, an accuracy without probabilities; from the table if its file is
         missing."""
-        reference, results_dir = line.shift.target_reference, self._store.results_dir
+        model, reference = line.base_model, line.shift.target_reference
         try:
-            found = release_layout.best_capability(results_dir, line.base_model, line.shift.target, reference)
+            found = self._best_capability(model, line.shift.target, reference)
         except InputError as error:
             self.damaged.append(str(error))
             return None
@@ -232,7 +243,8 @@ class _Files:
             found = Evaluation(eval_accuracy=line.capability_accuracy)
         if found is None:
             return None
-        return Reading(results_dir, release_layout.BEST_OF_ALL, line.base_model, reference, None, reference, found)
+        folder = self._store.results_dir
+        return Reading(folder, release_layout.BEST_OF_ALL, model, reference, None, reference, found)
 
     def _of_one_that_tunes_nothing(self, line: Listed, target: str) -> Reading | None:
         """The evaluation of the untuned model, if the intervention shares it: its provenance says so, or,
@@ -253,12 +265,10 @@ class _Files:
     def _of(
         self, intervention: str, name: str, source: str | None, seed: int | None, target: str, base_model: str
     ) -> Reading | None:
-        path = self._paths.get((intervention, name, target))
-        if path is None:
+        key = intervention, name, target
+        if key not in self._read:
+            self._read[key] = None
             path = self._store.evaluation_file(intervention, name, target)
-            self._paths[intervention, name, target] = path
-        if path not in self._read:
-            self._read[path] = None
             try:
                 evaluation = read_stored(path)
             except InputError as error:
@@ -266,7 +276,7 @@ class _Files:
                 return None
             if evaluation is not None:
                 target_tuned = TARGET_TUNED in name
-                self._read[path] = Reading(
+                self._read[key] = Reading(
                     path,
                     intervention,
                     base_model,
@@ -276,7 +286,7 @@ class _Files:
                     self._tests.with_clusters(evaluation, target),
                     target_tuned,
                 )
-        return self._read[path]
+        return self._read[key]
 
 
 def _recorded_identity(folder: Path) -> Identity | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal
 
 from genies.data.shifts import Shift
@@ -18,6 +19,7 @@ from genies.report.figures import (
     Metric,
     mean_of,
 )
+from genies.report.first_use import OnFirstUse
 from genies.report.lines import ShiftSummary, marked, shift_summaries
 from genies.report.study import Study
 from genies.report.verdicts import CellKey, Verdict, cell_key, decide_cells, decide_means
@@ -90,7 +92,7 @@ def summarize(study: Study, weights: Weights = "unique") -> Summary:
     known = {metric for metric in STORED for each in evaluations if getattr(each, f"eval_{metric.name}") is not None}
     stored = [metric for metric in STORED if metric in known]
     metrics = (*METRICS, *stored, *([] if weights == "unique" else [PUBLISHED_CALIBRATION]))
-    lines = shift_summaries(study.shifts, metrics, weights == "unique")
+    lines = shift_summaries(study.shifts, weights == "unique")
     order = list(dict.fromkeys(each.shift for each in lines))
     groups = [_group("all", "all shifts", order, lines, metrics)]
     kinds: tuple[Kind, ...] = ("label", "category")
@@ -100,7 +102,9 @@ def summarize(study: Study, weights: Weights = "unique") -> Summary:
             members = [shift for shift in order if getattr(shift, kind) == name]
             if len(names) > 1 or len(members) < len(order):
                 groups.append(_group(kind, name, members, lines, metrics))
-    return Summary(metrics, weights, groups, lines, decide_cells(lines), study.notes)
+    decided = cache(lambda: decide_cells(lines))
+    cells = OnFirstUse(map(cell_key, lines), lambda key: decided()[key])
+    return Summary(metrics, weights, groups, lines, cells, study.notes)
 
 
 def lines_by_intervention(
@@ -137,11 +141,16 @@ def _mean(
     known: Known,
 ) -> MeanSummary:
     ties = [line.ties for line in lines]
-    estimates = {metric.name: _estimate(lines, metric, known) for metric in metrics}
+    by_name = {metric.name: metric for metric in metrics}
+
+    def over(average: Average) -> Mapping[str, Estimate]:
+        return OnFirstUse(by_name, lambda name: _estimate(lines, by_name[name], known, average))
+
+    estimates = over("shifts")
     sources = len({line.shift.source for line in lines} - {""})
     # With one source, or one shift per source, both means are equal.
     alike = sources <= 1 or (sources == len(lines) and len({line.weight for line in lines}) == 1)
-    by_source = estimates if alike else {metric.name: _estimate(lines, metric, known, "sources") for metric in metrics}
+    by_source = estimates if alike else over("sources")
     seeds = [len(line.readings) for line in lines] or [0]
     return MeanSummary(
         base_model=key[0],
@@ -194,6 +203,6 @@ def _gap(lines: Sequence[ShiftSummary], metric: Metric) -> Estimate | None:
     if not lines:
         return Estimate(None, None, "no shift has all evaluations")
     for line in lines:
-        if line.shift_figure(metric.name) is None:
+        if line.value(metric.name) is None:
             return Estimate(None, None, f"{line.shift}: {line.estimate(metric.name).missing}")
     return None

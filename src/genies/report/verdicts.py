@@ -17,6 +17,7 @@ from genies.data.shifts import Shift
 from genies.metrics.shift_means import ShiftFigure, mean_over_shifts
 from genies.metrics.verdict import Difference, adjust, difference_over_shifts
 from genies.report.figures import BASELINE, CAPABILITY, ELICITATION, MAIN, Metric
+from genies.report.first_use import OnFirstUse
 from genies.report.lines import ShiftSummary
 from genies.report.pairing import cell_difference, over_baseline, over_other
 from genies.report.study import Reading
@@ -96,12 +97,12 @@ def decide_cells(lines: Sequence[ShiftSummary]) -> dict[CellKey, Verdict]:
     baselines = adjust([None if line.is_baseline else _cell_over_baseline(line) for line in lines])
     places: dict[tuple[str, Shift], list[int]] = {}
     for place, line in enumerate(lines):
-        if is_rival(line) and line.estimate(MAIN.name).value is not None:
+        if is_rival(line) and line.value(MAIN.name) is not None:
             places.setdefault((line.base_model, line.shift), []).append(place)
     contests = [
         _contest(
             MAIN,
-            {place: lines[place].estimate(MAIN.name).value or 0.0 for place in rivals},
+            {place: lines[place].value(MAIN.name) or 0.0 for place in rivals},
             MAIN.constant_half,
             lambda place, best: cell_difference(_targets(lines[place]), _targets(lines[best])),
         )
@@ -134,12 +135,17 @@ def decide_means(rows: Sequence[Sequence[ShiftSummary]], metrics: Sequence[Metri
     number of shifts in the group. Interventions with missing shifts are not marked.
     """
     baselines = adjust([_mean_over_baseline(row) for row in rows])
-    marks: list[dict[str, Mark]] = [{} for _ in rows]
-    for metric in metrics:
-        if metric.compared:
-            for place, mark in _mean_marks(rows, metric, of).items():
-                marks[place][metric.name] = mark
-    return [Verdict(baselines[place], marks[place], bool(row) and row[0].is_baseline) for place, row in enumerate(rows)]
+    marks = OnFirstUse((metric for metric in metrics if metric.compared), lambda metric: _mean_marks(rows, metric, of))
+    return [
+        Verdict(baselines[place], _marks_of(place, marks), bool(row) and row[0].is_baseline)
+        for place, row in enumerate(rows)
+    ]
+
+
+def _marks_of(place: int, marks: Mapping[Metric, Mapping[int, Mark]]) -> Mapping[str, Mark]:
+    """The marks of one row by metric; those of all rows in a metric are computed together."""
+    by_name = {metric.name: metric for metric in marks}
+    return OnFirstUse(by_name, lambda name: marks[by_name[name]].get(place, NOT_COMPARED))
 
 
 def _mean_over_baseline(row: Sequence[ShiftSummary]) -> Difference | None:
@@ -153,7 +159,7 @@ def _mean_over_baseline(row: Sequence[ShiftSummary]) -> Difference | None:
 def _mean_marks(rows: Sequence[Sequence[ShiftSummary]], metric: Metric, of: int) -> dict[int, Mark]:
     by_model: dict[str, dict[int, float]] = {}
     for place, row in enumerate(rows):
-        figures = [line.shift_figure(metric.name) for line in row]
+        figures = [line.shift_figure(metric.name, drawn=False) for line in row]
         known = [each for each in figures if each is not None]
         if len(known) == of and any(map(is_rival, row)):
             by_model.setdefault(row[0].base_model, {})[place] = mean_over_shifts(known)
@@ -251,7 +257,7 @@ def _constant_half(metric: Metric, row: Sequence[ShiftSummary]) -> float | None:
         return metric.constant_half
     found = []
     for line in row:
-        baseline, capability = (line.estimate(each.name).value for each in (BASELINE, CAPABILITY))
+        baseline, capability = (line.value(each.name) for each in (BASELINE, CAPABILITY))
         if baseline is None or not capability:
             return None
         found.append((0.5 - baseline) / capability)
