@@ -9,7 +9,7 @@ def counted(number: int, noun: str) -> str:
     >>> counted(1, "job"), counted(2, "job")
     ('1 job', '2 jobs')
     """
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def size(count: int) -> str:

@@ -29,6 +29,7 @@ from genies.data.importing.template import DEFAULT, make_template
 from genies.errors import InputError
 from genies.files import write_json
 from genies.names import check_length, check_name
+from genies.quantities import counted
 from genies.spelling import spelled
 
 
@@ -183,7 +184,7 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
         print(f"left out: {count:,} rows of no distribution, with a malformed {field}")
     shifts = suite_shifts([each.name for each in made], [f"{folder.name}_{slug(each)}" for each in args.sources or []])
     write_json(shifts_path, [{**shift, "category": folder.name} for shift in shifts])
-    print(f"{len(shifts):,} shifts in {shifts_path}\n")
+    print(f"{counted(len(shifts), 'shift')} in {shifts_path}\n")
     print(to_markdown(audit(list(made))), end="")
     return 0
 

@@ -18,6 +18,7 @@ from genies.data.transforming import TRANSFORMATIONS, transform_split
 from genies.errors import InputError
 from genies.files import write_json
 from genies.names import check_length, check_name
+from genies.quantities import counted
 
 Name = Literal[tuple(TRANSFORMATIONS)]  # type: ignore[valid-type]
 
@@ -82,7 +83,7 @@ def main(args: TransformDistributionArguments, root: Path) -> int:
                 for name, folder in folders.items()
             ],
         )
-        print(f"{len(folders)} shifts in {args.shifts_path}")
+        print(f"{counted(len(folders), 'shift')} in {args.shifts_path}")
     return 0
 
 
