@@ -83,10 +83,8 @@ def _tables(
     _, places = np.unique(clusters, return_inverse=True)
     shape = int(places.max()) + 1, n_bins
     cells = places * n_bins + bins
-    counts, sums = (
-        np.bincount(cells, each, shape[0] * n_bins).astype(np.float64).reshape(shape) for each in (None, gaps)
-    )
-    return counts, sums
+    counts, sums = (np.bincount(cells, each, shape[0] * n_bins).reshape(shape) for each in (None, gaps))
+    return counts.astype(np.float64), sums.astype(np.float64, copy=False)
 
 
 def resampled_calibration_errors(

@@ -159,15 +159,20 @@ def _calibration(shift: ShiftReading, _: Known) -> Part:
         return Part(stored, missing=NO_PROBABILITIES)
     if values is None:
         return Part(rms_calibration_error(p), missing=NO_EXAMPLES)
-    value = _drawn_calibration(values)[0]
-    if _drawn_calibration(values)[1] is None:
+    value, drawn = _drawn_calibration(values)
+    if drawn is None:
         return Part(value, missing=_gap(shift.generalization))
+
+    def draw() -> Floats:
+        again = _drawn_calibration(values)[1]  # the cache may have let it go
+        assert again is not None
+        return again
+
     return Part(
         value,
-        "",
-        values.clusters.size,
-        lambda: _drawn_calibration(values)[1],
-        lambda: calibration_interval(values.p, values.labels),
+        clusters=values.clusters.size,
+        draw=draw,
+        find_interval=lambda: calibration_interval(values.p, values.labels),
     )
 
 
