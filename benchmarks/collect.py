@@ -26,6 +26,7 @@ ORDER = (
     "imports",
     "training",
     "harness",
+    "tables",
     "report",
 )
 

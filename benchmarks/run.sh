@@ -32,6 +32,7 @@ for name in scoring rewards precision activations shared_work growth memory cost
   run "$name" --base_model_dir "$model" --distributions_dir "$distributions"
 done
 run harness
+run tables --distributions_dir "$distributions"
 run report --distributions_dir "$distributions"
 if [ -n "$folder" ]; then
   echo

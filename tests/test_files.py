@@ -211,6 +211,8 @@ def test_depth_is_bounded_so_that_what_is_read_can_be_shown_and_written(tmp_path
         ('[0, {"b": {"a": 1, "a": 2}}]', ", at 1.b"),
         ('{"x": {"a": 1, "a": 1}, "a": 1, "a": 2}', ""),
         ('[{"a": {"c": 1, "c": 2}, "a": 3}]', ", at 0"),
+        ('{"a" : 1, "a"\t:\n2}', ""),
+        ('{"a": "b\\": c", "a": 2}', ""),
     ],
 )
 def test_a_key_that_stands_twice_is_named_with_its_place(tmp_path, text, place) -> None:
@@ -219,6 +221,20 @@ def test_a_key_that_stands_twice_is_named_with_its_place(tmp_path, text, place) 
     with pytest.raises(InputError) as caught:
         read_json(path, "shift file")
     assert str(caught.value).startswith(f"shift file {path}{place}: the key 'a' occurs twice")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a" : "b\\": c", "\\"" : {"a": [{"a": 1}]}}',
+        '["\\ud83d\\ude00", "\\ud800", 1e400, -0, -0.0, 1E5, NaN, -Infinity, 1e-400]',
+        f"[{10**30}, {-(2**63) - 1}, 0.1000000000000000055511151231257827, 9007199254740993.0]",
+    ],
+)
+def test_json_is_read_as_the_standard_library_reads_it(tmp_path, text) -> None:
+    path = tmp_path / "value.json"
+    path.write_text(text)
+    assert repr(read_json(path, "value")) == repr(json.loads(text))
 
 
 def test_a_name_no_file_can_have_does_not_exist() -> None:

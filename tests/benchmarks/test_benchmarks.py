@@ -255,7 +255,7 @@ def test_pairs_of_a_step_must_be_divided_evenly(load, options):
         training.benchmark(validate(training.TrainingArguments, options | {"trl_micro_batches": [3]}))
 
 
-def test_the_harness_and_the_report_are_measured_and_collected_on_one_page(tmp_path, options):
+def test_the_harness_the_report_and_tables_are_measured_and_collected_on_one_page(tmp_path, options):
     folder, page = tmp_path / "found", tmp_path / "page.md"
     folder.mkdir()
     shifts = tmp_path / "shifts.json"
@@ -263,7 +263,8 @@ def test_the_harness_and_the_report_are_measured_and_collected_on_one_page(tmp_p
     small = ["--distributions", "10", "--shifts", "20", "--steps", "4", "--computing", "1000"]
     written = ["--distributions_dir", str(options["distributions_dir"])]
     written += ["--path_to_distribution_shift_pairs", str(shifts)]
-    for name, items in (("harness", small), ("report", written)):
+    tables = [*written, "--interventions", "2"]
+    for name, items in (("harness", small), ("report", written), ("tables", tables)):
         command = [sys.executable, f"benchmarks/{name}.py", *items, "--json", str(folder / f"{name}.json")]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -272,7 +273,8 @@ def test_the_harness_and_the_report_are_measured_and_collected_on_one_page(tmp_p
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0
     text = page.read_text(encoding="utf-8")
     assert "| Harness | plan of 20 shifts over 10 distributions | seconds |" in text
-    assert text.index("## Harness\n") < text.index("## Harness, harness_quiet\n") < text.index("## Report\n")
+    sections = ["Harness", "Harness, harness_quiet", "Tables", "Report"]
+    assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == ["Targets", *sections]
     assert "`python benchmarks/harness.py --distributions 10" in text
     assert str(folder) not in text
 

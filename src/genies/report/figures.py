@@ -121,13 +121,13 @@ class MetricFigure:
         """The values for means over shifts, with those in resamples if they are needed; None if there is no value."""
         parts = self.parts
         values = [part.value for part in parts if part.value is not None]
-        draws = [part.draw for part in parts if part.draw is not None]
         if len(values) < len(parts):
             return None
+        resamples = [found for part in parts if (found := part.draw()) is not None] if drawn else []
         target, model = _measured(self.metric, self.shift)
         return ShiftFigure(
             np.array(values, dtype=np.float64),
-            _stacked([draw() for draw in draws]) if drawn and len(draws) == len(parts) else None,
+            _stacked(resamples) if len(resamples) == len(parts) else None,
             min(part.clusters for part in parts),
             self.weight,
             target,

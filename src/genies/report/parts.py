@@ -41,6 +41,10 @@ NO_EXAMPLES = "the evaluation does not contain the example of each pair"
 OVER_SOURCES_ONLY = "this metric has intervals only for means over several sources"
 
 
+def _nothing() -> None:
+    return None
+
+
 @dataclass(frozen=True, eq=False)
 class Part:
     """A metric on one shift with one seed."""
@@ -50,14 +54,14 @@ class Part:
     """Why there is no value, or no interval."""
     clusters: int = 0
     """Number of distinct prompts."""
-    draw: Callable[[], Floats] | None = None
-    """Returns the value in each resample of the prompts, shape (RESAMPLES,)."""
-    find_interval: Callable[[], Interval | None] | None = None
+    draw: Callable[[], Floats | None] = _nothing
+    """Returns the value in each resample of the prompts, shape (RESAMPLES,); None if it is unknown."""
+    find_interval: Callable[[], Interval | None] = _nothing
 
     @cached_property
     def interval(self) -> Interval | None:
         """Computed on first use, because means over shifts do not need it."""
-        return None if self.find_interval is None else self.find_interval()
+        return self.find_interval()
 
 
 Known = dict[int, Part]
@@ -87,9 +91,10 @@ def _accuracy(reading: Reading) -> Part:
         return Part(accuracy, missing=_gap(reading))
     return Part(
         accuracy,
-        clusters=values.clusters.size,
-        draw=lambda: values.drawn("accuracy"),
-        find_interval=lambda: interval_of_scores(values.sums("accuracy"), RESAMPLES),
+        "",
+        values.clusters.size,
+        lambda: values.drawn("accuracy"),
+        lambda: interval_of_scores(values.sums("accuracy"), RESAMPLES),
     )
 
 
@@ -108,20 +113,17 @@ def _elicitation(shift: ShiftReading, _: Known) -> Part:
     assert shift.generalization is not None
     assert shift.generalization.pair_values is not None
     clusters = shift.generalization.pair_values.clusters.size
+
+    def draw() -> Floats | None:
+        return _drawn_elicitation(shift)  # again, to limit memory
+
+    def interval() -> Interval | None:
+        found = draw()
+        return None if found is None else percentile_interval(found, clusters, OVER_PROMPTS)
+
     if np.ptp(drawn) < ROUNDING:
-        return Part(value, NO_VARIATION, clusters, lambda: _drawn(shift))
-    return Part(
-        value,
-        clusters=clusters,
-        draw=lambda: _drawn(shift),
-        find_interval=lambda: percentile_interval(_drawn(shift), clusters, OVER_PROMPTS),
-    )
-
-
-def _drawn(shift: ShiftReading) -> Floats:
-    drawn = _drawn_elicitation(shift)
-    assert drawn is not None
-    return drawn
+        return Part(value, NO_VARIATION, clusters, draw)
+    return Part(value, "", clusters, draw, interval)
 
 
 def _drawn_elicitation(shift: ShiftReading) -> Floats | None:
