@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
-from genies.data.audit import leaked_test_examples
+from genies.data.audit.overlap import with_prompts
+from genies.data.conversation import Prompt
 from genies.data.distribution import Distribution, SplitName
 from genies.errors import InputError
 from genies.files import is_unicode
@@ -107,16 +108,15 @@ def _name(folder: Path) -> str:
 
 
 class _Prompts:
-    """Distributions whose train splits are read once; None for one that is missing or cannot be read."""
+    """The prompts of train splits, which are read once; None for a split that is missing or cannot be read."""
 
     def __init__(self) -> None:
-        self._read: dict[Path, Distribution | None] = {}
+        self._read: dict[Path, frozenset[Prompt] | None] = {}
 
-    def of(self, folder: Path) -> Distribution | None:
+    def of(self, folder: Path) -> frozenset[Prompt] | None:
         if folder not in self._read:
             try:
-                self._read[folder] = Distribution(folder)
-                _ = self._read[folder].train  # type: ignore[union-attr]
+                self._read[folder] = frozenset(example.prompt for example in Distribution(folder).train)
             except InputError:
                 self._read[folder] = None
         return self._read[folder]
@@ -129,9 +129,9 @@ def _leaks(
     sources = [distribution.name, *sorted({each.source for each in evaluated if each.source is not None})]
     leaks = []
     for source in dict.fromkeys(sources):
-        train = prompts.of(distributions_dir / source)
-        if train is not None:
-            leaks.append(Leak(source, leaked_test_examples(train.train, distribution.test)))
+        tuned_on = prompts.of(distributions_dir / source)
+        if tuned_on is not None:
+            leaks.append(Leak(source, with_prompts(tuned_on, distribution.test)))
     return leaks if any(leak.where == distribution.name for leak in leaks) else None
 
 
