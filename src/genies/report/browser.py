@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -16,6 +16,7 @@ from genies.report.embedding import visible
 from genies.report.pages import Site
 from genies.report.samples import Leak, Sampled, Scored, by_example, write_samples
 from genies.report.study import Reading
+from genies.report.token_scores import TokenScores
 
 PAGE = "samples.html"
 
@@ -56,6 +57,7 @@ def write_browser(
     distributions_dir: Path | None,
     readings: Sequence[Reading],
     splits: Sequence[SplitName] = ("test",),
+    token_scores: TokenScores | None = None,
 ) -> Browser:
     """Write samples.html and its data for the distributions with evaluations, or for all if there are no readings."""
     sampled: list[Sampled] = []
@@ -71,11 +73,18 @@ def write_browser(
         try:
             leaks = _leaks(distribution, evaluated, folder.parent, train_prompts)
             scored, misfits = _scored(distribution, evaluated)
-            sampled.append(write_samples(distribution, splits, scored, leaks, site.folder / "data"))
+            made = write_samples(distribution, splits, scored, leaks, site.folder / "data")
+            of_tokens = token_scores is not None and token_scores.choose(
+                distribution, made.file, scored, {evaluation_key(each): each.evaluation for each in evaluated}
+            )
+            sampled.append(replace(made, tokens=of_tokens))
         except InputError as error:
             notes.append(f"skipped: {error}")
             continue
         notes += misfits
+    if token_scores is not None:
+        token_scores.write(site.folder / "data")
+        notes += token_scores.notes
     missing = sorted(set(by_target) - {each.name for each in there})
     if missing and distributions_dir is not None:
         notes.append(
@@ -175,6 +184,7 @@ def _write_page(
             "file": each.file,
             "splits": each.splits,
             "scores": each.scores,
+            "tokens": each.tokens,
             "leaked": each.leaked,
             "about": each.about,
         }

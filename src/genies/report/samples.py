@@ -80,6 +80,8 @@ class Sampled:
     license: str | None
     about: list[tuple[str, str]]
     """The text values in metadata.json, by key."""
+    tokens: bool = False
+    """Whether there is a file with log-probabilities by token."""
 
 
 def write_samples(

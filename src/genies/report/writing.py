@@ -29,6 +29,7 @@ from genies.report.study import Study
 from genies.report.suites import suites
 from genies.report.summary import Weights, summarize
 from genies.report.summary_page import write_summary_page
+from genies.report.token_scores import TokenRequest, TokenScores
 
 ENTRY = "index.html"
 
@@ -51,6 +52,8 @@ class Content:
     """Exclude test examples whose prompt was tuned on."""
     splits: Sequence[SplitName] = ("test",)
     """The splits in the sample browser."""
+    token_scores: TokenRequest | None = None
+    """Samples with log-probabilities by token."""
     live: int | None = None
     """While a run goes on: the number of the report, for pages that poll its status."""
 
@@ -117,7 +120,9 @@ def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser
     origins = [] if study is None else together(study.readings)
     site = Site(folder, _navigation(study is not None), origins, content.live)
     site.assets()
-    browser = write_browser(site, content.distributions_dir, [] if study is None else study.readings, content.splits)
+    readings = [] if study is None else study.readings
+    tokens = None if content.token_scores is None else TokenScores(content.token_scores)
+    browser = write_browser(site, content.distributions_dir, readings, content.splits, tokens)
     if study is None or content.results_dir is None:
         (folder / ENTRY).write_bytes((folder / SAMPLES).read_bytes())
         return browser
