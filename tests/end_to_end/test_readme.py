@@ -48,6 +48,7 @@ ELSEWHERE = {
     "python api/import_distribution.py --preset rm_bench": "tests/data/test_import_presets.py",
     "python api/card.py": "tests/card/test_card.py",
     "python api/reanalyse_release.py": "tests/reanalysis/test_release.py",
+    "python api/report.py --results results --output report --token_scores": "tests/report/test_token_scores.py",
     "python api/tables.py --results results/release-2023": "tests/report/test_reading.py",
     "python download_data.py": "tests/test_download_data.py",
     "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": "tests/test_download_model.py",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from genies.lm import forward
 from genies.lm.capability import Capability, check_network
 from genies.lm.model import load_model
-from genies.lm.scoring import blockwise_log_probabilities, response_log_probabilities
+from genies.lm.scoring import blockwise_log_probabilities, response_log_probabilities, token_log_probabilities
 from genies.lm.text import TokenSequence, encode
 from tests.support.plain import plain_log_probability
 from tests.support.tiny_models import FAMILIES
@@ -69,6 +69,16 @@ def test_texts_score_as_one_plain_forward_each(family, tokenizer, tiny_model, ti
     assert totals == pytest.approx(
         [plain_log_probability(folder, each.ids, each.response) for each in sequences], abs=1e-4
     )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_token_scores_as_in_one_plain_forward(family, tiny_model, tiny_model_dir):
+    sequences = encode(tiny_model(family).tokenizer, TEXTS)
+    found = token_log_probabilities(tiny_model(family), sequences, batch_tokens=40)
+    for sequence, values in zip(sequences, found, strict=True):
+        places = [place for place in sequence.response if place > 0]
+        plain = [plain_log_probability(tiny_model_dir(family), sequence.ids, [place]) for place in places]
+        assert values == pytest.approx(plain, abs=1e-4)
 
 
 def test_sentencepiece_texts_score_as_plain(tiny_model, tiny_model_dir):

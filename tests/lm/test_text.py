@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from genies.errors import InputError
-from genies.lm.text import TokenSequence, encode
+from genies.lm.text import TokenSequence, encode, response_pieces
 from tests.support.tiny_models import TOKENIZERS, make_tokenizer
 
 TEXTS = [
@@ -35,6 +35,20 @@ def test_response_tokens_cover_the_response_and_end_the_sequence(style):
         spans = tokenizer(prompt + response, return_offsets_mapping=True)["offset_mapping"]
         assert all(stop <= len(prompt) for _, stop in spans[:first])
         assert all(stop > len(prompt) for _, stop in spans[first:])
+
+
+@pytest.mark.parametrize("style", TOKENIZERS)
+@pytest.mark.parametrize("text", [*TEXTS, ("🙂", "🙂 naïve 🙂🙂"), ("x", "no end </s>")])
+def test_the_pieces_of_a_response_are_those_of_its_tokens(style, text):
+    tokenizer = make_tokenizer(style)
+    (sequence,) = encode(tokenizer, [text])
+    pieces = response_pieces(tokenizer, text[0], text[1], sequence)
+    assert "".join(pieces) == text[1]
+    assert len(pieces) == len(sequence.response)
+    for piece, place in zip(pieces, sequence.response, strict=True):
+        token = str(tokenizer.convert_ids_to_tokens(sequence.ids[place])).replace("▁", " ").replace("Ġ", " ")
+        if piece.isascii() and piece.isprintable():
+            assert piece in token
 
 
 def test_a_token_across_the_boundary_belongs_to_the_response():

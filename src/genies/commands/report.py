@@ -14,6 +14,8 @@ from pydantic import Field
 
 from genies.command_line import Arguments
 from genies.data.shifts import read_shifts
+from genies.errors import InputError
+from genies.report.token_scores import TokenRequest
 from genies.report.writing import Content, write_report
 from genies.shipped import place
 
@@ -46,6 +48,14 @@ class ReportArguments(Arguments):
     """Leave out test examples whose prompt is in the train split of the distribution tuned on."""
     splits: Annotated[list[Literal["train", "test"]], Field(min_length=1, default=["test"])]
     """Splits that the sample browser shows, such as '["train", "test"]'."""
+    token_scores: Annotated[int, Field(ge=1)] | None = None
+    """Show the log-probability of each token of the responses of this many test examples of each distribution: those
+    on which the untuned model and the best intervention differ most. Models are run in a process of its own; only
+    those that score by log-probabilities have them."""
+    model_dir: Path | None = None
+    """With --token_scores: folder of the untuned base model."""
+    models: Path | None = None
+    """With --token_scores: folder of the tuned models (default: models, beside the results folder)."""
 
 
 def main(args: ReportArguments, root: Path) -> int:
@@ -65,9 +75,26 @@ def main(args: ReportArguments, root: Path) -> int:
         "published" if args.published_weights else "unique",
         args.exclude_leaked,
         tuple(dict.fromkeys(args.splits)),
+        _token_request(args, results),
     )
     written = write_report(args.output, content)
     for note in written.notes:
         print(f"note: {note}", file=sys.stderr)
     print(f"report: {written.entry}   {written.pages} pages, samples of {written.distributions} distributions")
     return 0
+
+
+def _token_request(args: ReportArguments, results: Path | None) -> TokenRequest | None:
+    if args.token_scores is None:
+        if args.model_dir is not None or args.models is not None:
+            given = "models" if args.model_dir is None else "model_dir"
+            raise InputError(f"--{given} has no effect without --token_scores; add the number of samples")
+        return None
+    if results is None:
+        raise InputError("--token_scores needs the evaluations that choose the samples; pass --results")
+    if args.model_dir is None:
+        raise InputError("--token_scores runs the untuned model; pass its folder with --model_dir")
+    if not (args.model_dir / "config.json").is_file():
+        raise InputError(f"--model_dir {args.model_dir} contains no config.json; expected the folder of a base model")
+    models = args.models or results.resolve().parent / "models"
+    return TokenRequest(args.token_scores, args.model_dir, models, args.baseline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -27,6 +27,38 @@ def response_log_probabilities(
     totals = np.zeros(len(sequences))
     counts = np.array([sum(place > 0 for place in sequence.response) for sequence in sequences], dtype=np.int64)
 
+    def add(scored: list[int], owners: list[int], found: NDArray[np.float64]) -> None:
+        totals[scored] = 0
+        np.add.at(totals, owners, found)
+
+    _score_tokens(model, sequences, batch_tokens, label, add)
+    return totals, counts
+
+
+def token_log_probabilities(
+    model: LanguageModel, sequences: Sequence[TokenSequence], batch_tokens: int | None = None, label: str = "scoring"
+) -> list[NDArray[np.float64]]:
+    """For each sequence, the log-probability of each response token that has a token before it, in order."""
+    tokens: list[NDArray[np.float64]] = [np.zeros(0)] * len(sequences)
+
+    def keep(scored: list[int], owners: list[int], found: NDArray[np.float64]) -> None:
+        for index in scored:
+            tokens[index] = found[np.equal(owners, index)]
+
+    _score_tokens(model, sequences, batch_tokens, label, keep)
+    return tokens
+
+
+def _score_tokens(
+    model: LanguageModel,
+    sequences: Sequence[TokenSequence],
+    batch_tokens: int | None,
+    label: str,
+    take: Callable[[list[int], list[int], NDArray[np.float64]], None],
+) -> None:
+    """Call `take` with the sequences of each batch, the sequence of each of their response tokens, and the tokens'
+    log-probabilities."""
+
     def score(batch: Batch) -> None:
         places: list[int] = []
         targets: list[int] = []
@@ -39,15 +71,13 @@ def response_log_probabilities(
                     owners.append(index)
         if not places:
             return
-        found = _token_log_probabilities(model, batch, torch.tensor(places), torch.tensor(targets))
-        totals[batch.sequences] = 0
-        np.add.at(totals, owners, found.double().cpu().numpy())
+        found = _log_probabilities(model, batch, torch.tensor(places), torch.tensor(targets))
+        take(batch.sequences, owners, found.double().cpu().numpy())
 
     run_batches(model, [sequence.ids for sequence in sequences], score, batch_tokens, label, model.plain_head)
-    return totals, counts
 
 
-def _token_log_probabilities(model: LanguageModel, batch: Batch, places: Tensor, targets: Tensor) -> Tensor:
+def _log_probabilities(model: LanguageModel, batch: Batch, places: Tensor, targets: Tensor) -> Tensor:
     """Log-probability, float32, of token targets[i] after the token at places[i] of the flattened batch."""
     # Responses with a shared prefix need the same distribution: each place is computed once.
     unique, which = torch.unique(places, return_inverse=True)

@@ -66,6 +66,37 @@ def encode(
     return [next(found if isinstance(prompt, str) else rendered) for prompt, _ in texts]
 
 
+def response_pieces(
+    tokenizer: Any,
+    prompt: Prompt,
+    response: str,
+    sequence: TokenSequence,
+    template_kwargs: Mapping[str, Any] | None = None,
+) -> list[str]:
+    """The part of the response's text in each token of `sequence.response`, which is its encoding.
+
+    Together they are the response. A part is empty if the token contains no character of the response, as the
+    end-of-text token, or only bytes of a character that belongs to an earlier token.
+    """
+    if isinstance(prompt, str):
+        text, start, stop = prompt + response, len(prompt), len(prompt) + len(response)
+    else:
+        rendered = render(tokenizer, [(0, prompt, response)], template_kwargs or {})[0]
+        text, start, stop = rendered.text, rendered.start, rendered.stop
+    with _without_post_processor(tokenizer):
+        encoded = _tokenize(tokenizer, [text], add_special_tokens=isinstance(prompt, str))
+    ids, spans = tuple(encoded["input_ids"][0]), encoded["offset_mapping"][0]
+    added = next(each for each in range(len(sequence.ids)) if sequence.ids[each : each + len(ids)] == ids)
+    own = [spans[place - added] if place - added < len(spans) else (stop, stop) for place in sequence.response]
+    pieces, done = [], start
+    for (_, end), (following, further) in zip(own, [*own[1:], (stop, stop)], strict=True):
+        end = min(max(min(end, following) if further > end else end, done), stop)
+        pieces.append(text[done:end])
+        done = end
+    pieces[-1] += text[done:stop]  # white space that the tokenizer dropped
+    return pieces
+
+
 def _encode_raw(tokenizer: Any, texts: Sequence[tuple[str, str]]) -> list[TokenSequence]:
     end = end_of_text(tokenizer)
     if not texts:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
-from genies.data.audit import leaked_test_examples
+from genies.data.audit.overlap import with_prompts
+from genies.data.conversation import Prompt
 from genies.data.distribution import Distribution, SplitName
 from genies.errors import InputError
 from genies.files import is_unicode
@@ -15,6 +16,7 @@ from genies.report.embedding import visible
 from genies.report.pages import Site
 from genies.report.samples import Leak, Sampled, Scored, by_example, write_samples
 from genies.report.study import Reading
+from genies.report.token_scores import TokenScores
 
 PAGE = "samples.html"
 
@@ -55,6 +57,7 @@ def write_browser(
     distributions_dir: Path | None,
     readings: Sequence[Reading],
     splits: Sequence[SplitName] = ("test",),
+    token_scores: TokenScores | None = None,
 ) -> Browser:
     """Write samples.html and its data for the distributions with evaluations, or for all if there are no readings."""
     sampled: list[Sampled] = []
@@ -70,11 +73,18 @@ def write_browser(
         try:
             leaks = _leaks(distribution, evaluated, folder.parent, train_prompts)
             scored, misfits = _scored(distribution, evaluated)
-            sampled.append(write_samples(distribution, splits, scored, leaks, site.folder / "data"))
+            made = write_samples(distribution, splits, scored, leaks, site.folder / "data")
+            of_tokens = token_scores is not None and token_scores.choose(
+                distribution, made.file, scored, {evaluation_key(each): each.evaluation for each in evaluated}
+            )
+            sampled.append(replace(made, tokens=of_tokens))
         except InputError as error:
             notes.append(f"skipped: {error}")
             continue
         notes += misfits
+    if token_scores is not None:
+        token_scores.write(site.folder / "data")
+        notes += token_scores.notes
     missing = sorted(set(by_target) - {each.name for each in there})
     if missing and distributions_dir is not None:
         notes.append(
@@ -107,16 +117,15 @@ def _name(folder: Path) -> str:
 
 
 class _Prompts:
-    """Distributions whose train splits are read once; None for one that is missing or cannot be read."""
+    """The prompts of train splits, which are read once; None for a split that is missing or cannot be read."""
 
     def __init__(self) -> None:
-        self._read: dict[Path, Distribution | None] = {}
+        self._read: dict[Path, frozenset[Prompt] | None] = {}
 
-    def of(self, folder: Path) -> Distribution | None:
+    def of(self, folder: Path) -> frozenset[Prompt] | None:
         if folder not in self._read:
             try:
-                self._read[folder] = Distribution(folder)
-                _ = self._read[folder].train  # type: ignore[union-attr]
+                self._read[folder] = frozenset(example.prompt for example in Distribution(folder).train)
             except InputError:
                 self._read[folder] = None
         return self._read[folder]
@@ -129,9 +138,9 @@ def _leaks(
     sources = [distribution.name, *sorted({each.source for each in evaluated if each.source is not None})]
     leaks = []
     for source in dict.fromkeys(sources):
-        train = prompts.of(distributions_dir / source)
-        if train is not None:
-            leaks.append(Leak(source, leaked_test_examples(train.train, distribution.test)))
+        tuned_on = prompts.of(distributions_dir / source)
+        if tuned_on is not None:
+            leaks.append(Leak(source, with_prompts(tuned_on, distribution.test)))
     return leaks if any(leak.where == distribution.name for leak in leaks) else None
 
 
@@ -175,6 +184,7 @@ def _write_page(
             "file": each.file,
             "splits": each.splits,
             "scores": each.scores,
+            "tokens": each.tokens,
             "leaked": each.leaked,
             "about": each.about,
         }

@@ -27,7 +27,8 @@ SHARES = (12, 22, 34, 47, 55)
 
 
 def style_sheet() -> str:
-    """The colours as properties and classes: u1 to u5 for above, d1 to d5 for below, h0 for not significant."""
+    """The colours as properties and classes: u1 to u5 for above, d1 to d5 for below, h0 for not significant, and s1 to
+    s5 for improbable tokens."""
     lines = ["/* Generated from palette.py. */", ":root {"]
     lines += [f"  --{name}: light-dark({light}, {dark});" for name, (light, dark) in COLOURS.items()]
     lines.append("}")
@@ -35,6 +36,8 @@ def style_sheet() -> str:
         for number, share in enumerate(SHARES, start=1):
             mix = f"color-mix(in oklab, var(--{name}) {share}%, var(--surface))"
             lines.append(f".{letter}{number} > *, i.{letter}{number} {{ background: {mix}; }}")
+    for number, share in enumerate(SHARES, start=1):
+        lines.append(f".s{number} {{ background: color-mix(in oklab, var(--down) {share}%, var(--surface)); }}")
     lines.append(".h0 > *, i.h0 { background: var(--sunken); }")
     return "\n".join(lines) + "\n"
 

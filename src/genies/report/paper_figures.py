@@ -37,6 +37,8 @@ SETTINGS: dict[Any, Any] = {
     "axes.spines.left": False,
 }
 _COLOURS = {"up": "up", "down": "down"}
+_CORNERS = ((-0.48, -0.46), (0.48, -0.46), (0.48, 0.46), (-0.48, 0.46))
+"""The corners of a cell of the heat map around its centre."""
 
 
 def write_paper_figures(site: Site, whole: Group, grid: Grid, prefix: str = "") -> list[dict[str, str]]:
@@ -84,10 +86,12 @@ def _new(width: float, height: float, margins: tuple[float, float, float, float]
 
 def _room(names: Sequence[str], size: float) -> float:
     """Inches for the longest of some names, with the distance to what they name."""
-    from matplotlib.textpath import TextPath
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
 
-    drawn = (TextPath((0, 0), visible(name), size=size).get_extents() for name in names)
-    return 0.1 + max((extents.width for extents in drawn), default=0.0) / 72
+    font = FontProperties(size=size)
+    measured = (text_to_path.get_text_width_height_descent(visible(name), font, ismath=False) for name in names)
+    return 0.1 + max((width for width, _, _ in measured), default=0.0) / 72
 
 
 def _known(whole: Group, model: str) -> list[MeanSummary]:
@@ -152,7 +156,7 @@ def _capability(means: Sequence[MeanSummary]) -> float | None:
 
 
 def _heat_map(grid: Grid, model: str, width: float) -> Figure:
-    from matplotlib.patches import Rectangle
+    from matplotlib.collections import PolyCollection
 
     entries = [entry for entry in grid.entries if entry.base_model == model]
     small = width < 4
@@ -161,15 +165,18 @@ def _heat_map(grid: Grid, model: str, width: float) -> Figure:
     size = _size_of_cells(shifts, len(names), width)
     row, left, top = 0.026 * size, _room(shifts, size), _room(names, size)
     figure, axes = _new(width, 0.1 + top + row * len(shifts), (left, 0.06, 0.06, top))
+    corners, colours = [], []
     for y, shift in enumerate(grid.shifts):
         for x, entry in enumerate(entries):
             cell = grid.cells.get((entry, shift))
             colour, words, weight = _shown(cell)
             words = words.replace("0.", ".") if small else words
-            axes.add_patch(Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, color=colour, linewidth=0))
+            corners.append([(x + across, y + down) for across, down in _CORNERS])
+            colours.append(colour)
             axes.text(
                 x, y, words, ha="center", va="center_baseline", fontsize=size, fontweight=weight, color=light("ink")
             )
+    axes.add_collection(PolyCollection(corners, facecolors=colours, linewidths=0), autolim=False)
     axes.set_xlim(-0.5, len(entries) - 0.5)
     axes.set_ylim(len(shifts) - 0.5, -0.5)
     axes.spines[:].set_visible(False)

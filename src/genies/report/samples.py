@@ -80,6 +80,8 @@ class Sampled:
     license: str | None
     about: list[tuple[str, str]]
     """The text values in metadata.json, by key."""
+    tokens: bool = False
+    """Whether there is a file with log-probabilities by token."""
 
 
 def write_samples(
@@ -225,16 +227,17 @@ def by_example(
         grouped[index].append(p)
     if not all(index < len(test) and len(values) == _pairs_of(test[index]) for index, values in grouped.items()):
         return None
-    return {index: _by_worse(test[index], values) for index, values in grouped.items()}
+    return {
+        index: values if len(test[index].best) == 1 else _by_worse(test[index], values)
+        for index, values in grouped.items()
+    }
 
 
 def _by_worse(example: Example, values: list[float]) -> list[float]:
-    """The probability for each worse response: with several best responses, the mean over them."""
-    if len(example.best) == 1:
-        return values
+    """The probability for each worse response, the mean over several best responses."""
     count = max(1, len(example.worse))
     return [mean(values[place::count]) for place in range(count)]
 
 
 def _pairs_of(example: Example) -> int:
-    return len(example.best) * len(example.worse)
+    return len(example.best) * (len(example.responses) - len(example.best))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from genies.report.study import Study
 from genies.report.suites import suites
 from genies.report.summary import Weights, summarize
 from genies.report.summary_page import write_summary_page
+from genies.report.token_scores import TokenRequest, TokenScores
 
 ENTRY = "index.html"
 
@@ -49,6 +52,8 @@ class Content:
     """Exclude test examples whose prompt was tuned on."""
     splits: Sequence[SplitName] = ("test",)
     """The splits in the sample browser."""
+    token_scores: TokenRequest | None = None
+    """Samples with log-probabilities by token."""
     live: int | None = None
     """While a run goes on: the number of the report, for pages that poll its status."""
 
@@ -83,13 +88,25 @@ def write_report(output_dir: Path, content: Content) -> Written:
     if content.results_dir is None and content.distributions_dir is None:
         raise InputError("nothing to report on: pass a folder of results, of distributions, or both")
     # One thread, because the matrices are small, and a different order of summation could change the last digit.
-    with threadpool_limits(limits=1):
+    with threadpool_limits(limits=1), _no_collection():
         study = content.study()
         with new_report(output_dir) as folder:
             browser = _write_pages(folder, content, study)
             pages = len(list(folder.glob("*.html")))
     notes = browser.notes if study is None else [*study.notes, *browser.notes]
     return Written(output_dir / ENTRY, pages, len(browser.sampled), notes)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the garbage collector, which would take a sixth of the time to search evaluations for cycles."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def write_waiting_page(folder: Path, content: Content) -> None:
@@ -103,7 +120,9 @@ def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser
     origins = [] if study is None else together(study.readings)
     site = Site(folder, _navigation(study is not None), origins, content.live)
     site.assets()
-    browser = write_browser(site, content.distributions_dir, [] if study is None else study.readings, content.splits)
+    readings = [] if study is None else study.readings
+    tokens = None if content.token_scores is None else TokenScores(content.token_scores)
+    browser = write_browser(site, content.distributions_dir, readings, content.splits, tokens)
     if study is None or content.results_dir is None:
         (folder / ENTRY).write_bytes((folder / SAMPLES).read_bytes())
         return browser

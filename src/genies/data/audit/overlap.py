@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence, Set
 
 from genies.data.audit.finding import Content, Finding, Part, Rule
-from genies.data.conversation import normalized
+from genies.data.conversation import Prompt, normalized
 from genies.data.distribution import Example
 
 
 def leaked_test_examples(train: Sequence[Example], test: Sequence[Example]) -> list[int]:
     """Indices of the test examples whose prompt is also, character for character, in the train split."""
-    prompts = {example.prompt for example in train}
+    return with_prompts({example.prompt for example in train}, test)
+
+
+def with_prompts(prompts: Set[Prompt], test: Sequence[Example]) -> list[int]:
+    """Indices of the test examples with one of these prompts."""
     return [example.index for example in test if example.prompt in prompts]
 
 

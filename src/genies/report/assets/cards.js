@@ -48,10 +48,13 @@ genies.cards = (function () {
       head.append(make("span", "verdict leaked", own ? "leaked: prompt in its train split" : "leaked: prompt in the train split of " + where));
     }
     head.append(tools(state, index, prompt, best, worse));
-    const responses = make("div", "responses", response(state, best, "best", ""));
+    const tokens = tokensOf(state, index);
+    const responses = make("div", "responses", response(state, best, "best", "", tokens.map(([name, [own]]) => [name, own])));
     worse.forEach((text, position) => {
-      responses.append(response(state, text, worse.length > 1 ? "worse " + (position + 1) : "worse", "worse"));
+      const own = tokens.map(([name, found]) => [name, found[1][position]]);
+      responses.append(response(state, text, worse.length > 1 ? "worse " + (position + 1) : "worse", "worse", own));
     });
+    if (state.tokens?.examples.includes(index)) responses.append(...withoutTokens(state, tokens));
     const item = make(
       "li",
       "sample",
@@ -103,8 +106,77 @@ genies.cards = (function () {
     return prompt.turns.flatMap(([role, text]) => [show(make("h3", "tag turn"), role), textBlock(state, text)]);
   }
 
-  function response(state, text, label, kind) {
-    return make("div", "response " + (kind || "best"), make("h3", "tag", label), textBlock(state, text));
+  function response(state, text, label, kind, tokens) {
+    const holder = make("div", "", textBlock(state, text));
+    const item = make("div", "response " + (kind || "best"), make("h3", "tag", label), holder);
+    const known = tokens.filter(([, own]) => own);
+    if (known.length) item.append(tokenButtons(holder, known));
+    return item;
+  }
+
+  /** The two evaluations with log-probabilities by token on an example: [[name, [best, [worse, ...]]], ...]. */
+  function tokensOf(state, index) {
+    if (state.split.name !== "test") return [];
+    return [state.second, state.first].flatMap((each) => {
+      const found = each?.members.map((seed) => state.tokens?.scores[seed.key]?.[index]).find(Boolean);
+      return found ? [[each.intervention, found]] : [];
+    });
+  }
+
+  /** Why one of the two evaluations has no log-probabilities by token. */
+  function withoutTokens(state, tokens) {
+    const named = tokens.map(([name]) => name);
+    const without = [state.second, state.first].filter((each) => each && !named.includes(each.intervention));
+    return without.map((each) => {
+      const reason = each.members.map((seed) => state.tokens.none[seed.key]).find(Boolean) ?? "they were not requested";
+      return show(make("p", "fine"), `${each.intervention} has no log-probabilities by token: ${reason}.`);
+    });
+  }
+
+  /** Buttons that show a response's text with the log-probability of each token in an evaluation. */
+  function tokenButtons(holder, known) {
+    let plain = null;
+    const box = make("div", "token-scores", make("span", "quiet", "log-probability by token:"));
+    const buttons = known.map(([name, tokens]) => {
+      const button = show(make("button", "more"), name);
+      button.type = "button";
+      button.ariaPressed = "false";
+      button.addEventListener("click", () => {
+        const on = button.ariaPressed !== "true";
+        buttons.forEach((each) => (each.ariaPressed = String(on && each === button)));
+        said.textContent = on ? summaryOf(tokens) : "";
+        plain ??= [...holder.childNodes];
+        holder.replaceChildren(...(on ? [tokenBlock(tokens)] : plain));
+      });
+      return button;
+    });
+    const said = make("span", "quiet");
+    box.append(...buttons, said);
+    return box;
+  }
+
+  function summaryOf(tokens) {
+    const values = tokens.map(([, value]) => value).filter((value) => value !== null);
+    const sum = values.reduce((total, value) => total + value, 0);
+    return `mean ${(sum / values.length).toFixed(2)}, sum ${sum.toFixed(1)}, ${values.length} tokens; darker: less probable`.replaceAll("-", "−");
+  }
+
+  /** Probabilities below which a token has a darker colour. */
+  const IMPROBABLE = [0.5, 0.2, 0.05, 0.01, 0.001];
+
+  function tokenBlock(tokens) {
+    const block = make("div", "text");
+    block.dir = "auto";
+    for (const [text, value] of tokens) {
+      const depth = value === null ? 0 : IMPROBABLE.filter((limit) => value < Math.log(limit)).length;
+      const piece = make("span", "token" + (depth ? " s" + depth : ""));
+      if (text === "") piece.append(make("span", "end", "·"));
+      else show(piece, text);
+      const words = text === "" ? "end of text, or further bytes of a character" : text;
+      piece.title = `${JSON.stringify(words)}: ${value === null ? "no token before it" : value.toFixed(2).replace("-", "−")}`;
+      block.append(piece);
+    }
+    return block;
   }
 
   function textBlock(state, text) {

@@ -37,6 +37,7 @@
       needs: "b",
     },
     { id: "leaked", title: "Leaked", test: (x) => x.leaks.length > 0, needs: "leaks" },
+    { id: "tokens", title: "Log-probabilities by token", test: (x) => x.tokens, needs: "tokens" },
   ];
 
   const mean = (values) => values.reduce((sum, each) => sum + each, 0) / values.length;
@@ -119,6 +120,8 @@
     try {
       const scored = state.distribution.scores && state.split.name === "test";
       state.scores = scored ? await genies.load("scores/" + state.distribution.file) : { evaluations: [], leaks: [] };
+      const scoredTokens = scored && state.distribution.tokens;
+      state.tokens = scoredTokens ? await genies.load("tokens/" + state.distribution.file) : null;
       if (mine !== turn) return;
       choose(state);
       controls(state);
@@ -180,12 +183,14 @@
     if (filter.needs === "b") return Boolean(state.second);
     if (filter.needs === "seeds") return state.first?.members.length > 1;
     if (filter.needs === "leaks") return state.leaks.size > 0 || state.distribution.leaked !== null;
+    if (filter.needs === "tokens") return Boolean(state.tokens);
     return true;
   }
 
   function standingOf(state, index) {
     const [a, b] = [state.first?.p[index] || null, state.second?.p[index] || null];
-    return { a, b, difference: differenceOf(state, a, b, index), leaks: state.leaks.get(index) ?? [] };
+    const tokens = Boolean(state.tokens?.examples.includes(index));
+    return { a, b, difference: differenceOf(state, a, b, index), leaks: state.leaks.get(index) ?? [], tokens };
   }
 
   /** By how many right pairs the first is better than the second, in the mean over seeds, as in the comparison. */
