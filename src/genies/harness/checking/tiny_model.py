@@ -22,6 +22,11 @@ sums."""
 
 _SPECIAL = ("<unk>", "<s>", "</s>")
 
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}[{{ message.role }}] {{ message.content }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+
 
 def write_tiny_model(folder: Path, seed: int = 0) -> Path:
     """Write a model folder for AutoModelForCausalLM and AutoTokenizer; the same seed gives the same weights."""
@@ -38,6 +43,7 @@ def write_tiny_model(folder: Path, seed: int = 0) -> Path:
             "eos_token": "</s>",
             "model_max_length": CONTEXT_LENGTH,
             "clean_up_tokenization_spaces": False,
+            "chat_template": _CHAT_TEMPLATE,
         },
     )
     vocabulary = tokenizer.get_vocab_size()
