@@ -145,7 +145,7 @@ def test_a_histogram_says_how_its_ties_are_drawn(tmp_path: Path) -> None:
     results.evaluation("random", "base-a", "b", [0.5] * 40)
     text = page(results, shift_page_name(SHIFTS[0]))
     (drawn,) = re.findall(r"<title>(Margins of random.*?)</title>(.*?)</svg>", text, re.DOTALL)
-    assert drawn[0].endswith("Half of the 40 ties are in each of the two middle bins.")
+    assert drawn[0].endswith("The 40 ties count half in each of the two middle bins.")
     bars = re.findall(r'<rect class="(wrong|right)".*?height="([\d.]+)"', drawn[1])
     assert bars == [("wrong", "74"), ("right", "74")]
 

@@ -77,7 +77,7 @@ def test_arguments_that_differ_between_compared_rows_are_named(two_suites: Writt
         with_arguments(each.generalization.path, train, {"dtype": "float32"})
     read = [each for each in read_study(two_suites.folder).shifts if each.shift in OFFICIAL]
     (warning,) = differing([each for each in read if not each.is_baseline])
-    assert "tuned with different max_examples: 100 (mms); 200 (mms)" in warning
+    assert warning == "training, max_examples: 100 (mms); 200 (mms)"
     line = setup_line(read, read[0].base_model)
     assert "tuned on up to 100 to 200 examples" in line
     assert "20 training steps" in line

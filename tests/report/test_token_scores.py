@@ -19,6 +19,7 @@ from genies.errors import InputError
 from genies.report.token_scores import TokenRequest
 from genies.report.writing import Content, Written, write_report
 from tests.report.conftest import Tab, loaded
+from tests.report.test_access import AXE
 from tests.support.made_report import ROOT
 from tests.support.seeded_results import SeededStudy
 
@@ -136,6 +137,20 @@ def test_a_response_is_shaded_by_token_on_demand(chromium: Any, made: Made) -> N
     assert page.locator(".response").first.get_by_role("button", name="zero_shot").count() == 1
     tab.context.close()
     assert tab.faults == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_shaded_text_can_be_read(chromium: Any, made: Made, scheme: Any) -> None:
+    tab = Tab(chromium, made.folder, color_scheme=scheme)
+    page = tab.open("samples.html#d=starter_ordering&f=tokens")
+    for button in page.get_by_role("button", name="log_prob_classify").all():
+        button.click()
+    for number, token in enumerate(page.locator(".token").all()[:5], start=1):
+        token.evaluate("(each, kind) => (each.className = 'token ' + kind)", f"s{number}")
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document.querySelector('#samples'), {resultTypes: ['violations']})")["violations"]
+    assert [each["id"] for each in found] == []
+    tab.context.close()
 
 
 def test_a_model_that_cannot_be_run_is_a_note(made: Made, tmp_path: Path) -> None:

@@ -61,8 +61,8 @@ def sample(shifts: Sequence[ShiftReading]) -> list[str]:
     notes = []
     if is_genies(each.shift for each in shifts):
         notes.append(
-            "these are the 15 shifts of GENIES, the hardest ones of its authors' list and not a random sample of "
-            "shifts; intervals and tests about other sources are about sources and shifts chosen in the same way"
+            "the 15 shifts of GENIES are the hardest of its authors' list, not a random sample of shifts; intervals "
+            "and tests about other sources refer to sources and shifts that are selected in the same way"
         )
     for base_model in dict.fromkeys(each.base_model for each in shifts):
         counts: dict[str, set[int | None]] = {}
@@ -138,7 +138,7 @@ def limits(readings: Sequence[Reading]) -> list[str]:
     if unclustered:
         notes.append(
             f"{len(unclustered)} of {len(readings)} evaluations do not contain prompt clusters, so each example counts "
-            "as a different prompt (with the data in the distributions folder, prompts are compared)"
+            "as a different prompt (to cluster by prompt, pass the folder of the distributions)"
         )
     unmatched = [
         each for each in readings if each.evaluation.eval_probabilities and not each.evaluation.eval_example_indices
@@ -146,7 +146,7 @@ def limits(readings: Sequence[Reading]) -> list[str]:
     if unmatched:
         notes.append(
             f"{len(unmatched)} of {len(readings)} evaluations do not contain the example of each pair, so they have no "
-            "interval (python download_data.py downloads the official data, which is used to match them)"
+            "interval (pairs are matched with the official data, which python download_data.py downloads)"
         )
     unverified = sum(not each.verified for each in readings)
     if unverified:

@@ -44,20 +44,25 @@ def setup_line(shifts: Sequence[ShiftReading], base_model: str) -> list[str]:
 
 
 def differing(shifts: Sequence[ShiftReading]) -> list[str]:
-    """A warning for each argument that differs between the rows of a base model, with the interventions of each value.
+    """Each argument that differs between the rows of a base model, with the interventions of each value.
 
     Arguments are those recorded in the provenance of the evaluations on the target. Seeds and the arguments that only
     one intervention has are not compared, nor how the untuned model and `random` were tuned.
     """
     warnings = []
-    for base_model in dict.fromkeys(each.base_model for each in shifts):
+    models = list(dict.fromkeys(each.base_model for each in shifts))
+    for base_model in models:
+        of = f"{base_model}, " if len(models) > 1 else ""
         rows = [each for each in shifts if each.base_model == base_model]
         tuned = _readings(each for each in rows if not each.is_baseline and each.intervention != "random")
-        for where, arguments, readings in (("tuned", _train_arguments, tuned), ("tested", _arguments, _readings(rows))):
+        for job, arguments, readings in (
+            ("training", _train_arguments, tuned),
+            ("evaluation", _arguments, _readings(rows)),
+        ):
             members = [each for each in readings if _parts(each)]
             for name, values in _differing(members, arguments):
                 text = "; ".join(f"{value} ({_names(names)})" for value, names in values.items())
-                warnings.append(f"{base_model}: the compared models were {where} with different {name}: {text}")
+                warnings.append(f"{of}{job}, {name}: {text}")
     return warnings
 
 

@@ -180,8 +180,8 @@ def _plots(grid: Grid, cell: Cell) -> dict[str, Any]:
     margins = 2 * np.asarray(probabilities) - 1
     confident = float(np.mean(margins <= -0.8))
     ties = int(np.sum(margins == 0))
-    halves = f" Half of the {ties:,} ties are in each of the two middle bins." if ties else ""
-    said = "; ".join(f"confidence {each.confidence:.2f}, share right {each.right:.2f}" for each in bins)
+    halves = f" The {ties:,} ties count half in each of the two middle bins." if ties else ""
+    said = "; ".join(f"confidence {each.confidence:.2f}, accuracy {each.right:.2f}" for each in bins)
     return {
         "name": name,
         "calibration": three(cell.value("RMS_calibration_error")),
