@@ -59,8 +59,14 @@ class TokenScores:
     """Chooses samples of each distribution, then computes the scores of all with one process for each model."""
 
     request: TokenRequest
-    notes: list[str] = field(default_factory=list)
+    _lacking: dict[str, list[str]] = field(default_factory=dict)
+    """The distributions without token scores, by reason."""
     _chosen: list[_Chosen] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each reason why distributions have no token scores."""
+        return [f"no token scores for {', '.join(names)}: {why}" for why, names in self._lacking.items()]
 
     def choose(
         self, distribution: Distribution, file: str, scored: Sequence[Scored], evaluations: Mapping[str, Evaluation]
@@ -75,7 +81,7 @@ class TokenScores:
         best = _best(of_model, distribution.name, self.request.baseline)
         if untuned is None or best is None:
             missing = "the untuned model" if untuned is None else "a tuned model"
-            self.notes.append(f"{distribution.name} has no token scores: there is no evaluation of {missing}")
+            self._lacking.setdefault(f"there is no evaluation of {missing}", []).append(distribution.name)
             return False
         difference = {
             index: abs(mean(best.probabilities[index]) - mean(p))
@@ -101,7 +107,7 @@ class TokenScores:
                     if path.exists():
                         found[key, each.file] = _read(path)
                     else:
-                        self.notes.append(f"{each.distribution.name} has no token scores of {key}: {failure}")
+                        self._lacking.setdefault(f"{failure} ({key})", []).append(each.distribution.name)
         for each in self._chosen:
             test = {example.index: example for example in each.distribution.test}
             scores = {
