@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from genies.commands.report import ReportArguments, main
 from genies.data.distribution import Distribution
 from genies.data.shifts import Shift
 from genies.errors import InputError
-from genies.report.token_scores import TokenRequest
+from genies.report.token_scores import NOT_SCORED_BY_TOKEN, TokenRequest
 from genies.report.writing import Content, Written, write_report
 from tests.report.conftest import Tab, loaded
 from tests.report.test_access import AXE
@@ -25,7 +26,9 @@ from tests.support.seeded_results import SeededStudy
 
 pytestmark = [pytest.mark.process, pytest.mark.xdist_group("browser")]
 
-SHIFTS = [Shift("starter_everyday", "starter_ordering"), Shift("starter_everyday", "starter_sums")]
+BEST = {"starter_ordering": "log_prob_classify", "starter_sums": "mms", "starter_letter_rows": "dpo"}
+"""The best intervention on each target: an adapter that scores log-probabilities, no adapter, and another adapter."""
+SHIFTS = [Shift("starter_everyday", target) for target in BEST]
 SAMPLES = 3
 
 
@@ -42,7 +45,6 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Callable[..., Path]) -> Made:
-    """On starter_ordering the best intervention is an adapter that scores log-probabilities, on starter_sums mms."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
@@ -52,16 +54,23 @@ def made(tmp_path_factory: pytest.TempPathFactory, tiny_model_dir: Callable[...,
     for name in {name for shift in SHIFTS for name in (shift.source, shift.target)}:
         (distributions / name).symlink_to(ROOT / "distributions" / name)
     study = SeededStudy(folder / "results", distributions, base_model=base.name)
-    study.write(SHIFTS, ("mms", "log_prob_classify"))
-    for target, best in (("starter_ordering", "log_prob_classify"), ("starter_sums", "mms")):
+    study.write(SHIFTS, tuple(BEST.values()))
+    for target, best in BEST.items():
         path = study.evaluation_file(best, "starter_everyday", None, target)
         value = json.loads(path.read_text(encoding="utf-8"))
         p = np.maximum(value["eval_probabilities"], 0.6)
-        path.write_text(json.dumps({**value, "eval_probabilities": p.tolist(), "eval_accuracy": 1.0}), encoding="utf-8")
+        changed = {**value, "eval_probabilities": p.tolist(), "eval_accuracy": 1.0}
+        if best == "dpo":  # implicit rewards, not log-probabilities
+            test = Distribution(distributions / target).test
+            changed["eval_scores"] = [
+                {"example": each.index, "best": [3.0], "worse": [1.0] * len(each.worse)} for each in test
+            ]
+        path.write_text(json.dumps(changed), encoding="utf-8")
     adapter = folder / "models" / "log_prob_classify" / f"{base.name}-starter_everyday"
     torch.manual_seed(0)
     config = LoraConfig(r=2, task_type="CAUSAL_LM", target_modules="all-linear", init_lora_weights=False)
     get_peft_model(AutoModelForCausalLM.from_pretrained(base), config).save_pretrained(str(adapter))
+    shutil.copytree(adapter, folder / "models" / "dpo" / adapter.name)
     request = TokenRequest(SAMPLES, base, folder / "models", "zero_shot")
     content = Content(study.results_dir, distributions, token_scores=request)
     return Made(folder / "report", study, base, adapter, write_report(folder / "report", content))
@@ -114,11 +123,11 @@ def test_the_samples_are_those_with_the_largest_difference(made: Made) -> None:
     assert loaded(made.folder, "tokens/starter_ordering")["examples"] == sorted(largest.tolist())
 
 
-def test_an_intervention_without_log_probabilities_has_none(made: Made) -> None:
-    found = loaded(made.folder, "tokens/starter_sums")
+@pytest.mark.parametrize("target", ["starter_sums", "starter_letter_rows"])
+def test_an_intervention_that_does_not_score_by_log_probabilities_has_none(made: Made, target: str) -> None:
+    found = loaded(made.folder, f"tokens/{target}")
     assert list(found["scores"]) == [f"zero_shot/{made.base.name}"]
-    assert list(found["none"]) == [f"mms/{made.base.name}-starter_everyday"]
-    assert "log-probabilities" in found["none"][f"mms/{made.base.name}-starter_everyday"]
+    assert found["none"] == {f"{BEST[target]}/{made.adapter.name}": NOT_SCORED_BY_TOKEN}
 
 
 def test_a_response_is_shaded_by_token_on_demand(chromium: Any, made: Made) -> None:
@@ -160,8 +169,8 @@ def test_a_model_that_cannot_be_run_is_a_note(made: Made, tmp_path: Path) -> Non
     request = TokenRequest(1, broken, tmp_path / "models", "zero_shot")
     content = Content(made.study.results_dir, made.study.distributions_dir, token_scores=request)
     notes = write_report(tmp_path / "report", content).notes
-    (found,) = [note for note in notes if note.endswith(f"(zero_shot/{made.base.name})")]
-    assert "starter_sums" in found.removeprefix("no token scores for ").partition(": ")[0]
+    assert any(f"starter_sums: no log-probabilities by token of zero_shot/{made.base.name}" in note for note in notes)
+    assert any("token for starter_everyday, because" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ from genies.data.distribution import Distribution, Example
 from genies.files import read_json
 from genies.report.samples import Scored, write_script
 
+NOT_COMPUTED = "they could not be computed"
+NOT_SCORED_BY_TOKEN = "only the untuned model and adapters whose scores are log-probabilities have them"
+
 Tokens = list[tuple[str, float | None]]
 """The text and the log-probability of each token of a response."""
 
@@ -59,14 +62,10 @@ class TokenScores:
     """Chooses samples of each distribution, then computes the scores of all with one process for each model."""
 
     request: TokenRequest
-    _lacking: dict[str, list[str]] = field(default_factory=dict)
-    """The distributions without token scores, by reason."""
+    notes: list[str] = field(default_factory=list)
     _chosen: list[_Chosen] = field(default_factory=list)
-
-    @property
-    def notes(self) -> list[str]:
-        """A sentence for each reason why distributions have no token scores."""
-        return [f"no token scores for {', '.join(names)}: {why}" for why, names in self._lacking.items()]
+    _without: list[str] = field(default_factory=list)
+    """Distributions without an evaluation of the untuned model or of a tuned one."""
 
     def choose(
         self, distribution: Distribution, file: str, scored: Sequence[Scored], evaluations: Mapping[str, Evaluation]
@@ -77,11 +76,11 @@ class TokenScores:
         """
         base_model = self.request.model_dir.resolve().name
         of_model = [each for each in scored if each.base_model == base_model]
-        untuned = next((each for each in of_model if _is(each, self.request.baseline)), None)
-        best = _best(of_model, distribution.name, self.request.baseline)
+        baseline = self.request.baseline
+        untuned = next((each for each in of_model if each.source is None and each.intervention == baseline), None)
+        best = _best(of_model, distribution.name, baseline)
         if untuned is None or best is None:
-            missing = "the untuned model" if untuned is None else "a tuned model"
-            self._lacking.setdefault(f"there is no evaluation of {missing}", []).append(distribution.name)
+            self._without.append(distribution.name)
             return False
         difference = {
             index: abs(mean(best.probabilities[index]) - mean(p))
@@ -98,6 +97,12 @@ class TokenScores:
 
     def write(self, folder: Path) -> None:
         """Compute the scores and write the script files of all distributions with chosen samples to `folder`."""
+        if self._without:
+            self.notes.append(
+                f"no log-probabilities by token for {', '.join(self._without)}, because the untuned model "
+                f"({self.request.baseline} of {self.request.model_dir.resolve().name}) or a model that was tuned on "
+                "another distribution has no evaluation there"
+            )
         found: dict[tuple[str, str], dict[tuple[int, str], Tokens]] = {}
         with TemporaryDirectory(prefix="genies-token-scores-") as place:
             for number, (model_dir, options, of_model) in enumerate(self._by_model()):
@@ -107,15 +112,21 @@ class TokenScores:
                     if path.exists():
                         found[key, each.file] = _read(path)
                     else:
-                        self._lacking.setdefault(f"{failure} ({key})", []).append(each.distribution.name)
+                        self.notes.append(
+                            f"{each.distribution.name}: no log-probabilities by token of {key}: {failure}"
+                        )
         for each in self._chosen:
             test = {example.index: example for example in each.distribution.test}
-            scores = {
-                key: {index: _of_example(test[index], tokens) for index in each.examples}
-                for key in each.evaluations
-                if (tokens := found.get((key, each.file))) is not None
-            }
-            none = {key: _reason(key in each.models) for key in each.evaluations if key not in scores}
+            scores: dict[str, dict[int, list[Any]]] = {}
+            none: dict[str, str] = {}
+            for key, evaluation in each.evaluations.items():
+                tokens = found.get((key, each.file))
+                if tokens is None:
+                    none[key] = NOT_COMPUTED if key in each.models else NOT_SCORED_BY_TOKEN
+                elif not _are_scored_by(evaluation, [test[index] for index in each.examples], tokens):
+                    none[key] = NOT_SCORED_BY_TOKEN
+                else:
+                    scores[key] = {index: _of_example(test[index], tokens) for index in each.examples}
             value = {"examples": each.examples, "scores": scores, "none": none}
             write_script(folder / "tokens" / f"{each.file}.js", f"tokens/{each.file}", value)
 
@@ -130,10 +141,6 @@ class TokenScores:
                 _, _, evaluations = together.setdefault(f"{model_dir} {options}", (model_dir, options, []))
                 evaluations.append((key, each))
         return list(together.values())
-
-
-def _is(scored: Scored, baseline: str) -> bool:
-    return scored.source is None and scored.intervention == baseline
 
 
 def _best(scored: Sequence[Scored], distribution: str, baseline: str) -> Scored | None:
@@ -189,11 +196,27 @@ def _read(path: Path) -> dict[tuple[int, str], Tokens]:
     }
 
 
+def _are_scored_by(
+    evaluation: Evaluation, examples: Sequence[Example], tokens: Mapping[tuple[int, str], Tokens]
+) -> bool:
+    """Whether the scores in an evaluation are means or sums of log-probabilities by token; True if it contains none."""
+    stored = {each.example: [*each.best, *each.worse] for each in evaluation.eval_scores or []}
+    together = [
+        (score, [p for _, p in found if p is not None])
+        for example in examples
+        for response, score in zip(
+            [*example.best_responses, *example.worse_responses], stored.get(example.index, []), strict=False
+        )
+        if (found := tokens.get((example.index, response)))
+    ]
+    rounding = 0.05  # of 16-bit weights on another device
+    return any(
+        all(abs(score - reduced(values)) <= rounding * max(1.0, abs(score)) for score, values in together)
+        for reduced in (mean, sum)
+    )
+
+
 def _of_example(example: Example, tokens: Mapping[tuple[int, str], Tokens]) -> list[Any]:
     """The tokens of the best response and of each worse one; None for a best response that is one of several."""
     best = tokens.get((example.index, example.best_response)) if len(example.best) == 1 else None
     return [best, [tokens.get((example.index, text)) for text in example.worse_responses]]
-
-
-def _reason(scores_tokens: bool) -> str:
-    return "they could not be computed" if scores_tokens else "it does not score by log-probabilities"

@@ -128,7 +128,7 @@ genies.cards = (function () {
     const named = tokens.map(([name]) => name);
     const without = [state.second, state.first].filter((each) => each && !named.includes(each.intervention));
     return without.map((each) => {
-      const reason = each.members.map((seed) => state.tokens.none[seed.key]).find(Boolean) ?? "they were not requested";
+      const reason = each.members.map((seed) => state.tokens.none[seed.key]).find(Boolean) ?? "they were computed for the untuned model and the best intervention only";
       return show(make("p", "fine"), `${each.intervention} has no log-probabilities by token: ${reason}.`);
     });
   }
@@ -158,7 +158,7 @@ genies.cards = (function () {
   function summaryOf(tokens) {
     const values = tokens.map(([, value]) => value).filter((value) => value !== null);
     const sum = values.reduce((total, value) => total + value, 0);
-    return `mean ${(sum / values.length).toFixed(2)}, sum ${sum.toFixed(1)}, ${values.length} tokens; darker: less probable`.replaceAll("-", "−");
+    return `mean ${(sum / values.length).toFixed(2)}, sum ${sum.toFixed(1)}, ${values.length} tokens; stronger colour: less probable`.replaceAll("-", "−");
   }
 
   /** Probabilities below which a token has a darker colour. */
@@ -172,7 +172,7 @@ genies.cards = (function () {
       const piece = make("span", "token" + (depth ? " s" + depth : ""));
       if (text === "") piece.append(make("span", "end", "·"));
       else show(piece, text);
-      const words = text === "" ? "end of text, or further bytes of a character" : text;
+      const words = text === "" ? "end of text or of turn, or further bytes of a character" : text;
       piece.title = `${JSON.stringify(words)}: ${value === null ? "no token before it" : value.toFixed(2).replace("-", "−")}`;
       block.append(piece);
     }
