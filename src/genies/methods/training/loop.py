@@ -21,6 +21,7 @@ from genies.methods.training.dropout import current_draw, drawing
 from genies.methods.training.gradients import Trainee, step_gradients
 from genies.methods.training.pairs import TrainingData, TrainingPair, pairs_of_step
 from genies.methods.training.record import Record
+from genies.methods.training.sharding import whole
 
 DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one forward and backward pass."""
@@ -58,8 +59,6 @@ def train(
     number of finished steps and returns more values for the log. Raises Diverged if a loss, a gradient or a weight is
     not finite.
     """
-    if accelerator.num_processes > 1:
-        _broadcast_weights(trainee, accelerator)
     parameters = list(trainee.parameters.values())
     optimizer = torch.optim.AdamW(
         parameters, lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
@@ -84,7 +83,7 @@ def train(
             losses = trainee.loss(scores, labels, step)
             _check_finite(losses, batch, step, data.source, arguments)
             scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm)
+            norm = whole(torch.nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm))
             if not math.isfinite(norm) and dtype != torch.float16:
                 raise _not_finite("gradient", [pair.example_index for pair in batch], step, data.source, arguments)
             rate = arguments.learning_rate * learning_rate_factor(step, arguments)
@@ -105,12 +104,11 @@ def train(
             }
             record.add(entry)
             if arguments.save_steps and (step + 1) % arguments.save_steps == 0 and step + 1 < arguments.num_train_steps:
-                if accelerator.is_main_process:
-                    now = Progress(step + 1, record.entries, scaler.state_dict())
-                    save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer)
+                now = Progress(step + 1, record.entries, scaler.state_dict())
+                save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer, accelerator.is_main_process)
                 accelerator.wait_for_everyone()
         # No later loss shows whether the last step made weights infinite.
-        if not all(math.isfinite(torch.linalg.vector_norm(each.detach())) for each in parameters):
+        if not all(math.isfinite(whole(torch.linalg.vector_norm(each.detach()))) for each in parameters):
             raise _not_finite(_WEIGHTS, [pair.example_index for pair in batch], step, data.source, arguments)
     finally:
         record.close()
@@ -140,16 +138,6 @@ def pair_accuracy(scores: Tensor, labels: Tensor) -> float:
     counted = margins[labels != 0.5]
     right = (counted > 0).double() + (counted == 0).double() / 2
     return float(right.mean()) if len(counted) else 0.5
-
-
-def _broadcast_weights(trainee: Trainee, accelerator: Any) -> None:
-    """Copy the main process's initial weights to every process."""
-    from torch.distributed import broadcast
-
-    with torch.no_grad():
-        for parameter in trainee.parameters.values():
-            broadcast(parameter.data, src=0)
-    accelerator.wait_for_everyone()
 
 
 def _check_finite(
