@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,10 +35,16 @@ class Diverged(InputError):
 def make_accelerator(arguments: TrainingArguments) -> Any:
     """The Accelerator, which must be created before a model is loaded.
 
-    With several processes, each has its own device.
+    With several processes, each has its own device. Raises InputError if there are fewer GPUs than processes.
     """
     from accelerate import Accelerator
 
+    needed, found = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if arguments.device != "cpu" and 0 < found < needed:
+        raise InputError(
+            f"--processes_per_step {needed}: expected a GPU for each process, found {found}; use --processes_per_step "
+            f"{found}, leave out --gpus, which gives a job one GPU, or use --device cpu"
+        )
     return Accelerator(cpu=arguments.device == "cpu" or not torch.cuda.is_available(), mixed_precision="no")
 
 

@@ -2,8 +2,8 @@
 
 The method is fully sharded data parallelism (Zhao et al. 2023, arXiv 2304.11277; Rajbhandari et al. 2020, arXiv
 1910.02054, stage 3) with torch's `fully_shard`. Each process keeps a part of every weight. The weights of a block are
-gathered for its forward and its backward pass, and its gradients are summed over processes into the parts. All processes
-must therefore run the same number of forward and backward passes.
+gathered for its forward and its backward pass, and its gradients are summed over processes into the parts. So all
+processes must run the same number of forward and backward passes.
 """
 
 from __future__ import annotations
