@@ -54,7 +54,7 @@ def train_until(step: int, *arguments: Any, **options: Any) -> None:
 def main(listed: Path) -> None:
     from accelerate import Accelerator
 
-    Accelerator.end_training = lambda self: None  # type: ignore[method-assign] # the group serves the next training too
+    Accelerator.end_training = lambda self: None  # the group serves the next training too
     for job in json.loads(listed.read_text(encoding="utf-8")):
         arguments = job["intervention"], Path(job["model"]), Path(job["source"]), Path(job["output"])
         if "stop" in job:
