@@ -207,7 +207,7 @@ def test_code_of_the_author_is_run_only_where_it_is_asked_for(
     reward = by_template(tokenizer, network)
     expected = probabilities(data, lambda asked, response: 2 * reward(asked, response))
     assert found["eval_probabilities"] == pytest.approx(expected, abs=1e-4)
-    with pytest.raises(InputError, match="runs on one device without quantization"):
+    with pytest.raises(InputError, match="runs on one device; leave out --device_map"):
         evaluate("reward_model", tmp_path / "rm", [data], tmp_path, trust_remote_code=True, device_map="auto")
     asked = {"prompt_format": "chat", "system_prompt": "Be brief.", "trust_remote_code": True}
     tokenizer.chat_template = TEMPLATES["strict"]

@@ -246,16 +246,32 @@ def test_tensorboard_curves_have_every_step_once_when_training_goes_on(tmp_path:
     assert [event.step for event in curves.Scalars("train/gradient_norm")] == [1, 3, 4]
 
 
-def test_a_whole_model_is_not_spread_or_quantized_but_says_so(
+def test_a_whole_model_is_not_quantized_and_says_so(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=r"--quantization nf4.*leave it out"):
         train("full_fine_tune", tiny_model_dir(), source, tmp_path / "quantized", quantization="nf4")
-    with pytest.raises(InputError, match=r"--device_map auto.*--load_in_4bit True"):
-        train("lora_fine_tune", tiny_model_dir(), source, tmp_path / "spread", device_map="auto")
     train("full_fine_tune", tiny_model_dir(), source, tmp_path / "tuned", num_train_steps=1)
-    with pytest.raises(InputError, match="leave out --device_map"):
-        evaluate("full_fine_tune", tmp_path / "tuned", [source], tmp_path, device_map="auto")
+    with pytest.raises(InputError, match="leave out --quantization nf4"):
+        evaluate("full_fine_tune", tmp_path / "tuned", [source], tmp_path, quantization="nf4")
+
+
+@pytest.mark.parametrize("intervention", ["lora_fine_tune", "prompt_tuning", "full_fine_tune"])
+def test_device_map_trains_and_evaluates_and_without_a_gpu_changes_nothing(
+    intervention: str,
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = []
+    for spread in ("none", "auto"):
+        folder = tmp_path / spread
+        train(intervention, tiny_model_dir("llama"), source, folder, device_map=spread, **QUICK)
+        (evaluation,) = evaluate(intervention, folder, [source], tmp_path, device_map=spread)
+        found.append(evaluation["eval_probabilities"])
+    assert found[0] == found[1]
+    assert capsys.readouterr().err.count("--device_map auto has no effect without a GPU") == 2
 
 
 @pytest.mark.parametrize("intervention", ["lora_fine_tune", "log_prob_classify"])

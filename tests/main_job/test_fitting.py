@@ -74,7 +74,24 @@ def test_several_changes_are_recommended_together_where_one_is_not_enough(model:
 
 
 def test_what_no_argument_can_fit_needs_another_device(model: Path) -> None:
-    assert "use a larger device or a smaller model" in said(model, "full_fine_tune", H100)
+    line = said(model, "full_fine_tune", H100)
+    assert "use a larger device or a smaller model, or more processes with a GPU each (--processes_per_step)" in line
+    assert "a smaller model\n" in said(model, "zero_shot", Room(AMPERE, 10**12, 10**9), "evaluate") + "\n"
+
+
+def test_processes_with_a_gpu_each_divide_weights_and_optimizer_but_not_activations(model: Path) -> None:
+    def parts(processes: int, **kwargs: Any) -> dict[str, float]:
+        room = Room(AMPERE, 10**12, 85 * 10**9, processes=processes)
+        found = re.findall(
+            r"(weights|activations|optimizer) ([\d.]+) GB", said(model, "full_fine_tune", room, **kwargs)
+        )
+        return {name: float(value) for name, value in found}
+
+    one, eight = parts(1), parts(8)
+    assert eight["optimizer"] == pytest.approx(one["optimizer"] / 8, abs=1)
+    # Of 8.03 billion weights, an eighth, 1.05 billion embeddings and 2 of 32 blocks, with 6.98 billion in all.
+    assert eight["weights"] / one["weights"] == pytest.approx(1 / 8 + (1.05 + 6.98 / 16) / 8.03, abs=0.03)
+    assert eight["activations"] == one["activations"]
 
 
 def test_jobs_and_processes_that_share_main_memory_divide_it(model: Path) -> None:

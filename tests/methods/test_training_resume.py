@@ -1,4 +1,4 @@
-"""Training that is killed, started again, or spread over processes ends with the same weights."""
+"""Training that is killed and started again ends with the same weights, and faults in several processes are told."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from genies.methods.training import loop
 from tests.support.reward_examples import ROOT, read_log, train, train_items, write_distribution
+from tests.support.trainings import train_until
 
 LORA = ROOT / "src" / "interventions" / "lora_fine_tune" / "train.py"
 OPTIONS: dict[str, Any] = {
@@ -40,25 +40,6 @@ def undisturbed(tiny_model_dir: Callable[..., Path], source: Path, tmp_path_fact
     output = tmp_path_factory.mktemp("undisturbed")
     train("lora_fine_tune", tiny_model_dir("llama"), source, output, **OPTIONS)
     return output
-
-
-class Stopped(BaseException):
-    """Stands for the end of a process."""
-
-
-def train_until(step: int, monkeypatch: pytest.MonkeyPatch, *arguments: Any, **options: Any) -> None:
-    """Train, and end after `step` steps as abruptly as an exception can."""
-    add = loop.Record.add
-
-    def add_and_stop(self: Any, entry: dict[str, Any]) -> None:
-        add(self, entry)
-        if entry["step"] == step:
-            raise Stopped
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop.Record, "add", add_and_stop)
-        with pytest.raises(Stopped):
-            train(*arguments, **options)
 
 
 def weights(folder: Path, name: str = "adapter_model.safetensors") -> bytes:
@@ -94,13 +75,12 @@ def test_every_intervention_goes_on_to_the_same_weights(
     tiny_model_dir: Callable[..., Path],
     source: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = {"num_train_steps": 4, "per_device_train_batch_size": 3, "save_steps": 1}
     name = "model.safetensors" if intervention == "full_fine_tune" else "adapter_model.safetensors"
     train(intervention, tiny_model_dir("llama"), source, tmp_path / "whole", **options)
-    train_until(3, monkeypatch, intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
+    train_until(3, intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
     assert sorted(path.name for path in (tmp_path / "stopped").glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
     train(intervention, tiny_model_dir("llama"), source, tmp_path / "stopped", **options)
     assert "after step 2" in capsys.readouterr().err
@@ -140,10 +120,9 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(
     source: Path,
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train_until(7, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    train_until(7, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     damage(tmp_path / "checkpoint-6")
     train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     said = capsys.readouterr().err
@@ -157,12 +136,10 @@ def test_a_checkpoint_of_another_training_is_not_used(
     source: Path,
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     train_until(
         3,
-        monkeypatch,
         "lora_fine_tune",
         tiny_model_dir("llama"),
         source,
@@ -179,52 +156,18 @@ def test_a_checkpoint_serves_whatever_changes_only_speed_and_place(
     source: Path,
     undisturbed: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train_until(5, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+    train_until(5, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     train("lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, no_cache=True, cache_gb=1, **OPTIONS)
     assert "after step 4" in capsys.readouterr().err
     assert weights(tmp_path) == weights(undisturbed)
 
 
-def test_checkpoints_hold_no_pickle(
-    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    train_until(3, monkeypatch, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
+def test_checkpoints_hold_no_pickle(tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path) -> None:
+    train_until(3, "lora_fine_tune", tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
     files = sorted(path.name for path in (tmp_path / "checkpoint-2").iterdir())
     assert files == ["optimizer.safetensors", "state.json", "weights.safetensors"]
-
-
-def test_two_processes_give_the_loss_curve_and_weights_of_one(
-    tiny_model_dir: Callable[..., Path], source: Path, undisturbed: Path, tmp_path: Path
-) -> None:
-    # Three pairs a step: the shares are of unlike size, and dropout is on.
-    items = train_items(tiny_model_dir("llama"), source, tmp_path, **OPTIONS)
-    argv = [sys.executable, "-m", "genies.methods.training.processes", "2", str(LORA), *items]
-    ended = subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=False)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("8/8") == 1  # one progress bar
-    for one, two in zip(read_log(undisturbed), read_log(tmp_path), strict=True):
-        assert two == pytest.approx(one, abs=1e-4)
-    expected = load_file(undisturbed / "adapter_model.safetensors")
-    for name, value in load_file(tmp_path / "adapter_model.safetensors").items():
-        assert torch.allclose(value, expected[name], atol=1e-4), name
-
-
-def test_two_processes_share_a_loss_that_couples_the_pairs_of_a_step(
-    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
-) -> None:
-    options = {**OPTIONS, "num_train_steps": 3, "save_steps": 0}
-    train("odin", tiny_model_dir("llama"), source, tmp_path / "one", **options)
-    items = train_items(tiny_model_dir("llama"), source, tmp_path / "two", **options)
-    argv = [sys.executable, "-m", "genies.methods.training.processes", "2"]
-    argv += [str(LORA.parent.parent / "odin" / "train.py"), *items]
-    (tmp_path / "two").mkdir()
-    subprocess.run(argv, env=environment(), capture_output=True, text=True, timeout=120, check=True)
-    expected = load_file(tmp_path / "one" / "adapter_model.safetensors")
-    for name, value in load_file(tmp_path / "two" / "adapter_model.safetensors").items():
-        assert torch.allclose(value, expected[name], atol=1e-4), name
 
 
 def test_a_fault_in_several_processes_is_told_once_with_the_exit_status_of_one(

@@ -29,7 +29,8 @@ class Places(Arguments):
     timeout: Seconds | None = None
     """Seconds one job may take; after that it is stopped and counts as failed (default: no limit)."""
     processes_per_step: Annotated[int, Field(ge=1, le=1024)] = 1
-    """Processes that train one model together, as accelerate does; the reward-training interventions support it."""
+    """Processes that tune one model together, each with a part of its weights and, if there are GPUs, a GPU of its own.
+    Only for the interventions that tune a model."""
     protect: bool = True
     """Mount the inputs of a job and the outputs of other jobs read-only, where the system allows it (Linux)."""
     verbose: bool = False

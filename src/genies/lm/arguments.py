@@ -20,7 +20,8 @@ class ModelArguments(Arguments):
     """torch.set_float32_matmul_precision; lower values are faster on some machines and change float32 results
     slightly."""
     device_map: Annotated[Literal["none", "auto"], NO_EFFECT] = "none"
-    """auto spreads a model that does not fit on one GPU over all GPUs; not for reward training."""
+    """auto spreads a model that does not fit on one GPU over all GPUs, which then work in turn. Not together with
+    --processes_per_step."""
     quantization: Literal["none", "nf4"] = "none"
     """nf4 stores the weights in 4 bits (Dettmers et al. 2023); needs a GPU and the package bitsandbytes. Not for whole
     reward models."""

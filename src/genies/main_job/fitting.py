@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeGuard
 
-from genies.cost import VALUE_BYTES, Estimate, Step, estimate
+from genies.cost import VALUE_BYTES, Estimate, Step, estimate, read_shape
 from genies.declaration import read_declaration
 from genies.errors import InputError
 from genies.files import read_json
@@ -38,7 +38,7 @@ class Room:
     on_each_gpu: int = 1
     """Jobs that share one GPU."""
     processes: int = 1
-    """Processes of one training. Each has the whole model; they share main memory, but not GPUs."""
+    """Processes of one training, which divide the model among them; they share main memory, but not GPUs."""
 
 
 def memory_lines(checks: Sequence[Check], room: Room) -> Iterator[str]:
@@ -49,7 +49,7 @@ def memory_lines(checks: Sequence[Check], room: Room) -> Iterator[str]:
     largest: dict[tuple[str, str, str], tuple[Estimate, Step, Job]] = {}
     for check in checks:
         step, config = step_of(check, room), _config(check.job)
-        found = estimate(config, step) if step is not None and config is not None else None
+        found = _estimate(config, step, check.job, room) if step is not None and config is not None else None
         if step is None or found is None:
             continue
         kind = check.job.role, check.job.variant, check.job.identity.base_model
@@ -100,6 +100,23 @@ def _config(job: Job) -> Mapping[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def _estimate(config: Mapping[str, Any], step: Step, job: Job, room: Room) -> Estimate | None:
+    """The estimate for one process.
+
+    Processes that train together have a part of the optimizer's state each. On GPUs, they also have a part of the
+    weights, and whole the embeddings and the two blocks that are computed and gathered; weights in 4 bits stay whole.
+    In main memory, each process reads the whole model before it is divided.
+    """
+    found, shape, processes = estimate(config, step), read_shape(config), room.processes
+    if found is None or shape is None or job.role != "train" or processes == 1:
+        return found
+    found = replace(found, optimizer=-(-found.optimizer // processes))
+    if step.device == "cpu" or step.four_bits:
+        return found
+    gathered = (shape.embedding_weights + 2 * shape.linear_weights / shape.depth) / shape.weights
+    return replace(found, weights=int(found.weights * min(1.0, 1 / processes + gathered)))
+
+
 def _needed(found: Estimate, step: Step) -> int:
     """Bytes on the device."""
     return found.memory + (found.store if step.device == "cpu" else 0)
@@ -124,11 +141,12 @@ def _verdict(found: Estimate, step: Step, job: Job, room: Room) -> str:
     if _needed(found, step) <= share:
         close = _needed(found, step) > SURE_SHARE * share
         return f"fits in {_of(share, whole, where)}" + (" only if the estimate is exact" if close else "")
-    change = _change(job, step, share)
+    change = _change(job, step, share, room)
     if change is None and sharing * processes > 1 and _needed(found, step) <= whole:
         change = "--slots 1" if sharing > 1 else ""
         change += (" and " if change and processes > 1 else "") + ("--processes_per_step 1" if processes > 1 else "")
-    advice = f"try {change}" if change else "use a larger device or a smaller model"
+    more = ", or more processes with a GPU each (--processes_per_step)" if on_gpu and job.role == "train" else ""
+    advice = f"try {change}" if change else f"use a larger device or a smaller model{more}"
     return f"does not fit in {_of(share, whole, where)}; {advice}"
 
 
@@ -137,7 +155,7 @@ def _of(share: int, whole: int, where: str) -> str:
     return f"{size(share)} of {where}{each}"
 
 
-def _change(job: Job, step: Step, share: int) -> str | None:
+def _change(job: Job, step: Step, share: int, room: Room) -> str | None:
     """Arguments with which the job fits: as few as possible, first those that do not change results."""
     config = _config(job)
     assert config is not None
@@ -154,7 +172,7 @@ def _change(job: Job, step: Step, share: int) -> str | None:
         steps.append((f'"{flags[0]}": {value}', partial(replace, four_bits=True)))
 
     def fits(changed: Step) -> bool:
-        found = estimate(config, changed)
+        found = _estimate(config, changed, job, room)
         return found is not None and _needed(found, changed) <= share
 
     argument = "--train_kwargs" if job.role == "train" else "--eval_kwargs"

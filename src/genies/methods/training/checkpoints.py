@@ -22,6 +22,7 @@ from torch import Tensor
 from genies.errors import InputError
 from genies.files import read_json, write_json
 from genies.lm.capability import first_line
+from genies.methods.training.sharding import part_of, whole
 
 KEPT = 2
 """Number of checkpoints that are kept; the older one is used if the newest is damaged."""
@@ -45,25 +46,35 @@ class Progress:
 
 
 def save_checkpoint(
-    output_dir: Path, progress: Progress, mark: str, parameters: Mapping[str, Tensor], optimizer: Any
+    output_dir: Path,
+    progress: Progress,
+    mark: str,
+    parameters: Mapping[str, Tensor],
+    optimizer: Any,
+    is_main: bool = True,
 ) -> None:
-    """Write checkpoint-<step> atomically and delete old checkpoints.
+    """Write checkpoint-<step> atomically and delete old checkpoints, in the main process; all processes must call it.
 
-    `mark` identifies this training; `parameters` are the tuned weights by name.
+    `mark` identifies this training; `parameters` are the tuned weights by name. Divided tensors are written whole, so
+    that a training continues with another number of processes.
     """
+    weights = _gather(parameters, is_main)
+    moments = _gather(
+        {
+            f"{kind} {name}": tensor
+            for name, value in parameters.items()
+            for kind, tensor in optimizer.state.get(value, {}).items()
+        },
+        is_main,
+    )
+    if not is_main:
+        return
     place = output_dir / f"checkpoint-{progress.step}"
     staging = output_dir / f"{place.name}.partial"
     for folder in (staging, place):
         shutil.rmtree(folder, ignore_errors=True)
     staging.mkdir(parents=True)
-    save_file(
-        {name: value.detach().contiguous() for name, value in parameters.items()}, staging / "weights.safetensors"
-    )
-    moments = {
-        f"{kind} {name}": tensor.contiguous()
-        for name, value in parameters.items()
-        for kind, tensor in optimizer.state.get(value, {}).items()
-    }
+    save_file(weights, staging / "weights.safetensors")
     save_file(moments, staging / "optimizer.safetensors")
     state = {
         "mark": mark,
@@ -76,6 +87,16 @@ def save_checkpoint(
     staging.rename(place)
     for old in _checkpoints(output_dir)[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _gather(tensors: Mapping[str, Tensor], is_main: bool) -> dict[str, Tensor]:
+    """The whole tensors, in the main process; one after the other, in main memory."""
+    found = {}
+    for name, tensor in tensors.items():
+        value = whole(tensor.detach())
+        if is_main:
+            found[name] = value.cpu().contiguous()
+    return found
 
 
 def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Tensor], optimizer: Any) -> Progress:
@@ -121,12 +142,13 @@ def _restore(
 ) -> None:
     with torch.no_grad():
         for name, value in parameters.items():
-            value.copy_(weights[name])
+            value.copy_(part_of(weights[name], value))
     for key, tensor in moments.items():
         kind, _, name = key.partition(" ")
         parameter = parameters[name]
         # Fused AdamW needs the step count on the device of the parameter.
-        optimizer.state[parameter][kind] = tensor.to(parameter.device)
+        divided = part_of(tensor, parameter) if tensor.shape == parameter.shape else tensor.to(parameter.device)
+        optimizer.state[parameter][kind] = divided
 
 
 def remove_checkpoints(output_dir: Path) -> None:

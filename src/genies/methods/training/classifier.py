@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from genies.lm.capability import check_network, find_decoder, first_line
 from genies.lm.model import LanguageModel
 from genies.lm.offline import offline
 from genies.lm.packing import pack
+from genies.lm.placement import check_placement, input_device, loading_options, too_large
 from genies.lm.plausibility import check_weights
 from genies.lm.text import end_of_text
 from genies.methods.training.arguments import TunedModelArguments
@@ -52,32 +53,44 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
     """Load a whole causal language model from full fine-tuning, whose head is in separate files."""
     weight = read_head(folder)
     outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
-    check_whole(folder, arguments)
+    check_whole(folder, arguments, spreads=True)
     model = loading.load_model(folder, arguments)
     classifier = put_head(model.network, weight, model.device, folder)
     return RewardModel(replace(model, network=classifier), outputs=outputs)
 
 
-def check_whole(folder: Path, arguments: ModelArguments) -> None:
-    """Raise InputError unless the folder contains all weights and the arguments suit a model on one device."""
+def check_whole(folder: Path, arguments: ModelArguments, spreads: bool = False) -> None:
+    """Raise InputError unless the folder contains all weights and the arguments suit the model.
+
+    spreads: whether the model can be on several devices.
+    """
     check_weights(folder)
-    if arguments.device_map != "none" or arguments.quantization != "none":
+    if arguments.quantization != "none":
         raise InputError(
-            f"{folder} is a whole reward model, which runs on one device without quantization; leave out --device_map "
-            "and --quantization"
+            f"{folder} is a whole reward model, which is not quantized; leave out --quantization "
+            f"{arguments.quantization}"
         )
+    if arguments.device_map != "none" and not spreads:
+        raise InputError(f"the reward model in {folder} runs on one device; leave out --device_map")
 
 
 def read_classifier(folder: Path, arguments: ModelArguments) -> tuple[RewardModel, list[Reading]]:
     """Load a whole classification model; returns it with the readings of its own forward passes."""
-    check_whole(folder, arguments)
+    check_whole(folder, arguments, spreads=True)
     device = loading.chosen_device(arguments.device)
     dtype = loading.chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
     loading.silence_transformers()
     tokenizer = loading.load_tokenizer(folder)
     named = _check_architecture(folder)
-    model, readings = wrap_classifier(_classifier(folder, dtype).to(device), tokenizer, folder, device, dtype)
+    options = loading_options(arguments, device, dtype)
+    classifier = _classifier(folder, dtype, options)
+    check_placement(classifier, folder)
+    if options:
+        device = input_device(classifier)
+    else:
+        classifier = classifier.to(device)
+    model, readings = wrap_classifier(classifier, tokenizer, folder, device, dtype)
     kind = type(model.classifier).__name__
     if named is not None and named != kind:
         model = replace(model, assumptions=(f"its config names the architecture {named}, and it is read as {kind}",))
@@ -195,15 +208,17 @@ def _check_architecture(folder: Path) -> str | None:
 
 
 @offline()
-def _classifier(folder: Path, dtype: torch.dtype) -> Any:
+def _classifier(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
     from transformers import AutoModelForSequenceClassification
 
     try:
         loaded: Any = AutoModelForSequenceClassification.from_pretrained(
             str(folder), dtype=dtype, local_files_only=True, trust_remote_code=False, use_safetensors=True,
-            output_loading_info=True,
+            output_loading_info=True, **options,
         )  # fmt: skip
     except Exception as error:  # damaged weights and unknown configurations raise many types
+        if options and "dispatched on the CPU or the disk" in str(error):
+            raise too_large(folder) from None
         raise InputError(
             f"the reward model in {folder} cannot be read: {first_line(error)}; expected a folder that train.py wrote "
             "or a published reward model"

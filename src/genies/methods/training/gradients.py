@@ -67,7 +67,9 @@ class _Share:
 
     trainee: Trainee
     batch: Sequence[TrainingPair]
-    mine: Sequence[int]
+    shares: Sequence[Sequence[int]]
+    """The slots of each process."""
+    process: int
     step: int
     seed: int
     dtype: torch.dtype
@@ -76,17 +78,37 @@ class _Share:
     def keeps(self, length: int) -> Hashable:
         return company(self.trainee.model, length + len(self.trainee.virtual_ids))
 
-    def groups(self, budget: int) -> list[list[int]]:
-        """The slots of the pairs of each forward pass."""
-        model = self.trainee.model
-        groups = divide([self.batch[slot] for slot in self.mine], budget, model.packs, self.keeps)
-        return [[self.mine[place] for place in group] for group in groups]
+    def apart(self, pairs: Sequence[TrainingPair]) -> bool:
+        """Whether the two sequences of one of the pairs need different forward passes."""
+        return any(self.keeps(len(pair.best.ids)) != self.keeps(len(pair.worse.ids)) for pair in pairs)
+
+    @property
+    def alike(self) -> bool:
+        """Whether every group is one pair with a forward pass for each of its sequences: as soon as one pair of one
+        process needs that, because all processes need the same number of passes."""
+        return len(self.shares) > 1 and self.apart(self.batch)
+
+    def groups(self, budget: int) -> list[tuple[list[int], float]]:
+        """The slots of the pairs of each forward pass, with a factor of their loss.
+
+        Every process has the same number of passes: those that it has too few repeat a group with the factor 0.
+        """
+        every = [self._groups_of(mine, budget) for mine in self.shares]
+        own = every[self.process]
+        spare = own[-1] if own else [min(range(len(self.batch)), key=lambda slot: self.batch[slot].padded_tokens)]
+        return [(slots, 1.0) for slots in own] + [(spare, 0.0)] * (max(map(len, every)) - len(own))
+
+    def _groups_of(self, mine: Sequence[int], budget: int) -> list[list[int]]:
+        if self.alike:
+            return [[slot] for slot in mine]
+        groups = divide([self.batch[slot] for slot in mine], budget, self.trainee.model.packs, self.keeps)
+        return [[mine[place] for place in group] for group in groups]
 
     def scores(self, slots: list[int]) -> Tensor:
         """Scores [slots, 2, columns] of the pairs in `slots`."""
         trainee, model = self.trainee, self.trainee.model
         pairs = [self.batch[slot] for slot in slots]
-        apart = any(self.keeps(len(pair.best.ids)) != self.keeps(len(pair.worse.ids)) for pair in pairs)
+        apart = self.alike or self.apart(pairs)
         half = torch.autocast(model.device.type, dtype=self.dtype) if self.dtype != torch.float32 else nullcontext()
         found = []
         for micro in make_micro_batches(pairs, slots, model.device, model.packs, trainee.virtual_ids, apart):
@@ -108,13 +130,14 @@ def step_gradients(
 ) -> tuple[Tensor, int]:
     """Compute the gradient of the step's mean loss; returns scores [pairs, 2, columns], float64, and the token budget.
 
-    Each process computes a share of the pairs; gradients and scores are summed over processes. After running out of
-    memory, the budget is halved and the share is computed again.
+    Each process computes a share of the pairs; scores are summed over processes here, gradients by the backward pass of
+    the divided model (sharding.py). After running out of memory, the budget is halved and the share is computed again,
+    except with several processes, of which the others would wait for this one. Raises InputError then.
     """
     model = trainee.model
     sizes = [pair.packed_tokens if model.packs else 2 * pair.padded_tokens for pair in batch]
-    mine = share_among(accelerator.num_processes, sizes)[accelerator.process_index]
-    share = _Share(trainee, batch, mine, step, seed, dtype)
+    shares = share_among(accelerator.num_processes, sizes)
+    share = _Share(trainee, batch, shares, accelerator.process_index, step, seed, dtype)
     labels = torch.tensor([pair.label for pair in batch], device=model.device)
     several = accelerator.num_processes > 1
     while True:
@@ -123,19 +146,26 @@ def step_gradients(
         scores = torch.zeros(len(batch), 2, trainee.columns, dtype=torch.float64, device=model.device)
         try:
             slopes = _slopes(share, labels, budget, several) if trainee.coupled else None
-            for slots in share.groups(budget):
+            for slots, factor in share.groups(budget):
                 found = share.scores(slots)
                 if slopes is None:
                     loss = trainee.loss(found, labels[slots], step).sum() / len(batch)
                 else:
                     loss = (found * slopes[slots]).sum()
-                scaler.scale(loss).backward()
-                scores[slots] = found.detach().double()
+                scaler.scale(loss if factor else loss * factor).backward()
+                if factor:
+                    scores[slots] = found.detach().double()
             break
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             longest = max(sizes)
+            if several:
+                raise InputError(
+                    f"out of memory on {model.device} with --batch_tokens {budget}, in one of "
+                    f"{accelerator.num_processes} processes; use a smaller --batch_tokens, --gradient_checkpointing "
+                    f"True, or more processes (a pair has at most {longest} tokens)"
+                ) from None
             if budget <= longest:
                 raise InputError(
                     f"out of memory on {model.device} with one pair of at most {longest} tokens; use "
@@ -148,16 +178,16 @@ def step_gradients(
             torch.cuda.empty_cache()
         print(f"out of memory on {model.device}: continuing with --batch_tokens {budget}", file=sys.stderr)
     if several:
-        scores = _sum_over_processes(trainee, scores)
+        _sum_over_processes(scores)
     return scores.cpu(), budget
 
 
 def held_back_scores(trainee: Trainee, pairs: Sequence[TrainingPair], budget: int, dtype: torch.dtype) -> Tensor:
     """Scores [pairs, 2, columns], float64, without dropout and gradient; `budget` is in tokens of a forward pass."""
-    share = _Share(trainee, pairs, range(len(pairs)), step=0, seed=0, dtype=dtype, dropout=False)
+    share = _Share(trainee, pairs, [range(len(pairs))], 0, step=0, seed=0, dtype=dtype, dropout=False)
     scores = torch.zeros(len(pairs), 2, trainee.columns, dtype=torch.float64)
     with torch.no_grad():
-        for slots in share.groups(max(budget, *(2 * pair.padded_tokens for pair in pairs))):
+        for slots, _ in share.groups(max(budget, *(2 * pair.padded_tokens for pair in pairs))):
             scores[slots] = share.scores(slots).double().cpu()
     return scores
 
@@ -167,23 +197,18 @@ def _slopes(share: _Share, labels: Tensor, budget: int, several: bool) -> Tensor
     trainee = share.trainee
     scores = torch.zeros(len(share.batch), 2, trainee.columns, device=trainee.model.device)
     with torch.no_grad():
-        for slots in share.groups(budget):
-            scores[slots] = share.scores(slots).float()
+        for slots, factor in share.groups(budget):
+            found = share.scores(slots).float()
+            if factor:
+                scores[slots] = found
     if several:
-        from torch.distributed import all_reduce
-
-        all_reduce(scores)
+        _sum_over_processes(scores)
     scores.requires_grad_(True)
     (slopes,) = torch.autograd.grad(trainee.loss(scores, labels, share.step).mean(), scores)
     return slopes
 
 
-def _sum_over_processes(trainee: Trainee, scores: Tensor) -> Tensor:
+def _sum_over_processes(scores: Tensor) -> None:
     from torch.distributed import all_reduce
 
     all_reduce(scores)
-    for parameter in trainee.parameters.values():
-        if parameter.grad is None:  # a process without a pair in this step
-            parameter.grad = torch.zeros_like(parameter)
-        all_reduce(parameter.grad)
-    return scores

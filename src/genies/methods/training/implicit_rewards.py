@@ -31,6 +31,7 @@ from genies.methods.training.log_probabilities import log_probabilities
 from genies.methods.training.micro_batches import MicroBatch
 from genies.methods.training.pairs import TrainingData, pairs_of_step
 from genies.methods.training.quantization import load_base_model
+from genies.methods.training.sharding import on_device
 from genies.methods.training.tuning import read_data, session, tune
 
 RECORD = "implicit_reward.json"
@@ -61,7 +62,9 @@ def tune_implicit_reward(kind: Literal["dpo", "ipo"], arguments: ImplicitRewardA
         data = read_data(arguments, model)
         texts = _texts(data, arguments)
         references = ReferenceScores(arguments.model_dir, arguments, arguments.load_in_4bit)
-        untuned = dict(zip(texts, references(texts, _untuned_scorer(model, arguments.batch_tokens)), strict=True))
+        with on_device(model):
+            before_training = references(texts, _untuned_scorer(model, arguments.batch_tokens))
+        untuned = dict(zip(texts, before_training, strict=True))
         tuned = add_lora(model.network, arguments, arguments.model_dir, "CAUSAL_LM")
 
         def rewards(micro: MicroBatch) -> Tensor:

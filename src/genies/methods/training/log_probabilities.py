@@ -34,7 +34,8 @@ def log_probabilities(model: LanguageModel, micro: MicroBatch, hidden: Tensor | 
                 before.append(where[place - 1])
                 targets.append(sequence.ids[place])
                 owners.append(owner)
-    places, target, owner_of = (torch.tensor(each, device=model.device) for each in (before, targets, owners))
+    # On the CPU, because with device_map, hidden states and logits may be on other devices than the ids.
+    places, target, owner_of = (torch.tensor(each) for each in (before, targets, owners))
     if model.plain_head:
         hidden = (hidden_states(model, micro.batch) if hidden is None else hidden)[places]
         found = torch.cat(
@@ -47,7 +48,8 @@ def log_probabilities(model: LanguageModel, micro: MicroBatch, hidden: Tensor | 
         )  # fmt: skip
     else:
         found = _chosen(call(model, model.network, micro.batch).logits.flatten(0, 1)[places], target)
-    totals = torch.zeros(len(micro.sequences), device=model.device).index_add(0, owner_of, found)
+    owner_of = owner_of.to(model.device)
+    totals = torch.zeros(len(micro.sequences), device=model.device).index_add(0, owner_of, found.to(model.device))
     return totals, torch.bincount(owner_of, minlength=len(micro.sequences))
 
 
@@ -57,4 +59,4 @@ def _of_block(network: torch.nn.Module, hidden: Tensor, targets: Tensor) -> Tens
 
 def _chosen(logits: Tensor, targets: Tensor) -> Tensor:
     """Log-probability [places] of each target."""
-    return -torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
+    return -torch.nn.functional.cross_entropy(logits.float(), targets.to(logits.device), reduction="none")

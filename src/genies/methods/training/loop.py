@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from genies.methods.training.dropout import current_draw, drawing
 from genies.methods.training.gradients import Trainee, step_gradients
 from genies.methods.training.pairs import TrainingData, TrainingPair, pairs_of_step
 from genies.methods.training.record import Record
+from genies.methods.training.sharding import whole
 
 DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one forward and backward pass."""
@@ -33,10 +35,16 @@ class Diverged(InputError):
 def make_accelerator(arguments: TrainingArguments) -> Any:
     """The Accelerator, which must be created before a model is loaded.
 
-    With several processes, each has its own device.
+    With several processes, each has its own device. Raises InputError if there are fewer GPUs than processes.
     """
     from accelerate import Accelerator
 
+    needed, found = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), torch.cuda.device_count()
+    if arguments.device != "cpu" and 0 < found < needed:
+        raise InputError(
+            f"--processes_per_step {needed}: expected a GPU for each process, found {found}; use --processes_per_step "
+            f"{found}, leave out --gpus, which gives a job one GPU, or use --device cpu"
+        )
     return Accelerator(cpu=arguments.device == "cpu" or not torch.cuda.is_available(), mixed_precision="no")
 
 
@@ -58,8 +66,6 @@ def train(
     number of finished steps and returns more values for the log. Raises Diverged if a loss, a gradient or a weight is
     not finite.
     """
-    if accelerator.num_processes > 1:
-        _broadcast_weights(trainee, accelerator)
     parameters = list(trainee.parameters.values())
     optimizer = torch.optim.AdamW(
         parameters, lr=arguments.learning_rate, weight_decay=arguments.weight_decay, fused=True
@@ -84,7 +90,7 @@ def train(
             losses = trainee.loss(scores, labels, step)
             _check_finite(losses, batch, step, data.source, arguments)
             scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm)
+            norm = whole(torch.nn.utils.clip_grad_norm_(parameters, arguments.max_grad_norm))
             if not math.isfinite(norm) and dtype != torch.float16:
                 raise _not_finite("gradient", [pair.example_index for pair in batch], step, data.source, arguments)
             rate = arguments.learning_rate * learning_rate_factor(step, arguments)
@@ -105,12 +111,11 @@ def train(
             }
             record.add(entry)
             if arguments.save_steps and (step + 1) % arguments.save_steps == 0 and step + 1 < arguments.num_train_steps:
-                if accelerator.is_main_process:
-                    now = Progress(step + 1, record.entries, scaler.state_dict())
-                    save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer)
+                now = Progress(step + 1, record.entries, scaler.state_dict())
+                save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer, accelerator.is_main_process)
                 accelerator.wait_for_everyone()
         # No later loss shows whether the last step made weights infinite.
-        if not all(math.isfinite(torch.linalg.vector_norm(each.detach())) for each in parameters):
+        if not all(math.isfinite(whole(torch.linalg.vector_norm(each.detach()))) for each in parameters):
             raise _not_finite(_WEIGHTS, [pair.example_index for pair in batch], step, data.source, arguments)
     finally:
         record.close()
@@ -140,16 +145,6 @@ def pair_accuracy(scores: Tensor, labels: Tensor) -> float:
     counted = margins[labels != 0.5]
     right = (counted > 0).double() + (counted == 0).double() / 2
     return float(right.mean()) if len(counted) else 0.5
-
-
-def _broadcast_weights(trainee: Trainee, accelerator: Any) -> None:
-    """Copy the main process's initial weights to every process."""
-    from torch.distributed import broadcast
-
-    with torch.no_grad():
-        for parameter in trainee.parameters.values():
-            broadcast(parameter.data, src=0)
-    accelerator.wait_for_everyone()
 
 
 def _check_finite(

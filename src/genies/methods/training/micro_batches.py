@@ -37,8 +37,11 @@ class MicroBatch:
 
     @property
     def last_tokens(self) -> torch.Tensor:
-        """Index in the flattened batch of each sequence's last token [2 * pairs]."""
-        return torch.tensor([places[-1] for places in self.batch.places], device=self.batch.ids.device)
+        """Index in the flattened batch of each sequence's last token [2 * pairs].
+
+        It is on the CPU, because it indexes hidden states, which may be on another device than the ids.
+        """
+        return torch.tensor([places[-1] for places in self.batch.places])
 
 
 def make_micro_batches(

@@ -119,14 +119,15 @@ def padding_id(tokenizer: Any, network: Any) -> int:
 
 
 def head_outputs(model: RewardModel, hidden: Tensor) -> Tensor:
-    """Outputs [tokens, outputs], float32, of hidden states [tokens, width]."""
+    """Outputs [tokens, outputs], float32, of hidden states [tokens, width], on the device of the head."""
+    hidden = hidden.to(linear_head(model.head).weight.device)
     with torch.autocast(hidden.device.type, enabled=False):
         outputs: Tensor = model.head(hidden.float())
     return outputs
 
 
 def rewards_at(model: RewardModel, batch: Batch, places: Tensor) -> Tensor:
-    """Rewards [places], float32, of the tokens at `places` of the flattened batch."""
+    """Rewards [places], float32, of the tokens at `places`, a tensor on the CPU, of the flattened batch."""
     outputs = head_outputs(model, hidden_states(model.language_model, batch)[places])
     return (outputs * outputs.new_tensor(model.outputs.weights)).sum(-1)
 
@@ -146,8 +147,7 @@ def rewards(
             where[len(model.virtual_ids) + last_place(sequences[index], model.passed_over)]
             for index, where in zip(batch.sequences, batch.places, strict=True)
         ]
-        places = torch.tensor(read, device=model.language_model.device)
-        found[batch.sequences] = rewards_at(model, batch, places).double().cpu().numpy()
+        found[batch.sequences] = rewards_at(model, batch, torch.tensor(read)).double().cpu().numpy()
 
     run_batches(model.language_model, _with_virtual(model, sequences), score, batch_tokens, label)
     return found
@@ -162,10 +162,11 @@ def agrees(model: RewardModel, readings: Sequence[Reading]) -> bool:
         for index, where in zip(batch.sequences, batch.places, strict=True):
             reading = readings[index]
             hidden = hidden_states(model.language_model, batch)[where[len(model.virtual_ids) + reading.place]]
+            hidden = hidden.to(weight.device)  # with device_map, the last block may be on another device
             # Outputs are sums whose terms may cancel: the rounding error is relative to the sum of absolute terms.
             largest = nn.functional.linear(hidden.abs().float(), weight.abs().float())
             tolerance = 1e-4 if hidden.dtype == torch.float32 else 2e-2
-            difference = (head_outputs(model, hidden) - reading.outputs).abs()
+            difference = (head_outputs(model, hidden) - reading.outputs.to(hidden.device)).abs()
             agreed.append(bool((difference <= tolerance * largest).all()))
 
     run_batches(model.language_model, _with_virtual(model, [each.ids for each in readings]), compare, None, "checking")

@@ -46,7 +46,8 @@ def tune_anchored(arguments: AnchorArguments) -> None:
                 before = hidden_states(model.language_model, micro.batch)[micro.last_tokens].float()
             hidden = hidden_states(model.language_model, micro.batch)[micro.last_tokens]
             drift = (hidden.float() - before).square().sum(-1) / before.square().sum(-1)
-            return torch.stack([head_outputs(model, hidden)[:, 0], drift], dim=1)
+            reward = head_outputs(model, hidden)[:, 0]
+            return torch.stack([reward, drift.to(reward.device)], dim=1)
 
         parameters = {**trainable(tuned), **trainable_head(model.classifier)}
         trainee = Trainee(

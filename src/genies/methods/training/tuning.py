@@ -31,6 +31,7 @@ from genies.methods.training.record import check_tensorboard
 from genies.methods.training.reward_model import RewardModel, add_head, padding_id, rewards_at
 from genies.methods.training.reward_record import write_reward_record
 from genies.methods.training.search import chosen_arguments
+from genies.methods.training.sharding import sharded
 
 
 def tune_lora(arguments: LoraArguments) -> None:
@@ -170,9 +171,10 @@ def tune(
     mark = training_fingerprint(kind, arguments, dtype_name)
     if arguments.gradient_checkpointing:
         enable_gradient_checkpointing(model.decoder)
-    if arguments.search == "held_back":
-        arguments = chosen_arguments(trainee, data, arguments, accelerator, output_dir, mark, dtype)
-    log = train(trainee, data, arguments, accelerator, output_dir, mark, dtype)
+    with sharded(trainee, accelerator) as divided:
+        if arguments.search == "held_back":
+            arguments = chosen_arguments(divided, data, arguments, accelerator, output_dir, mark, dtype)
+        log = train(divided, data, arguments, accelerator, output_dir, mark, dtype)
     if accelerator.is_main_process:
         save(output_dir)
         padding = padding_id(model.tokenizer, model.network)
