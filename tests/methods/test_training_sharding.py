@@ -100,6 +100,7 @@ def assert_same(one: Path, two: Path) -> None:
     assert compared > 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_give_the_losses_and_files_of_one(
     case: str, model_dir: Callable[[str], Path], source: Path, together: Callable[[str], Path], tmp_path: Path
@@ -109,6 +110,7 @@ def test_two_processes_give_the_losses_and_files_of_one(
     assert_same(tmp_path, together(case))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("intervention", ["lora_fine_tune", "full_fine_tune"])
 def test_a_checkpoint_is_continued_by_another_number_of_processes(
     intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
@@ -151,6 +153,7 @@ with session(arguments) as accelerator:
 """
 
 
+@pytest.mark.process
 def test_a_process_has_its_share_of_all_weights(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
