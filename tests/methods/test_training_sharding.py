@@ -100,6 +100,7 @@ def assert_same(one: Path, two: Path) -> None:
     assert compared > 0
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_give_the_losses_and_files_of_one(
     case: str, model_dir: Callable[[str], Path], source: Path, together: Callable[[str], Path], tmp_path: Path
@@ -109,6 +110,7 @@ def test_two_processes_give_the_losses_and_files_of_one(
     assert_same(tmp_path, together(case))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("intervention", ["lora_fine_tune", "full_fine_tune"])
 def test_a_checkpoint_is_continued_by_another_number_of_processes(
     intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
@@ -151,6 +153,7 @@ with session(arguments) as accelerator:
 """
 
 
+@pytest.mark.process
 def test_a_process_has_its_share_of_all_weights(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,7 +187,8 @@ def test_every_process_has_the_same_number_of_passes_and_each_pair_counts_once(
         assert len({len(each) for each in found}) == 1
         assert sorted(slot for each in found for slots, factor in each for slot in slots if factor) == [0, 1, 2, 3, 4]
     # Where the two sequences of some pair need different passes, every pair has two.
-    monkeypatch.setattr(gradients, "company", lambda _model, length: length > len(batch[2].best.ids))
+    lengths = next(sorted(pair) for each in batch if len(set(pair := [len(each.best.ids), len(each.worse.ids)])) == 2)
+    monkeypatch.setattr(gradients, "company", lambda _model, length: length > lengths[0])
     for share in shares([0, 1], [2, 3, 4]):
         passes.clear()
         for slots, _ in share.groups(10**6):
@@ -211,11 +215,11 @@ def test_out_of_memory_in_one_of_several_processes_says_what_to_change(
 def test_several_processes_need_as_many_gpus_and_no_device_map(
     tiny_model_dir: Callable[..., Path], source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = train_items(tiny_model_dir("llama"), source, Path("unused"))
+    items = train_items(tiny_model_dir("llama"), source, Path("unused"), device="auto")
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(InputError, match="expected a GPU for each process, found 1"):
-        loop.make_accelerator(parse(LoraArguments, [*items, "--device", "auto"]))
+        loop.make_accelerator(parse(LoraArguments, items))
     monkeypatch.setattr(quantization, "is_initialized", lambda: True)
     monkeypatch.setattr(quantization, "get_world_size", lambda: 4)
     with pytest.raises(InputError, match=r"--device_map auto with 4 processes.*leave out --device_map"):
