@@ -1,4 +1,4 @@
-"""Training that is killed and started again ends with the same weights, and faults in several processes are told."""
+"""Training that is killed and started again ends with the same weights; a fault in several processes is shown once."""
 
 from __future__ import annotations
 

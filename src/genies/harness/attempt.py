@@ -74,7 +74,8 @@ class Attempt:
             argv[1:1] = ["-m", TOGETHER, str(settings.processes)]
         origin = Origin(job.identity, argv, datetime.now(UTC).isoformat(timespec="seconds"), store.root, log)
         prepare(staging, check, content, origin)
-        if job.unlabelled is not None and (copy := job.unlabelled_copy(staging)):
+        copy = job.unlabelled_copy(staging)
+        if job.unlabelled is not None and copy is not None:
             write_unlabelled(job.unlabelled, copy)
         supervisor = Supervisor(
             argv,

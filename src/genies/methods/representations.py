@@ -110,11 +110,16 @@ def read_training_pairs(
     text_format = training_format(arguments, reader.outline.tokenizer)
     found = read_pairs(reader, sites, reading, pairs, arguments.train_distribution, text_format)
     reader.report()
+    record_reading(arguments, reading, text_format)
+    return sites, found
+
+
+def record_reading(arguments: ReadingTrainArguments, reading: Reading, text_format: TextFormat) -> None:
+    """Record in the tuned model's folder how texts are read and which model reads them, for `evaluate_readings`."""
     reading.save(arguments.output_dir)
     record_format(arguments.output_dir, text_format)
     record_protocol(arguments)
     write_base_model(arguments.output_dir, arguments.model_dir)
-    return sites, found
 
 
 def evaluate_directions(arguments: ReadingEvaluationArguments, tests: Sequence[Sequence[Pair]]) -> None:

@@ -8,8 +8,6 @@ from genies.data.distribution import Distribution, one_pair_per_example
 from genies.data.unlabelled import unlabelled_pairs
 from genies.lm.sites import ReadAt
 from genies.methods.arguments import ReadingTrainArguments
-from genies.methods.base_model import write_base_model
-from genies.methods.protocol import record_protocol
 from genies.methods.reading import Reading
 from genies.methods.templates import QUESTIONS
 
@@ -31,10 +29,10 @@ def train(args: Arguments) -> None:
 
     from genies.lm.activation_reader import ActivationReader
     from genies.lm.sites import Site
-    from genies.lm.text_format import record_format, training_format
+    from genies.lm.text_format import training_format
     from genies.methods.ccs import mean_activations
     from genies.methods.ccs_training import oriented, search_probe
-    from genies.methods.representations import read_pairs
+    from genies.methods.representations import read_pairs, record_reading
 
     reader = ActivationReader(args.model_dir, args, args.batch_tokens)
     site = Site(reader.outline.depth - 1)
@@ -51,10 +49,7 @@ def train(args: Arguments) -> None:
     probe = search_probe(np.concatenate([target.best, target.worse], axis=1)[:, :, 0], site, seed=args.seed)
     means = mean_activations(source.responses()[:, :, 0])
     oriented(probe, source.best[:, :, 0], source.worse[:, :, 0], means).save(args.output_dir)
-    reading.save(args.output_dir)
-    record_format(args.output_dir, text_format)
-    record_protocol(args)
-    write_base_model(args.output_dir, args.model_dir)
+    record_reading(args, reading, text_format)
 
 
 if __name__ == "__main__":
