@@ -23,8 +23,8 @@ from pydantic.fields import FieldInfo
 
 from genies import command_line
 from genies.command_line import Arguments
-from genies.contract import Evaluation
 from genies.data.audit.finding import INFORMATION, MEANINGS
+from genies.evaluation_file import Evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
 

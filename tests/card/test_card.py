@@ -20,8 +20,8 @@ from genies.card.content import Answer, Card, read_card
 from genies.card.measuring import Plan, scorer_of
 from genies.card.page import collected, to_html, to_markdown
 from genies.card.questions import OWN, Question, read_questions
-from genies.contract import Evaluation
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from tests.support.commands import run_command
 from tests.support.scripts import planted_examples, train, write_distribution
 

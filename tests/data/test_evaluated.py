@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from genies.contract import Evaluation
 from genies.data.distribution import Example
 from genies.data.evaluated import cluster_labels, clusters_from_data, joined_clusters, without_examples
+from genies.evaluation_file import Evaluation
 from genies.metrics import log_loss, rms_calibration_error
 
 TEST = [Example(index, prompt, ("a", "b", "c"), (0,)) for index, prompt in enumerate(["p", "q", "p", "Q", "q "])]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from genies.contract import Evaluation
 from genies.data.audit.finding import Rule
+from genies.evaluation_file import Evaluation
 from tests.support.project import ROOT
 
 pytest.importorskip("mkdocs", reason="the site needs pip install -e .[docs]")

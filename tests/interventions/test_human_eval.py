@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from genies.contract import evaluation_items, read_evaluation
+from genies.contract import evaluation_items
+from genies.evaluation_file import read_evaluation
 from tests.support.scripts import INTERVENTIONS, planted_examples, write_distribution
 
 Person = Callable[[str], str]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from genies.contract import Evaluation
 from genies.data.shifts import Shift
+from genies.evaluation_file import Evaluation
 from genies.table.doubts import assumed, mixed_formats, not_learned
 from genies.table.rows import TableRow, table_row
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, Project

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from genies.contract import Evaluation
 from genies.data.shifts import Shift
+from genies.evaluation_file import Evaluation
 from genies.harness.plan import Plan, Row
 from genies.main_job.tables import make_table
 from genies.table.rows import COLUMNS, TableRow, shifts_with_holes

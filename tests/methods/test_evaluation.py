@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genies.contract import read_evaluation
 from genies.data.distribution import Pair, pairs, read_example
 from genies.data.evaluated import cluster_labels
 from genies.errors import InputError
+from genies.evaluation_file import read_evaluation
 from genies.methods.evaluation import softmax_of_pair, write_evaluation
 from genies.methods.templates import Template
 from tests.support.present import present

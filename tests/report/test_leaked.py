@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from genies.contract import Evaluation
 from genies.data.leaks import Leaks
 from genies.data.shifts import Shift
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.metrics import accuracy, rms_calibration_error
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study

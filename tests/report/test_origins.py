@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.report.origins import facts, short_facts, together
 from genies.report.study import Reading
 

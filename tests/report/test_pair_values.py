@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.metrics.intervals import bootstrap_interval, mean_interval
 from genies.metrics.resampling import resample_weights, resampled_means, sums_by_cluster
 from genies.report.pair_values import EACH_PAIR, RESAMPLES, pair_values

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import genies.contract
+import genies.evaluation_file
 from genies.command_line import parse
 
 INTERVENTIONS = Path(__file__).parents[2] / "src" / "interventions"
@@ -48,7 +49,7 @@ def evaluate(
     paths = [output / f"{place}.json" for place in range(len(distributions))]
     items = genies.contract.evaluation_items(str(model), list(map(str, distributions)), list(map(str, paths)), kwargs)
     _run(load_script(intervention, "eval"), "evaluate", items)
-    return [genies.contract.read_evaluation(path)[1] for path in paths]
+    return [genies.evaluation_file.read_evaluation(path)[1] for path in paths]
 
 
 def _run(module: ModuleType, body: str, items: list[str]) -> None:

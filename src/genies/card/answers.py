@@ -12,9 +12,9 @@ import numpy.typing as npt
 from genies.card.content import Answer, Calibration, Sample, TargetShare
 from genies.card.measuring import Plan
 from genies.card.questions import Question
-from genies.contract import Evaluation
 from genies.data.distribution import Distribution, pairs
 from genies.data.evaluated import cluster_labels
+from genies.evaluation_file import Evaluation
 from genies.metrics import accuracy, brier_score, rms_calibration_error
 from genies.metrics.calibration import confidence
 from genies.metrics.intervals import interval_of_scores

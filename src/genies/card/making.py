@@ -14,7 +14,7 @@ from genies.card.measuring import Plan, evaluations_of, plan_targets, request_of
 from genies.card.page import references, to_html, to_markdown
 from genies.card.picture import write_picture
 from genies.card.questions import Question
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.files import read_text, write_text
 from genies.lm.text_format import recorded_format
 from genies.provenance import surroundings

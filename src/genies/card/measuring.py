@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from genies.card.questions import Question
-from genies.contract import Evaluation
 from genies.data.distribution import Distribution
 from genies.data.transforming import transformed
 from genies.declaration import read_declaration
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.files import read_json, write_json
 from genies.folders import intervention_folder
 from genies.main_job.main import measure

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from genies import markdown
 from genies.commands.single import exit_status, identities_of_machine, own_variant, run_single
-from genies.contract import read_evaluation
 from genies.errors import InputError
+from genies.evaluation_file import read_evaluation
 from genies.folders import distribution_folder, named_folder
 from genies.harness.decide import Policy, check_evaluation
 from genies.harness.job import Identity, Job

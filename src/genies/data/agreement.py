@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.metrics.pairs import accuracy
 
 ACCURACY_TOLERANCE = 1e-6

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from genies.contract import Evaluation
 from genies.data.distribution import Example
+from genies.evaluation_file import Evaluation
 from genies.metrics import accuracy, average_probability, brier_score, log_loss, rms_calibration_error, ties
 from genies.metrics.calibration import FORMULA
 

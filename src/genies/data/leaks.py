@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.audit.overlap import leaked_test_examples
 from genies.data.distribution import Distribution
 from genies.data.evaluated import example_indices, without_examples
+from genies.evaluation_file import Evaluation
 
 
 @dataclass(frozen=True)

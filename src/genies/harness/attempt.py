@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.unlabelled import write_unlabelled
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.folder_hashes import model_content
 from genies.harness.decide import Check
 from genies.harness.failures import absent_model, failed, outdated, refusals

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.harness.fingerprint import Identities, Parts, unknown_parts
 from genies.harness.job import Job
 from genies.harness.store import Standing, evaluation_standing, model_standing, training_record

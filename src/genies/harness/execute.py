@@ -6,8 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.file_hashes import FileHashes
 from genies.folder_hashes import model_content
 from genies.harness.attempt import Attempt, evaluations

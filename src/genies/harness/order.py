@@ -14,8 +14,8 @@ from queue import SimpleQueue
 
 from pydantic import TypeAdapter
 
-from genies.contract import Evaluation
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.file_hashes import FileHashes
 from genies.harness.decide import Check
 from genies.harness.job import Job

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from genies.contract import Evaluation, read_evaluation
 from genies.data.agreement import ROUNDED_TOLERANCE, accuracy_of_pairs
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation, read_evaluation
 from genies.file_hashes import FileHashes
 from genies.files import flush_folder, read_json, write_json
 from genies.folder_hashes import TRAINING_RECORD, model_content

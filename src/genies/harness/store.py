@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation, read_evaluation
 from genies.file_hashes import FileHashes
 from genies.files import read_json
 from genies.folder_hashes import TRAINING_RECORD, model_content

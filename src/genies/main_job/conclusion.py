@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.errors import BAD_INPUT
+from genies.evaluation_file import Evaluation
 from genies.main_job.run import Run
 from genies.quantities import counted
 from genies.table.doubts import assumed, mixed_formats, not_learned

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from genies.contract import Evaluation
 from genies.data.shifts import repeats
 from genies.errors import BAD_INPUT, INTERRUPTED, InputError, termination_as_interrupt
+from genies.evaluation_file import Evaluation
 from genies.file_hashes import FileHashes
 from genies.folders import normal
 from genies.harness.failures import Failures

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genies.cache import cache_dir
-from genies.contract import Evaluation
 from genies.data.leaks import Leaks
+from genies.evaluation_file import Evaluation
 from genies.file_hashes import FileHashes
 from genies.folders import normal
 from genies.harness.decide import Check, absent_base_model, decide

@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.leaks import Leaks, Remainder
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.files import write_text
 from genies.harness.plan import Plan, Row
 from genies.table.rows import TableRow, best_reference, table_row

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.shifts import Shift, read_shifts, unique_pairs
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.harness.store import read_stored
 from genies.metrics.resampling import ClusterSums
 from genies.metrics.shift_means import Average, MeanEstimate, ShiftFigure, estimate_mean

@@ -8,8 +8,8 @@ from functools import cached_property, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from genies.contract import Evaluation
 from genies.data.evaluated import cluster_labels
+from genies.evaluation_file import Evaluation
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats, checked_labels
 from genies.metrics.resampling import ClusterSums

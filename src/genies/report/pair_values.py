@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from genies.contract import Evaluation
 from genies.data.evaluated import cluster_labels
+from genies.evaluation_file import Evaluation
 from genies.metrics.calibration import log_losses
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats, checked, checked_labels

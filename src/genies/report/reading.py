@@ -14,10 +14,10 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.evaluated import joined_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.harness.job import Identity
 from genies.harness.plan import TARGET_TUNED, possible_model_names, tuned_model_name, unlabelled_suffix
 from genies.harness.store import Store, identity_in, read_stored

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 from genies.files import read_json
 
 BEST_OF_ALL = "best of all interventions"

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from genies.contract import Evaluation
 from genies.data.shifts import Shift
+from genies.evaluation_file import Evaluation
 from genies.report.example_scores import ExampleScores, example_scores
 from genies.report.pair_values import PairValues, pair_values
 from genies.table.rows import TableRow, table_row

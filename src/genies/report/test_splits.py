@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.distribution import Distribution, Example
 from genies.data.evaluated import example_indices, prompt_clusters
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation
 
 
 class TestSplits:

@@ -18,8 +18,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from genies.adapter_base import CONFIG, REWARD_RECORD
-from genies.contract import Evaluation, evaluation_items
+from genies.contract import evaluation_items
 from genies.data.distribution import Distribution, Example
+from genies.evaluation_file import Evaluation
 from genies.files import read_json
 from genies.report.samples import Scored, write_script
 

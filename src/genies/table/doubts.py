@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.metrics.calibration import FORMULA
 from genies.table.rows import TableRow
 

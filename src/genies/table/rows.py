@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
-from genies.contract import Evaluation
 from genies.data.shifts import Shift
+from genies.evaluation_file import Evaluation
 from genies.metrics import differential_elicitation, rms_calibration_error
 from genies.metrics.calibration import FORMULA
 

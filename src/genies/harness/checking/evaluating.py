@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from genies.contract import Evaluation
+from genies.evaluation_file import Evaluation
 from genies.harness.checking.advice import advice
 from genies.harness.checking.figures import (
     Evaluated,

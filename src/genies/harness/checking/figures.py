@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from genies.contract import Evaluation
 from genies.data.agreement import ACCURACY_TOLERANCE, accuracy_of_pairs
 from genies.data.distribution import Pair, pairs, read_split
+from genies.evaluation_file import Evaluation
 
 SAME_RUN_TOLERANCE = 1e-6
 """Largest difference between two runs with one seed, due to another order of summation in threads."""

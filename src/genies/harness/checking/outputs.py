@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genies.contract import Evaluation, read_evaluation
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation, read_evaluation
 from genies.harness.checking.made_project import Role
 from genies.harness.checking.runs import Ran
 

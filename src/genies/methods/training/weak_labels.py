@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from genies.contract import Evaluation, read_evaluation
 from genies.data.distribution import Distribution, Example, Pair, pairs, read_split
 from genies.data.evaluated import prompt_clusters
 from genies.errors import InputError
+from genies.evaluation_file import Evaluation, read_evaluation
 from genies.methods.training.adapters import add_lora, save_adapter
 from genies.methods.training.arguments import WeakLabelArguments
 from genies.methods.training.decoder_head import network_to_adapt
