@@ -105,6 +105,18 @@ def test_jobs_and_processes_that_share_main_memory_divide_it(model: Path) -> Non
     assert "--processes" not in said(model, "zero_shot", Room(NO_GPU, 64 * 10**9, processes=4), "evaluate")
 
 
+def test_variants_of_which_the_same_is_true_share_a_line(model: Path) -> None:
+    def check(name: str) -> Check:
+        job = training_job(
+            Variant(name, ROOT / "src/interventions" / name, {}, {}), model, "s", model / "s", model / "o"
+        )
+        return Check(job, {})
+
+    first, second = memory_lines(list(map(check, ["lora_fine_tune", "full_fine_tune", "dpo"])), H100)
+    assert "to train lora_fine_tune, dpo with llama-8b: about" in first
+    assert "to train full_fine_tune with llama-8b: about" in second
+
+
 def test_nothing_is_claimed_where_the_memory_or_the_arguments_are_unknown(model: Path, project: Project) -> None:
     assert "the size of the GPU is unknown" in said(model, "zero_shot", Room(UNKNOWN, None), "evaluate")
     assert said(model, "zero_shot", H100) == ""  # its training runs no model

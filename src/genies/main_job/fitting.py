@@ -42,9 +42,10 @@ class Room:
 
 
 def memory_lines(checks: Sequence[Check], room: Room) -> Iterator[str]:
-    """For each kind of job that runs a model, a line with its memory, whether it fits, and if not what to change.
+    """For each kind of job that runs a model, its memory, whether it fits, and if not what to change.
 
-    A kind is a role, a variant and a base model. The largest of its jobs counts.
+    A kind is a role, a variant and a base model. The largest of its jobs counts. Variants of which the same is true
+    share a line.
     """
     largest: dict[tuple[str, str, str], tuple[Estimate, Step, Job]] = {}
     for check in checks:
@@ -55,8 +56,12 @@ def memory_lines(checks: Sequence[Check], room: Room) -> Iterator[str]:
         kind = check.job.role, check.job.variant, check.job.identity.base_model
         if kind not in largest or _needed(found, step) > _needed(*largest[kind][:2]):
             largest[kind] = found, step, check.job
+    lines: dict[tuple[str, str, str], list[str]] = {}
     for (role, variant, model), (found, step, job) in largest.items():
-        yield f"memory to {role} {variant} with {model}: {_parts(found, step)}; {_verdict(found, step, job, room)}"
+        said = f"{_parts(found, step)}; {_verdict(found, step, job, room)}"
+        lines.setdefault((role, model, said), []).append(variant)
+    for (role, model, said), variants in lines.items():
+        yield f"memory to {role} {', '.join(variants)} with {model}: {said}"
 
 
 def step_of(check: Check, room: Room) -> Step | None:
