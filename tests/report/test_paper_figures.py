@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import re
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from genies.report import paper_figures
 from genies.report.palette import COLOURS, SHARES, cell_colour, style_sheet
+from genies.report.paper_drawing import draw, room
+from genies.report.paper_figures import HeatCell, HeatFigure, MeansFigure, MeansRow, drawing
 from tests.report.conftest import Tab
 from tests.support.made_report import MadeReport
-
-
-class Named(NamedTuple):
-    """What a figure reads of a shift."""
-
-    source: str
-    target: str
-
-
-class Entry(NamedTuple):
-    """What a figure reads of a row of the tables."""
-
-    intervention: str
-    base_model: str
 
 
 @pytest.mark.parametrize(("ending", "inches"), [("", 5.5), ("-column", 3.25)])
@@ -44,10 +31,11 @@ def test_a_figure_has_its_exact_width_and_embedded_fonts(
 
 @pytest.mark.parametrize("width", [5.5, 3.25])
 def test_long_names_are_drawn_whole_and_numbers_fit_in_their_cells(width: float) -> None:
-    shifts = [Named(f"starter_known_countries{n}", f"starter_remote_countries{n}") for n in range(3)]
-    entries = [Entry(f"logistic_probe_contrast_{n}", "model") for n in range(12 if width > 4 else 5)]
-    grid = SimpleNamespace(entries=entries, shifts=shifts, cells={})
-    figure = paper_figures._heat_map(grid, "model", width)  # type: ignore[arg-type]
+    shifts = [f"starter_known_countries{n} → starter_remote_countries{n}" for n in range(3)]
+    names = [f"logistic_probe_contrast_{n}" for n in range(12 if width > 4 else 5)]
+    cells = [[HeatCell("#ffffff", "0.50", False) for _ in names] for _ in shifts]
+    content = HeatFigure(name="heat", title="", width=width, shifts=shifts, interventions=names, cells=cells)
+    figure = draw(content)
     figure.draw_without_rendering()
     (axes,) = figure.axes
     for label in (*axes.get_xticklabels(), *axes.get_yticklabels()):
@@ -56,8 +44,32 @@ def test_long_names_are_drawn_whole_and_numbers_fit_in_their_cells(width: float)
         assert box.x1 <= figure.bbox.width + 1
         assert box.y1 <= figure.bbox.height + 1
     size = float(axes.get_yticklabels()[0].get_fontsize())
-    cell = axes.get_window_extent().width / len(entries)
-    assert paper_figures._room(["▴0.00"], size) - 0.1 <= cell / figure.dpi
+    cell = axes.get_window_extent().width / len(names)
+    assert room(["▴0.00"], size) - 0.1 <= cell / figure.dpi
+
+
+def _means(name: str) -> MeansFigure:
+    row = MeansRow("mms", 0.1, (0.0, 0.2), "#123456")
+    return MeansFigure(name=name, title="", width=5.5, rows=[row], capability=None, shifts=3)
+
+
+def test_figures_are_drawn_while_pages_are_written_and_are_complete_afterwards(tmp_path: Path) -> None:
+    with drawing(tmp_path, [_means("means")]):
+        pass
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["means.pdf", "means.svg"]
+
+
+def test_a_figure_that_cannot_be_drawn_is_reported(tmp_path: Path) -> None:
+    with (
+        pytest.raises(OSError, match=r"figures.* could not be drawn: .*nowhere"),
+        drawing(tmp_path, [_means("nowhere/x")]),
+    ):
+        pass
+
+
+def test_a_failure_while_pages_are_written_is_the_one_that_is_raised(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), drawing(tmp_path, [_means("means")]):
+        raise ZeroDivisionError
 
 
 def test_the_colours_of_figures_are_those_that_the_browser_mixes(chromium: Any, made: MadeReport) -> None:

@@ -12,13 +12,14 @@ from genies.card.content import Answer, Card
 from genies.files import write_bytes
 from genies.report.embedding import visible
 from genies.report.palette import light
-from genies.report.paper_figures import SETTINGS
 
 
 def write_picture(card: Card, references: Mapping[str, Answer], folder: Path) -> None:
     """Write card.svg and card.png: a dot and an interval for each answered question; the same bytes each time."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
+
+    from genies.report.paper_drawing import SETTINGS
 
     shown = [each for each in card.answers if each.share is not None]
     with rc_context(SETTINGS), warnings.catch_warnings():

@@ -150,14 +150,16 @@ def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interva
         np.divide(part, size, out=np.full(part.size, np.nan), where=size > 0)
         for part, size in ((sums, sizes), (rest, rest_sizes))
     )
-    low = np.sort(np.where(np.isnan(some + others), -np.inf, np.minimum(some, others)))
-    high = np.sort(np.where(np.isnan(some + others), np.inf, np.maximum(some, others)))[::-1]
+    undivided = np.isnan(some + others)
+    low = np.where(undivided, -np.inf, np.minimum(some, others))
+    high = np.where(undivided, np.inf, np.maximum(some, others))
     # The first place at which the share of equally extreme signs is not below 1 - level. With drawn signs, the
     # observed signs are counted as one more draw, which is always as extreme.
     enumerated = differences.size <= _MOST_ENUMERATED
     count = low.size if enumerated else low.size + 1
     place = max(0, int(np.ceil((1 - level) * count - 1e-9)) - (1 if enumerated else 2))
-    return Interval(max(-1.0, float(low[place])), min(1.0, float(high[place])), "sign-flip over prompts, inverted")
+    lowest, highest = np.partition(low, place)[place], -np.partition(-high, place)[place]
+    return Interval(max(-1.0, float(lowest)), min(1.0, float(highest)), "sign-flip over prompts, inverted")
 
 
 @lru_cache(maxsize=32)

@@ -10,7 +10,6 @@ from genies.files import write_bytes
 from genies.metrics.verdict import Difference
 from genies.reanalysis.release import BASELINE, LORA, READING, SIZES, Release, Results
 from genies.report.palette import light
-from genies.report.paper_figures import SETTINGS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,6 +27,8 @@ def write_figures(release: Release, folder: Path) -> list[tuple[str, str]]:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot, rc_context
+
+    from genies.report.paper_drawing import SETTINGS
 
     with rc_context(SETTINGS):
         figure, axes = pyplot.subplots(1, 2, figsize=(WIDTH, 3.2), sharey=True, layout="constrained")

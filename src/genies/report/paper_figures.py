@@ -1,97 +1,145 @@
-"""Figures for papers, drawn with matplotlib: differences with intervals, and the heat map, as SVG and PDF.
+"""The figures for papers: differences with intervals, and the heat map, as SVG and PDF.
 
 They have the width of a column or of the text of a page (3.25 and 5.5 inches), embedded fonts, and the colours and the
-scale of the pages. The plots in pages are SVG from drawing.py, which follow the theme of the page and are fast to draw.
+scale of the pages. This module says what is in them; paper_drawing.py draws them with matplotlib, in a process of its
+own while the pages are written.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from genies.report.cells import Cell, Grid
-from genies.report.embedding import visible
 from genies.report.figures import BASELINE, CAPABILITY
 from genies.report.heat import heat_class
-from genies.report.pages import Site
 from genies.report.palette import cell_colour, light
 from genies.report.summary import Group, MeanSummary
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+FOLDER = "figures"
 
 WIDTHS = {"": 5.5, "-column": 3.25}
 """The widths in inches, by the ending of the file names: the text of a page, and a column."""
 
-SETTINGS: dict[Any, Any] = {
-    "text.parse_math": False,  # a dollar in a name does not start a formula
-    "svg.hashsalt": "genies",  # otherwise identifiers in the file are random
-    "svg.fonttype": "path",  # glyphs are in the file
-    "pdf.fonttype": 42,  # TrueType, which publishers accept
-    "font.size": 8,
-    "axes.linewidth": 0.6,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.spines.left": False,
-}
-_COLOURS = {"up": "up", "down": "down"}
-_CORNERS = ((-0.48, -0.46), (0.48, -0.46), (0.48, 0.46), (-0.48, 0.46))
-"""The corners of a cell of the heat map around its centre."""
+KINDS = ("svg", "pdf")
+
+DRAWING = "genies.report.paper_drawing"
 
 
-def write_paper_figures(site: Site, whole: Group, grid: Grid, prefix: str = "") -> list[dict[str, str]]:
-    """Write the figures of each base model with values and return their addresses and titles. Deterministic.
+class MeansRow(NamedTuple):
+    """The mean difference of one intervention to the untuned model."""
+
+    intervention: str
+    difference: float
+    interval: tuple[float, float] | None
+    colour: str
+
+
+class HeatCell(NamedTuple):
+    """The accuracy of one intervention on one shift."""
+
+    colour: str
+    words: str
+    bold: bool
+
+
+class PaperFigure(BaseModel):
+    """The content of a figure."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """Of its files, without the ending."""
+    title: str
+    width: float
+    """In inches."""
+
+
+class MeansFigure(PaperFigure):
+    """Mean differences to the untuned model with their intervals, best first."""
+
+    kind: Literal["means"] = "means"
+    rows: list[MeansRow]
+    capability: float | None
+    """The target-tuned capability minus the baseline."""
+    shifts: int
+    """Number of shifts in the means."""
+
+
+class HeatFigure(PaperFigure):
+    """Accuracies on targets."""
+
+    kind: Literal["heat map"] = "heat map"
+    shifts: list[str]
+    interventions: list[str]
+    cells: list[list[HeatCell]]
+    """A list for each shift, with a cell for each intervention."""
+
+
+class PaperFigures(BaseModel):
+    """All figures of a report."""
+
+    figures: list[Annotated[MeansFigure | HeatFigure, Field(discriminator="kind")]]
+
+
+def paper_figures(whole: Group, grid: Grid, prefix: str = "") -> list[MeansFigure | HeatFigure]:
+    """The figures of each base model with values.
 
     whole: the means over all shifts. With several base models, heat maps have only the width of the text.
     """
-    from matplotlib import rc_context
-
-    folder = site.folder / "figures"
-    folder.mkdir(exist_ok=True)
-    files = []
+    found: list[MeansFigure | HeatFigure] = []
     models = [model for model in grid.models if _known(whole, model)]
-    with rc_context(SETTINGS), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # names with characters that are not in the font
-        for number, model in enumerate(models):
-            ending = "" if number == 0 else f"-{number + 1}"
-            of = f", {model}" if len(models) > 1 else ""
-            for place, width in WIDTHS.items():
-                drawn = [("means", "differences", _differences(whole, model, width))]
-                if not place or len(models) == 1:
-                    drawn.append(("heat-map", "heat map", _heat_map(grid, model, width)))
-                for name, title, figure in drawn:
-                    for kind, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None})):
-                        data = io.BytesIO()
-                        figure.savefig(data, format=kind, metadata=metadata)
-                        path = f"{prefix}{name}{ending}{place}.{kind}"
-                        (folder / path).write_bytes(data.getvalue())
-                        files.append({"href": f"figures/{path}", "title": f"{title}{of}, {width} in ({kind.upper()})"})
-    return files
+    for number, model in enumerate(models):
+        ending = "" if number == 0 else f"-{number + 1}"
+        of = f", {model}" if len(models) > 1 else ""
+        for place, width in WIDTHS.items():
+            name, title = f"{prefix}{{}}{ending}{place}", f"{{}}{of}, {width} in"
+            found.append(_means(whole, model, name.format("means"), title.format("differences"), width))
+            if not place or len(models) == 1:
+                found.append(_heat_map(grid, model, name.format("heat-map"), title.format("heat map"), width))
+    return found
 
 
-def _new(width: float, height: float, margins: tuple[float, float, float, float]) -> tuple[Figure, Any]:
-    """A figure and its axes. margins: left, right, bottom and top in inches, so that the size of the file is exact."""
-    # Without pyplot, which has global state and can open windows.
-    from matplotlib.figure import Figure
-
-    left, right, bottom, top = margins
-    figure = Figure(figsize=(width, height))
-    axes = figure.add_axes(
-        (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
-    )
-    return figure, axes
+def figure_files(figures: Sequence[PaperFigure]) -> list[dict[str, str]]:
+    """The addresses and titles of the files."""
+    return [
+        {"href": f"{FOLDER}/{each.name}.{kind}", "title": f"{each.title} ({kind.upper()})"}
+        for each in figures
+        for kind in KINDS
+    ]
 
 
-def _room(names: Sequence[str], size: float) -> float:
-    """Inches for the longest of some names, with the distance to what they name."""
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
+@contextmanager
+def drawing(folder: Path, figures: Sequence[MeansFigure | HeatFigure]) -> Iterator[None]:
+    """Draw the figures of a report in a process of its own while the body runs. Deterministic.
 
-    font = FontProperties(size=size)
-    measured = (text_to_path.get_text_width_height_descent(visible(name), font, ismath=False) for name in names)
-    return 0.1 + max((width for width, _, _ in measured), default=0.0) / 72
+    Raises OSError with the last line of the process's messages if it fails.
+    """
+    if not figures:
+        yield
+        return
+    (folder / FOLDER).mkdir(exist_ok=True)
+    with TemporaryFile() as content, TemporaryFile() as messages:
+        content.write(PaperFigures(figures=list(figures)).model_dump_json().encode())
+        content.seek(0)
+        argv = [sys.executable, "-P", "-m", DRAWING, str(folder / FOLDER)]
+        with subprocess.Popen(argv, stdin=content, stdout=subprocess.DEVNULL, stderr=messages) as process:
+            try:
+                yield
+            except BaseException:
+                process.kill()
+                raise
+        if process.returncode:
+            messages.seek(0)
+            said = messages.read().decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"]
+            raise OSError(f"the figures in {folder / FOLDER} could not be drawn: {said[-1]}")
 
 
 def _known(whole: Group, model: str) -> list[MeanSummary]:
@@ -104,45 +152,17 @@ def _known(whole: Group, model: str) -> list[MeanSummary]:
     return [mean for _, mean in sorted(found, key=lambda each: -each[0])]
 
 
-def _differences(whole: Group, model: str, width: float) -> Figure:
+def _means(whole: Group, model: str, name: str, title: str, width: float) -> MeansFigure:
     means = _known(whole, model)
-    names = [mean.intervention for mean in means]
-    figure, axes = _new(width, 0.84 + 0.2 * len(means), (_room(names, 8), 0.14, 0.42, 0.36))
-    for place, mean in enumerate(means):
+    rows = []
+    for mean in means:
         tested = mean.verdict.against_baseline
         assert tested is not None
-        colour = light(_COLOURS.get(mean.verdict.direction, "muted"))
-        if tested.interval is not None:
-            axes.hlines(place, tested.interval.low, tested.interval.high, color=colour, alpha=0.45, linewidth=2.2)
-        axes.plot(tested.value, place, "o", color=colour, markersize=4)
-    axes.axvline(0, color=light("muted"), linewidth=0.9)
-    _above(axes, 0.0, "untuned model", light("muted"), 0)
-    capability = _capability(means)
-    if capability is not None:
-        axes.axvline(capability, color=light("capability"), linewidth=0.9)
-        _above(axes, capability, "target-tuned", light("capability"), 1)
-    _name(axes.yaxis, names)
-    axes.set_ylim(len(means) - 0.5, -0.5)
-    over = f", mean over {len(whole.shifts)} shift{'' if len(whole.shifts) == 1 else 's'}" if width > 4 else ""
-    axes.set_xlabel(f"difference in accuracy{over}")
-    axes.xaxis.set_major_formatter(lambda value, _: "0" if abs(value) < 1e-9 else f"{value:+.2g}".replace("-", "−"))
-    axes.xaxis.set_major_locator(_ticks(width))
-    return figure
-
-
-def _ticks(width: float) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(5 if width > 4 else 3)
-
-
-def _above(axes: Any, value: float, words: str, colour: str, line: int) -> None:
-    """The name of a vertical line above the axes, in one of two lines of text."""
-    low, high = axes.get_xlim()
-    side = "right" if value > (low + high) / 2 else "left"
-    place = (0, 2 + 9 * line)
-    axes.annotate(
-        words, (value, 1), place, axes.get_xaxis_transform(), "offset points", color=colour, fontsize=7, ha=side
+        interval = None if tested.interval is None else (tested.interval.low, tested.interval.high)
+        colour = light("muted" if mean.verdict.direction not in ("up", "down") else mean.verdict.direction)
+        rows.append(MeansRow(mean.intervention, tested.value, interval, colour))
+    return MeansFigure(
+        name=name, title=title, width=width, rows=rows, capability=_capability(means), shifts=len(whole.shifts)
     )
 
 
@@ -155,56 +175,22 @@ def _capability(means: Sequence[MeanSummary]) -> float | None:
     return None
 
 
-def _heat_map(grid: Grid, model: str, width: float) -> Figure:
-    from matplotlib.collections import PolyCollection
-
+def _heat_map(grid: Grid, model: str, name: str, title: str, width: float) -> HeatFigure:
     entries = [entry for entry in grid.entries if entry.base_model == model]
-    small = width < 4
-    shifts = [f"{shift.source} → {shift.target}" for shift in grid.shifts]
-    names = [entry.intervention for entry in entries]
-    size = _size_of_cells(shifts, len(names), width)
-    row, left, top = 0.026 * size, _room(shifts, size), _room(names, size)
-    figure, axes = _new(width, 0.1 + top + row * len(shifts), (left, 0.06, 0.06, top))
-    corners, colours = [], []
-    for y, shift in enumerate(grid.shifts):
-        for x, entry in enumerate(entries):
-            cell = grid.cells.get((entry, shift))
-            colour, words, weight = _shown(cell)
-            words = words.replace("0.", ".") if small else words
-            corners.append([(x + across, y + down) for across, down in _CORNERS])
-            colours.append(colour)
-            axes.text(
-                x, y, words, ha="center", va="center_baseline", fontsize=size, fontweight=weight, color=light("ink")
-            )
-    axes.add_collection(PolyCollection(corners, facecolors=colours, linewidths=0), autolim=False)
-    axes.set_xlim(-0.5, len(entries) - 0.5)
-    axes.set_ylim(len(shifts) - 0.5, -0.5)
-    axes.spines[:].set_visible(False)
-    axes.xaxis.tick_top()
-    _name(axes.yaxis, shifts, fontsize=size)
-    _name(axes.xaxis, names, fontsize=size, rotation=90, va="bottom")
-    return figure
+    return HeatFigure(
+        name=name,
+        title=title,
+        width=width,
+        shifts=[f"{shift.source} → {shift.target}" for shift in grid.shifts],
+        interventions=[entry.intervention for entry in entries],
+        cells=[[_shown(grid.cells.get((entry, shift))) for entry in entries] for shift in grid.shifts],
+    )
 
 
-def _size_of_cells(shifts: Sequence[str], columns: int, width: float) -> float:
-    """The largest size of type, in points, with which names take at most half of the width and numbers fit in cells."""
-    for size in (7.0, 6.5, 6.0, 5.5, 5.0, 4.6, 4.2):
-        left = _room(shifts, size)
-        if left <= width / 2 and (width - left) / max(1, columns) >= _room(["▴0.00"], 1.1 * size) - 0.1:
-            break
-    return size
-
-
-def _shown(cell: Cell | None) -> tuple[str, str, str]:
-    """Colour, text and weight of a cell: as on the pages, significant differences are bold and have a mark."""
+def _shown(cell: Cell | None) -> HeatCell:
+    """As on the pages, significant differences are bold and have a mark."""
     if cell is None or cell.accuracy is None:
-        return light("line"), "", "normal"
+        return HeatCell(light("line"), "", False)
     kind = heat_class(cell.difference, cell.verdict.direction)
     mark = {"up": "▴", "down": "▾"}.get(cell.verdict.direction, "")
-    return cell_colour(kind), f"{mark}{cell.accuracy:.2f}", "bold" if mark else "normal"
-
-
-def _name(axis: Any, names: Sequence[str], **style: Any) -> None:
-    """Put names at the integers of an axis."""
-    axis.set_ticks(range(len(names)), [visible(name) for name in names], **style)
-    axis.set_tick_params(length=0)
+    return HeatCell(cell_colour(kind), f"{mark}{cell.accuracy:.2f}", bool(mark))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from genies.metrics.verdict import Difference
@@ -14,7 +15,7 @@ from genies.report.figures import BASELINE, CAPABILITY, MAIN
 from genies.report.heat import heat_class, heat_maps
 from genies.report.ordering import best_first, difference_of
 from genies.report.pages import Site, slug_of
-from genies.report.paper_figures import write_paper_figures
+from genies.report.paper_figures import HeatFigure, MeansFigure, figure_files, paper_figures
 from genies.report.published import DRAWN, Published, published_for
 from genies.report.samples import write_script
 from genies.report.sentences import Contender, Lead, lead
@@ -34,6 +35,11 @@ class Part:
     grid: Grid
     alone: bool
     """Whether it is the only suite of the report; its files and headings then have no name."""
+
+    @cached_property
+    def figures(self) -> list[MeansFigure | HeatFigure]:
+        """Its figures for papers."""
+        return paper_figures(self.summary.groups[0], self.grid, self.prefix)
 
     @property
     def prefix(self) -> str:
@@ -64,7 +70,7 @@ def section(site: Site, part: Part, browser: Browser) -> dict[str, Any]:
         "models": grid.models,
         "heat": _heat(site, part, browser),
         "tables": _write_tables(site, part),
-        "figures": write_paper_figures(site, whole, grid, part.prefix),
+        "figures": figure_files(part.figures),
         "published": published,
         "drawn": DRAWN,
     }

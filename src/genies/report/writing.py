@@ -21,6 +21,7 @@ from genies.report.compare_page import write_compare_page
 from genies.report.leaks import exclude_leaked
 from genies.report.origins import together
 from genies.report.pages import Navigation, Site
+from genies.report.paper_figures import drawing
 from genies.report.placing import check_place, new_report
 from genies.report.reading import read_study
 from genies.report.section import Part
@@ -127,11 +128,12 @@ def _write_pages(folder: Path, content: Content, study: Study | None) -> Browser
         (folder / ENTRY).write_bytes((folder / SAMPLES).read_bytes())
         return browser
     parts = _parts(study, content)
-    for part in parts:
-        for shift in part.grid.shifts:
-            write_shift_page(site, part, shift, browser)
-    write_compare_page(site, parts, browser)
-    write_summary_page(site, study, parts, browser)
+    with drawing(folder, [figure for part in parts for figure in part.figures]):
+        for part in parts:
+            for shift in part.grid.shifts:
+                write_shift_page(site, part, shift, browser)
+        write_compare_page(site, parts, browser)
+        write_summary_page(site, study, parts, browser)
     return browser
 
 
