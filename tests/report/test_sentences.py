@@ -58,6 +58,19 @@ def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Pa
     assert "p < 0.001)" in shift
 
 
+def test_no_intervention_is_praised_for_what_a_guess_gets(tmp_path: Path) -> None:
+    results = WrittenResults(tmp_path / "results")
+    for name, count in {"mms": 18, "cra": 15, "zero_shot": 10}.items():
+        for shift in SHIFTS:
+            results.shift(name, shift, (count, 36, 10, 38), 40)
+        results.table(name, SHIFTS)
+    said = lead(page(results))
+    assert said.startswith(
+        "On average over 2 shifts, no intervention is more accurate than a guess (0.500). The most accurate one is "
+        "mms, with 0.450. This is 0.200 above the untuned model (0.250)."
+    )
+
+
 def test_a_shift_says_what_the_best_is_not_significantly_different_from(tmp_path: Path) -> None:
     page(results_of(tmp_path, {"mms": 31, "zero_shot": 30, "cra": 10, "ccs": 29}))
     said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))

@@ -81,3 +81,18 @@ def test_arguments_that_differ_between_compared_rows_are_named(two_suites: Writt
     line = setup_line(read, read[0].base_model)
     assert "tuned on up to 100 to 200 examples" in line
     assert "20 training steps" in line
+
+
+def test_an_argument_of_models_is_not_compared_with_a_method_that_runs_none(two_suites: WrittenResults) -> None:
+    shifts = [each for each in read_study(two_suites.folder).shifts if each.shift in OFFICIAL and not each.is_baseline]
+    for number, each in enumerate(shifts):
+        assert each.generalization is not None
+        with_arguments(each.generalization.path, {}, {"dtype": "float32"} if number else {})
+    read = [each for each in read_study(two_suites.folder).shifts if each.shift in OFFICIAL and not each.is_baseline]
+    assert differing(read) == []
+    assert read[0].generalization is not None
+    value = json.loads(read[0].generalization.path.read_text(encoding="utf-8"))
+    read[0].generalization.path.write_text(json.dumps({**value, "dtype": "bfloat16"}), encoding="utf-8")
+    read = [each for each in read_study(two_suites.folder).shifts if each.shift in OFFICIAL and not each.is_baseline]
+    (warning,) = differing(read)
+    assert warning.startswith("evaluation, dtype: default (")

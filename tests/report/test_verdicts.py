@@ -112,7 +112,18 @@ def test_no_intervention_is_marked_in_a_metric_that_a_constant_half_would_win(tm
     for mean in summary.groups[0].means:
         for metric in (MAIN, "brier_score", "log_loss", "RMS_calibration_error"):
             assert not mean.verdict.mark(metric).starred, metric
-        assert mean.verdict.mark("source_ID_accuracy").starred == (mean.intervention != "zero_shot")
+        compared = mean.verdict.mark("source_ID_accuracy").standing in ("best", "not different")
+        assert compared == (mean.intervention != "zero_shot")
+
+
+def test_stars_are_given_only_where_they_distinguish(tmp_path: Path) -> None:
+    alike = summary_of(written(tmp_path / "alike", {"mms": (38, 37, 36, 38, 37, 36), "cra": (37, 38, 36, 37, 38, 37)}))
+    verdicts = [mean.verdict for mean in alike.groups[0].means if mean.intervention != "zero_shot"]
+    assert {verdict.mark(MAIN).standing for verdict in verdicts} == {"best", "not different"}
+    assert not any(verdict.mark(MAIN).starred for verdict in verdicts)
+    apart = summary_of(written(tmp_path / "apart", {"mms": (38, 37, 36, 38, 37, 36), "cra": (5, 6, 7, 8, 5, 6)}))
+    starred = {mean.intervention: mean.verdict.mark(MAIN).starred for mean in apart.groups[0].means}
+    assert starred == {"mms": True, "cra": False, "zero_shot": False}
 
 
 def test_one_intervention_without_probabilities_takes_no_mark_from_the_others(tmp_path: Path) -> None:
@@ -131,8 +142,8 @@ def test_one_intervention_without_probabilities_takes_no_mark_from_the_others(tm
         if line.intervention == "ccs_2":
             assert after.verdict(line).mark(MAIN).standing == "unknown"
             assert direction(after.verdict(line).against_baseline) == "untested"
-    marked = [mark.starred for mean in after.groups[0].means for mark in mean.verdict.marks.values()]
-    assert any(marked)
+    standings = [mark.standing for mean in after.groups[0].means for mark in mean.verdict.marks.values()]
+    assert "best" in standings
 
 
 def test_only_common_examples_are_compared_and_the_others_are_counted(tmp_path: Path) -> None:

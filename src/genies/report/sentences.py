@@ -9,6 +9,8 @@ from genies.metrics.intervals import Interval
 from genies.report.figures import MAIN
 from genies.report.verdicts import Verdict
 
+CHANCE = 0.5
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -35,6 +37,8 @@ class Lead:
     """Whether there is no other intervention with which to compare it."""
     above: bool
     """Whether its accuracy is above the baseline's, significantly or not."""
+    guessing: bool
+    """Whether its accuracy is at most 1/2, that of a guess."""
     alike: list[str]
     """The interventions that are not significantly different from it."""
     worse: int
@@ -69,6 +73,7 @@ def lead(contenders: Sequence[Contender], left_out: Sequence[str] = ()) -> Lead 
         shown,
         len(rivals) < 2,
         shown.baseline is None or shown.accuracy > shown.baseline,
+        shown.accuracy <= CHANCE,
         [each.name for each in rivals if marks[each.name] == "not different"],
         sum(marks[each.name] == "different" for each in rivals),
         [each.name for each in rivals if best is not None and marks[each.name] == "unknown"],

@@ -10,6 +10,8 @@ from genies.report.study import Reading, ShiftReading
 
 _SHARED = ("max_examples", "dtype", "matmul_precision", "prompt_format", "system_prompt", "sample", "read_at")
 """Arguments that many interventions have; the others are compared only between rows that record them."""
+_OF_MODELS = {"dtype", "matmul_precision", "prompt_format", "system_prompt", "read_at"}
+"""Arguments that say nothing about an intervention that runs no model."""
 _NOT_COMPARED = {"seed", "base_model_dir"}
 _UNSET = "default"
 
@@ -67,11 +69,13 @@ def differing(shifts: Sequence[ShiftReading]) -> list[str]:
 
 
 def _differing(readings: Sequence[Reading], arguments: Any) -> Iterable[tuple[str, Arguments]]:
-    given = [(each.intervention, arguments(each)) for each in readings]
-    for name in dict.fromkeys(key for _, each in given for key in each if key not in _NOT_COMPARED):
+    given = [(each.intervention, arguments(each), each.evaluation.dtype is None) for each in readings]
+    for name in dict.fromkeys(key for _, each, _ in given for key in each if key not in _NOT_COMPARED):
         values: Arguments = {}
-        having = {intervention for intervention, each in given if name in each}
-        for intervention, each in given:
+        having = {intervention for intervention, each, _ in given if name in each}
+        for intervention, each, without_model in given:
+            if without_model and name in _OF_MODELS and name not in each:
+                continue
             if name in each or name in _SHARED or intervention in having:
                 values.setdefault(_text(each[name]) if name in each else _UNSET, {})[intervention] = None
         if len(values) > 1:

@@ -268,7 +268,8 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
         tests = " or ".join(tests_of(mark.difference for mark in marks))
         notes.append(
             "bold in a column of metrics: the best intervention of its base model, or not significantly different from "
-            f"the best at 0.05 ({tests}; Holm's correction over the column of a group of shifts, or over all shifts). "
+            f"the best at 0.05 ({tests}; Holm's correction over the column of a group of shifts, or over all shifts), "
+            "where at least one is different. "
             "The baseline and scorers that give every pair 1/2 are never marked, nor is a metric in which a constant "
             "1/2 is as good as the best"
         )

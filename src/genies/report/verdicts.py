@@ -33,11 +33,16 @@ class Mark:
     """not compared: the baseline, a constant 1/2, an intervention with missing shifts, or one without rivals."""
     difference: Difference | None = None
     """The intervention minus the best."""
+    some_differ: bool = False
+    """Whether some rival is significantly different from the best."""
 
     @property
     def starred(self) -> bool:
-        """Whether it is the best or not significantly different from the best."""
-        return self.standing in ("best", "not different")
+        """Whether it is the best or not significantly different from the best, where some rival is different.
+
+        If none is, stars would distinguish nothing.
+        """
+        return self.some_differ and self.standing in ("best", "not different")
 
 
 NOT_COMPARED = Mark()
@@ -277,4 +282,5 @@ def _marks(contests: Sequence[_Contest]) -> dict[int, Mark]:
         else:
             same = difference.verdict == "not significant"
             found[place] = Mark("not different" if same else "different", difference)
-    return found
+    some_differ = {best for place, best in places if found[place].standing == "different"}
+    return {place: replace(found[place], some_differ=best in some_differ) for place, best in places}
