@@ -24,6 +24,11 @@ def test_numbers_are_places_in_what_cuda_is_shown_and_identifiers_stand_for_them
     assert shown_gpus(given, {} if visible is None else {"CUDA_VISIBLE_DEVICES": visible}) == shown
 
 
+def test_several_gpus_are_given_to_a_job_together() -> None:
+    assert shown_gpus(["0", "1", "2", "3"], {"CUDA_VISIBLE_DEVICES": f"7,6,{MIG},4"}, each=2) == ["7,6", f"{MIG},4"]
+    assert shown_gpus(["0", "1", "2"], {}, each=2) == ["0,1"]
+
+
 @pytest.mark.parametrize(
     ("given", "visible", "message"),
     [
@@ -52,6 +57,13 @@ def test_each_step_sees_the_gpu_at_its_place(project, monkeypatch) -> None:
     logs = [each.read_text() for each in project.logs() if each.name.startswith("train-")]
     assert logs
     assert all(f"sees {MIG}\n" in log for log in logs)
+    together = project.metrics(gpus="[0, 1]", processes_per_step=2, retrain_models=True)
+    assert together.returncode == 0
+    logs = [each.read_text() for each in project.logs() if each.name.startswith("train-")]
+    assert any(f"sees 6,{MIG}\n" in log for log in logs)
+    unequal = project.metrics(gpus="[0, 1, 0]", processes_per_step=2)
+    assert unequal.returncode == 2
+    assert "--gpus lists 3 GPUs" in unequal.stderr
     refused = project.metrics(gpus="[2]")
     message = refused.stderr.splitlines()[-1]
     assert refused.returncode == 2

@@ -99,7 +99,7 @@ def description(run: Run) -> str:
     request, settings = run.request, run.request.settings(run.root)
     orders = {number: Order(check, settings) for number, check in enumerate(run.checks) if check.run}
     failed = {number for number, order in orders.items() if not request.retry_failed and remembered_failure(order)}
-    return describe(run.checks, failed, run.store, len(request.gpus) or request.slots, room(request))
+    return describe(run.checks, failed, run.store, request.jobs_at_once, room(request))
 
 
 def carry_out_plan(run: Run, quiet: bool = False, told: Told | None = None) -> None:
@@ -208,7 +208,7 @@ def room(request: MetricsRequest) -> Room:
         UNKNOWN if elsewhere and request.gpus_per_step else found,
         None if elsewhere or request.emit_commands is not None else main_memory(),
         gpu_memory() if found.gpu else None,
-        sharing=len(request.gpus) or request.slots,
+        sharing=request.jobs_at_once,
         on_each_gpu=1 if request.gpus else request.slots,
         processes=request.processes_per_step,
     )
@@ -220,4 +220,4 @@ def make_launcher(request: MetricsRequest, hashes: FileHashes, store: Store) -> 
         from genies.harness.launchers.ray import RayLauncher
 
         return RayLauncher(request.ray_address, request.cpus_per_step, request.gpus_per_step, store)
-    return LocalLauncher(request.slots, request.gpus, hashes, request.preload)
+    return LocalLauncher(request.slots, request.gpus, hashes, request.preload, request.processes_per_step)

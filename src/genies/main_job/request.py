@@ -90,10 +90,11 @@ class MetricsRequest(Places):
     """Import the libraries once and fork the jobs of this machine's interventions from that process, where the system
     allows it (Linux)."""
     slots: Annotated[int, Field(ge=1, le=1024)] = 1
-    """How many jobs run at once on this machine; they share its cores. With --gpus it is one per GPU."""
+    """How many jobs run at once on this machine; they share its cores. With --gpus their number determines it."""
     gpus: list[str] = Field(default_factory=list)
-    """GPUs to use, as '[0, 1]' or 0,1; each runs one job at a time. Numbers are positions in CUDA_VISIBLE_DEVICES
-    where it is set; identifiers (GPU-..., MIG-...) are used as they are."""
+    """GPUs to use, as '[0, 1]' or 0,1. Each runs one job at a time; with --processes_per_step N, each N together run
+    one. Numbers are positions in CUDA_VISIBLE_DEVICES where it is set; identifiers (GPU-..., MIG-...) are used as they
+    are."""
     ray_address: str | None = None
     """HOST:PORT of a running Ray cluster (default: one is started on this machine and stopped after the run)."""
     cpus_per_step: Annotated[int, Field(ge=1)] = 1
@@ -157,7 +158,17 @@ class MetricsRequest(Places):
                 )
         if self.gpus_per_step > 1 and self.gpus_per_step % 1:
             raise ValueError(f"--gpus_per_step: expected a whole number or a fraction of 1, got {self.gpus_per_step}")
+        if len(self.gpus) % self.processes_per_step:
+            raise ValueError(
+                f"--gpus lists {len(self.gpus)} GPUs, and a training needs {self.processes_per_step} "
+                "(--processes_per_step); list a multiple of that number"
+            )
         return self
+
+    @property
+    def jobs_at_once(self) -> int:
+        """How many jobs run at once on this machine."""
+        return len(self.gpus) // self.processes_per_step or self.slots
 
     def _check_seeds(self) -> None:
         given = {"train_kwargs": self.train_kwargs, "eval_kwargs": self.eval_kwargs}

@@ -1,4 +1,4 @@
-"""The GPU that a job sees, also if the user or a batch system has already restricted the visible GPUs."""
+"""The GPUs that a job sees, also if the user or a batch system has already restricted the visible GPUs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ _NAMED = re.compile(r"(GPU|MIG)-\S+")
 """Identifier of a GPU or a part of one, as `nvidia-smi -L` lists them; CUDA also accepts a unique prefix."""
 
 
-def shown_gpus(given: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The value of CUDA_VISIBLE_DEVICES for each of the GPUs that a user lists.
+def shown_gpus(given: Sequence[str], environment: Mapping[str, str], each: int = 1) -> list[str]:
+    """The values of CUDA_VISIBLE_DEVICES with which the GPUs that a user lists are divided among jobs, `each` to a job.
+
+    GPUs that are left over, fewer than `each`, are not used.
 
     Numbers are positions, from 0, in the CUDA_VISIBLE_DEVICES of `environment`, as for every CUDA program; if it is not
     set, in the machine's list. Identifiers (GPU-..., MIG-...) are returned as they are. Raises InputError for anything
@@ -22,9 +24,12 @@ def shown_gpus(given: Sequence[str], environment: Mapping[str, str]) -> list[str
 
     >>> shown_gpus(["0", "1", "GPU-8932"], {"CUDA_VISIBLE_DEVICES": "4,MIG-1f"})
     ['4', 'MIG-1f', 'GPU-8932']
+    >>> shown_gpus(["0", "1", "2", "3"], {}, each=2)
+    ['0,1', '2,3']
     """
     visible = _visible(environment)
-    return [_shown(each, visible) for each in given]
+    shown = [_shown(gpu, visible) for gpu in given]
+    return [",".join(shown[start : start + each]) for start in range(0, len(shown) - each + 1, each)]
 
 
 def _visible(environment: Mapping[str, str]) -> list[str] | None:

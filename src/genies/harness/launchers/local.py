@@ -38,21 +38,23 @@ _USES_THEM = re.compile(rb"\b(genies\.(lm|methods)|torch|transformers)\b")
 
 
 class LocalLauncher:
-    """Runs `slots` jobs at once; with `gpus`, one job per GPU, which sees only that GPU.
+    """Runs `slots` jobs at once; with `gpus`, one job on each `gpus_per_job` of them, which sees only these.
 
     `gpus`: numbers and identifiers for genies.processes.gpus.shown_gpus; InputError for others. With `preload`, jobs
     whose scripts use this project's models and methods are forked from one process that has imported them.
     """
 
-    def __init__(self, slots: int, gpus: Sequence[str], hashes: FileHashes, preload: bool = False) -> None:
-        shown = shown_gpus(gpus, os.environ)
+    def __init__(
+        self, slots: int, gpus: Sequence[str], hashes: FileHashes, preload: bool = False, gpus_per_job: int = 1
+    ) -> None:
+        shown = shown_gpus(gpus, os.environ, gpus_per_job)
         if gpus and not gpu_is_there():
             print(
                 f"--gpus {','.join(gpus)}: no NVIDIA device or driver was found on this machine (/dev/nvidia*, "
-                f"/proc/driver/nvidia); jobs run on the CPU, {len(gpus)} at once",
+                f"/proc/driver/nvidia); jobs run on the CPU, {len(shown)} at once",
                 file=sys.stderr,
             )
-        self.slots = len(gpus) if gpus else slots
+        self.slots = len(shown) if shown else slots
         self._hashes = hashes
         self._free: SimpleQueue[str | None] = SimpleQueue()
         for index in range(self.slots):
