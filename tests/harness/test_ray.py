@@ -238,6 +238,9 @@ def test_arguments_of_another_launcher_are_refused(project: Project) -> None:
     assert "--launcher ray" in one_message(project.metrics(ray_address="127.0.0.1:6379"))
     assert "--launcher local" in one_message(project.metrics(launcher="ray", slots=2))
     assert "--gpus_per_step" in one_message(project.metrics(launcher="ray", gpus_per_step=1.5))
+    too_few = one_message(project.metrics(launcher="ray", gpus_per_step=1, processes_per_step=2))
+    assert "--gpus_per_step 1" in too_few
+    assert "at least 2" in too_few
 
 
 @needs_ray

@@ -158,6 +158,11 @@ class MetricsRequest(Places):
                 )
         if self.gpus_per_step > 1 and self.gpus_per_step % 1:
             raise ValueError(f"--gpus_per_step: expected a whole number or a fraction of 1, got {self.gpus_per_step}")
+        if 0 < self.gpus_per_step < self.processes_per_step > 1:
+            raise ValueError(
+                f"--gpus_per_step {self.gpus_per_step:g}: a training has {self.processes_per_step} processes "
+                f"(--processes_per_step) with a GPU each; expected at least {self.processes_per_step}"
+            )
         if len(self.gpus) % self.processes_per_step:
             raise ValueError(
                 f"--gpus lists {len(self.gpus)} GPUs, and a training needs {self.processes_per_step} "
