@@ -92,5 +92,5 @@ def test_order_and_batch_size_do_not_matter(tiny_model):
 
 def test_a_model_without_a_known_attention_is_named(tiny_model, monkeypatch):
     monkeypatch.setattr(activations, "_ATTENTIONS", {"self_attn": ("nowhere",)})
-    with pytest.raises(InputError, match="no attention output projection in LlamaDecoderLayer"):
+    with pytest.raises(InputError, match="no attention output projection in Block"):
         last_token_activations(tiny_model("llama"), [[5, 6]], [Site(0, 0)])

@@ -132,7 +132,7 @@ def little_memory(monkeypatch):
 
 @pytest.mark.parametrize("packs", [True, False])
 def test_activations_survive_running_out_of_memory(packs, tiny_model_dir, little_memory, capsys):
-    model = load_model(tiny_model_dir("llama"))
+    model = load_model(tiny_model_dir("llama"), of_transformers=True)
     ids = [sequence.ids for sequence in encode(model.tokenizer, TEXTS)]
     expected = last_token_activations(model, ids, [Site(1)])
     if not packs:
@@ -167,7 +167,7 @@ def test_what_is_no_lack_of_memory_is_not_tried_again(tiny_model, monkeypatch):
 
 
 def test_a_model_without_packed_rows_gets_like_lengths_together_longest_first(tiny_model_dir):
-    model = replace(load_model(tiny_model_dir("llama")), packs=False)
+    model = replace(load_model(tiny_model_dir("llama"), of_transformers=True), packs=False)
     model.network.set_attn_implementation("sdpa")
     sequences = encode(model.tokenizer, TEXTS)
     shapes: list[tuple[int, ...]] = []

@@ -189,7 +189,7 @@ def test_the_first_margins_of_lora_are_those_of_plain_forward_passes(
 ) -> None:
     values = {"model_dir": folder_of(name), "train_distribution": "unused", "output_dir": "unused", "device": "cpu"}
     arguments = validate(LoraArguments, {**values, "lora_rank": 2})
-    model = add_head(load_model(folder_of(name)), seed=0)
+    model = add_head(load_model(folder_of(name), of_transformers=True), seed=0)
     assert isinstance(model.classifier, DecoderWithHead) == FAMILIES[name].own_head
     decoder = network_of(name).get_submodule(FAMILIES[name].decoder)
     with torch.inference_mode():

@@ -138,22 +138,40 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def evaluate(intervention: str, tuned: Path, source: Path, path: Path, *more: str) -> tuple[bytes, set[str]]:
+    """The evaluation file that a script of an intervention writes, and the libraries that it imports."""
+    items = ["--model_dir", str(tuned), "--distribution_dirs", json.dumps([str(source)]), "--device", "cpu", *more]
+    command = [sys.executable, "-c", _LIST, str(INTERVENTIONS / intervention / "eval.py"), *items]
+    command += ["--output_paths", json.dumps([str(path)])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return path.read_bytes(), set(done.stdout.split())
+
+
 @pytest.mark.process
 @pytest.mark.parametrize("intervention", ["mms", "lat_stim_1", "cra", "ccs", "logistic_probe"])
 def test_an_evaluation_that_finds_all_activations_imports_no_torch(intervention, tmp_path, tiny_model_dir):
     source = write_distribution(tmp_path / "data", planted_examples(20, 0), planted_examples(6, 1))
     tuned = train(intervention, tiny_model_dir(), source, tmp_path / "tuned", device="cpu")
 
-    def evaluate(name: str) -> tuple[bytes, set[str]]:
-        items = ["--model_dir", str(tuned), "--distribution_dirs", json.dumps([str(source)]), "--device", "cpu"]
-        items += ["--output_paths", json.dumps([str(tmp_path / name)])]
-        script = str(INTERVENTIONS / intervention / "eval.py")
-        done = subprocess.run([sys.executable, "-c", _LIST, script, *items], capture_output=True, text=True, check=True)
-        return (tmp_path / name).read_bytes(), set(done.stdout.split())
-
-    first, loaded = evaluate("first.json")
+    first, loaded = evaluate(intervention, tuned, source, tmp_path / "first.json")
     assert "torch" in loaded  # reads the test examples with the model
-    again, loaded = evaluate("again.json")
+    again, loaded = evaluate(intervention, tuned, source, tmp_path / "again.json")
     assert {"numpy", "tokenizers"} <= loaded
     assert not loaded & {"torch", "transformers", "sklearn", "huggingface_hub"}
     assert again == first
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("intervention", ["zero_shot", "few_shot", "mms"])
+def test_a_model_runs_without_transformers_once_its_outline_is_stored(intervention, tmp_path, tiny_model_dir):
+    source = write_distribution(tmp_path / "data", planted_examples(20, 0), planted_examples(6, 1))
+    folder = tiny_model_dir()
+    read_outline(folder, ModelArguments())
+    tuned = train(intervention, folder, source, tmp_path / "tuned", device="cpu")
+    found, loaded = evaluate(intervention, tuned, source, tmp_path / "own.json")
+    assert "torch" in loaded
+    assert not loaded & {"transformers", "sklearn", "huggingface_hub"}
+    # Without the outline, the tokenizer is that of transformers.
+    expected, loaded = evaluate(intervention, tuned, source, tmp_path / "cold.json", "--no_cache", "True")
+    assert "transformers" in loaded
+    assert found == expected

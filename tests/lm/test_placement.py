@@ -85,7 +85,7 @@ def test_a_part_left_in_main_memory_is_refused(tiny_model, tmp_path):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_dispatched_by_hooks_gives_the_same_scores_and_activations(family, tiny_model, tiny_model_dir):
     expected = tiny_model(family)
-    model = load_model(tiny_model_dir(family), ModelArguments(device="cpu"))
+    model = load_model(tiny_model_dir(family), ModelArguments(device="cpu"), of_transformers=True)
     model.network.set_attn_implementation("sdpa")
     dispatch_model(model.network, {name: "cpu" for name, _ in model.network.named_children()}, force_hooks=True)
     assert all(hasattr(module, "_hf_hook") for module in find_blocks(model))

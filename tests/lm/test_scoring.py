@@ -104,7 +104,7 @@ def test_scores_do_not_depend_on_order_or_batch_size(family, tiny_model):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_padded_batches_give_the_same_scores_whatever_the_padding_side(family, tiny_model_dir):
-    packed = load_model(tiny_model_dir(family))
+    packed = load_model(tiny_model_dir(family), of_transformers=True)
     sequences = encode(packed.tokenizer, TEXTS)
     expected, _ = response_log_probabilities(packed, sequences)
     packed.network.set_attn_implementation("sdpa")
@@ -117,7 +117,7 @@ def test_padded_batches_give_the_same_scores_whatever_the_padding_side(family, t
 
 
 def test_a_head_that_is_more_than_a_matrix_is_found_out_and_scored_by_the_model_itself(tiny_model_dir):
-    model = load_model(tiny_model_dir("llama"))
+    model = load_model(tiny_model_dir("llama"), of_transformers=True)
     plain_forward = model.network.forward
 
     def halved(*args, **kwargs):

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from genies.lm import attention, scoring, shared_prefix
+from genies.lm.model import load_model
 from genies.lm.packing import Run, pack
 from genies.lm.shared_prefix import after, response_log_probabilities
 from genies.lm.text import encode
@@ -76,14 +77,11 @@ def test_sequences_that_share_nothing_are_scored_as_they_are(tiny_model):
 
 
 def test_a_model_that_takes_no_packed_rows_gets_whole_sequences(tiny_model, tiny_model_dir, monkeypatch):
-    model = replace(tiny_model("llama"), packs=False)
+    model = replace(load_model(tiny_model_dir("llama"), of_transformers=True), packs=False)
     sequences = encode(model.tokenizer, TEXTS)
     expected = scoring.response_log_probabilities(tiny_model("llama"), sequences)[0]
     model.network.set_attn_implementation("sdpa")
-    try:
-        assert response_log_probabilities(model, sequences)[0] == pytest.approx(expected, abs=1e-4)
-    finally:
-        model.network.set_attn_implementation(attention.NAME)
+    assert response_log_probabilities(model, sequences)[0] == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_model_is_left_as_it_was(tiny_model):

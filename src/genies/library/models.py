@@ -34,7 +34,8 @@ def load_model(
     >>> model.tokenizer.eos_token, model.context_length  # doctest: +SKIP
     ('<|im_end|>', 8192)
     """
-    return load_from_folder(or_shipped(Path(folder)), ModelArguments(device=device, dtype=dtype, device_map=device_map))
+    arguments = ModelArguments(device=device, dtype=dtype, device_map=device_map)
+    return load_from_folder(or_shipped(Path(folder)), arguments, of_transformers=True)
 
 
 @contextmanager

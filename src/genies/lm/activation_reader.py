@@ -57,7 +57,7 @@ class ActivationReader:
         """The model, loaded at the first access."""
         from genies.lm.model import load_model
 
-        return load_model(self.outline.folder, self._arguments)
+        return load_model(self.outline.folder, self._arguments, self.outline.tokenizer)
 
     def __call__(
         self, sequences: Sequence[Sequence[int]], sites: Sequence[Site], also: Sequence[Sequence[int]] = ()

@@ -1,9 +1,11 @@
 """Attention over a packed row: every token sees only the path of its own sequence.
 
-The attention function is registered with transformers under its own name and takes the row from a context:
+The attention function takes the row from a context:
 
     with attending(row):
         model(input_ids, position_ids=positions)
+
+The networks of genies.lm.own_network call it themselves. For those of transformers, `register` gives it a name there.
 
 On a CPU, attention is computed for each run separately, over its prefix and itself, so no time is spent on pairs of
 tokens that do not see each other. On a GPU, few large calls are faster than many small ones: one call with a boolean
@@ -24,7 +26,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 from torch.nn.functional import dropout, pad, scaled_dot_product_attention
-from transformers import AttentionInterface
 
 from genies.lm.packing import Row
 from genies.lm.run_groups import Groups, group_runs
@@ -156,6 +157,13 @@ def attending_after(before: KeysBefore) -> Iterator[None]:
         yield
     finally:
         _before.reset(token)
+
+
+def register() -> None:
+    """Make `attend` an attention implementation of transformers, with NAME."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAME, attend)
 
 
 def is_attending() -> bool:
@@ -296,6 +304,3 @@ def _attend_capped(
     weights = dropout(scores.softmax(-1, dtype=torch.float32).to(value), options["dropout_p"])
     mixed: Tensor = weights.reshape(1, key.shape[1], grouped * query.shape[2], -1) @ value
     return mixed.reshape(query.shape)
-
-
-AttentionInterface.register(NAME, attend)

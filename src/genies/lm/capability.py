@@ -205,6 +205,7 @@ def _packing_fault(network: Any, sequences: list[list[int]], plain: list[Tensor]
         return f"it has layers of kind {', '.join(sorted(foreign))}"
     if sparse_edge(config) is not None:
         return "its attention is sparse"
+    attention.register()
     network.set_attn_implementation(attention.NAME)
     use_rows(network)
     row = pack(sequences, least_shared=1)

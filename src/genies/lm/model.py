@@ -13,7 +13,9 @@ from safetensors import SafetensorError
 from genies.errors import InputError
 from genies.lm.arguments import ModelArguments
 from genies.lm.capability import check_network, find_decoder, first_line, is_out_of_memory
+from genies.lm.model_outline import read_outline
 from genies.lm.offline import offline
+from genies.lm.own_network import load_own
 from genies.lm.placement import check_placement, input_device, loading_options, too_large
 from genies.lm.plausibility import check_weights
 
@@ -25,7 +27,7 @@ class LanguageModel:
     """A decoder ready for inference."""
 
     network: Any
-    """The transformers model with its language-model head, in evaluation mode."""
+    """The network with its language-model head, in evaluation mode: a transformers model or that of own_network."""
     decoder: Any
     """The network without the head: its output has the last hidden states, final norm applied."""
     tokenizer: Any
@@ -37,7 +39,8 @@ class LanguageModel:
     context_length: int | None
     """Maximum number of tokens in a sequence; None if the config sets no limit."""
     packs: bool
-    """Whether packed rows give the same results as plain forward passes (checked when the model is loaded)."""
+    """Whether packed rows give the same results as plain forward passes (checked when a network of transformers is
+    loaded)."""
     plain_head: bool
     """Whether the logits are exactly the output embedding applied to the last hidden state (also checked)."""
     pads: bool = True
@@ -59,8 +62,16 @@ def describe(dtype: torch.dtype, device: torch.device, quantization: str = "none
     return {"dtype": str(dtype).removeprefix("torch."), "device": device.type, **quantized}
 
 
-def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> LanguageModel:
+def load_model(
+    folder: str | Path,
+    arguments: ModelArguments | None = None,
+    tokenizer: Any = None,
+    of_transformers: bool = False,
+) -> LanguageModel:
     """Load the model in `folder` on the device and in the number format that `arguments` select.
+
+    tokenizer: that of the folder, if it is already loaded. of_transformers: whether network and tokenizer have to be
+    those of transformers, whose import takes seconds; by default they are only where genies has none of its own.
 
     Raises InputError if the config, the weights or the tokenizer are missing, if the weights are damaged or incomplete,
     if transformers has no decoder of this architecture, if the device does not exist, and for 4 bits without a GPU.
@@ -71,9 +82,13 @@ def load_model(folder: str | Path, arguments: ModelArguments | None = None) -> L
     device = chosen_device(arguments.device)
     dtype = chosen_dtype(arguments.dtype, device)
     torch.set_float32_matmul_precision(arguments.matmul_precision)
-    silence_transformers()
-    tokenizer = load_tokenizer(folder)
     options = loading_options(arguments, device, dtype)
+    own = None if options or of_transformers else load_own(folder, dtype, device)
+    if own is not None:
+        tokenizer = tokenizer or read_outline(folder, arguments).tokenizer
+        longest = own.config.max_position_embeddings
+        return LanguageModel(own, own.model, tokenizer, folder, device, dtype, longest, packs=True, plain_head=True)
+    tokenizer = tokenizer or load_tokenizer(folder)
     network = _network(folder, dtype, options)
     if options:
         device = input_device(network)
@@ -153,6 +168,7 @@ def load_tokenizer(folder: Path) -> Any:
     """Load the fast tokenizer in a folder; InputError if there is none."""
     from transformers import AutoTokenizer
 
+    silence_transformers()
     try:
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise many types for a damaged or missing file
@@ -191,6 +207,7 @@ def causal_class(config: Any) -> Any:
 def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
     from transformers import AutoConfig
 
+    silence_transformers()
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         loaded: Any = causal_class(config).from_pretrained(

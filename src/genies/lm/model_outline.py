@@ -22,6 +22,7 @@ from genies.files import read_json, write_json
 from genies.lm.arguments import ModelArguments
 from genies.lm.kept_tokenizer import KeptTokenizer, record_of
 from genies.lm.offline import offline
+from genies.lm.own_config import own_config
 from genies.lm.plausibility import check_weights
 from genies.lm.sites import Site, SiteKind, all_sites
 from genies.processes.hardware import all_hidden, no_gpu
@@ -110,9 +111,8 @@ def _stored(folder: Path, path: Path) -> tuple[dict[str, Any], Any] | None:
 def _derived(folder: Path, path: Path | None) -> tuple[dict[str, Any], Any]:
     """The shape and the tokenizer according to transformers. They are stored at `path` if the tokenizer can be."""
     from genies.lm.activations import blocks_of, count_heads, head_input_width
-    from genies.lm.model import context_length, load_tokenizer, silence_transformers
+    from genies.lm.model import context_length, load_tokenizer
 
-    silence_transformers()
     config, decoder = _decoder_without_weights(folder)
     heads = count_heads(decoder)
     shape = {
@@ -141,12 +141,18 @@ def weights_identity(folder: Path, hashes: FileHashes) -> str:
 @offline()
 def _decoder_without_weights(folder: Path) -> tuple[Any, Any]:
     """The configuration of the text model, and its decoder with weights on the meta device."""
+    from genies.lm.own_network import Decoder
+
+    if (own := own_config(folder)) is not None:
+        return own, Decoder(own)
+
     import torch
     from transformers import AutoConfig
 
     from genies.lm.capability import find_decoder, first_line
-    from genies.lm.model import causal_class
+    from genies.lm.model import causal_class, silence_transformers
 
+    silence_transformers()
     try:
         config = AutoConfig.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
         with torch.device("meta"):

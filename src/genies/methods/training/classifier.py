@@ -54,7 +54,7 @@ def _load_with_own_head(folder: Path, arguments: TunedModelArguments) -> RewardM
     weight = read_head(folder)
     outputs = choose_outputs(arguments.reward_output, head_labels(weight), str(folder))
     check_whole(folder, arguments, spreads=True)
-    model = loading.load_model(folder, arguments)
+    model = loading.load_model(folder, arguments, of_transformers=True)
     classifier = put_head(model.network, weight, model.device, folder)
     return RewardModel(replace(model, network=classifier), outputs=outputs)
 

@@ -29,7 +29,7 @@ def load_base_model(folder: Path, arguments: ModelArguments, in_4bit: bool) -> L
             "--processes_per_step divides the model among the processes, so leave out --device_map"
         )
     if not in_4bit and arguments.quantization == "none":
-        return _load_to_divide(folder, arguments) if several else load_model(folder, arguments)
+        return _load_to_divide(folder, arguments) if several else load_model(folder, arguments, of_transformers=True)
     asked_by = "--load_in_4bit True" if in_4bit else "--quantization nf4"
     device = chosen_device(arguments.device)
     check_quantization(device, asked_by)
@@ -45,4 +45,5 @@ def _load_to_divide(folder: Path, arguments: ModelArguments) -> LanguageModel:
     """A model in main memory whose token ids and, once it is divided, whose weights are on the chosen device."""
     device = chosen_device(arguments.device)
     dtype = str(chosen_dtype(arguments.dtype, device)).removeprefix("torch.")
-    return replace(load_model(folder, arguments.model_copy(update={"device": "cpu", "dtype": dtype})), device=device)
+    on_cpu = arguments.model_copy(update={"device": "cpu", "dtype": dtype})
+    return replace(load_model(folder, on_cpu, of_transformers=True), device=device)

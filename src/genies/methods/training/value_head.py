@@ -44,7 +44,7 @@ def load_value_head(folder: Path, head: tuple[Tensor, Tensor | None], arguments:
     """The reward model of a language model with a value head, whose reward is the value at the last token."""
     if arguments.reward_output is not None:
         raise InputError(f"--reward_output: the value head in {folder} has one output; leave the argument out")
-    model = loading.load_model(folder, arguments)
+    model = loading.load_model(folder, arguments, of_transformers=True)
     weight, bias = head
     classifier = put_head(model.network, weight, model.device, folder, bias)
     return RewardModel(replace(model, network=classifier))
