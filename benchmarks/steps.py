@@ -15,8 +15,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import psutil
 from findings import ROOT
 from measuring import BenchmarkArguments
 
@@ -56,10 +57,7 @@ def run_step(
     """Run one script of an intervention ("mms/eval.py") as the harness does; `folder` takes its log, `cache` what it
     keeps. InputError, with the end of what it said, when it fails.
     """
-    environment = {**os.environ, "GENIES_CACHE": str(cache)}
-    if arguments.threads is not None:
-        environment["OMP_NUM_THREADS"] = str(arguments.threads)
-    command = [sys.executable, str(ROOT / "src" / "interventions" / script), *argument_items(items)]
+    command, environment = _command(arguments, script, items, cache)
     log = folder / "step.log"
     with open(log, "wb") as out:
         started = time.perf_counter()
@@ -72,6 +70,49 @@ def run_step(
         raise InputError(f"{' '.join(command)} ended with status {process.returncode}: {said[-2000:]}")
     kilobyte = 1 if platform.system() == "Darwin" else 1024  # macOS counts bytes
     return Finished(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * kilobyte / 1e9, said)
+
+
+def _command(
+    arguments: BenchmarkArguments, script: str, items: Mapping[str, Any], cache: Path
+) -> tuple[list[str], dict[str, str]]:
+    """The command line and the environment of a script."""
+    environment = {**os.environ, "GENIES_CACHE": str(cache)}
+    if arguments.threads is not None:
+        environment["OMP_NUM_THREADS"] = str(arguments.threads)
+    return [sys.executable, str(ROOT / "src" / "interventions" / script), *argument_items(items)], environment
+
+
+class Seconds(NamedTuple):
+    """Seconds of a process: of the processor, of all threads, and of the clock."""
+
+    processor: float
+    wall: float
+
+
+def seconds_before_passes(
+    arguments: BenchmarkArguments, script: str, source: str, folder: Path, cache: Path
+) -> Seconds:
+    """Seconds of zero_shot/eval.py or of a train.py until it announces its first forward pass; the step is then ended.
+
+    `folder` is for its output.
+    """
+    model, data = str(arguments.base_model_dir.resolve()), str(arguments.distributions_dir.resolve() / source)
+    where: dict[str, Any] = {"train_distribution": data, "output_dir": str(folder)}
+    if script.endswith("eval.py"):
+        where = {"distribution_dirs": [data], "output_paths": [str(folder / "evaluation.json")]}
+    command, environment = _command(arguments, script, {"model_dir": model, **where, "max_examples": 2}, cache)
+    started = time.perf_counter()
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stderr is not None
+        said = b""
+        while not re.search(rb"(scoring|reading activations):", said):
+            if not (part := os.read(process.stderr.fileno(), 4096)):
+                raise InputError(f"{' '.join(command)} ran no model: {said.decode(errors='replace')[-2000:]}")
+            said += part
+        wall = time.perf_counter() - started
+        used = psutil.Process(process.pid).cpu_times()
+        process.kill()
+    return Seconds(used.user + used.system, wall)
 
 
 def train_step(

@@ -161,3 +161,19 @@ def test_the_contract_loads_no_torch() -> None:
         "import genies.contract, genies.data.shifts, sys; sys.exit(any(m in sys.modules for m in ('torch', 'numpy')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_step_ends_without_visiting_the_objects_of_its_libraries() -> None:
+    code = """
+import atexit, gc
+from genies.contract import TrainArguments, run
+atexit.register(lambda: print(gc.get_freeze_count()))
+def train(arguments: TrainArguments) -> None:
+    print(gc.get_freeze_count())
+run(train)
+"""
+    items = ["--model_dir", "m", "--train_distribution", "d", "--output_dir", "o"]
+    done = subprocess.run([sys.executable, "-c", code, *items], capture_output=True, text=True, check=True)
+    during, after = map(int, done.stdout.split())
+    assert during == 0
+    assert after > 10_000

@@ -10,6 +10,8 @@ The harness builds command lines with these models. An intervention can use them
 
 from __future__ import annotations
 
+import atexit
+import gc
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -46,6 +48,8 @@ def run(body: Callable[[A], int | None]) -> None:
     """
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    # Python's last collection of garbage would visit every object of torch, which takes a fifth of its import.
+    atexit.register(gc.freeze)
     command_line.run(body)
 
 
