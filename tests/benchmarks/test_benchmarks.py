@@ -113,12 +113,14 @@ def test_activations_agree_with_plain_forward_passes(load, options):
     assert found["first", "tokens through the model"] >= found["first", "tokens of their prefix trees"]
 
 
-def test_imports_are_measured_with_everything_in_the_store(load, options):
+def test_steps_are_measured_with_everything_in_the_store_and_until_they_run_the_model(load, options):
     imports = load("imports")
     more = {"interventions": ["mms"], "distribution": "first", "examples": 8}
     found = measured(imports, imports.ImportArguments, options | more)
-    assert 0 < found["mms, eval, all in the store", "over import torch"] < 1
-    assert found["imports to load a model", "over import torch"] > 1
+    assert 0 < found["mms, eval, all in the store", "processor seconds over import torch"] < 1
+    over = "processor seconds over import torch, without the end of the process"
+    for case in ("zero_shot, eval", "mms, train"):
+        assert 1 < found[f"{case}, before the first forward pass", over] < 2
 
 
 @pytest.mark.usefixtures("steps_in_this_process")
