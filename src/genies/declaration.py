@@ -71,6 +71,12 @@ class ArgumentType(BaseModel):
         return Annotated[kind, Field(**given)] if given else kind
 
 
+class _Undocumented(Arguments):
+    """Base of argument models that are made from values: there is no source code to search for docstrings."""
+
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
+
 class Declaration(BaseModel):
     """The content of intervention.json. Every field is optional."""
 
@@ -109,7 +115,7 @@ class Declaration(BaseModel):
         given = {name: each for name, each in kwargs.items() if name in known}
         types: dict[str, Any] = {name: (known[name].annotation(), None) for name in given}
         try:
-            parse(create_model("Arguments", __base__=Arguments, **types), argument_items(given))
+            parse(create_model("Arguments", __base__=_Undocumented, **types), argument_items(given))
         except InputError as error:
             return str(error)
         return None
