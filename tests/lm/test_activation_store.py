@@ -54,12 +54,12 @@ def test_read_kept_and_plain_activations_are_the_same(family, reader, tiny_model
 
 def test_what_one_reads_in_heads_another_finds_in_blocks_without_loading_the_model(reader, tiny_model, monkeypatch):
     reader()(TEXTS, HEADS[:3])
+    expected = last_token_activations(tiny_model("llama"), TEXTS, BLOCKS)
 
     def refuse(*_):
         raise AssertionError("the model was loaded")
 
     monkeypatch.setattr("genies.lm.model.load_model", refuse)
-    expected = last_token_activations(tiny_model("llama"), TEXTS, BLOCKS)
     found = reader()(TEXTS, BLOCKS)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
