@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import scheduling
 from tests.support.project import Project
 
 # A shell starts background jobs with SIGINT ignored, and their children inherit that: the tests of Ctrl-C would hang.
@@ -73,6 +75,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if any(mark.name in NOT_QUICK for mark in item.iter_markers())]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
+    scheduling.shared_first(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> scheduling.Scheduling:
+    return scheduling.Scheduling(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """What the test modules have imported stays until the end, so collecting garbage need not go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -32,8 +32,9 @@ fi
 
 # One thread for each worker: tiny models gain nothing from more, and a worker runs on each core.
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+unset PYTHONDONTWRITEBYTECODE # compiling the tests takes each worker five seconds
 status=0
-.venv/bin/python -m pytest --numprocesses "$(getconf _NPROCESSORS_ONLN)" --dist loadgroup ${selection[@]+"${selection[@]}"} "$@" || status=$?
+.venv/bin/python -m pytest --numprocesses "$(getconf _NPROCESSORS_ONLN)" ${selection[@]+"${selection[@]}"} "$@" || status=$?
 wait "$mypy" || status=$?
 cat "$types"
 exit "$status"

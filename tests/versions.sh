@@ -19,6 +19,7 @@ find_version() {
 }
 
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
+unset PYTHONDONTWRITEBYTECODE
 ran=0 status=0
 for version in ${VERSIONS:-3.11 3.12 3.13 3.14}; do
   if ! PYTHON=$(find_version "$version"); then
@@ -28,7 +29,7 @@ for version in ${VERSIONS:-3.11 3.12 3.13 3.14}; do
   export PYTHON ENVIRONMENT=.venvs/$version
   ensure_environment test
   echo "== $("$ENVIRONMENT/bin/python" --version)"
-  "$ENVIRONMENT/bin/python" -m pytest --numprocesses "$(getconf _NPROCESSORS_ONLN)" --dist loadgroup --quick "$@" || status=$?
+  "$ENVIRONMENT/bin/python" -m pytest --numprocesses "$(getconf _NPROCESSORS_ONLN)" --quick "$@" || status=$?
   ran=$((ran + 1))
 done
 echo "tested with $ran versions of Python"

@@ -13,8 +13,6 @@ from genies.data.shifts import read_shifts
 
 PROJECT = Path(__file__).resolve().parents[2]
 
-pytestmark = pytest.mark.xdist_group("official")  # the audit is made once
-
 
 @pytest.fixture(scope="module")
 def official(official_distributions: Path) -> Audit:

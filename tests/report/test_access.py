@@ -12,8 +12,6 @@ from genies.report.pages import shift_page_name
 from tests.report.conftest import Tab
 from tests.support.made_report import SHIFTS, MadeReport
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 AXE = Path(__file__).resolve().parents[1] / "support" / "vendor" / "axe-core" / "axe.min.js"
 PAGES = (
     "index.html",

@@ -25,8 +25,6 @@ from tests.support.present import present
 from tests.support.seeded_results import SeededStudy
 from tests.support.written_results import WrittenResults
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 

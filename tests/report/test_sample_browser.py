@@ -18,8 +18,6 @@ from tests.report.conftest import Tab
 from tests.support.made_report import ROOT
 from tests.support.seeded_results import SeededStudy
 
-pytestmark = pytest.mark.xdist_group("browser")
-
 SHIFT = Shift("starter_everyday", "starter_ordering")
 SEEDS = (0, 1, 2)
 TURNS = [("system", "Answer briefly."), ("user", "What is a <b>lynx</b>?"), ("assistant", "A cat."), ("user", "Big?")]

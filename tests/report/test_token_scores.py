@@ -24,7 +24,7 @@ from tests.report.test_access import AXE
 from tests.support.made_report import ROOT
 from tests.support.seeded_results import SeededStudy
 
-pytestmark = [pytest.mark.process, pytest.mark.xdist_group("browser")]
+pytestmark = pytest.mark.process
 
 BEST = {"starter_ordering": "log_prob_classify", "starter_sums": "mms", "starter_letter_rows": "dpo"}
 """The best intervention on each target: an adapter that scores log-probabilities, no adapter, and another adapter."""
