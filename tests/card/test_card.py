@@ -47,6 +47,7 @@ def probabilities(path: Path) -> np.ndarray[Any, Any]:
     return np.array(json.loads(path.read_text())["eval_probabilities"])
 
 
+@pytest.mark.process
 def test_a_card_says_what_its_evaluations_say(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:
     output = tmp_path / "card"
     done = card_of(tmp_path, tiny_model_dir(), "--output_dir", output, "--compare", tiny_model_dir("gpt2"))
@@ -87,6 +88,7 @@ def test_a_card_says_what_its_evaluations_say(tmp_path: Path, tiny_model_dir: Ca
     assert "&lt;b&gt;truth" in (tmp_path / "collected.html").read_text()
 
 
+@pytest.mark.process
 def test_a_scorer_that_reads_no_model_is_not_warned_of_for_its_format(
     tmp_path: Path, tiny_model_dir: Callable[..., Path]
 ) -> None:
@@ -99,6 +101,7 @@ def test_a_scorer_that_reads_no_model_is_not_warned_of_for_its_format(
     assert (card.scorer, card.prompt_format, card.warnings) == ("length", "none", [])
 
 
+@pytest.mark.process
 def test_a_model_tuned_in_raw_format_is_not_warned_of_for_it(
     tmp_path: Path, tiny_model_dir: Callable[..., Path]
 ) -> None:

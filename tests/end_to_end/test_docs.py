@@ -13,7 +13,7 @@ import pytest
 
 from genies.data.audit.finding import Rule
 from genies.evaluation_file import Evaluation
-from tests.support.project import ROOT
+from tests.support.commands import ROOT, run_command
 
 pytest.importorskip("mkdocs", reason="the site needs pip install -e .[docs]")
 
@@ -36,11 +36,10 @@ def text(page: Path) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", article)).split())
 
 
-def helped(command: Path) -> list[str]:
+def helped(command: str) -> list[str]:
     """The arguments that --help of a command lists."""
-    done = subprocess.run(
-        [sys.executable, str(command), "--help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
-    )
+    done = run_command(command, ["--help"])
+    assert done.returncode == 0, done.stderr
     return re.findall(r"^  (--\w+)", done.stdout, re.MULTILINE)
 
 
@@ -57,7 +56,7 @@ def helped(command: Path) -> list[str]:
 def test_every_argument_of_every_command_is_in_the_reference(command: str, site: Path) -> None:
     page = text(site / "reference" / "commands" / "index.html")
     section = re.split(r"(?:api/|download_)\w+\.py ¶", page[page.index(f"{command} ¶") + len(command) + 2 :])[0]
-    arguments = set(helped(ROOT / command)) - {"--help", "--config"}
+    arguments = set(helped(command)) - {"--help", "--config"}
     assert len(arguments) > 0
     assert [each for each in sorted(arguments) if f"{each} " not in section] == []
 
@@ -66,7 +65,7 @@ def test_every_argument_of_every_intervention_is_in_the_reference(site: Path) ->
     page = text(site / "reference" / "interventions" / "index.html")
     for name in ("mms", "prompt_tuning"):
         for script in ("train.py", "eval.py"):
-            arguments = set(helped(ROOT / "src" / "interventions" / name / script)) - {"--help", "--config"}
+            arguments = set(helped(f"src/interventions/{name}/{script}")) - {"--help", "--config"}
             assert [each for each in sorted(arguments) if f"{each} " not in page] == []
     for folder in (ROOT / "src" / "interventions").glob("*/train.py"):
         assert f"{folder.parent.name} ¶ train.py" in page

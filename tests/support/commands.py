@@ -21,10 +21,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tests.support import libraries
+from tests.support.libraries import AT_START
+
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT = 600
-_AT_START = ("PYTHON", "LC_", "LANG", "OMP_", "MKL_", "OPENBLAS_", "MPL", "VIRTUAL_ENV")
-"""How the variables begin that Python and libraries read when they start."""
 
 
 def run_command(
@@ -33,7 +34,7 @@ def run_command(
     """What `python script arguments` prints and its exit status; the script is named from the project's root."""
     environment = dict(os.environ if env is None else env)
     argv = [str(ROOT / script), *map(str, arguments)]
-    server = _server(tuple(sorted(item for item in environment.items() if item[0].startswith(_AT_START))))
+    server = _server(tuple(sorted(item for item in environment.items() if item[0].startswith(AT_START))))
     with (
         tempfile.TemporaryFile("w+") as request,
         tempfile.TemporaryFile() as output,
@@ -56,7 +57,7 @@ def _server(settings: tuple[tuple[str, str], ...]) -> socket.socket:
     """The connection to a server whose interpreter was started with these environment variables."""
     ours, theirs = socket.socketpair()
     ours.settimeout(_TIMEOUT)
-    others = {name: value for name, value in os.environ.items() if not name.startswith(_AT_START)}
+    others = {name: value for name, value in os.environ.items() if not name.startswith(AT_START)}
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-c", f"from tests.support.commands import serve; serve({theirs.fileno()})"],
@@ -80,6 +81,7 @@ def serve(number: int) -> None:
     _import_libraries()
     gc.collect()
     gc.freeze()
+    libraries.use(libraries.start())
     with socket.socket(fileno=number) as requests:
         while True:
             asked, files, _, _ = socket.recv_fds(requests, 1, 3)
