@@ -111,22 +111,24 @@ def test_two_processes_give_the_losses_and_files_of_one(
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("intervention", ["lora_fine_tune", "full_fine_tune"])
 def test_a_checkpoint_is_continued_by_another_number_of_processes(
-    intervention: str, tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path
 ) -> None:
-    model = tiny_model_dir("llama")
-    train(intervention, model, source, tmp_path / "whole", **OPTIONS)
-    train_until(3, intervention, model, source, tmp_path / "by three", **OPTIONS)
-    job = {"intervention": intervention, "model": model, "source": source, "options": OPTIONS}
-    jobs = [{**job, "output": tmp_path / "by three"}, {**job, "output": tmp_path / "by one", "stop": 3}]
+    model, jobs = tiny_model_dir("llama"), []
+    places = {name: tmp_path / name for name in ("lora_fine_tune", "full_fine_tune")}
+    for intervention, folder in places.items():
+        train(intervention, model, source, folder / "whole", **OPTIONS)
+        train_until(3, intervention, model, source, folder / "by three", **OPTIONS)
+        job = {"intervention": intervention, "model": model, "source": source, "options": OPTIONS}
+        jobs += [{**job, "output": folder / "by three"}, {**job, "output": folder / "by one", "stop": 3}]
     ended = run_in_processes(3, jobs, tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stderr.count("continuing after step 2") == 1
-    assert (tmp_path / "by one" / "checkpoint-2").is_dir()
-    train(intervention, model, source, tmp_path / "by one", **OPTIONS)
-    for name in ("by three", "by one"):
-        assert_same(tmp_path / "whole", tmp_path / name)
+    assert ended.stderr.count("continuing after step 2") == len(places)
+    for intervention, folder in places.items():
+        assert (folder / "by one" / "checkpoint-2").is_dir()
+        train(intervention, model, source, folder / "by one", **OPTIONS)
+        for name in ("by three", "by one"):
+            assert_same(folder / "whole", folder / name)
 
 
 PARTS = """
@@ -158,10 +160,10 @@ def test_a_process_has_its_share_of_all_weights(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     items = train_items(tiny_model_dir("llama"), source, tmp_path)
-    assert processes.run_processes(4, ["-c", PARTS, *items]) == 0
+    assert processes.run_processes(2, ["-c", PARTS, *items]) == 0
     found = re.search(r"share ([\d.]+) of (\d+) (\d+)", capfd.readouterr().out)
     assert found is not None
-    assert 0.25 <= float(found[1]) < 0.27  # the first process has the larger part of what cannot be halved
+    assert 0.5 <= float(found[1]) < 0.52  # the first process has the larger part of what cannot be halved
     assert int(found[2]) > 0
     assert int(found[3]) > 0
 
