@@ -9,8 +9,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from genies.errors import InputError
 from genies.metrics import accuracy, auroc, rms_calibration_error
-from genies.metrics.calibration_interval import calibration_interval, resampled_calibration_errors
-from genies.metrics.intervals import accuracy_interval, mean_interval, percentile_interval, wilson_interval
+from genies.metrics.calibration_interval import calibration_interval, errors_of_sums, sums_by_bin
+from genies.metrics.intervals import accuracy_interval, mean_interval, percentile_interval, quantile, wilson_interval
 from genies.metrics.pairs import scores
 from genies.metrics.resampling import (
     resample_weights,
@@ -127,9 +127,9 @@ def test_the_mean_of_any_value_has_an_interval_that_students_agrees_with() -> No
 def test_resampled_calibration_errors_are_those_of_the_resampled_pairs() -> None:
     draw = np.random.default_rng(1)
     p, indices = draw.random(60), np.repeat(range(20), 3)
-    estimate, drawn = resampled_calibration_errors(p, indices, 10, 40, 0)
-    assert estimate == pytest.approx(rms_calibration_error(p), abs=1e-12)
-    for weights, error in zip(resample_weights(20, 40, 0), present(drawn), strict=True):
+    sums, drawn = sums_by_bin(p, indices), resample_weights(20, 40, 0)
+    assert errors_of_sums(sums.sum(axis=0, keepdims=True))[0] == pytest.approx(rms_calibration_error(p), abs=1e-12)
+    for weights, error in zip(drawn, errors_of_sums(drawn @ sums), strict=True):
         pairs = np.repeat(np.arange(60), np.repeat(weights.astype(int), 3))
         assert error == pytest.approx(rms_calibration_error(p[pairs]), abs=1e-12)
 
@@ -140,6 +140,11 @@ def test_percentiles_go_further_out_for_small_samples() -> None:
         interval = percentile_interval(drawn, n, "")
         assert interval.high == pytest.approx(stats.t.ppf(0.975, n - 1) * (n / (n - 1)) ** 0.5, rel=0.05)
     assert percentile_interval(drawn, 1, "").low == drawn.min()
+
+
+@given(st.lists(st.floats(-40, 40), min_size=1, max_size=50), st.floats(0, 1))
+def test_a_quantile_is_numpys_to_the_last_bit(values, share) -> None:
+    assert quantile(np.sort(values), share) == np.quantile(values, share)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))

@@ -16,6 +16,7 @@ from genies.command_line import Arguments
 from genies.data.shifts import read_shifts
 from genies.errors import InputError
 from genies.files import write_text
+from genies.report.collection import without_collection
 from genies.report.comparing import check_name
 from genies.report.leaks import exclude_leaked
 from genies.report.reading import read_study
@@ -72,11 +73,12 @@ def main(args: TablesArguments, root: Path) -> None:
     results = args.results if "results" in given else root / args.results
     distributions = args.distributions_dir if "distributions_dir" in given else place(args.distributions_dir, root)
     shifts = None if args.shifts is None else read_shifts(args.shifts)
-    study = read_study(results, shifts, args.baseline, args.capability, distributions)
-    if args.exclude_leaked:
-        study = exclude_leaked(study, distributions)
-    parts = suites(study, distributions)
-    texts = [(part.name, _text(args, part, len(parts) > 1)) for part in parts]
+    with without_collection():
+        study = read_study(results, shifts, args.baseline, args.capability, distributions)
+        if args.exclude_leaked:
+            study = exclude_leaked(study, distributions)
+        parts = suites(study, distributions)
+        texts = [(part.name, _text(args, part, len(parts) > 1)) for part in parts]
     if args.format == "csv":
         text = joined_csv(texts)
     elif args.format == "json":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -169,14 +171,12 @@ def calibration_error_of_calibrated(
     _, places = np.unique(labels, return_inverse=True)
     # Each pair uses its cluster's draw with probability sqrt(correlation), so two pairs do with that of correlation.
     common = np.sqrt(_correlation(scores(probabilities), bins, places))
-    draw = np.random.default_rng([seed, sure.size])
     member = np.eye(n_bins)[bins]
     sizes = np.maximum(member.sum(axis=0), 1)
-    lengths = (sure.size, places.max() + 1, *([sure.size] if common else []))
+    lengths = (sure.size, int(places.max()) + 1, *([sure.size] if common else []))
     errors: list[float] = []
-    while len(errors) < draws:
-        together = min(_MOST_DRAWS, draws - len(errors))
-        chance, shared, *chosen = np.split(draw.random((together, sum(lengths))), np.cumsum(lengths)[:-1], axis=1)
+    for drawn in _drawn_evenly(seed, lengths, draws) if draws <= _MOST_DRAWS else _chunks(seed, lengths, draws):
+        chance, shared, *chosen = np.split(drawn, np.cumsum(lengths)[:-1], axis=1)
         if common:
             chance = np.where(chosen[0] < common, shared[:, places], chance)
         gaps = (((chance < sure) - sure)[:, None] @ member)[:, 0]  # a product for each draw
@@ -186,6 +186,19 @@ def calibration_error_of_calibrated(
 
 _MOST_DRAWS = 32
 """Number of simulations at a time, to limit memory."""
+
+
+def _chunks(seed: int, lengths: tuple[int, ...], draws: int) -> Iterator[Floats]:
+    """Numbers drawn evenly from [0, 1), a row of sum(lengths) for each simulation, for some simulations at a time."""
+    draw = np.random.default_rng([seed, lengths[0]])
+    for first in range(0, draws, _MOST_DRAWS):
+        yield draw.random((min(_MOST_DRAWS, draws - first), sum(lengths)))
+
+
+@lru_cache(maxsize=64)
+def _drawn_evenly(seed: int, lengths: tuple[int, ...], draws: int) -> list[Floats]:
+    """The chunks, which are the same for all evaluations of one size."""
+    return [*_chunks(seed, lengths, draws)]
 
 
 def _correlation(right: Floats, bins: npt.NDArray[np.intp], places: npt.NDArray[np.intp]) -> float:

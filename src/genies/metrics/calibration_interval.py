@@ -9,7 +9,7 @@ from genies.metrics.calibration import CONFIDENCE_BINS, bin_of, confidence
 from genies.metrics.intervals import Interval, expanded_tails
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats, Indices, Probabilities, checked_labels
-from genies.metrics.resampling import FEWEST_CLUSTERS, resample_weights
+from genies.metrics.resampling import FEWEST_CLUSTERS
 
 _PRIOR_CLUSTERS = 2
 """Number of clusters with the assumed variance that are added to each bin, because one or two clusters show none."""
@@ -87,27 +87,19 @@ def _tables(
     return counts.astype(np.float64), sums.astype(np.float64, copy=False)
 
 
-def resampled_calibration_errors(
-    probabilities: Probabilities, clusters: Indices, n_bins: int, resamples: int, seed: int
-) -> tuple[float, Floats | None]:
-    """rms_calibration_error, and its value in each resample of clusters, shape (resamples,); None for too few clusters.
-
-    The error is sqrt(sum_b gap_b^2 / n_b / n), where gap_b is the sum of right - confidence over the n_b pairs of the
-    bin. Both are sums over clusters, so a matrix of weights gives all resamples at once.
-    """
+def sums_by_bin(probabilities: Probabilities, clusters: Indices, n_bins: int = CONFIDENCE_BINS) -> Floats:
+    """The number of pairs n_b of each cluster in each filled bin b, followed by their sums gap_b of right - confidence;
+    shape (clusters, 2 * filled bins). Weights times this matrix gives those of all resamples at once."""
     sure, right = confidence(probabilities), scores(probabilities)
     labels = checked_labels(clusters, sure.size)
     sizes, gaps = _tables(labels, bin_of(sure, n_bins, 0.5), right - sure, n_bins)
-    count = sizes.shape[0]
-
     filled = np.any(sizes, axis=0)
-    both = np.concatenate([sizes[:, filled], gaps[:, filled]], axis=1)
+    return np.concatenate([sizes[:, filled], gaps[:, filled]], axis=1)
 
-    def errors(weights: Floats) -> Floats:
-        n, gap = np.split(weights @ both, 2, axis=1)
-        squares = np.sum(gap**2 / np.maximum(n, 1), axis=1)
-        result: Floats = np.sqrt(squares / np.sum(n, axis=1))
-        return result
 
-    estimate = float(errors(np.ones((1, count)))[0])
-    return estimate, None if count < FEWEST_CLUSTERS else errors(resample_weights(count, resamples, seed))
+def errors_of_sums(sums: Floats) -> Floats:
+    """rms_calibration_error sqrt(sum_b gap_b^2 / n_b / n) for each row of sums over clusters of sums_by_bin."""
+    n, gap = np.split(sums, 2, axis=1)
+    squares = np.sum(gap**2 / np.maximum(n, 1), axis=1)
+    errors: Floats = np.sqrt(squares / np.sum(n, axis=1))
+    return errors

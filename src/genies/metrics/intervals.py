@@ -127,8 +127,23 @@ def percentile_interval(drawn: Floats, n: int, method: str, level: float = 0.95)
     >>> round(interval.low, 4), round(interval.high, 4)
     (0.0212, 0.9788)
     """
-    low, high = np.quantile(drawn, expanded_tails(n, level))
-    return Interval(float(low), float(high), method)
+    ordered = np.sort(drawn)
+    low, high = (quantile(ordered, tail) for tail in expanded_tails(n, level))
+    return Interval(low, high, method)
+
+
+def quantile(ordered: Floats, share: float) -> float:
+    """The quantile of values in ascending order, interpolated linearly: that of np.quantile, to the last bit.
+
+    np.quantile takes ten times as long for 2,000 values, mostly to prepare for arrays of other shapes.
+
+    >>> quantile(np.array([1.0, 2.0, 4.0]), 0.75)
+    3.0
+    """
+    place = (ordered.size - 1) * share
+    below = int(place)
+    low, high, part = float(ordered[below]), float(ordered[min(below + 1, ordered.size - 1)]), place - below
+    return high - (high - low) * (1 - part) if part >= 0.5 else low + (high - low) * part
 
 
 def percentile_p_value(drawn: Floats, n: int) -> float:
@@ -176,16 +191,19 @@ def _bca(part: ClusterSums, drawn: Floats, level: float) -> Interval:
     acceleration = float(np.sum(influence**3) / (6 * np.sum(influence**2) ** 1.5))
     # Means of few different values are equal up to the order of summation.
     rounding = 1e-12 * max(1.0, abs(estimate))
-    below = float(np.mean(drawn < estimate - rounding) + np.mean(drawn <= estimate + rounding)) / 2
-    bias = _NORMAL.inv_cdf(min(max(below, 1 / (2 * drawn.size)), 1 - 1 / (2 * drawn.size)))
+    ordered, size = np.sort(drawn), drawn.size
+    less = int(np.searchsorted(ordered, estimate - rounding, side="left"))
+    not_more = int(np.searchsorted(ordered, estimate + rounding, side="right"))
+    below = (less / size + not_more / size) / 2
+    bias = _NORMAL.inv_cdf(min(max(below, 1 / (2 * size)), 1 - 1 / (2 * size)))
     t = t_quantile(level, part.sums.size - 1)
     tails = []
     for end in (bias - t, bias + t):
         # Beyond the pole the sign would change; use the outermost resample there.
         bend = 1 - acceleration * end
         tails.append(_NORMAL.cdf(bias + end / bend) if bend > 0 else float(end > 0))
-    low, high = np.quantile(drawn, tails)
-    return Interval(float(low), float(high), OVER_PROMPTS)
+    low, high = (quantile(ordered, tail) for tail in tails)
+    return Interval(low, high, OVER_PROMPTS)
 
 
 def _normal_quantile(level: float) -> float:

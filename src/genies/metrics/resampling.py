@@ -81,34 +81,37 @@ def on_same_clusters(parts: Sequence[ClusterSums]) -> list[ClusterSums]:
     return [each.over(clusters) for each in parts]
 
 
-@lru_cache(maxsize=32)
 def resample_weights(clusters: int, resamples: int, seed: int) -> Floats:
     """How often each cluster is drawn in each resample, shape (resamples, clusters). Each row sums to `clusters`.
 
-    The result depends only on the three arguments. The array is cached and read-only.
+    The result depends only on the three arguments.
     """
+    return _counts_drawn(clusters, resamples, seed).astype(np.float64)
+
+
+@lru_cache(maxsize=32)
+def _counts_drawn(clusters: int, resamples: int, seed: int) -> npt.NDArray[np.unsignedinteger]:
+    """The weights in the smallest type that holds them, because those of many test sets are cached."""
     draw = np.random.default_rng([seed, clusters, resamples])
     chosen = draw.integers(clusters, size=(resamples, clusters))
     chosen += np.arange(resamples)[:, None] * clusters
     counts = np.bincount(chosen.ravel(), minlength=resamples * clusters)
-    weights: Floats = counts.reshape(resamples, clusters).astype(np.float64)
-    weights.flags.writeable = False
-    return weights
+    return counts.reshape(resamples, clusters).astype(np.min_scalar_type(counts.max()))
 
 
 def resampled_means(part: ClusterSums, weights: Floats) -> Floats:
     """The mean over pairs in each resample, shape (resamples,). A resample without pairs has the mean of the sample."""
-    means: Floats = resampled_means_of([part], weights)[0]
+    means: Floats = means_in_resamples([part], weights @ part.sums[:, None], weights)[0]
     return means
 
 
-def resampled_means_of(parts: Sequence[ClusterSums], weights: Floats) -> Floats:
+def means_in_resamples(parts: Sequence[ClusterSums], drawn_sums: Floats, weights: Floats) -> Floats:
     """resampled_means of several values of the same pairs, shape (parts, resamples).
 
-    It reads the weights, which are larger than a processor's cache, once.
+    drawn_sums: weights @ sums, with a column for each of `parts`, shape (resamples, parts).
     """
     pairs = parts[0].pairs
-    sums = np.ascontiguousarray((weights @ np.stack([part.sums for part in parts], axis=1)).T)
+    sums = np.ascontiguousarray(drawn_sums.T)
     if np.all(pairs == pairs[0]):  # each resample has as many pairs as the sample
         sums /= np.sum(pairs)
         return sums

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from genies.metrics.comparison import holm, mcnemar_p_value, sign_flip_p_value
 from genies.metrics.intervals import Interval, agreeing
@@ -83,7 +84,7 @@ def difference_on_shift(first: ClusterSums, second: ClusterSums) -> Difference:
         return found
     whole = one.one_pair_each and bool(np.all(np.abs(differences) != 0.5))
     p_value = mcnemar_p_value(*only) if whole else sign_flip_p_value(differences)
-    interval = agreeing(_typical_values(differences, one.pairs, 1 - SIGNIFICANCE_LEVEL), p_value)
+    interval = agreeing(_typical_values(one, other, 1 - SIGNIFICANCE_LEVEL), p_value)
     return replace(
         found, interval=interval, p_value=p_value, test="McNemar, exact" if whole else "sign-flip over prompts"
     )
@@ -125,6 +126,8 @@ def adjust(differences: Sequence[Difference | None]) -> list[Difference | None]:
 
 def _on_common(first: ClusterSums, second: ClusterSums) -> tuple[ClusterSums, ClusterSums, int]:
     """Both over the prompts with equal numbers of pairs, and the number of other prompts."""
+    if np.array_equal(first.clusters, second.clusters) and np.array_equal(first.pairs, second.pairs):
+        return first, second, 0
     common, ours, theirs = np.intersect1d(first.clusters, second.clusters, assume_unique=True, return_indices=True)
     same = first.pairs[ours] == second.pairs[theirs]
     total = first.clusters.size + second.clusters.size - common.size
@@ -135,14 +138,16 @@ def _on_common(first: ClusterSums, second: ClusterSums) -> tuple[ClusterSums, Cl
     return one, other, total - int(np.count_nonzero(same))
 
 
-def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interval:
+def _typical_values(one: ClusterSums, other: ClusterSums, level: float) -> Interval:
     """The differences per pair that the sign-flip test does not reject at 1 - level, clipped to [-1, 1].
 
     If d is subtracted from every pair, the signed sum over prompts is at least as large as the observed one if d is
     between the mean of the prompts whose sign is flipped and the mean of the others.
     """
+    differences, pairs = one.sums - other.sums, one.pairs
     flipped, numbers = _subsets(differences.size)
-    sums = flipped @ differences
+    both = _in_subsets(one), _in_subsets(other)
+    sums = flipped @ differences if both[0] is None or both[1] is None else (both[0] - both[1]).astype(np.float64)
     sizes = numbers * pairs[0] if np.all(pairs == pairs[0]) else flipped @ pairs
     rest, rest_sizes = differences.sum() - sums, pairs.sum() - sizes
     # If all or none are flipped, the sum is as large for any d.
@@ -162,13 +167,26 @@ def _typical_values(differences: Floats, pairs: Floats, level: float) -> Interva
     return Interval(max(-1.0, float(lowest)), min(1.0, float(highest)), "sign-flip over prompts, inverted")
 
 
+@lru_cache(maxsize=2_048)
+def _in_subsets(part: ClusterSums) -> npt.NDArray[np.float32] | None:
+    """The sum over each subset of the prompts, where it has no rounding error, so that the difference of two is the sum
+    of differences: for multiples of one half, as scores of one seed are. None for other sums.
+
+    Cached, because an intervention is compared with many.
+    """
+    doubled = 2 * part.sums
+    if not np.all(doubled == np.round(doubled)) or np.abs(doubled).sum() >= 2**24:
+        return None
+    return _subsets(part.sums.size)[0] @ part.sums.astype(np.float32)
+
+
 @lru_cache(maxsize=32)
-def _subsets(count: int) -> tuple[Floats, Floats]:
+def _subsets(count: int) -> tuple[npt.NDArray[np.float32], Floats]:
     """All subsets of a small set, or _SUBSETS random ones with a seed, as rows of 0 and 1, and their sizes."""
     if count <= _MOST_ENUMERATED:
         found = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
     else:
         found = np.random.default_rng(count).integers(2, size=(_SUBSETS, count))
-    subsets: Floats = found.astype(np.float64)
+    subsets = found.astype(np.float32)
     subsets.flags.writeable = False
-    return subsets, subsets.sum(axis=1)
+    return subsets, found.sum(axis=1).astype(np.float64)

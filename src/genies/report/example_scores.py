@@ -30,7 +30,8 @@ class ExampleScores:
     def same_examples(self, other: ExampleScores) -> bool:
         """Whether both have the same examples with equal numbers of pairs, at least one."""
         ours, theirs = self.sums, other.sums
-        same = np.array_equal(ours.clusters, theirs.clusters) and np.array_equal(ours.pairs, theirs.pairs)
+        shared = ours.clusters is theirs.clusters and ours.pairs is theirs.pairs
+        same = shared or (np.array_equal(ours.clusters, theirs.clusters) and np.array_equal(ours.pairs, theirs.pairs))
         return same and ours.clusters.size > 0
 
     def over(self, examples: npt.NDArray[np.int64]) -> ExampleScores:

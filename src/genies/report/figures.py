@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -99,8 +99,7 @@ class MetricFigure:
     @cached_property
     def value(self) -> float | None:
         """The mean over seeds; None if one of them has no value."""
-        found = self.shift_figure(drawn=False)
-        return None if found is None else found.mean
+        return None if self._without_draws is None else self._without_draws.mean
 
     @cached_property
     def estimate(self) -> Estimate:
@@ -119,15 +118,22 @@ class MetricFigure:
 
     def shift_figure(self, drawn: bool = True) -> ShiftFigure | None:
         """The values for means over shifts, with those in resamples if they are needed; None if there is no value."""
+        bare = self._without_draws
+        if bare is None or not drawn:
+            return bare
+        resamples = [found for part in self.parts if (found := part.draw()) is not None]
+        return replace(bare, drawn=_stacked(resamples)) if len(resamples) == len(self.parts) else bare
+
+    @cached_property
+    def _without_draws(self) -> ShiftFigure | None:
         parts = self.parts
         values = [part.value for part in parts if part.value is not None]
         if len(values) < len(parts):
             return None
-        resamples = [found for part in parts if (found := part.draw()) is not None] if drawn else []
         target, model = _measured(self.metric, self.shift)
         return ShiftFigure(
             np.array(values, dtype=np.float64),
-            _stacked(resamples) if len(resamples) == len(parts) else None,
+            None,
             min(part.clusters for part in parts),
             self.weight,
             target,

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
+from typing import Generic, TypeVar
+from weakref import ref
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +17,10 @@ import numpy.typing as npt
 from genies.data.evaluated import cluster_labels
 from genies.evaluation_file import Evaluation
 from genies.metrics.calibration import log_losses
+from genies.metrics.calibration_interval import errors_of_sums, sums_by_bin
 from genies.metrics.pairs import scores
 from genies.metrics.probabilities import Floats, checked, checked_labels
-from genies.metrics.resampling import ClusterSums, resample_weights, resampled_means, resampled_means_of
+from genies.metrics.resampling import ClusterSums, means_in_resamples, resample_weights
 
 RESAMPLES = 2_000
 
@@ -23,6 +29,8 @@ EACH_PAIR: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
 )
 """The metrics that are means over pairs, with the value of each pair, shape (pairs,)."""
 
+_CALIBRATION = "RMS_calibration_error"
+
 
 class PairValues:
     """The pairs of an evaluation. Resamples are computed again when they are no longer among those of the last
@@ -30,48 +38,126 @@ class PairValues:
 
     def __init__(self, probabilities: Sequence[float], labels: Sequence[int]) -> None:
         self.p = checked(probabilities)
-        self.labels, self.clusters, self._places, self._pairs = _by_prompt(tuple(labels))
+        self._examples = _by_prompt(tuple(labels))
+        self.labels, self.clusters = self._examples.labels, self._examples.clusters
+        self._place = len(self._examples.evaluations)
+        self._examples.evaluations.append(ref(self))
 
     def sums(self, name: str) -> ClusterSums:
         """The values of the pairs summed by prompt, for a metric in EACH_PAIR."""
-        values = np.bincount(self._places, EACH_PAIR[name](self.p)).astype(np.float64)
-        return ClusterSums(self.clusters, values, self._pairs)
+        values = np.bincount(self._examples.places, EACH_PAIR[name](self.p)).astype(np.float64)
+        return ClusterSums(self.clusters, values, self._examples.pairs)
 
     def drawn(self, name: str) -> Floats:
         """The mean over pairs in each resample of prompts, shape (RESAMPLES,), of a metric in EACH_PAIR; the same
         resamples for all evaluations with equally many prompts."""
-        if name == "accuracy":
-            return _drawn_accuracy(self, 0)
-        return _drawn_means(self)[name]
+        return drawn_accuracies(self) if name == "accuracy" else drawn_means(self)[name]
+
+    @property
+    def calibration_error(self) -> float:
+        """rms_calibration_error."""
+        every = np.ones((1, self.clusters.size))
+        return float(errors_of_sums(every @ _sums_by_bin(self))[0])
+
+    def drawn_calibration_errors(self) -> Floats:
+        """The calibration error in each resample, shape (RESAMPLES,), without the noise that resampling adds to it:
+        the mean of its square is that of calibration_error, because a mean over shifts is about the observed values."""
+        return drawn_means(self)[_CALIBRATION]
 
     def drawn_again(self) -> Floats:
         """The accuracy in other resamples, for a test set whose prompts are independent of another one's."""
-        return _drawn_accuracy(self, 1)
+        return _other_accuracies(self)
+
+    def followed_by(self, most: int) -> Iterator[PairValues]:
+        """This evaluation and the next ones on the same examples, at most so many."""
+        for each in islice(self._examples.evaluations, self._place, self._place + most):
+            if (found := each()) is not None:
+                yield found
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """What all evaluations on the same examples share, which are most of those on a target."""
+
+    labels: npt.NDArray[np.int64]
+    """The prompt of each pair."""
+    clusters: npt.NDArray[np.int64]
+    """The prompts."""
+    places: npt.NDArray[np.intp]
+    """The place of each pair's prompt in `clusters`."""
+    pairs: Floats
+    """The number of pairs of each prompt."""
+    evaluations: list[ref[PairValues]] = field(default_factory=list)
 
 
 @lru_cache(maxsize=1_024)
-def _by_prompt(
-    labels: tuple[int, ...],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.intp], Floats]:
-    """The label of each pair, the clusters, the place of each pair's cluster among them, and their numbers of pairs.
-
-    Shared by all evaluations on the same examples, which are most of those on a target.
-    """
+def _by_prompt(labels: tuple[int, ...]) -> _Examples:
     each = checked_labels(labels, len(labels))
     clusters, places = np.unique(each, return_inverse=True)
-    return each, clusters, places, np.bincount(places).astype(np.float64)
+    return _Examples(each, clusters, places, np.bincount(places).astype(np.float64))
 
 
-@lru_cache(maxsize=4_096)
-def _drawn_accuracy(values: PairValues, seed: int) -> Floats:
-    return resampled_means(values.sums("accuracy"), resample_weights(values.clusters.size, RESAMPLES, seed))
+T = TypeVar("T")
 
 
-@lru_cache(maxsize=2_048)
-def _drawn_means(values: PairValues) -> Mapping[str, Floats]:
-    """Those of all metrics in EACH_PAIR, with one product."""
-    weights = resample_weights(values.clusters.size, RESAMPLES, 0)
-    return dict(zip(EACH_PAIR, resampled_means_of([*map(values.sums, EACH_PAIR)], weights), strict=True))
+class Draws(Generic[T]):
+    """The resamples of the last evaluations. Those of the next evaluations on the same examples are computed with one
+    product, because they are needed next and the weights are larger than a processor's cache."""
+
+    def __init__(self, compute: Callable[[Sequence[PairValues]], Iterable[T]], together: int, kept: int) -> None:
+        self._compute, self._together, self._most = compute, together, kept
+        self._kept: OrderedDict[PairValues, T] = OrderedDict()
+        self.computed = 0
+        """Number of evaluations whose resamples were computed."""
+
+    def __call__(self, values: PairValues) -> T:
+        if values not in self._kept:
+            those = [each for each in values.followed_by(self._together) if each not in self._kept]
+            self._kept.update(zip(those, self._compute(those), strict=True))
+            self.computed += len(those)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(values)
+        return self._kept[values]
+
+
+def _accuracies(seed: int) -> Draws[Floats]:
+    def compute(those: Sequence[PairValues]) -> Iterable[Floats]:
+        weights = resample_weights(those[0].clusters.size, RESAMPLES, seed)
+        parts = [each.sums("accuracy") for each in those]
+        return means_in_resamples(parts, weights @ np.stack([part.sums for part in parts], axis=1), weights)
+
+    return Draws(compute, 32, 4_096)
+
+
+drawn_accuracies, _other_accuracies = _accuracies(0), _accuracies(1)
+
+
+def _means(those: Sequence[PairValues]) -> Iterator[Mapping[str, Floats]]:
+    """Those of the metrics in EACH_PAIR except accuracy, which is often needed alone, and the calibration errors."""
+    weights = resample_weights(those[0].clusters.size, RESAMPLES, 0)
+    names = [name for name in EACH_PAIR if name != "accuracy"]
+    parts = [[each.sums(name) for name in names] for each in those]
+    tables = [
+        np.column_stack([*(part.sums for part in of), _sums_by_bin(each)])
+        for each, of in zip(those, parts, strict=True)
+    ]
+    ends = np.cumsum([table.shape[1] for table in tables])
+    drawn = np.split(weights @ np.concatenate(tables, axis=1), ends[:-1], axis=1)
+    for each, of, sums in zip(those, parts, drawn, strict=True):
+        squares = errors_of_sums(sums[:, len(of) :]) ** 2
+        errors = np.sqrt(np.maximum(squares - (np.mean(squares) - each.calibration_error**2), 0))
+        means = means_in_resamples(of, sums[:, : len(of)], weights)
+        yield {_CALIBRATION: errors, **dict(zip(names, means, strict=True))}
+
+
+drawn_means = Draws(_means, 16, 2_048)
+
+
+@lru_cache(maxsize=128)
+def _sums_by_bin(values: PairValues) -> Floats:
+    """Cached because the value, the interval and the resamples of a metric are needed soon after another."""
+    return sums_by_bin(values.p, values.labels)
 
 
 def pair_values(evaluation: Evaluation) -> PairValues | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,18 +32,19 @@ def cell_difference(first: Iterable[Reading | None], second: Iterable[Reading | 
     if not all(sides) or len(known) < sum(map(len, sides)):
         return None
     if all(each.same_examples(known[0]) for each in known):
-        return difference_on_shift(*(_seed_mean([each for each in side if each is not None]) for side in sides))
+        return difference_on_shift(*(_seed_mean(tuple(each for each in side if each is not None)) for side in sides))
     sets = [each.examples for each in known]
     common = np.array(sorted(example for example, _ in set.intersection(*sets)), dtype=np.int64)
     if common.size == 0:
         return None
-    one, two = (_seed_mean([each.over(common) for each in side if each is not None]) for side in sides)
+    one, two = (_seed_mean(tuple(each.over(common) for each in side if each is not None)) for side in sides)
     left_out = len({example for each in sets for example, _ in each}) - common.size
     return replace(difference_on_shift(one, two), left_out=left_out)
 
 
-def _seed_mean(parts: Sequence[ExampleScores]) -> ClusterSums:
-    """Scores by prompt, averaged over seeds with the same examples."""
+@lru_cache(maxsize=4_096)
+def _seed_mean(parts: tuple[ExampleScores, ...]) -> ClusterSums:
+    """Scores by prompt, averaged over seeds with the same examples. Cached, because each is compared with many."""
     mean = np.mean([each.sums.sums for each in parts], axis=0)
     clusters, places = np.unique(parts[0].clusters, return_inverse=True)
     sums, pairs = (np.bincount(places, each).astype(np.float64) for each in (mean, parts[0].sums.pairs))

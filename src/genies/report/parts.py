@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from genies.metrics import (
     rms_calibration_error,
     rms_calibration_error_published,
 )
-from genies.metrics.calibration import CONFIDENCE_BINS, FORMULA
-from genies.metrics.calibration_interval import calibration_interval, resampled_calibration_errors
+from genies.metrics.calibration import FORMULA
+from genies.metrics.calibration_interval import calibration_interval
 from genies.metrics.elicitation import resampled_elicitation
 from genies.metrics.intervals import OVER_PROMPTS, Interval, bootstrap_interval, interval_of_scores, percentile_interval
 from genies.metrics.probabilities import Floats
@@ -29,7 +29,7 @@ from genies.metrics.resampling import (
     too_few_clusters,
 )
 from genies.metrics.shift_means import NO_VARIATION, ROUNDING
-from genies.report.pair_values import EACH_PAIR, RESAMPLES, PairValues
+from genies.report.pair_values import EACH_PAIR, RESAMPLES
 from genies.report.study import Reading, ShiftReading
 
 CALIBRATED_DRAWS = 30
@@ -159,28 +159,15 @@ def _calibration(shift: ShiftReading, _: Known) -> Part:
         return Part(stored, missing=NO_PROBABILITIES)
     if values is None:
         return Part(rms_calibration_error(p), missing=NO_EXAMPLES)
-    value, drawn = _drawn_calibration(values)
-    if drawn is None:
-        return Part(value, missing=_gap(shift.generalization))
-
-    def draw() -> Floats:
-        again = _drawn_calibration(values)[1]  # the cache may have let it go
-        assert again is not None
-        return again
-
+    gap = _gap(shift.generalization)
+    if gap:
+        return Part(values.calibration_error, missing=gap)
     return Part(
-        value,
+        values.calibration_error,
         clusters=values.clusters.size,
-        draw=draw,
+        draw=values.drawn_calibration_errors,
         find_interval=lambda: calibration_interval(values.p, values.labels),
     )
-
-
-@lru_cache(maxsize=2_048)
-def _drawn_calibration(values: PairValues) -> tuple[float, Floats | None]:
-    value, drawn = resampled_calibration_errors(values.p, values.labels, CONFIDENCE_BINS, RESAMPLES, 0)
-    # Resampling adds noise to the error; remove it, because a mean over shifts is about the observed values.
-    return value, None if drawn is None else np.sqrt(np.maximum(drawn**2 - (np.mean(drawn**2) - value**2), 0))
 
 
 def _calibrated(shift: ShiftReading, _: Known) -> Part:

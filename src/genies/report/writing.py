@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from genies.errors import InputError
 from genies.report.browser import PAGE as SAMPLES
 from genies.report.browser import Browser, write_browser
 from genies.report.cells import make_grid
+from genies.report.collection import without_collection
 from genies.report.compare_page import PAGE as COMPARE
 from genies.report.compare_page import write_compare_page
 from genies.report.leaks import exclude_leaked
@@ -89,25 +88,13 @@ def write_report(output_dir: Path, content: Content) -> Written:
     if content.results_dir is None and content.distributions_dir is None:
         raise InputError("nothing to report on: pass a folder of results, of distributions, or both")
     # One thread, because the matrices are small, and a different order of summation could change the last digit.
-    with threadpool_limits(limits=1), _no_collection():
+    with threadpool_limits(limits=1), without_collection():
         study = content.study()
         with new_report(output_dir) as folder:
             browser = _write_pages(folder, content, study)
             pages = len(list(folder.glob("*.html")))
     notes = browser.notes if study is None else [*study.notes, *browser.notes]
     return Written(output_dir / ENTRY, pages, len(browser.sampled), notes)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the garbage collector, which would take a sixth of the time to search evaluations for cycles."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def write_waiting_page(folder: Path, content: Content) -> None:
