@@ -90,3 +90,13 @@ def test_scatter_labels_never_cover_one_another(places: list[tuple[float, float]
     assert len(labels) == len(points)
     assert all(other - one >= 14.98 for one, other in pairwise(heights))
     assert re.search(r"intervention &lt;0&gt;", svg)
+
+
+def test_many_labels_of_long_names_are_whole_and_inside_the_scatter() -> None:
+    names = [f"lora_fine_tuning_{number}, openllama-3b" for number in range(30)]
+    svg = scatter([Point(0.5, number / 30, name) for number, name in enumerate(names)], [], "accuracies")
+    width, height = map(int, re.findall(r'viewBox="0 0 (\d+) (\d+)"', svg)[0])
+    labels = elements(svg, "text", "label")
+    assert all(f">{name}<" in svg for name in names)
+    assert max(float(label["y"]) for label in labels) < height
+    assert max(float(label["x"]) for label in labels) + 6 * max(map(len, names)) < width

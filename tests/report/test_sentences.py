@@ -58,6 +58,14 @@ def test_no_intervention_is_praised_for_what_the_untuned_model_gets(tmp_path: Pa
     assert "p < 0.001)" in shift
 
 
+def test_an_interval_above_0_beside_a_difference_that_is_not_significant_is_explained(tmp_path: Path) -> None:
+    """Six more of 40 prompts: p = 0.031, and 0.125 as one of four comparisons."""
+    page(results_of(tmp_path, {"mms": 36, "zero_shot": 30, "cra": 31}))
+    said = lead((tmp_path / "report" / shift_page_name(SHIFTS[0])).read_text(encoding="utf-8"))
+    assert "The difference is not significant (95 % interval +0." in said
+    assert "adjusted p = 0.125). The interval is not adjusted for the number of comparisons." in said
+
+
 def test_no_intervention_is_praised_for_what_a_guess_gets(tmp_path: Path) -> None:
     results = WrittenResults(tmp_path / "results")
     for name, count in {"mms": 18, "cra": 15, "zero_shot": 10}.items():
@@ -91,7 +99,7 @@ def test_a_shift_that_one_intervention_is_clearly_best_on_says_so(tmp_path: Path
 def test_an_intervention_as_good_as_the_untuned_model_does_no_better(tmp_path: Path) -> None:
     said = lead(page(results_of(tmp_path, {"mms": 30, "zero_shot": 30})))
     assert "mms has an accuracy of 0.750. This equals the accuracy of the untuned model (0.750)." in said
-    assert "The difference is not significant (p = 1.000)." in said
+    assert "The difference is not significant (adjusted p = 1.000)." in said
 
 
 def test_an_intervention_that_does_better_is_named_with_what_the_untuned_model_gets(tmp_path: Path) -> None:

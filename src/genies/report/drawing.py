@@ -200,7 +200,8 @@ class Point:
 def scatter(points: Sequence[Point], lines: Sequence[Line], description: str) -> Markup:
     """Target against source accuracy, which are equal on the diagonal. `lines` are horizontal.
 
-    Labels are in a column at the right, spaced so that they do not overlap, each with a line to its point.
+    Labels are in a column at the right, spaced so that they do not overlap, each with a line to its point. The picture
+    is as wide and as high as they need.
     """
     side, left, top, label_gap = 300, 36, 10, 15.0
 
@@ -226,14 +227,19 @@ def scatter(points: Sequence[Point], lines: Sequence[Line], description: str) ->
         body += _segment(x(point.x) + 5, y(point.y), column - 3, place, "leader")
     for point, place in zip(ordered, places, strict=True):
         body += f'<circle class="dot {point.kind}" cx="{number(x(point.x))}" cy="{number(y(point.y))}" r="4.5"/>'
-        shown = point.label if len(point.label) <= 24 else point.label[:23] + "…"
-        body += _text(column, place + 4, shown, "label")
+        body += _text(column, place + 4, _shortened(point.label), "label")
     body += _text(left + side / 2, top + side + 34, "accuracy on the source", "middle axis-name")
     body += (
         f'<text class="middle axis-name" transform="translate(10 {number(top + side / 2)}) rotate(-90)">'
         "accuracy on the target</text>"
     )
-    return picture(left + side + 170, top + side + 42, "scatter", description, body)
+    longest = max((len(_shortened(point.label)) for point in points), default=0)
+    width, height = column + max(154, 6.6 * longest), max(top + side + 42, *(place + 12 for place in places))
+    return picture(round(width), round(height), "scatter", description, body)
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= 40 else label[:39] + "…"
 
 
 def _spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
