@@ -5,7 +5,7 @@ python benchmarks/scoring.py --distributions_dir distributions [--json FILE]
 
 The other project is HFLM of lm_eval, with the fastest of several batch sizes. Both score the same token ids, including
 end-of-text or, with --prompt_format chat, the end of turn of the chat template. few_shot puts four demonstrations of
-the distribution's train split before every prompt.
+the distribution's train split before every prompt. On a CPU, whole processes are measured too (scoring_processes.py).
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ from measuring import (
     wait_for_device,
 )
 from pydantic import Field
+from scoring_processes import compare_processes
+from steps import thread_count
 
 from genies.command_line import run
 from genies.data.distribution import Distribution
@@ -51,6 +53,12 @@ class ScoringArguments(TextArguments):
     """Number of test examples in few_shot, where lm_eval computes every demonstration for every response."""
     num_shots: Annotated[int, Field(ge=0)] = 4
     """Number of demonstrations before each prompt in few_shot; 0 leaves few_shot out."""
+    process_distributions: list[str] = Field(
+        default=["alpaca_mmlu", "us_history_fiction", "alpaca_easy", "us_history_textbook"]
+    )
+    """Names of the distributions that whole processes score; an empty list leaves them out."""
+    process_examples: Annotated[int, Field(ge=1)] = 18
+    """Number of test examples of each of them."""
 
 
 Scores = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
@@ -173,10 +181,16 @@ def compare(
 
 
 def benchmark(arguments: ScoringArguments) -> int:
-    """Measure zero_shot on each distribution, then few_shot."""
+    """Measure whole processes, zero_shot on each distribution, then few_shot."""
     check_peer()
-    model, threads = load(arguments)
-    findings = findings_of(arguments, "Scoring", threads)
+    findings = findings_of(arguments, "Scoring", thread_count(arguments))
+    if arguments.process_distributions and arguments.device == "cpu":
+        compare_processes(
+            arguments, arguments.process_distributions, arguments.process_examples, arguments.batch_sizes, findings
+        )
+    if not arguments.distributions:
+        return report(arguments, findings)
+    model, findings.threads = load(arguments)
     peer = Peer(model, arguments.batch_sizes)
     for name in arguments.distributions:
         folder, chosen = chosen_pairs(arguments, name, arguments.examples)

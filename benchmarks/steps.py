@@ -57,8 +57,11 @@ def run_step(
     """Run one script of an intervention ("mms/eval.py") as the harness does; `folder` takes its log, `cache` what it
     keeps. InputError, with the end of what it said, when it fails.
     """
-    command, environment = _command(arguments, script, items, cache)
-    log = folder / "step.log"
+    return finished(*_command(arguments, script, items, cache), folder / "step.log")
+
+
+def finished(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Finished:
+    """Run a command to its end; `log` takes its output. InputError, with the end of what it said, when it fails."""
     with open(log, "wb") as out:
         started = time.perf_counter()
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
