@@ -49,13 +49,13 @@ class Work:
         self.sequences: list[TokenSequence] = list(dict.fromkeys(both))
         (folder / "requests.json").write_text(json.dumps([_split(each) for each in self.sequences]))
 
-    def score(self) -> Finished:
-        """Run zero_shot's eval.py on all distributions."""
+    def score(self, examples: int | None = None) -> Finished:
+        """Run zero_shot's eval.py on all distributions, with fewer `examples` if they are given."""
         items = {
             "model_dir": str(self.arguments.base_model_dir.resolve()),
             "distribution_dirs": [str(source.resolve()) for source in self.sources],
             "output_paths": [str(self.folder / f"{source.name}.json") for source in self.sources],
-            "max_examples": self.examples,
+            "max_examples": examples or self.examples,
             "device": "cpu",
             "dtype": self.arguments.dtype,
             "prompt_format": self.arguments.prompt_format,
@@ -98,7 +98,7 @@ def compare_processes(
         work = Work(arguments, names, examples, Path(name))
         subject = f"whole processes, {len(work.sources)} distributions"
         findings.add(subject, "sequences", len(work.sequences))
-        work.score()  # stores the tokenizer
+        work.score(1)  # stores the tokenizer
         trials = {}
         for size in batch_sizes if len(batch_sizes) > 1 else ():
             trials[size] = work.score_with_peer(size).seconds
