@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from genies.report.live import STATUS, LiveReport
 from genies.report.writing import Content
 from tests.report.conftest import Tab
@@ -27,7 +29,11 @@ def wait_for(path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_a_page_follows_the_run_and_offers_new_results(chromium: Any, made: MadeReport, tmp_path: Path) -> None:
+def test_a_page_follows_the_run_shows_the_first_results_and_offers_new_ones(
+    chromium: Any, made: MadeReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("genies.report.live._SHORTEST_PAUSE", 0.1)
+    monkeypatch.setattr("genies.report.live._PAUSE", 0)
     results = tmp_path / "results"
     results.mkdir()
     output = tmp_path / "live"
@@ -41,10 +47,10 @@ def test_a_page_follows_the_run_and_offers_new_results(chromium: Any, made: Made
         page = tab.open("index.html")
         assert page.locator("h1").text_content() == "No results yet"
         page.locator("#live", has_text="1 of 4 jobs done, 1 failed").wait_for()
-        # The report is written again, now with results.
         live._content = made.content()
-        live._number += 1
-        live._write_status()
+        live.told(4, 2, 1, ["evaluate mms"])  # which has the report written again, now with results
+        page.locator("h1", has_text="generalize").wait_for()
+        live.told(4, 3, 1, [])
         page.get_by_role("button", name="Show new results").wait_for()
     tab.context.close()
 

@@ -139,7 +139,7 @@ def _lead(group: Group, model: str, grid: Grid) -> tuple[str, str, Lead] | None:
     if len(group.shifts) == 1:
         return model, f"On {group.shifts[0]}".replace(" > ", " → "), said
     shifts = f"{compared[0].shifts} shifts" if complete else f"{compared[0].shifts} of {compared[0].of} shifts"
-    return model, f"On average over {shifts}", said
+    return model, f"On {'average over ' if compared[0].shifts > 1 else ''}{shifts}", said
 
 
 def _contender(mean: MeanSummary, group: Group, grid: Grid) -> Contender:

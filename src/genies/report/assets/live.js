@@ -1,4 +1,5 @@
-// While a run goes on: poll status.js, which calls genies_status, and offer to reload when the report is new.
+// While a run goes on: poll status.js, which calls genies_status, and offer to reload when the report is new. A page
+// without results reloads by itself.
 "use strict";
 (function () {
   const line = document.getElementById("live");
@@ -17,7 +18,9 @@
     if (status.seconds_left !== null) words.push(`about ${time(status.seconds_left)} left`);
     line.replaceChildren(words.join(", ") + ".");
     if (status.running.length) line.append(` Now: ${status.running.join("; ")}.`);
-    if (status.report > Number(line.dataset.report)) reload("Show new results");
+    if (status.report <= Number(line.dataset.report)) return;
+    if (document.getElementById("waiting")) location.reload();
+    else reload("Show new results");
   };
 
   function reload(title) {
