@@ -29,6 +29,8 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
     """
     from peft import LoraConfig
 
+    from genies.methods.training.fused_lora import fuse_lora
+
     torch.manual_seed(stable_number(f"adapter {arguments.seed}"))
     config = LoraConfig(
         task_type=task,
@@ -41,6 +43,7 @@ def add_lora(network: Any, arguments: LoraArguments, base: Path, task: str) -> A
     )
     tuned = _wrap(network, config, base)
     replace_dropout(tuned, arguments.lora_dropout)
+    fuse_lora(tuned)
     if not config.target_parameters:
         config.lora_dropout = arguments.lora_dropout
     return tuned

@@ -88,26 +88,30 @@ class PairDropout(nn.Module):
         self.layer = layer
 
     def forward(self, values: Tensor) -> Tensor:
-        draw = _current.get()
-        if draw is None or self.share == 0:
-            return values
-        if values.numel() != draw.tokens * values.shape[-1]:
-            # An expert, for example, does not process every token, and which it processes depends on the other tokens.
-            return values
+        kept = self.kept(values)
+        return values if kept is None else values * kept.view_as(values) / (1 - self.share)
+
+    def kept(self, values: Tensor) -> Tensor | None:
+        """1 or True for each value that is kept, 0 or False for the others [tokens, width]; None if all are kept."""
+        draw, width = _current.get(), values.shape[-1]
+        # An expert, for example, does not process every token, and which it processes depends on the other tokens.
+        if draw is None or self.share == 0 or values.numel() != draw.tokens * width:
+            return None
+        least = round(self.share * 2**16) - 2**15
         if values.device.type in HASHED_DEVICES:
-            kept = draw.bits(values.device, self.layer, values.shape[-1]) >= round(self.share * 2**16) - 2**15
-            return values * kept.view_as(values) / (1 - self.share)
-        mask = torch.ones(draw.tokens, values.shape[-1], device=values.device)
+            return draw.bits(values.device, self.layer, width) >= least
+        bits = torch.full((draw.tokens, width), 2**15 - 1, dtype=torch.int16, device=values.device)
         generator = torch.Generator(values.device)
         for stretch in draw.stretches:
             key = f"dropout {draw.seed} {draw.step} {stretch.slot} {stretch.branch} {self.layer}"
             generator.manual_seed(stable_number(key))
-            part = mask[stretch.start : stretch.stop]
+            part = bits[stretch.start : stretch.stop]
             # 16 bits per value: 2.5 times as fast as bernoulli_ on a CPU.
             words = torch.empty(-(-part.numel() // 4), dtype=torch.int64, device=values.device)
-            bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[: part.numel()]
-            part.copy_((bits >= round(self.share * 2**16) - 2**15).view_as(part))
-        return values * mask.div_(1 - self.share).to(values.dtype).view_as(values)
+            words.random_(-(2**63), None, generator=generator)
+            part.copy_(words.view(torch.int16)[: part.numel()].view_as(part))
+        # Multiplying by a mask of booleans takes twice as long on a CPU.
+        return torch.ge(bits, least, out=torch.empty(bits.shape, dtype=values.dtype, device=values.device))
 
     def extra_repr(self) -> str:
         return f"share={self.share}, layer={self.layer}"
