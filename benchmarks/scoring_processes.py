@@ -110,6 +110,7 @@ def compare_processes(
         own, peer = (median(getattr(each[place], kind) for each in rounds) for place in range(2))
         findings.add(subject, f"genies, {name}", own, unit)
         findings.add(subject, f"lm_eval at batch size {best}, {name}", peer, unit)
-        target = Target(at_least=2.8) if kind == "seconds" else None
+        # Other work on the machine changes the seconds of the clock, and not those of the processor.
+        target = Target(at_least=2.8) if kind == "processor_seconds" else None
         findings.add(subject, f"times as fast, {name}", peer / own, "", target)
     findings.add(subject, "largest difference of a probability", difference, "", Target(at_most=1e-3))
