@@ -132,7 +132,9 @@ def tiny_model(tiny_model_dir: Callable[..., Path]) -> Callable[..., Any]:
             from genies.lm.arguments import ModelArguments
             from genies.lm.model import load_model
 
-            made[family, tokenizer] = load_model(tiny_model_dir(family, tokenizer), ModelArguments(device="cpu"))
+            # Without the cache, the tokenizer is that of transformers, whichever test is the first to load the model.
+            arguments = ModelArguments(device="cpu", no_cache=True)
+            made[family, tokenizer] = load_model(tiny_model_dir(family, tokenizer), arguments)
         return made[family, tokenizer]
 
     return model

@@ -175,5 +175,5 @@ run(train)
     items = ["--model_dir", "m", "--train_distribution", "d", "--output_dir", "o"]
     done = subprocess.run([sys.executable, "-c", code, *items], capture_output=True, text=True, check=True)
     during, after = map(int, done.stdout.split())
-    assert during == 0
+    assert during < 1_000  # from Python 3.12, some hundred objects are frozen from the start
     assert after > 10_000
