@@ -72,6 +72,7 @@ AS_THEY_STAND = [
     "python api/report.py --results results --shifts distribution_shifts/starter_all.json --reference mms "
     "--output report",
     "python api/tables.py --results results --format markdown|latex|csv|json",
+    "python api/tables.py --results results/everyday --against lora_24_steps",
     "python api/transform_distribution.py --distribution distributions/starter_everyday --name "
     """'["upper_case", "pad_worse"]'""",
     "python api/tables.py --results results --shifts distribution_shifts/starter_all.json --capability mms --full True",
