@@ -23,6 +23,7 @@ from pydantic import Field, model_validator
 from genies import command_line
 from genies.command_line import Arguments, WithoutEffect
 from genies.errors import InputError
+from genies.step_defaults import step_defaults
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -46,8 +47,7 @@ def run(body: Callable[[A], int | None]) -> None:
     The annotation of its one parameter is their model. The process makes no request to the model hub: a step reads
     folders, and so does the same script when a person runs it. HF_HUB_OFFLINE=0 in the environment allows requests.
     """
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.update({**step_defaults(), "HF_HUB_DISABLE_PROGRESS_BARS": "1", **os.environ})
     # Python's last collection of garbage would visit every object of torch, which takes a fifth of its import.
     atexit.register(gc.freeze)
     command_line.run(body)

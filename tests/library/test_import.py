@@ -14,7 +14,7 @@ from tests.support.project import ROOT
 IMPORTED = """
 import json, logging, os, signal, sys
 def state():
-    ours = [item for item in os.environ.items() if not item[0].startswith(("TORCH", "GOMP"))]
+    ours = [item for item in os.environ.items() if not item[0].startswith("TORCH")]
     return [ours, str(signal.getsignal(signal.SIGINT)), os.getcwd(),
             [str(each) for each in logging.getLogger().handlers]]
 before = state()

@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from genies.processes import supervise
 from genies.processes.preload import Preloaded
+from genies.step_defaults import step_defaults
 from genies.terminal import without_controls
 
 GRACE_SECONDS = 5.0
@@ -219,7 +220,7 @@ def step_environment(threads: int | None = None) -> dict[str, str]:
     threads: CPU threads (default: all cores).
     """
     defaults = {
-        "HF_HUB_OFFLINE": "1",
+        **step_defaults(),
         "TOKENIZERS_PARALLELISM": "false",
         "OMP_NUM_THREADS": str(threads or available_cores()),
     }
