@@ -125,3 +125,30 @@ def tiny_chat_model(tmp_path_factory):
         return folder
 
     return write
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_prompt_that_was_rendered_before_is_refused(kind):
+    """It would be rendered twice, and the score would be that of another conversation."""
+    tokenizer = chat_tokenizer(kind)
+    rendered = tokenizer.apply_chat_template(messages(ASKED), tokenize=False, add_generation_prompt=True)
+    opening = rendered.partition(ASKED[0].content)[2].strip()
+    if any(token in opening for token in tokenizer.all_special_tokens):
+        for text in (rendered, rendered.strip()):
+            with pytest.raises(RenderingError, match="would be rendered twice") as error:
+                encode(tokenizer, [*TEXTS[:1], ((Message("user", text),), "Paris")])
+            assert error.value.place == 1
+    # A special token elsewhere in a prompt is a part of the question.
+    asked = (Message("user", f"What is {tokenizer.eos_token} in a text?"),)
+    assert encode(tokenizer, [(asked, "Its end.")])
+
+
+@pytest.mark.parametrize("kind", [kind for kind in TEMPLATES if kind != "no_end"])
+def test_a_response_that_ends_with_its_end_of_turn_gets_no_second_one(kind):
+    tokenizer = chat_tokenizer(kind)
+    end = "</s>" if kind == "strict" else "<|end|>"
+    plain, once, with_line_end = encode(tokenizer, [(ASKED, "Paris" + ending) for ending in ("", end, f"{end}\n")])
+    assert plain == once == with_line_end
+    # In the middle of a response, it is a part of it.
+    (within,) = encode(tokenizer, [(ASKED, f"Paris{end} is warm")])
+    assert len(within.response) > len(plain.response) + 1

@@ -42,14 +42,20 @@ def render(
     The template is also rendered with a placeholder instead of the response. What it writes before and after must be
     the same, and what remains is the response, from which a template may remove white space at both ends. Raises
     RenderingError with the place otherwise, for example if a template moves a part of the response to another place,
-    and if the template refuses the conversation.
+    if the template refuses the conversation, and if the prompt is a conversation that was rendered before. A response
+    that ends with the end-of-turn token of the template gets no second one.
     """
     around: dict[Conversation, tuple[str, str]] = {}
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
     found = []
     for place, conversation, response in texts:
         if conversation not in around:
             around[conversation] = _around(tokenizer, place, conversation, template_kwargs)
+            _check_not_rendered(tokenizer, place, conversation, template_kwargs, special)
         before, after = around[conversation]
+        end = next((token for token in special if after.lstrip().startswith(token)), "")
+        if end and response.rstrip().endswith(end):
+            response = response.rstrip().removesuffix(end)
         text = _apply(tokenizer, place, conversation, response, template_kwargs)
         start, stop = len(before), len(text) - len(after)
         shown = text[start:stop]
@@ -77,6 +83,35 @@ def _around(
         )
     before, _, after = text.partition(_PLACEHOLDER)
     return before, after
+
+
+def _check_not_rendered(
+    tokenizer: Any,
+    place: int,
+    conversation: Conversation,
+    template_kwargs: Mapping[str, Any],
+    special: Sequence[str],
+) -> None:
+    """Refuse a last message that ends with what the template writes before a response, special tokens included: it was
+    rendered before, and would be rendered twice."""
+    last = conversation[-1].content.strip()
+    if not any(token in last for token in special):
+        return
+    from jinja2 import TemplateError
+
+    messages = [message._asdict() for message in conversation]
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **template_kwargs)
+    except (TemplateError, TypeError, ValueError, KeyError, AttributeError):
+        return  # not needed to score a response
+    opening = text[text.rfind(last) + len(last) :].strip() if last in text else ""
+    if last.endswith(opening) and any(token in opening for token in special):
+        raise RenderingError(
+            place,
+            f"the prompt ends with {opening!r}, which the chat template of {tokenizer.name_or_path} writes itself, so "
+            "it would be rendered twice; expected the conversation, as a list of messages or as the user's message; "
+            "for a prompt that is rendered use --prompt_format raw",
+        )
 
 
 def _apply(
