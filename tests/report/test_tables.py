@@ -289,3 +289,24 @@ def test_the_gain_on_the_source_stands_beside_the_gain_on_the_target(tmp_path: P
     gain = dict(zip(header, line, strict=True))["gain on source"]
     assert gain.startswith("+0.567 [")  # (0.65 + 0.65 + 0.4) / 3
     assert dict(zip(header, line, strict=True))["difference"].startswith("**+0.250")
+
+
+def test_where_no_shift_can_be_tested_none_is_counted_as_alike(tmp_path: Path) -> None:
+    """Six sources without probabilities: means are tested, single shifts are not; "0 better" would be a claim."""
+    written = WrittenResults(tmp_path / "results")
+    shifts = [Shift(f"s{number}", f"t{number}") for number in range(6)]
+    for number, shift in enumerate(shifts):
+        for name, model, right in (("mms", f"base-s{number}", 14 + number % 3), ("zero_shot", "base", 10)):
+            p = [0.9] * right + [0.2] * (20 - right)
+            for place in (shift.target, shift.source):
+                written.evaluation(name, model, place, p, eval_probabilities=None, eval_example_indices=None)
+        written.evaluation("lora_fine_tune", f"base-t{number}", shift.target, [0.9] * 20)
+    written.table("mms", shifts)
+    text = to_markdown(summarize(read_study(written.folder)), ("differences",))
+    header, line = (cells(each) for each in text.splitlines() if "better on |" in each or each.startswith("| mms"))
+    row = dict(zip(header, line, strict=True))
+    assert row["verdict"] == "higher"
+    assert (row["better on"], row["worse on"]) == ("", "")
+    (note,) = [each for each in text.splitlines() if each.startswith("- paired differences")]
+    assert "no single shift can be tested" in note
+    assert "()" not in text

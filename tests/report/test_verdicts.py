@@ -6,6 +6,8 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from genies.report.comparing import THE_BASELINE, PairedDifferences
 from genies.report.exports import to_csv, to_json
 from genies.report.pages import shift_page_name
 from genies.report.reading import read_study
+from genies.report.study import Study
 from genies.report.summary import Summary, summarize
 from genies.report.verdicts import direction
 from genies.report.writing import Content, write_report
@@ -331,3 +334,69 @@ def test_a_chosen_intervention_is_compared_as_on_every_other_page(tmp_path: Path
             assert (each.mean.value, each.mean.adjusted_p_value) == (-other.mean.value, other.mean.adjusted_p_value)
         else:
             assert each.mean == mean.verdict.mark(MAIN).difference
+
+
+def test_a_group_of_one_shift_has_the_verdicts_of_its_cell(tmp_path: Path) -> None:
+    """A category with one shift: its table and the heat map are about the same test, so they must not disagree."""
+    shifts = [replace(shift, category=f"c{number}") for number, shift in enumerate(SHIFTS)]
+    results = written(tmp_path)
+    for name in (*RIGHT, "zero_shot"):
+        results.table(name, shifts)
+    summary = summary_of(results)
+    groups = [group for group in summary.groups if group.kind == "category"]
+    assert [len(group.shifts) for group in groups] == [1] * len(SHIFTS)
+    lines = {(line.intervention, line.shift): line for line in summary.shifts}
+    differences, own = PairedDifferences(summary), 0
+    for group in groups:
+        (shift,) = group.shifts
+        for mean in group.means:
+            cell = summary.verdict(lines[mean.intervention, shift])
+            assert mean.verdict.against_baseline == cell.against_baseline
+            assert mean.verdict.mark(MAIN) == cell.mark(MAIN)
+        rivals = [difference for mean in group.means if (difference := mean.verdict.against_baseline) is not None]
+        own += holm([present(each.p_value) for each in rivals]) != [each.adjusted_p_value for each in rivals]
+        for first, second in combinations(RIGHT, 2):
+            found = differences.compare(group, ("base", first), ("base", second))
+            assert found.mean == found.shifts[shift][1]
+    assert own  # with a family of its own, a group would have had other p-values
+
+
+def test_accuracies_of_single_responses_in_the_release_are_compared_with_nothing(tmp_path: Path) -> None:
+    """The release stored those of ccs, without probabilities: they are at least 1/2 and not about pairs."""
+
+    def release(folder: Path, *more: str) -> Study:
+        results = written(folder)
+        for name in ("ccs", *more):
+            for shift in SHIFTS:
+                for place in (shift.target, shift.source):
+                    results.evaluation(name, f"base-{shift.source}", place, [0.9] * 9 + [0.1], eval_probabilities=None)
+                results.evaluation("zero_shot", "base", shift.source, [0.9] * OF)
+        for shift in SHIFTS:
+            path = results.folder / "target_tuned_capability" / "base" / f"{shift.target}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({"best_intervention_accuracy": 0.95, "target_reference": shift.target}))
+        return read_study(results.folder, SHIFTS)
+
+    study = release(tmp_path)
+    summary = summarize(study)
+    (ccs,) = [mean for mean in summary.groups[0].means if mean.intervention == "ccs"]
+    assert ccs.estimates[MAIN].value == pytest.approx(0.9)
+    assert ccs.verdict.against_baseline is None
+    assert {mark.standing for mark in ccs.verdict.marks.values()} == {"not compared"}
+    compared = {each.first: each.mean for each in PairedDifferences(summary).against_baseline(summary.groups[0])}
+    tested = [name for name, difference in compared.items() if difference is not None]
+    assert tested == [name for name in compared if name != "ccs"]
+    said = " ".join(study.notes)
+    assert "ccs: the accuracies are those of single responses" in said
+    (unlearned,) = [note for note in study.notes if "not more accurate than the untuned one" in note]
+    assert unlearned.startswith("12 of 12 tuned models")  # mms and cra
+    assert "ccs" not in unlearned
+    # Of another intervention nothing of the kind is known.
+    other = summarize(release(tmp_path / "other", "cra"))
+    (cra,) = [mean for mean in other.groups[0].means if mean.intervention == "cra"]
+    assert cra.verdict.against_baseline is not None
+    write_report(tmp_path / "report", Content(tmp_path / "results", shifts=SHIFTS))
+    details = loaded(tmp_path / "report", "details/heat-0")
+    boxes = [each for each in details if each[0].startswith("ccs: ")]
+    assert all("accuracy of single responses, not compared" in each for each in boxes)
+    assert len(boxes) == len(SHIFTS)

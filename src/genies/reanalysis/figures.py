@@ -48,11 +48,15 @@ def write_figures(release: Release, folder: Path) -> list[tuple[str, str]]:
 
 def _gains(axes: Axes, results: Results) -> None:
     """A dot and an interval for each intervention and each LLaMA size."""
-    names = [name for name in results.interventions(SIZES[-1]) if name != BASELINE]
+    names = [
+        name
+        for name in results.interventions(SIZES[-1])
+        if name != BASELINE and results.is_comparable((SIZES[-1], name))
+    ]
     for row, name in enumerate(reversed(names)):
         colour = light("capability" if name == LORA else "up" if name in READING else "muted")
         for number, model in enumerate(SIZES):
-            if (model, name) in results.lines:
+            if (model, name) in results.lines and results.is_comparable((model, name)):
                 _interval(axes, results.over_baseline((model, name)), row + 0.22 * (1 - number), colour, number)
     if results.title == "GENIES":
         shapes = [

@@ -128,7 +128,7 @@ def _named(rows: Sequence[Row]) -> str:
 
 
 def _against_untuned(results: Results) -> list[Row]:
-    keys = [key for key in results.lines if key[1] != BASELINE]
+    keys = [key for key in results.lines if key[1] != BASELINE and results.is_comparable(key)]
     adjusted = adjust([results.over_baseline(key) for key in keys])
     return [Row(f"{key[1]}, {key[0]}", each) for key, each in zip(keys, adjusted, strict=True) if each is not None]
 
@@ -312,7 +312,9 @@ def _limits() -> str:
     return """- Each combination was trained once. How much results vary between trainings is not in any interval.
 - The models are of the LLaMA family of 2023 and one OpenLLaMA. Nothing is said about others.
 - Shifts were chosen by their authors. An interval about other sources means sources chosen in the same way.
-- A difference that is not significant is not shown to be zero."""
+- A difference that is not significant is not shown to be zero.
+- Nothing is said about ccs: the release stored its accuracy over single responses, or 1 minus it where that is larger.
+The tables contain it, but it is not compared with accuracies over pairs."""
 
 
 def _signed(difference: Difference) -> str:

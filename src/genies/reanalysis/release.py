@@ -49,6 +49,10 @@ class Results:
         lines = {key: [line for line in each if chosen(line.shift)] for key, each in self.lines.items()}
         return Results(title or self.title, {key: each for key, each in lines.items() if each})
 
+    def is_comparable(self, key: Key) -> bool:
+        """Whether the accuracies are those of pairs."""
+        return all(line.is_comparable for line in self.lines[key])
+
     def mean(self, key: Key, metric: str = MAIN.name, average: Average = "shifts") -> MeanEstimate:
         """The mean of a metric, which is "generalization_accuracy" or "differential_elicitation"."""
         figures = [figure for line in self.lines[key] if (figure := line.shift_figure(metric)) is not None]

@@ -62,7 +62,10 @@ class Cell:
 
     @property
     def difference(self) -> float | None:
-        """Accuracy minus the baseline's: the tested difference, on common examples, if there is a test."""
+        """Accuracy minus the baseline's: the tested difference, on common examples, if there is a test. None if the
+        accuracy is not that of pairs."""
+        if not self.summary.is_comparable:
+            return None
         tested = self.verdict.against_baseline
         if tested is not None and tested.n_clusters:
             return tested.value

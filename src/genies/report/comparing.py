@@ -3,7 +3,7 @@
 Each pair has one result. Two interventions are compared on one base model, and one intervention on two base models; the
 p-values of the latter are a family of their own. Comparisons with the baseline and with the best intervention are those
 of the summary and the heat map. The p-values of all other pairs are adjusted by Holm's method: means over all such
-pairs of a group of shifts, single shifts over the shifts of the pair.
+pairs of a group of shifts, single shifts over the shifts of the pair. A group of one shift has the result of the shift.
 """
 
 from __future__ import annotations
@@ -92,13 +92,14 @@ class PairedDifferences:
     def compare(self, group: Group, first: Key, second: Key) -> Comparison:
         """Two interventions of one base model, or one intervention on two base models, over a group of shifts."""
         across = first[0] != second[0]
-        means = self._across_models(group) if across else self._mean_differences(group)
-        if (first, second) in means:
-            mean = means[first, second]
+        cells = self._cell_differences(first, second)
+        if len(group.shifts) == 1:
+            mean = cells.get(group.shifts[0], (0.0, None))[1]
         else:
-            found = means[second, first]
-            mean = None if found is None else turned(found)
-        return self._comparison(first, second[not across], mean, self._cell_differences(first, second), group)
+            means = self._across_models(group) if across else self._mean_differences(group)
+            found = means.get((second, first))
+            mean = means[first, second] if (first, second) in means else None if found is None else turned(found)
+        return self._comparison(first, second[not across], mean, cells, group)
 
     def _across_models(self, group: Group) -> dict[tuple[Key, Key], Difference | None]:
         """The mean differences of each intervention between base models."""
@@ -116,7 +117,7 @@ class PairedDifferences:
 
     def _over_baseline(self, line: ShiftSummary) -> tuple[float, Difference | None] | None:
         accuracy, baseline = (line.value(each.name) for each in (MAIN, BASELINE))
-        if accuracy is None or baseline is None:
+        if accuracy is None or baseline is None or not line.is_comparable:
             return None
         difference = self._summary.verdict(line).against_baseline
         return accuracy - baseline if difference is None else difference.value, difference
@@ -166,7 +167,7 @@ class PairedDifferences:
 
 
 def _evaluated(lines: Sequence[ShiftSummary]) -> list[ShiftSummary]:
-    return [line for line in lines if line.value(MAIN.name) is not None]
+    return [line for line in lines if line.value(MAIN.name) is not None and line.is_comparable]
 
 
 def _decided(pair: tuple[Key, Key], verdicts: Mapping[Key, Verdict]) -> Difference | None:

@@ -1,10 +1,10 @@
-"""A mapping whose values are computed on first use, so that a table computes only what it shows."""
+"""A mapping and a sequence whose values are computed on first use, so that a table computes only what it shows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import TypeVar
+from typing import TypeVar, overload
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -32,3 +32,32 @@ class OnFirstUse(Mapping[K, V]):
 
     def __len__(self) -> int:
         return len(self._keys)
+
+
+class ListOnFirstUse(Sequence[V]):
+    """The values of some functions, in order, each called once.
+
+    >>> squares = ListOnFirstUse([lambda: 4, lambda: 9])
+    >>> squares[1], list(squares), squares == [4, 9]
+    (9, [4, 9], True)
+    """
+
+    def __init__(self, compute: Iterable[Callable[[], V]]) -> None:
+        self._compute = [cache(each) for each in compute]
+
+    @overload
+    def __getitem__(self, place: int) -> V: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[V]: ...
+    def __getitem__(self, place: int | slice) -> V | list[V]:
+        if isinstance(place, slice):
+            return [each() for each in self._compute[place]]
+        return self._compute[place]()
+
+    def __len__(self) -> int:
+        return len(self._compute)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]

@@ -143,7 +143,9 @@ def _detail(grid: Grid, entry: Entry, shift: Shift, cell: Cell | None) -> list[s
         lines.append(f"95 % interval {three(cell.interval.low)} to {three(cell.interval.high)}, {cell.interval.method}")
     else:
         lines.append(f"no interval: {cell.summary.estimate('generalization_accuracy').missing}")
-    if cell.baseline is not None:
+    if not cell.summary.is_comparable:
+        lines.append("accuracy of single responses, not compared")
+    elif cell.baseline is not None:
         where = _left_out(cell)
         lines.append(f"{signed(cell.difference)} against the baseline, {three(cell.baseline)}{where}{_verdict(cell)}")
     elicitation = cell.summary.estimate("differential_elicitation")

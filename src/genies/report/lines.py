@@ -68,6 +68,11 @@ class ShiftSummary:
         return self.base_model, self.intervention
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether the accuracies on the target are those of pairs, so that they can be compared with others."""
+        return all(each.generalization is None or each.generalization.comparable for each in self.readings)
+
+    @property
     def uses_target_texts(self) -> bool:
         """Whether the method used unlabelled texts of the target."""
         return any(each.row.uses_target_texts for each in self.readings)

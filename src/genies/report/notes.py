@@ -81,7 +81,8 @@ def sample(shifts: Sequence[ShiftReading]) -> list[str]:
 
 def tuning(shifts: Sequence[ShiftReading]) -> list[str]:
     """A note on runs without any gain from tuning, if that is known."""
-    said = not_learned([each.row for each in shifts])
+    known = (each for each in shifts if each.generalization is None or each.generalization.comparable)
+    said = not_learned([each.row for each in known])
     return [] if said is None else [said]
 
 
@@ -110,6 +111,17 @@ def assumptions(readings: Sequence[Reading]) -> list[str]:
         for said in each.evaluation.assumptions or ():
             models.setdefault(said, {})[f"{each.intervention}, {each.base_model}"] = None
     return [f"{'; '.join(names)}: assumption about the model: {said}" for said, names in models.items()]
+
+
+def single_responses(readings: Sequence[Reading]) -> list[str]:
+    """A note on accuracies that are not those of pairs."""
+    names = dict.fromkeys(each.intervention for each in readings if not each.comparable)
+    if not names:
+        return []
+    return [
+        f"{', '.join(names)}: the accuracies are those of single responses, or 1 minus them if that is larger (by the "
+        "test labels), so they are at least 1/2 and are compared with no other intervention"
+    ]
 
 
 def target_texts(shifts: Sequence[ShiftReading]) -> list[str]:

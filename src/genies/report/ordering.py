@@ -7,7 +7,10 @@ from genies.report.summary import MeanSummary
 
 
 def difference_of(mean: MeanSummary) -> float | None:
-    """Accuracy minus the baseline's: the tested difference if there is one, and 0 for the baseline."""
+    """Accuracy minus the baseline's: the tested difference if there is one, and 0 for the baseline. None if the
+    accuracy is not that of pairs."""
+    if not mean.is_comparable:
+        return None
     if mean.verdict.is_baseline:
         return 0.0 if mean.shifts else None
     tested = mean.verdict.against_baseline

@@ -53,6 +53,8 @@ def _seed_mean(parts: tuple[ExampleScores, ...]) -> ClusterSums:
 
 def over_baseline(line: ShiftSummary) -> tuple[ShiftFigure | None, int]:
     """Generalization accuracy minus the baseline's on the common examples, and the number of excluded examples."""
+    if not line.is_comparable:
+        return None, 0
     common, left_out = _common(line.target_examples | line.baseline_examples)
     if common is None:
         ours, theirs = line.shift_figure(MAIN.name), line.shift_figure(BASELINE.name)
@@ -84,6 +86,8 @@ def _tested_on(reading: Reading) -> tuple[int, ...] | int | None:
 
 def over_other(metric: Metric, first: ShiftSummary, second: ShiftSummary) -> tuple[ShiftFigure | None, int]:
     """A metric of the first minus that of the second on the common examples, and the number of excluded examples."""
+    if not (first.is_comparable and second.is_comparable):
+        return None, 0
     on_source = metric.name == "source_ID_accuracy"
     if on_source:
         sets = first.source_examples | second.source_examples

@@ -24,7 +24,17 @@ from genies.harness.store import Store, identity_in, read_stored
 from genies.harness.study import BEST
 from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
-from genies.report.notes import assumptions, holes, limits, references, rules, sample, target_texts, tuning
+from genies.report.notes import (
+    assumptions,
+    holes,
+    limits,
+    references,
+    rules,
+    sample,
+    single_responses,
+    target_texts,
+    tuning,
+)
 from genies.report.study import Reading, ShiftReading, Study
 from genies.report.test_splits import TestSplits
 from genies.table.rows import best_reference, table_row
@@ -78,6 +88,7 @@ def read_study(
         *references(read),
         *sample(read),
         *tuning(read),
+        *single_responses(study.readings),
         *target_texts(read),
         *limits(study.readings),
         *rules(study.readings),
@@ -276,6 +287,7 @@ class _Files:
                 return None
             if evaluation is not None:
                 target_tuned = TARGET_TUNED in name
+                other = self._release and intervention == release_layout.SINGLE_RESPONSES
                 self._read[key] = Reading(
                     path,
                     intervention,
@@ -285,6 +297,7 @@ class _Files:
                     target,
                     self._tests.with_clusters(evaluation, target),
                     target_tuned,
+                    comparable=not (other and evaluation.eval_probabilities is None),
                 )
         return self._read[key]
 

@@ -19,6 +19,9 @@ from genies.files import read_json
 BEST_OF_ALL = "best of all interventions"
 """The name of the reference in tables."""
 
+SINGLE_RESPONSES = "ccs"
+"""The intervention whose accuracy in the release is that of single responses, or 1 minus it if that is larger."""
+
 _CAPABILITIES = "target_tuned_capability"
 _MIXTURE = re.compile(r"-\d+%$")
 

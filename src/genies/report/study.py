@@ -29,6 +29,8 @@ class Reading:
     evaluation: Evaluation
     target_tuned: bool = False
     """Whether the model was tuned with the reference's own arguments (a folder that ends in -target_tuned)."""
+    comparable: bool = True
+    """Whether the accuracy is that of pairs, as of all other interventions."""
 
     @cached_property
     def example_scores(self) -> ExampleScores | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
@@ -19,10 +19,10 @@ from genies.report.figures import (
     Metric,
     mean_of,
 )
-from genies.report.first_use import OnFirstUse
+from genies.report.first_use import ListOnFirstUse, OnFirstUse
 from genies.report.lines import ShiftSummary, marked, shift_summaries
 from genies.report.study import Study
-from genies.report.verdicts import CellKey, Verdict, cell_key, decide_cells, decide_means
+from genies.report.verdicts import CellKey, Cells, Verdict, cell_key, decide_cells, decide_means
 
 Weights = Literal["unique", "published"]
 Kind = Literal["all", "label", "category"]
@@ -51,6 +51,8 @@ class MeanSummary:
     verdict: Verdict
     uses_target_texts: bool = False
     """Whether the method used unlabelled texts of a target."""
+    is_comparable: bool = True
+    """Whether the accuracies are those of pairs."""
 
     @property
     def name(self) -> str:
@@ -74,7 +76,7 @@ class Summary:
 
     metrics: tuple[Metric, ...]
     weights: Weights
-    groups: list[Group]
+    groups: Sequence[Group]
     """All shifts, then labels, then categories, in order of first occurrence, without groups equal to all shifts."""
     shifts: list[ShiftSummary]
     """By base model and intervention, with shifts in the study's order."""
@@ -94,17 +96,21 @@ def summarize(study: Study, weights: Weights = "unique") -> Summary:
     metrics = (*METRICS, *stored, *([] if weights == "unique" else [PUBLISHED_CALIBRATION]))
     lines = shift_summaries(study.shifts, weights == "unique")
     order = list(dict.fromkeys(each.shift for each in lines))
-    groups = [_group("all", "all shifts", order, lines, metrics)]
+    decided = cache(lambda: decide_cells(lines))
+
+    def group(kind: Kind, name: str, members: list[Shift]) -> Callable[[], Group]:
+        return lambda: _group(kind, name, members, lines, metrics, decided)
+
+    groups = [group("all", "all shifts", order)]
     kinds: tuple[Kind, ...] = ("label", "category")
     for kind in kinds:
         names = list(dict.fromkeys(name for shift in order if (name := getattr(shift, kind)) is not None))
         for name in names:
             members = [shift for shift in order if getattr(shift, kind) == name]
             if len(names) > 1 or len(members) < len(order):
-                groups.append(_group(kind, name, members, lines, metrics))
-    decided = cache(lambda: decide_cells(lines))
+                groups.append(group(kind, name, members))
     cells = OnFirstUse(map(cell_key, lines), lambda key: decided()[key])
-    return Summary(metrics, weights, groups, lines, cells, study.notes)
+    return Summary(metrics, weights, ListOnFirstUse(groups), lines, cells, study.notes)
 
 
 def lines_by_intervention(
@@ -119,11 +125,16 @@ def lines_by_intervention(
 
 
 def _group(
-    kind: Kind, name: str, members: list[Shift], lines: Sequence[ShiftSummary], metrics: Sequence[Metric]
+    kind: Kind,
+    name: str,
+    members: list[Shift],
+    lines: Sequence[ShiftSummary],
+    metrics: Sequence[Metric],
+    cells: Cells,
 ) -> Group:
     chosen = lines_by_intervention(lines, members)
     complete = [[line for line in each if line.complete] for each in chosen.values()]
-    verdicts = decide_means(complete, metrics, len(members))
+    verdicts = decide_means(complete, metrics, len(members), cells)
     known: Known = {}
     means = [
         _mean(key, each, len(members), metrics, verdict, known)
@@ -164,6 +175,7 @@ def _mean(
         by_source=by_source,
         verdict=verdict,
         uses_target_texts=any(line.uses_target_texts for line in lines),
+        is_comparable=all(line.is_comparable for line in lines),
     )
 
 

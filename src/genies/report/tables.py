@@ -183,12 +183,13 @@ def _differences(kind: str, groups: Sequence[Group], found: Sequence[tuple[Group
 def _difference_cells(comparison: Comparison) -> list[Cell]:
     mean = comparison.mean
     assert mean is not None
-    verdicts = [found.verdict for _, found in comparison.shifts.values() if found is not None]
+    found = [difference for _, difference in comparison.shifts.values() if difference is not None]
+    tested = [each.verdict for each in found if each.p_value is not None]
+    counts = [str(tested.count(verdict)) if tested else "" for verdict in ("higher", "lower")]
     return [
         Cell(f"{mean.value:+.3f}", _signed_ends(mean), mean.verdict in ("higher", "lower")),
         Cell(_p_value(mean)),
-        Cell(str(verdicts.count("higher"))),
-        Cell(str(verdicts.count("lower"))),
+        *map(Cell, counts),
     ]
 
 
@@ -284,8 +285,12 @@ def _footnotes(summary: Summary, which: Sequence[Which], compared: Sequence[Comp
 def _difference_note(found: Sequence[Comparison]) -> str:
     means = " or ".join(tests_of(each.mean for each in found))
     shifts = " or ".join(tests_of(difference for each in found for _, difference in each.shifts.values()))
-    note = f"paired differences: the baseline is the untuned model; bold: p < 0.05 after Holm's correction ({means})"
-    note += f"; better on, worse on: shifts where p < 0.05 after Holm's correction ({shifts})"
+    note = "paired differences: the baseline is the untuned model"
+    note += f"; bold: p < 0.05 after Holm's correction ({means})" if means else "; none can be tested"
+    if shifts:
+        note += f"; better on, worse on: shifts where p < 0.05 after Holm's correction ({shifts})"
+    else:
+        note += "; better on, worse on: empty, because no single shift can be tested"
     if any(each.source_gain is not None for each in found):
         note += "; gain on source: accuracy on the source minus the untuned model's, in the mean over the same shifts"
     left_out = max((each.mean.left_out for each in found if each.mean is not None), default=0)

@@ -30,7 +30,8 @@ class Mark:
     """An intervention compared with the best one of its base model, in one metric."""
 
     standing: Standing = "not compared"
-    """not compared: the baseline, a constant 1/2, an intervention with missing shifts, or one without rivals."""
+    """not compared: the baseline, a constant 1/2, accuracies that are not those of pairs, an intervention with missing
+    shifts, or one without rivals."""
     difference: Difference | None = None
     """The intervention minus the best."""
     some_differ: bool = False
@@ -129,28 +130,48 @@ def _cell_over_baseline(line: ShiftSummary) -> Difference | None:
 
 
 def is_rival(line: ShiftSummary) -> bool:
-    """Whether an intervention can be the best; the baseline and a constant 1/2 cannot."""
-    return not (line.is_baseline or line.is_constant_half or line.intervention == "random")
+    """Whether an intervention can be the best; the baseline, a constant 1/2 and accuracies not of pairs cannot."""
+    return line.is_comparable and not (line.is_baseline or line.is_constant_half or line.intervention == "random")
 
 
-def decide_means(rows: Sequence[Sequence[ShiftSummary]], metrics: Sequence[Metric], of: int) -> list[Verdict]:
+Cells = Callable[[], Mapping[CellKey, Verdict]]
+"""Returns the verdicts of decide_cells, which are computed on first use."""
+
+
+def decide_means(
+    rows: Sequence[Sequence[ShiftSummary]], metrics: Sequence[Metric], of: int, cells: Cells
+) -> list[Verdict]:
     """The verdict of each intervention in the mean over the shifts of a group.
 
     rows: for each base model and intervention, its complete summaries in the group, in the same order of shifts. of:
-    number of shifts in the group. Interventions with missing shifts are not marked.
+    number of shifts in the group. Interventions with missing shifts are not marked. In a group of one shift, the
+    verdict about the generalization accuracy is that of the cell.
     """
-    baselines = adjust([_mean_over_baseline(row) for row in rows])
+    known = [cells()[cell_key(row[0])] if of == 1 and row else None for row in rows]
+    if of == 1:
+        baselines = [None if cell is None else cell.against_baseline for cell in known]
+    else:
+        baselines = adjust([_mean_over_baseline(row) for row in rows])
     marks = OnFirstUse((metric for metric in metrics if metric.compared), lambda metric: _mean_marks(rows, metric, of))
     return [
-        Verdict(baselines[place], _marks_of(place, marks), bool(row) and row[0].is_baseline)
+        Verdict(baselines[place], _marks_of(place, marks, known[place]), bool(row) and row[0].is_baseline)
         for place, row in enumerate(rows)
     ]
 
 
-def _marks_of(place: int, marks: Mapping[Metric, Mapping[int, Mark]]) -> Mapping[str, Mark]:
-    """The marks of one row by metric; those of all rows in a metric are computed together."""
+def _marks_of(place: int, marks: Mapping[Metric, Mapping[int, Mark]], cell: Verdict | None) -> Mapping[str, Mark]:
+    """The marks of one row by metric; those of all rows in a metric are computed together.
+
+    cell: the verdict of the only shift of the group, which is that of the generalization accuracy.
+    """
     by_name = {metric.name: metric for metric in marks}
-    return OnFirstUse(by_name, lambda name: marks[by_name[name]].get(place, NOT_COMPARED))
+
+    def mark(name: str) -> Mark:
+        if cell is not None and name == MAIN.name:
+            return cell.mark(name)
+        return marks[by_name[name]].get(place, NOT_COMPARED)
+
+    return OnFirstUse(by_name, mark)
 
 
 def _mean_over_baseline(row: Sequence[ShiftSummary]) -> Difference | None:
