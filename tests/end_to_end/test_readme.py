@@ -34,6 +34,9 @@ ELSEWHERE = {
     "--intervention_dir '[\"src/interventions/logistic_probe": "tests/interventions/test_representations.py",
     "python api/train.py --model_dir models/SmolLM2-135M-Instruct "
     "--intervention_dir src/interventions/ccs_target": "tests/harness/test_unlabelled.py",
+    "python api/train.py --model_dir models/SmolLM2-135M-Instruct "
+    "--intervention_dir src/interventions/lora_fine_tune": "tests/learning_curve/test_learning_curve.py",
+    "python api/learning_curve.py": "tests/learning_curve/test_learning_curve.py",
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
     "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
