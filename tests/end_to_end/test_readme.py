@@ -38,6 +38,9 @@ ELSEWHERE = {
     "pip install -e .": "tests/end_to_end/test_environment.py",
     "python api/train.py --model_dir models/SmolLM2-135M-Instruct "
     "--intervention_dir src/interventions/ccs_target": "tests/harness/test_unlabelled.py",
+    "python api/train.py --model_dir models/SmolLM2-135M-Instruct "
+    "--intervention_dir src/interventions/lora_fine_tune": "tests/learning_curve/test_learning_curve.py",
+    "python api/learning_curve.py": "tests/learning_curve/test_learning_curve.py",
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
     '--intervention_dir \'["path/to/probe"': "tests/interventions/test_representations.py",
