@@ -57,6 +57,21 @@ def refusal(*items: str) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("items", "said"),
+    [
+        (("--retrian", "True"), "unknown argument --retrian; did you mean --retrain? (--help lists all)"),
+        (("--kind", "men"), "--kind: expected 'mean' or 'sum', got 'men'; did you mean 'mean'?"),
+        (("--kind", "product"), "--kind: expected 'mean' or 'sum', got 'product'"),
+        (("--count", "0"), "--count: expected at least 1, got '0'"),
+        (("--count", "x"), "--count: expected a whole number, got 'x'"),
+        (("--kwargs", "[1]"), "--kwargs: expected a JSON object such as '{\"seed\": 1}', got [1]"),
+    ],
+)
+def test_a_refusal_says_what_was_expected_and_the_nearest_choice(items: tuple[str, ...], said: str) -> None:
+    assert refusal(*items) == said
+
+
 def test_an_argument_given_twice_is_refused() -> None:
     with pytest.raises(InputError, match=r"--retrain.*twice"):
         parse(Small, ["--retrain", "--retrain", "False"])
@@ -206,7 +221,7 @@ def test_none_is_a_value_of_what_may_be_absent_and_text_elsewhere() -> None:
         (("--text",), "--text ... value"),
         (("--model_dir",), "--model_dir ... value"),
         (("--config",), "--config ... value"),
-        (("--txet", "a"), "--txet ... --text? ... --model_dir, --items"),
+        (("--txet", "a"), "--txet ... --text?"),
         (("--model-dir", "a"), "--model-dir ... --model_dir?"),
         (("--qqq",), "--qqq ... --model_dir"),
         (("--",), "unknown argument --"),

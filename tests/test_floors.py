@@ -18,13 +18,14 @@ FLOORS = {
     "main_job": 3,
     "report": 3,
     "card": 4,
+    "learning_curve": 4,
     "reanalysis": 4,
     "library": 5,
     "commands": 5,
     "__main__": 6,
 }
 """Of the packages in src/genies; all others are on floor 1."""
-WITHOUT_TORCH = {"harness", "main_job", "report", "card", "reanalysis", "commands"}
+WITHOUT_TORCH = {"harness", "main_job", "report", "card", "learning_curve", "reanalysis", "commands"}
 MODULES = sorted(path.relative_to(SOURCE) for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
 
 

@@ -16,6 +16,7 @@ import ast
 import difflib
 import inspect
 import json
+import re
 import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -265,16 +266,22 @@ def _is_boolean(field: FieldInfo) -> bool:
 def _unknown(model: type[BaseModel], name: str) -> str:
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean --{near[0]}?" if near else "."
-    return f"unknown argument --{name}{hint} Known: {', '.join(f'--{each}' for each in known)}"
+    if near:
+        return f"unknown argument --{name}; did you mean --{near[0]}? (--help lists all)"
+    return f"unknown argument --{name}. Known: {', '.join(f'--{each}' for each in known)}"
 
 
 _EXPECTED = {
     "bool_parsing": "expected True or False",
     "bool_type": "expected True or False",
-    "dict_type": "expected a JSON object such as '{\"seed\": 1}'",
+    "dict_type": "expected a JSON object such as '{{\"seed\": 1}}'",
     "int_parsing": "expected a whole number",
     "float_parsing": "expected a number",
+    "greater_than": "expected more than {gt}",
+    "greater_than_equal": "expected at least {ge}",
+    "less_than": "expected less than {lt}",
+    "less_than_equal": "expected at most {le}",
+    "literal_error": "expected {expected}",
 }
 """Messages, by pydantic's error type, in place of messages that use terms of Python."""
 
@@ -290,8 +297,13 @@ def _explain(model: type[BaseModel], fault: Any) -> str:
     if len(fault["loc"]) == 2 and isinstance(fault["loc"][1], int):
         location = f"{fault['loc'][0]}, item {fault['loc'][1]}"
     shown = repr(fault["input"])
-    expected = _EXPECTED.get(fault["type"], fault["msg"])
-    return f"--{location}: {expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}"
+    template, hint = _EXPECTED.get(fault["type"]), ""
+    expected = template.format(**fault.get("ctx", {})) if template else fault["msg"]
+    if fault["type"] == "literal_error":
+        choices = re.findall(r"'([^']*)'", expected)
+        near = difflib.get_close_matches(str(fault["input"]), choices, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"--{location}: {expected}, got {shown if len(shown) <= 80 else shown[:77] + '...'}{hint}"
 
 
 def help_text(model: type[BaseModel]) -> str:

@@ -13,6 +13,7 @@ COMMANDS = {
     "tables": "tables",
     "report": "report",
     "card": "card",
+    "curve": "learning_curve",
     "reanalyse": "reanalyse_release",
     "import": "import_distribution",
     "transform": "transform_distribution",

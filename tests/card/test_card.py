@@ -156,7 +156,7 @@ def test_the_time_is_that_of_the_operations_at_the_rate_of_the_processor(
     ("items", "said"),
     [
         ([], "give --model_dir FOLDER to make a card"),
-        (["--model_dir", "absent/model"], "does not exist; download_model_from_hf.py"),
+        (["--model_dir", "absent/model"], "does not exist; check the spelling, or download a base model"),
         (["--model_dir", "src", "--scorer", "src/interventions/mms"], "a card trains nothing"),
         (["--model_dir", ".", "--compare_scorer", "judge"], "--compare_scorer is for --compare"),
         (["--collect", "src/genies/card/templates"], "no card.json is below it"),

@@ -307,6 +307,7 @@ def test_source_train_and_target_test_are_compared_once_a_pair_in_one_direction(
     write(tmp_path / "s", clean("a", 10), clean("b", 100))
     write(tmp_path / "t", clean("c", 10), [*clean("a", 4), *clean("d", 96)])
     shifts = [Shift("s", "t"), Shift("s", "t", "s"), Shift("t", "s"), Shift("s", "s"), Shift("s", "gone")]
+    shifts += [Shift("", "t"), Shift("", "gone")]  # nothing is tuned, so nothing can leak
     result = audit(tmp_path, shifts)
     finding = only(result, Rule.SOURCE_TARGET_OVERLAP)
     assert (finding.distribution, finding.other, finding.split) == ("s", "t", "test")
@@ -417,7 +418,16 @@ def test_the_command_prints_markdown_writes_json_and_repeats_itself_to_the_byte(
     }
     assert json.loads(data)["shifts"] == {"checked": 1, "left_out": ["s > absent"]}
     assert "| s            | t     | test  |     6 | 100 | 0, 1, 2, 3, 4, ... |" in runs[0].stdout
-    assert "1 shifts not checked" in runs[0].stdout
+    assert "2 distributions with 20 train and 200 test examples; 1 shift between them\n" in runs[0].stdout
+    assert "1 shift not checked (missing distribution): s > absent\n" in runs[0].stdout
+
+
+@pytest.mark.parametrize("module", ["check_distributions", "import_distribution"])
+def test_the_help_of_the_commands_loads_no_classifier(module: str) -> None:
+    code = (
+        f"import genies.commands.{module}, sys; sys.exit(not {{'sklearn', 'scipy', 'pandas'}}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

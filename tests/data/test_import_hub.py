@@ -161,7 +161,7 @@ def test_validation_is_the_test_split_only_without_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        ([], "give the data one way"),
+        ([], "--data_path PATH is missing, .*--hub_dataset OWNER/NAME downloads"),
         (["--data_path", "x.jsonl", "--hub_dataset", "a/b"], "give the data one way"),
         (["--data_path", "x.jsonl", "--revision", "v1"], "--revision is for --hub_dataset"),
         (["--data_path", "x", "--keep_splits", "True", "--test_share", "0.5"], "--test_share has no effect"),

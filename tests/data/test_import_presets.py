@@ -298,5 +298,27 @@ def test_presets_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == f"{listed()}\n"
     assert all(name in listed() and preset.citation in listed() for name, preset in PRESETS.items())
     assert suite_shifts(["a", "b"], []) == [{"target": "a"}, {"target": "b"}]
-    with pytest.raises(InputError, match="give the data one way"):
-        parse(ImportDistributionArguments, ["--output_dir", "x"])
+
+
+@pytest.mark.parametrize(("preset", "column"), [("rewardbench_2", "subset"), ("judgebench", "source")])
+def test_data_of_another_shape_than_the_preset_is_refused_by_the_name_of_the_preset(
+    tmp_path: Path, preset: str, column: str
+) -> None:
+    data = rm_bench(tmp_path / "d.json")
+    said = rf"^--preset {preset} expects the column '{column}', which .*d\.json does not have; its columns are id, "
+    with pytest.raises(InputError, match=said):
+        run(tmp_path, preset, data)
+    assert not (tmp_path / "all").exists()
+    assert run(tmp_path, preset, data, split_by="domain") if preset == "rewardbench_2" else True
+
+
+def test_the_audit_of_a_new_suite_checks_its_shifts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [{"prompt": f"p{n}", "chosen": "a", "rejected": "b", "domain": "xyz"[n % 3]} for n in range(30)]
+    data = lines(tmp_path / "d.jsonl", rows)
+    items = ["--data_path", str(data), "--output_dir", str(tmp_path / "all" / "d"), "--split_by", "domain"]
+    for more, checked in (([], ""), (["--sources", '["x"]', "--overwrite"], "; 2 shifts between them")):
+        assert main(parse(ImportDistributionArguments, [*items, *more]), tmp_path) == 0
+        train, test = (sum(len(Distribution(each).split(part)) for each in (tmp_path / "all").iterdir())
+                       for part in ("train", "test"))  # fmt: skip
+        first = f"3 distributions with {train} train and {test} test examples{checked}"
+        assert capsys.readouterr().out.split("# Audit\n\n")[1].splitlines()[0] == first

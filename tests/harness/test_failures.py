@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from genies.errors import InputError
+from genies.harness.inputs import check_script
+from genies.harness.store import Store
 from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 
@@ -128,6 +131,16 @@ def test_an_absent_base_model_that_a_step_needs_stops_before_anything_is_written
     assert f"{project.base_model} " in message
     assert sorted(project.folder.rglob("*")) == before
     assert project.output.read_text() == "a good table"
+
+
+def test_a_misspelt_intervention_of_the_project_is_recognized_in_any_folder(tmp_path: Path) -> None:
+    (tmp_path / "src" / "interventions" / "lora_fine_tuned").mkdir(parents=True)
+    (tmp_path / "src" / "interventions" / "lora_fine_tuned" / "eval.py").touch()
+    store = Store(tmp_path, tmp_path / "models", tmp_path / "results")
+    with pytest.raises(InputError, match=r"interventions/lora_fine_tuned, lora_fine_tune(,|$)"):
+        check_script(tmp_path / "lora_fine_tuned" / "train.py", store)
+    with pytest.raises(InputError, match=r"known interventions: anchor, caft, .*, src/interventions/lora_fine_tuned"):
+        check_script(tmp_path / "xyzzy" / "train.py", store)
 
 
 def test_the_name_alone_of_a_base_model_in_models_is_recognized(project: Project) -> None:

@@ -177,7 +177,7 @@ def test_a_value_that_one_variant_cannot_have_is_its_fault_alone(project: Projec
 
 def test_a_value_for_all_is_refused_before_anything_runs(project: Project) -> None:
     declare(project.length, train_arguments={"sign": {"enum": [-1, 1]}})
-    assert "--sign: Input should be '-1' or '1', got '3'" in one_message(project.metrics(train_kwargs={"sign": 3}))
+    assert "--sign: expected '-1' or '1', got '3'" in one_message(project.metrics(train_kwargs={"sign": 3}))
     assert project.logs() == []
     assert project.metrics(train_kwargs={"sign": -1}).returncode == 0
 

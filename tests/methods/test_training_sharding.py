@@ -45,6 +45,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "experts": ("lora_fine_tune", "qwen3_moe", {"learning_rate": 2e-4}),
     "rows that are padded": ("lora_fine_tune", "mamba", {"learning_rate": 2e-4}),
     "attention of its own": ("lora_fine_tune", "bloom", {"learning_rate": 2e-4}),
+    "kept steps": ("full_fine_tune", "llama", {"keep_steps": "[1, 3]"}),
     "a search": ("lora_fine_tune", "llama", {"search": "held_back", "search_factors": [0.5, 1.0]}),
 }
 
@@ -90,8 +91,8 @@ def assert_same(one: Path, two: Path) -> None:
     files = sorted(path.name for path in one.rglob("*") if path.is_file())
     assert sorted(path.name for path in two.rglob("*") if path.is_file()) == files
     compared = 0
-    for path in one.glob("*.safetensors"):
-        expected, found = load_file(path), load_file(two / path.name)
+    for path in one.rglob("*.safetensors"):
+        expected, found = load_file(path), load_file(two / path.relative_to(one))
         assert found.keys() == expected.keys()
         for name, value in expected.items():
             assert found[name].dtype == value.dtype

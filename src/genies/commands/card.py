@@ -83,13 +83,14 @@ def main(args: CardArguments, root: Path) -> int:
     from genies.card.making import Order, make_card
     from genies.card.measuring import intervention_of, scorer_of
     from genies.folders import named_folder
+    from genies.harness.inputs import check_model
+    from genies.harness.store import Store
 
     assert args.model_dir is not None
-    models = [named_folder(each, name) for each, name in ((args.model_dir, "model_dir"), (args.compare, "compare"))
-              if each is not None]  # fmt: skip
-    for folder in models:
-        if not folder.is_dir():
-            raise InputError(f"model folder {folder} does not exist; download_model_from_hf.py downloads one")
+    named = {"model_dir": args.model_dir} | ({} if args.compare is None else {"compare": args.compare})
+    models = [named_folder(folder, name) for name, folder in named.items()]
+    for folder, name in zip(models, named, strict=True):
+        check_model(folder, Store(root, root / "models", args.output_dir), name)
     given = args.model_fields_set
     kwargs = {**args.eval_kwargs, **({} if args.prompt_format is None else {"prompt_format": args.prompt_format})}
     more = {name: getattr(args, name) for name in _OF_THE_MAIN_JOB if name in given}

@@ -19,6 +19,7 @@ SUMMARIES = {
     "tables": "print tables of a results folder, with intervals",
     "report": "make the HTML report of a results folder",
     "card": "say what a scorer prefers, as answers to questions",
+    "curve": "evaluate the models after single steps of a training",
     "reanalyse": "analyse the results of the 2023 release again",
     "import": "make a distribution from preference data",
     "transform": "make probing targets of a distribution",

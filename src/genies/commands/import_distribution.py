@@ -22,10 +22,11 @@ from genies.data.importing.distribution_writer import Split
 from genies.data.importing.hub_data import hub_data
 from genies.data.importing.importer import Columns, Imported, Rules, import_suite
 from genies.data.importing.layouts import Layout, Transcripts
-from genies.data.importing.presets import PRESETS, listed
+from genies.data.importing.presets import PRESETS, Preset, listed
 from genies.data.importing.sources import Format, Source, open_source
 from genies.data.importing.suites import parts_of, slug, suite_shifts
 from genies.data.importing.template import DEFAULT, make_template
+from genies.data.shifts import read_shifts
 from genies.errors import InputError
 from genies.files import write_json
 from genies.names import check_length, check_name
@@ -108,9 +109,15 @@ class ImportDistributionArguments(Rules, Columns, Origin):
     @model_validator(mode="after")
     def _needed(self) -> ImportDistributionArguments:
         if not self.list_presets:
+            if self.data_path is None and self.hub_dataset is None:
+                raise ValueError(
+                    "--data_path PATH is missing, the file or folder of the data"
+                    + (", and --output_dir, such as distributions/mine" if self.output_dir is None else "")
+                    + " (--hub_dataset OWNER/NAME downloads a data set instead; --list_presets True lists known ones)"
+                )
             if self.output_dir is None:
-                raise ValueError("--output_dir is missing")
-            if (self.data_path is None) == (self.hub_dataset is None):
+                raise ValueError("--output_dir is missing, the folder of the new distribution: distributions/mine")
+            if self.data_path is not None and self.hub_dataset is not None:
                 raise ValueError("give the data one way: --data_path PATH, or --hub_dataset OWNER/NAME")
             for name in ("revision", "hub_files"):
                 if self.hub_dataset is None and getattr(self, name) is not None:
@@ -151,6 +158,7 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     source = open_source(data_path, args.format, args.data_split, args.keep_splits)
     preset = PRESETS[args.preset] if args.preset else None
     split_by = args.split_by or (preset.split_by if preset else None)
+    _check_preset(args, preset, source)
     folders: dict[str | None, Path] = parts_of(source, split_by, folder) if split_by else {None: folder}
     _check_sources(args.sources or [], [value for value in folders if value is not None], split_by)
     license_ = args.license if args.license != "not stated" or preset is None else preset.license
@@ -185,8 +193,18 @@ def main(args: ImportDistributionArguments, root: Path) -> int:
     shifts = suite_shifts([each.name for each in made], [f"{folder.name}_{slug(each)}" for each in args.sources or []])
     write_json(shifts_path, [{**shift, "category": folder.name} for shift in shifts])
     print(f"{counted(len(shifts), 'shift')} in {shifts_path}\n")
-    print(to_markdown(audit(list(made))), end="")
+    print(to_markdown(audit(list(made), read_shifts(shifts_path))), end="")
     return 0
+
+
+def _check_preset(args: ImportDistributionArguments, preset: Preset | None, source: Source) -> None:
+    """Refuse data that lacks the column by which the preset divides its data set."""
+    if preset is not None and args.split_by is None and preset.split_by not in (None, *source.columns):
+        raise InputError(
+            f"--preset {args.preset} expects the column {preset.split_by!r}, which "
+            f"{args.data_path or args.hub_dataset} does not have; its columns are {', '.join(source.columns)[:500]}. "
+            "Choose the preset of this data set, or name the columns instead of a preset"
+        )
 
 
 def _data(args: ImportDistributionArguments, root: Path) -> tuple[Path, dict[str, str]]:

@@ -19,6 +19,7 @@ from genies.harness.inputs import check_inputs, check_locks
 from genies.harness.job import Kwargs
 from genies.harness.order import Order, Place, Result
 from genies.harness.places import Places
+from genies.harness.store import Store
 from genies.harness.study import Variant, variant
 from genies.processes.hardware import all_hidden, this_machine
 
@@ -41,15 +42,18 @@ def identities_of_machine(root: Path) -> Identities:
     return Identities(hashes, root, this_machine(hidden=all_hidden(os.environ)))
 
 
-def run_single(check: Check, request: Places, root: Path, hashes: FileHashes, fresh: bool) -> Result:
-    store = request.store(root)
+def run_single(
+    check: Check, request: Places, root: Path, hashes: FileHashes, fresh: bool, store: Store | None = None
+) -> Result:
+    """Run the job if it has to run. store: where results are kept, if not where the request says."""
+    store = store or request.store(root)
     check_inputs([check], store)
     if not check.run:
         return Result(check.job.title)
     check_locks([check], store)
     try:
         with termination_as_interrupt():
-            settings = replace(request.settings(root), fresh=fresh)
+            settings = replace(request.settings(root), store=store, fresh=fresh)
             return carry_out(Order(check.reduced(), settings), Place(hashes))
     finally:
         hashes.save()

@@ -12,6 +12,7 @@ from genies.errors import InputError
 from genies.harness.decide import Check
 from genies.harness.store import Store
 from genies.locks import check_lock_folder
+from genies.shipped import SHIPPED
 
 _NAMED = 20
 
@@ -86,10 +87,16 @@ def check_script(script: Path, store: Store, argument: str = "intervention_dir")
     """InputError if the intervention's folder or its script is missing; it suggests similar names."""
     folder = script.parent
     if not folder.is_dir():
-        own = store.root / "src" / "interventions"
-        known = {path.parent.name: path.parent for place in (own, folder.parent) for path in place.glob("*/eval.py")}
+        own = Path("src") / "interventions"
+        shipped = {path.parent.name: path.parent.name for path in (SHIPPED / own).glob("*/eval.py")}
+        here = {
+            path.parent.name: store.shown(path.parent)
+            for place in (store.root / own, folder.parent)
+            for path in place.glob("*/eval.py")
+        }
+        known = shipped | here
         near = difflib.get_close_matches(folder.name, known)
-        found = ", ".join(store.shown(known[name]) for name in near or sorted(known))
+        found = ", ".join(known[name] for name in near or sorted(known))
         hint = f"; {'similar names' if near else 'known interventions'}: {found}" if found else ""
         raise InputError(f"--{argument}: intervention folder {store.shown(folder)} does not exist{hint}")
     if not script.is_file():

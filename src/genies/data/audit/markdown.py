@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from genies.data.audit.finding import INFORMATION, MEANINGS, Audit, Content, Finding, Rule
 from genies.markdown import escaped, table
+from genies.quantities import counted
 
 STRIKING = 0.75
 """Baseline accuracies from this value up are printed bold."""
@@ -22,13 +23,14 @@ def to_markdown(audit: Audit) -> str:
     lines = [
         "# Audit",
         "",
-        f"{len(audit.contents)} distributions with {train:,} train and {test:,} test examples"
+        f"{counted(len(audit.contents), 'distribution')} with {train:,} train and {test:,} test examples"
         + (f"; {unreadable} malformed" if unreadable else "")
-        + f"; {audit.shifts_checked} shifts",
+        + (f"; {counted(audit.shifts_checked, 'shift')} between them" if audit.shifts_checked else ""),
     ]
     if audit.shifts_left_out:
         shown = ", ".join(audit.shifts_left_out[:5]) + (", ..." if len(audit.shifts_left_out) > 5 else "")
-        lines += ["", f"{len(audit.shifts_left_out)} shifts not checked (missing distribution): {escaped(shown)}"]
+        number = counted(len(audit.shifts_left_out), "shift")
+        lines += ["", f"{number} not checked (missing distribution): {escaped(shown)}"]
     by_rule = {rule: [each for each in audit.findings if each.rule == rule] for rule in Rule if rule not in _BASELINES}
     found = {rule: findings for rule, findings in by_rule.items() if findings}
     if found:

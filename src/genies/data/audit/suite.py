@@ -41,7 +41,7 @@ FILES = ("train.json", "test.json")
 
 def audit(folder: Path | Sequence[Path], shifts: Sequence[Shift] = (), progress: bool = False) -> Audit:
     """Audit the distributions in `folder` (or `folder` itself, if it is a distribution), or in several folders, and the
-    shifts between them.
+    shifts between them. A shift without a source has nothing to check.
 
     A malformed distribution is a finding. Raises InputError if there is no distribution.
     progress: show a progress bar on standard error if it is a terminal.
@@ -59,7 +59,7 @@ def audit(folder: Path | Sequence[Path], shifts: Sequence[Shift] = (), progress:
             findings += [finding for rule in RULES for finding in rule(content)]
     findings += identical_distributions(contents.values())
     findings += suite_overlap(list(contents.values()))
-    pairs = dict.fromkeys((shift.source, shift.target) for shift in shifts)
+    pairs = dict.fromkeys((shift.source, shift.target) for shift in shifts if shift.source)
     checked = [(source, target) for source, target in pairs if source in contents and target in contents]
     for source, target in checked:
         findings += source_target_overlap(contents[source], contents[target])

@@ -35,6 +35,8 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """Compute activations again in the backward pass: less memory, a third more time, the same result."""
     save_steps: Annotated[int, Field(ge=0), NO_EFFECT] = 20
     """Steps between checkpoints; the last two are kept until training ends. 0 writes none."""
+    keep_steps: list[Annotated[int, Field(ge=1)]] = Field(default=[])
+    """Steps after which the model is also kept, complete in output_dir/step-<N>, for api/learning_curve.py."""
     augmentation: Literal["none", "rrm"] = "none"
     """rrm adds pairs with responses to other prompts (Liu et al. 2024, arXiv 2409.13156), so that scores depend on the
     prompt."""
@@ -135,6 +137,13 @@ class EnsembleArguments(LoraArguments):
 
     num_members: Annotated[int, Field(ge=2)] = 4
     """Number of reward models."""
+
+    @field_validator("keep_steps")
+    @classmethod
+    def _not_kept(cls, value: list[int]) -> list[int]:
+        if value:
+            raise ValueError("the members are tuned one after another; tune one with lora_fine_tune for a curve")
+        return value
 
     @field_validator("push_to_hub")
     @classmethod

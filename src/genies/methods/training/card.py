@@ -28,7 +28,7 @@ LANGUAGE_MODELS = frozenset({"log_prob", "dpo", "ipo", "judge"})
 
 NOT_IN_FINGERPRINT = {
     "model_dir", "train_distribution", "output_dir", "batch_tokens", "device", "gradient_checkpointing", "save_steps",
-    "tensorboard", "push_to_hub", "hub_private", "no_cache", "cache_gb",
+    "keep_steps", "tensorboard", "push_to_hub", "hub_private", "no_cache", "cache_gb",
 }  # fmt: skip
 """Arguments that do not change the tuned weights."""
 

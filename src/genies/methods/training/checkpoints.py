@@ -1,7 +1,8 @@
 """Checkpoints from which a killed training continues: folders checkpoint-<step> with safetensors and JSON.
 
 A checkpoint contains the tuned weights, the optimizer's state and the log. It contains no random state, because order
-and dropout depend only on the seed and the step. The last two checkpoints are kept.
+and dropout depend only on the seed and the step. The last two checkpoints are kept, and those of --keep_steps until the
+training has ended.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,10 @@ def save_checkpoint(
     parameters: Mapping[str, Tensor],
     optimizer: Any,
     is_main: bool = True,
+    keep: Collection[int] = (),
 ) -> None:
-    """Write checkpoint-<step> atomically and delete old checkpoints, in the main process; all processes must call it.
+    """Write checkpoint-<step> atomically and delete old checkpoints except those of the steps in `keep`, in the main
+    process; all processes must call it.
 
     `mark` identifies this training; `parameters` are the tuned weights by name. Divided tensors are written whole, so
     that a training continues with another number of processes.
@@ -85,8 +88,10 @@ def save_checkpoint(
     }
     write_json(staging / "state.json", state)
     staging.rename(place)
+    kept = {f"checkpoint-{step}" for step in keep}
     for old in _checkpoints(output_dir)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+        if old.name not in kept:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _gather(tensors: Mapping[str, Tensor], is_main: bool) -> dict[str, Tensor]:
@@ -119,6 +124,26 @@ def restore_checkpoint(output_dir: Path, mark: str, parameters: Mapping[str, Ten
         _restore(weights, moments, parameters, optimizer)
         return progress
     return Progress(0, [], {})
+
+
+def load_weights(output_dir: Path, step: int, mark: str, parameters: Mapping[str, Tensor]) -> None:
+    """Put the weights after a step into whole parameters.
+
+    Raises InputError if the checkpoint of that step is missing, damaged or of another training.
+    """
+    folder = output_dir / f"checkpoint-{step}"
+    try:
+        state = read_json(folder / "state.json", "checkpoint")
+        weights = load_file(folder / "weights.safetensors")
+        if state["mark"] != mark or weights.keys() != parameters.keys():
+            raise ValueError("it belongs to another training")
+        with torch.no_grad():
+            for name, value in parameters.items():
+                value.copy_(weights[name])
+    except (InputError, OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{folder}, which --keep_steps needs, is damaged ({first_line(error)}); delete {output_dir} and train again"
+        ) from None
 
 
 def _check_tensors(

@@ -101,6 +101,7 @@ def train(
             optimizer.zero_grad(set_to_none=True)
             entry = {
                 "step": step + 1,
+                "pairs": (step + 1) * len(batch),
                 "loss": float(losses.mean()),
                 "accuracy": pair_accuracy(scores, labels),
                 "mean_score": float(scores[:, :, 0].mean()),
@@ -110,9 +111,13 @@ def train(
                 **measure(step + 1),
             }
             record.add(entry)
-            if arguments.save_steps and (step + 1) % arguments.save_steps == 0 and step + 1 < arguments.num_train_steps:
+            due = arguments.save_steps and (step + 1) % arguments.save_steps == 0
+            if (due or step + 1 in arguments.keep_steps) and step + 1 < arguments.num_train_steps:
                 now = Progress(step + 1, record.entries, scaler.state_dict())
-                save_checkpoint(output_dir, now, mark, trainee.parameters, optimizer, accelerator.is_main_process)
+                save_checkpoint(
+                    output_dir, now, mark, trainee.parameters, optimizer, accelerator.is_main_process,
+                    arguments.keep_steps,
+                )  # fmt: skip
                 accelerator.wait_for_everyone()
         # No later loss shows whether the last step made weights infinite.
         if not all(math.isfinite(whole(torch.linalg.vector_norm(each.detach()))) for each in parameters):

@@ -53,7 +53,7 @@ def chosen_arguments(
     curves = []
     for number, factor in enumerate(arguments.search_factors):
         rate = arguments.learning_rate * factor
-        candidate = arguments.model_copy(update={"learning_rate": rate, "search": "none"})
+        candidate = arguments.model_copy(update={"learning_rate": rate, "search": "none", "keep_steps": []})
         folder, name = output_dir / f"checkpoint-search-{number}", f"{mark} search {rate:g}"
         curve = _finished(folder / RECORD, name)
         if curve is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from genies.errors import InputError
+from genies.kept_steps import kept_step, remove_kept_steps
 from genies.lm.forward import check_ids
 from genies.lm.model import LanguageModel
 from genies.lm.text_format import TextFormat, record_format, training_format
@@ -19,7 +20,7 @@ from genies.methods.training.adapters import add_lora, add_virtual_tokens, save_
 from genies.methods.training.arguments import AdapterArguments, LoraArguments, TrainingArguments
 from genies.methods.training.augmentation import responses_to_other_prompts
 from genies.methods.training.card import LANGUAGE_MODELS, Kind, hub_name, training_fingerprint, write_card
-from genies.methods.training.checkpoints import remove_checkpoints
+from genies.methods.training.checkpoints import load_weights, remove_checkpoints
 from genies.methods.training.decoder_head import network_to_adapt, save_head, trainable_head
 from genies.methods.training.gradients import Trainee, trainable
 from genies.methods.training.hub import check_repository, push
@@ -163,7 +164,8 @@ def tune(
     save: Callable[[Path], None],
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Train in a session, and write the tuned model with its records and card to the output folder."""
+    """Train in a session, and write the tuned model with its records and card to the output folder, and the model after
+    each of --keep_steps below it."""
     model = trainee.model
     output_dir = arguments.output_dir
     dtype = dtype or model.dtype
@@ -176,21 +178,44 @@ def tune(
             arguments = chosen_arguments(divided, data, arguments, accelerator, output_dir, mark, dtype)
         log = train(divided, data, arguments, accelerator, output_dir, mark, dtype)
     if accelerator.is_main_process:
-        save(output_dir)
-        padding = padding_id(model.tokenizer, model.network)
-        if kind not in LANGUAGE_MODELS:
-            model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(padding)
-            write_reward_record(output_dir)
-        model.tokenizer.save_pretrained(output_dir)
-        if kind != "full":
-            write_base_model(output_dir, arguments.model_dir)
-        record_protocol(arguments)
-        record_format(output_dir, data.text_format)
-        write_card(output_dir, kind, arguments, data, log, mark, dtype_name, padding)
+
+        def write(folder: Path, steps: int) -> None:
+            save(folder)
+            of_steps = arguments.model_copy(update={"output_dir": folder, "num_train_steps": steps})
+            _write_records(kind, model, data, of_steps, log[:steps], mark, dtype_name)
+
+        write(output_dir, arguments.num_train_steps)
+        remove_kept_steps(output_dir)
+        for step in sorted({each for each in arguments.keep_steps if each < arguments.num_train_steps}):
+            load_weights(output_dir, step, mark, trainee.parameters)
+            write(kept_step(output_dir, step), step)
         remove_checkpoints(output_dir)
         if arguments.push_to_hub is not None:
             push(output_dir, arguments.push_to_hub, arguments.hub_private, hub_name(arguments.model_dir))
     accelerator.wait_for_everyone()
+
+
+def _write_records(
+    kind: Kind,
+    model: LanguageModel,
+    data: TrainingData,
+    arguments: TrainingArguments,
+    log: Sequence[Mapping[str, Any]],
+    mark: str,
+    dtype: str,
+) -> None:
+    """Write tokenizer, records and card to the output folder of the arguments, in which the weights are."""
+    folder = arguments.output_dir
+    padding = padding_id(model.tokenizer, model.network)
+    if kind not in LANGUAGE_MODELS:
+        model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(padding)
+        write_reward_record(folder)
+    model.tokenizer.save_pretrained(folder)
+    if kind != "full":
+        write_base_model(folder, arguments.model_dir)
+    record_protocol(arguments)
+    record_format(folder, data.text_format)
+    write_card(folder, kind, arguments, data, log, mark, dtype, padding)
 
 
 def _save_whole(model: RewardModel, folder: Path) -> None:
