@@ -29,6 +29,10 @@ DTYPE=${DTYPE:-float32}
 PRECISION=${PRECISION:-}
 read -r -a ARGUMENTS <<<"${ARGUMENTS:-}"
 
+if [ $# -gt 0 ]; then
+  echo "error: $0 takes no arguments, got $1; the head of the script lists the variables that it reads" >&2
+  exit 2
+fi
 if [ ! -d "$MODEL" ]; then
   echo "error: MODEL: expected the folder of a base model, got $MODEL; download_model_from_hf.py fetches one" >&2
   exit 2
@@ -50,23 +54,27 @@ print(json.dumps({name: int(value) if value.isdigit() else value for name, value
 train=("max_examples=${TRAIN_EXAMPLES:-}" "sample=${TRAIN_EXAMPLES:+$SAMPLE}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
 reference=$(kwargs "${train[@]}" "num_train_steps=${STEPS:-}")
 evaluation=$(kwargs "max_examples=${TEST_EXAMPLES:-}" "dtype=$DTYPE" "matmul_precision=$PRECISION")
-failed=0
+failed=0 checked=
 for intervention in $INTERVENTIONS; do
   own=$(kwargs "${train[@]}")
   seeds=()
   case "$intervention" in lora_fine_tune | prompt_tuning) own=$reference ;; esac
   case " $SEEDED " in *" $intervention "*) seeds=(--seeds "$SEEDS") ;; esac
   echo "== $intervention"
-  "$PYTHON" api/compute_generalization_metrics.py \
-    --base_model_dir "$MODEL" \
-    --intervention_dir "src/interventions/$intervention" \
-    --target_tuned_capability_intervention src/interventions/lora_fine_tune \
-    --path_to_distribution_shift_pairs "distribution_shifts/$SHIFTS.json" \
-    --output_path "results/generalization_metrics/$(basename "$MODEL")/$intervention/$SHIFTS.csv" \
-    --train_kwargs "$own" \
-    --target_tuned_train_kwargs "$reference" \
-    --eval_kwargs "$evaluation" \
-    "${seeds[@]}" "${ARGUMENTS[@]}" || failed=$?
+  job=("$PYTHON" api/compute_generalization_metrics.py
+    --base_model_dir "$MODEL"
+    --intervention_dir "src/interventions/$intervention"
+    --target_tuned_capability_intervention src/interventions/lora_fine_tune
+    --path_to_distribution_shift_pairs "distribution_shifts/$SHIFTS.json"
+    --output_path "results/generalization_metrics/$(basename "$MODEL")/$intervention/$SHIFTS.csv"
+    --train_kwargs "$own"
+    --target_tuned_train_kwargs "$reference"
+    --eval_kwargs "$evaluation"
+    "${seeds[@]}" "${ARGUMENTS[@]}")
+  # What is wrong for the first one, such as missing data, is wrong for all.
+  if [ -z "$checked" ]; then "${job[@]}" --dry_run True >/dev/null || exit $?; fi
+  checked=yes
+  "${job[@]}" || failed=$?
 done
 "$PYTHON" api/tables.py --results results --shifts "distribution_shifts/$SHIFTS.json" || true
 exit "$failed"

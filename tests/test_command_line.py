@@ -3,14 +3,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
-from genies.command_line import Arguments, help_text, parse
+from genies.command_line import Arguments, help_text, in_order, parse
 from genies.errors import INTERRUPTED_MESSAGE, InputError
 from tests.support.messages import states
 
@@ -70,6 +70,30 @@ def refusal(*items: str) -> str:
 )
 def test_a_refusal_says_what_was_expected_and_the_nearest_choice(items: tuple[str, ...], said: str) -> None:
     assert refusal(*items) == said
+
+
+def test_the_help_lists_the_arguments_of_a_command_before_those_that_every_command_takes() -> None:
+    class Shared(Arguments):
+        listed_last: ClassVar[bool] = True
+
+        folder: Path = Path()
+
+    class Own(Shared):
+        """Do it.
+
+        Example:
+          python api/own.py --what x
+        """
+
+        what: str
+        how: str = "well"
+
+    assert in_order(Own) == ["what", "how", "folder"]
+    assert in_order(Shared) == ["folder"]
+    shown = help_text(Own)
+    assert shown.index("--what TEXT") < shown.index("--how TEXT") < shown.index("--folder PATH")
+    with pytest.raises(InputError, match=r"^--what is required; --help shows an example$"):
+        parse(Own, [])
 
 
 def test_an_argument_given_twice_is_refused() -> None:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from genies import command_line
-from genies.command_line import Arguments
+from genies.command_line import Arguments, in_order
 from genies.data.audit.finding import INFORMATION, MEANINGS
 from genies.evaluation_file import Evaluation
 
@@ -74,7 +74,7 @@ def commands_page() -> str:
         parts += [f"## {script.relative_to(ROOT).as_posix()}", text]
         if example:
             parts.append(f"```bash\n{example}\n```")
-        parts.append(argument_list(model, list(model.model_fields)))
+        parts.append(argument_list(model, in_order(model)))
     return "\n\n".join(parts) + "\n"
 
 

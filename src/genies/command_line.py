@@ -53,6 +53,8 @@ class Arguments(BaseModel):
     """The argument to which a value without a name belongs."""
     aliases: ClassVar[dict[str, str]] = {}
     """Other names of arguments."""
+    listed_last: ClassVar[bool] = False
+    """Whether the help lists the arguments that this class defines after those of the classes that extend it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,10 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
     try:
         arguments = model.model_validate(dict(values))
     except ValidationError as error:
-        raise InputError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+        faults = error.errors()
+        missing = any(fault["type"] == "missing" for fault in faults) and "Example:" in (model.__doc__ or "")
+        hint = "; --help shows an example" if missing else ""
+        raise InputError("; ".join(_explain(model, fault) for fault in faults) + hint) from None
     for name, value in arguments:
         paths = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, Path)]
         if any("\0" in str(path) for path in paths):
@@ -316,16 +321,24 @@ def help_text(model: type[BaseModel]) -> str:
     )
     required = parser.add_argument_group("required")
     optional = parser.add_argument_group("optional")
-    for name, field in model.model_fields.items():
+    for name in in_order(model):
+        field = model.model_fields[name]
         group = required if field.is_required() else optional
         described = field.description or ""
         default = None if field.is_required() else field.get_default(call_default_factory=True)
-        if default is not None and "(default: " not in described:
+        if default not in (None, [], {}) and "(default: " not in described:
             described += f" (default: {default})"
         group.add_argument(f"--{name}", metavar=_metavar(field), help=spelled(described).replace("%", "%%"))
     optional.add_argument("--config", metavar="FILE", help="YAML file with these names; the command line overrides it")
     optional.add_argument("--help", action="store_true", help="show this help")
     return parser.format_help()
+
+
+def in_order(model: type[BaseModel]) -> list[str]:
+    """The names of the arguments in the order of the help."""
+    bases = [each for each in model.__mro__[1:] if issubclass(each, Arguments) and vars(each).get("listed_last")]
+    last = {name for each in bases for name in each.model_fields}
+    return sorted(model.model_fields, key=lambda name: name in last)
 
 
 def _started_as() -> str:

@@ -302,6 +302,7 @@ def test_a_sweep_runs_every_intervention_and_ends_with_the_means(copy: Path, mon
     [
         ({"MODEL": "models/nowhere"}, "error: MODEL: expected the folder of a base model, got models/nowhere;"),
         ({"MODEL": "src", "SHIFTS": "distribution_shifts/nope.json"}, "and distribution_shifts/nope.json is no file;"),
+        ({"MODEL": "src", "SHIFTS": "starter_three", "ARGUMENTS": "--slotz 2"}, "unknown argument --slotz"),
     ],
 )
 def test_a_sweep_of_what_is_not_there_ends_with_one_message(given: dict[str, str], said: str) -> None:
@@ -317,7 +318,15 @@ def test_a_sweep_of_what_is_not_there_ends_with_one_message(given: dict[str, str
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert said in done.stderr
-    assert not done.stdout
+    assert done.stdout in ("", "== lora_fine_tune\n")  # what is wrong for all is reported for the first
+
+
+def test_a_sweep_takes_no_arguments() -> None:
+    done = subprocess.run(
+        ["bash", "examples/sweep_all.sh", "--help"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "takes no arguments, got --help; the head of the script lists the variables" in done.stderr
 
 
 def test_one_step_by_itself_and_the_next_one_on_what_it_left(copy: Path) -> None:
@@ -331,6 +340,15 @@ def test_one_step_by_itself_and_the_next_one_on_what_it_left(copy: Path) -> None
         distributions='["starter_sums"]', eval_kwargs='{"max_examples": 2}', **given,
     )  # fmt: skip
     assert (copy / "results/by_hand/evaluations/lora_fine_tune/pythia-410m-starter_sums/starter_sums.json").is_file()
+    # The eval.py of another intervention can read the model, and the result is stored under its name.
+    other = run_command(
+        copy / "api" / "evaluate.py",
+        ["--model_dir", "models/lora_fine_tune/pythia-410m-starter_sums", "--intervention_dir", "warm",
+         "--distributions", "starter_sums", "--eval_kwargs", '{"max_examples": 2}', "--results_dir", "results/by_hand"],
+        cwd=copy,
+    )  # fmt: skip
+    assert other.returncode == 0, other.stderr
+    assert "was tuned by lora_fine_tune; this evaluation by warm is stored as a result of warm\n" in other.stderr
 
 
 def mean_row(text: str) -> list[float]:

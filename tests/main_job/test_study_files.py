@@ -153,7 +153,7 @@ def test_an_argument_that_one_variant_does_not_take_is_its_fault_alone(project: 
     right = {"name": "longer", "dir": str(project.length), "train_kwargs": {"sign": 1}}
     done = run(project, study(project, variants=[right, wrong], shifts=[["long", "mixed"], ["short", "mixed"]]))
     assert done.returncode == 2
-    assert "train.py of shorter has no argument 'sing'; it has: sign" in done.stderr
+    assert "train.py of shorter has no argument 'sing'; did you mean 'sign'? It has: sign" in done.stderr
     assert len(table(project, "longer")) == 2
     assert table(project, "shorter") == before["shorter"]  # no good table is emptied
     assert not (project.folder / "models" / "shorter" / "base-short").exists()

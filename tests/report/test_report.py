@@ -211,6 +211,9 @@ def test_main_job_ends_with_a_report_also_when_a_step_failed(project: Project) -
     assert f"report: {output / 'index.html'}" in done.stdout
     index = (output / "index.html").read_text(encoding="utf-8")
     assert "length" in index
+    noted = index.count('<li class="note">')  # the page has them in full, so the run need not repeat them
+    assert noted
+    assert f"index.html   {noted} note" in done.stdout
     assert (output / shift_page_name(Shift("long", "short"))).is_file()
     assert (output / "samples.html").is_file()
 

@@ -49,7 +49,10 @@ def told_cost(order: Order) -> str:
         lines.append(f"{model.name}, {scorer}: {_needs(model, scorer, order.eval_kwargs, round(tokens * times))}")
     if plan.missing:
         named = ", ".join(plan.missing[:5]) + (", ..." if len(plan.missing) > 5 else "")
-        lines.append(f"{len(plan.missing)} targets of the questions are not installed: {named}")
+        lines.append(
+            f"{len(plan.missing)} targets of the questions are not installed: {named} "
+            "(download_data.py installs the official ones)"
+        )
     return "\n".join(lines)
 
 

@@ -59,7 +59,7 @@ class CardArguments(Arguments):
     collect: Path | None = None
     """Instead of making a card, write a sortable table of the cards below this folder, collected.html in it."""
     dry_run: bool = False
-    """Say what would be evaluated, with texts, tokens, memory and time; evaluate nothing."""
+    """Print what would be evaluated, with texts, tokens, memory and time; evaluate nothing."""
 
     @model_validator(mode="after")
     def _something_to_do(self) -> CardArguments:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from genies.errors import BAD_INPUT, InputError
 from genies.main_job.main import compute_generalization_metrics
 from genies.main_job.request import MetricsRequest
+from genies.quantities import counted
 
 if TYPE_CHECKING:
     from genies.report.writing import Content
@@ -43,9 +44,8 @@ def report(request: MetricsRequest, report_dir: Path, root: Path) -> None:
     from genies.report.writing import write_report
 
     written = write_report(report_dir, report_content(request, root))
-    for note in written.notes:
-        print(f"report: {note}", file=sys.stderr)
-    print(f"report: {written.entry}")
+    noted = f"   {counted(len(written.notes), 'note')} on its first page" if written.notes else ""
+    print(f"report: {written.entry}{noted}")
 
 
 def report_content(request: MetricsRequest, root: Path) -> Content:

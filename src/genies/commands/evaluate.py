@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,11 +66,24 @@ def identity_of_model(own: Identity, model_dir: Path) -> Identity:
     return replace(trained, role=own.role, variant=own.variant)
 
 
+def _note_other_intervention(request: EvaluateRequest, job: Job) -> None:
+    """Say on standard error that the model was tuned by another intervention. This is no error: the eval.py of
+    lora_fine_tune can evaluate the adapters of others."""
+    trained = identity_in(training_record(job.model_dir) or {})
+    if trained is not None and trained.variant != job.variant:
+        print(
+            f"note: {request.model_dir} was tuned by {trained.variant}; this evaluation by {job.variant} is stored as "
+            f"a result of {job.variant}",
+            file=sys.stderr,
+        )
+
+
 def main(request: EvaluateRequest, root: Path) -> int:
     """Evaluate one model, print its accuracies and the assumptions about it, and return the exit status."""
     identities = identities_of_machine(root)
     policy = Policy(use_cached_evaluations=request.use_cached)
     (check,) = check_evaluation(request.job(root), None, policy, identities)
+    _note_other_intervention(request, check.job)
     result = run_single(check, request, root, identities.hashes, not request.use_cached)
     store = request.store(root)
     rows: list[list[str]] = []

@@ -75,22 +75,23 @@ class ImportDistributionArguments(Rules, Columns, Origin):
       python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine
         --template '### Instruction:\\n{prompt}\\n\\n### Response:\\n' --license MIT
 
-    A row holds a prompt, one or several chosen and rejected responses, or a prompt, a list of responses and their
-    scores. Prompts and responses are texts or conversations (lists of {role, content}). --preset reads a published data
-    set, and --list_presets True shows them. A prompt's split depends on nothing but the prompt and --test_share.
+    A row contains a prompt with one or several chosen and rejected responses, or a prompt, a list of responses and
+    their scores. Prompts and responses are texts or conversations (lists of {role, content}). --preset reads a
+    published data set, and --list_presets True shows them. A prompt's split depends on nothing but the prompt and
+    --test_share.
     """
 
     parting_turns: Literal["drop", "keep"] = "drop"
-    """Rows of transcripts that differ before the last turn: drop leaves them out, keep makes all that follows the
-    response."""
+    """Rows of transcripts that differ before the last turn: drop leaves them out; with keep, the response is everything
+    from the first turn that differs."""
     template: str = DEFAULT
     r"""Text around the prompt, {prompt}; \n is a line end."""
     message_template: str | None = None
     r"""Convert conversations with several turns to a text, with this format of one message, {role} and {content}
     (default: they stay conversations)."""
     keep_splits: bool = False
-    """Keep the published train and test splits, which the names of files or folders tell; validation is the test split
-    of data without one, and left out otherwise (default: split by the hash of the prompt)."""
+    """Keep the published train and test splits, recognized by the names of files or folders; validation is the test
+    split of data without one, and left out otherwise (default: split by the hash of the prompt)."""
     test_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the prompts in the test split; 1 makes targets without a train split (default: 0.2, or the preset's)."""
     max_train_examples: Annotated[int, Field(ge=1)] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -19,6 +19,8 @@ Seconds = Annotated[float, Field(gt=0, le=1e9, allow_inf_nan=False)]
 
 class Places(Arguments):
     """Folders and limits; every command takes these."""
+
+    listed_last: ClassVar[bool] = True
 
     distributions_dir: Path = Path("distributions")
     """Folder of the distributions that are given by name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,9 +53,12 @@ class Variant:
                 return f"{what} of {self.name} contain a seed, and the study has seeds too; use one of them"
         for what, name in self.unknown(seeded):
             script = "train.py" if what == "train_kwargs" else "eval.py"
-            known = ", ".join(sorted(read_declaration(self.dir).arguments(script) or ())) or "none"
+            known = sorted(read_declaration(self.dir).arguments(script) or ())
             argument = f"--{what}" if name != "seed" else "--seeds"
-            return f"{argument}: {script} of {self.name} has no argument {name!r}; it has: {known}"
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}? It has" if near else "it has"
+            listed = ", ".join(known) or "none"
+            return f"{argument}: {script} of {self.name} has no argument {name!r}; {hint}: {listed}"
         declared = read_declaration(self.dir)
         wrong = [
             f"--{what}: {script} of {self.name}: {fault}"

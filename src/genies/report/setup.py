@@ -49,14 +49,16 @@ def differing(shifts: Sequence[ShiftReading]) -> list[str]:
     """Each argument that differs between the rows of a base model, with the interventions of each value.
 
     Arguments are those recorded in the provenance of the evaluations on the target. Seeds and the arguments that only
-    one intervention has are not compared, nor how the untuned model and `random` were tuned.
+    one intervention has are not compared, nor how the untuned model and `random` were tuned. Interventions that tune
+    nothing, such as `judge`, have no training to compare.
     """
     warnings = []
     models = list(dict.fromkeys(each.base_model for each in shifts))
     for base_model in models:
         of = f"{base_model}, " if len(models) > 1 else ""
         rows = [each for each in shifts if each.base_model == base_model]
-        tuned = _readings(each for each in rows if not each.is_baseline and each.intervention != "random")
+        compared = _readings(each for each in rows if not each.is_baseline and each.intervention != "random")
+        tuned = [each for each in compared if _is_of_tuned_model(each)]
         for job, arguments, readings in (
             ("training", _train_arguments, tuned),
             ("evaluation", _arguments, _readings(rows)),
@@ -99,6 +101,11 @@ def _parts(reading: Reading) -> dict[str, Any]:
 def _arguments(reading: Reading) -> dict[str, Any]:
     given = _parts(reading).get("kwargs")
     return given if isinstance(given, dict) else {}
+
+
+def _is_of_tuned_model(reading: Reading) -> bool:
+    model = _parts(reading).get("model")
+    return isinstance(model, dict) and "kwargs" in model
 
 
 def _train_arguments(reading: Reading) -> dict[str, Any]:
