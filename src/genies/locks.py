@@ -251,7 +251,7 @@ def _acquire(lock: Lock, title: str, cancel_fd: int | None) -> None:
     reported = False
     while not lock.try_acquire():
         if not reported:
-            print(f"waiting for another run that works on the same result: {title}", file=sys.stderr)
+            print(f"waiting for another run that works on the same model or result: {title}", file=sys.stderr)
             reported = True
         watched = [] if cancel_fd is None else [cancel_fd]
         if select.select(watched, [], [], _POLL_SECONDS)[0]:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 from genies import folder_hashes
 from genies.errors import InputError
 from genies.file_hashes import FileHashes
+from genies.harness.job import Identity, Job
+from genies.harness.store import Store
 from genies.intervention_code import intervention_identity
 from genies.locks import check_lock_folder
-from tests.support.project import ROOT, Project
+from tests.support.project import ARGPARSE_EVAL, ARGPARSE_TRAIN, ROOT, Project
 
 
 def replaced_by_a_pipe(path: Path) -> None:
@@ -137,6 +140,58 @@ runpy.run_path({str(ROOT / "api" / "compute_generalization_metrics.py")!r}, run_
     assert ended.stderr.count("refuses locks") == 2  # for each folder of locks
     assert (project.folder / "again" / "table.csv").read_bytes() == table
     assert list((project.folder / "again").rglob("*.held*")) == []
+
+
+WAIT = """
+import pathlib, time
+pathlib.Path({started!r}).touch()
+while not pathlib.Path({go!r}).exists(): time.sleep(0.02)
+"""
+
+
+def evaluation_items(project: Project, intervention: Path, model: Path) -> list[str]:
+    values = {
+        "model_dir": model,
+        "intervention_dir": intervention,
+        "distributions": '["long"]',
+        **project.places(),
+    }
+    return [item for name, value in values.items() for item in (f"--{name}", str(value))]
+
+
+def test_two_runs_evaluate_an_untuned_model_at_once(project) -> None:
+    started, go = project.folder / "started", project.folder / "go"
+    slow = project.intervention("slow", ARGPARSE_TRAIN, WAIT.format(started=str(started), go=str(go)) + ARGPARSE_EVAL)
+    first = subprocess.Popen(
+        [sys.executable, str(ROOT / "api" / "evaluate.py"), *evaluation_items(project, slow, project.base_model)],
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not started.exists():
+            assert first.poll() is None
+            time.sleep(0.02)
+        items = evaluation_items(project, project.length, project.base_model)
+        ended = project.command("evaluate.py", items)  # would wait for ever
+        assert ended.returncode == 0, ended.stderr
+        assert "waiting" not in ended.stderr
+    finally:
+        go.touch()
+        assert first.wait(60) == 0
+    assert project.evaluation("slow", "base", "long").is_file()
+
+
+def test_a_tuned_model_is_locked_while_it_is_evaluated(project) -> None:
+    assert project.metrics().returncode == 0
+    tuned = project.folder / "models" / "length" / "base-long"
+    store = Store(ROOT, project.folder / "models", project.folder / "results")
+    for model, locked in ((tuned, True), (project.base_model, False), (project.folder / "models" / "absent", False)):
+        identity = Identity("evaluate", "length", model.name, None, None)
+        output = project.evaluation("length", model.name, "long")
+        job = Job(identity, project.length, model, model, {"long": model}, {"long": output}, {})
+        names = [each.name.rsplit("-", 1)[0] for each in store.lock_files(job)]
+        assert names == [model.name] * (2 if locked else 1)
 
 
 def test_a_lock_folder_that_is_none_is_told_at_the_start_with_the_argument_that_mends_it(project) -> None:

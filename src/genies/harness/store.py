@@ -77,9 +77,12 @@ class Store:
 
     def lock_files(self, job: Job) -> list[Path]:
         """The locks of a job in the order of acquisition: that of the model and, for an evaluation, that of the folder
-        it writes to."""
+        it writes to. An untuned model is not locked, because no job replaces it: several evaluations may read it."""
         output = next(iter(job.outputs.values()))
-        return [self._lock_file(each) for each in ([output] if job.role == "train" else [job.model_dir, output.parent])]
+        if job.role == "train":
+            return [self._lock_file(output)]
+        untuned = job.model_dir == job.base_model_dir and not (job.model_dir / TRAINING_RECORD).exists()
+        return [self._lock_file(each) for each in ([] if untuned else [job.model_dir]) + [output.parent]]
 
     def _lock_file(self, result: Path) -> Path:
         digest = hashlib.sha256(str(result).encode("utf-8", "surrogateescape")).hexdigest()[:16]
