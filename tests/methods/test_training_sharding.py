@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from genies.command_line import parse
 from genies.errors import InputError
 from genies.methods.training import gradients, loop, processes, quantization
 from genies.methods.training.arguments import LoraArguments
-from genies.methods.training.gradients import Trainee, _Share, step_gradients
+from genies.methods.training.gradients import Trainee, _Share
 from genies.methods.training.micro_batches import MicroBatch
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.tuning import read_data
@@ -41,13 +40,19 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pairs that the loss couples": ("odin", "llama", {}),
     "a pass without adapters": ("anchor", "llama", {}),
     "a language-model head": ("grm", "llama", {}),
-    "scores of the untuned model": ("dpo", "llama", {}),
+    "scores of the untuned model": ("dpo", "llama", {"no_cache": True}),
+    "scores of the untuned model, in rows that are padded": (
+        "ipo", "mamba", {"no_cache": True, "learning_rate": 2e-4, "beta": 1.0}
+    ),
+    "activations of the untuned model": (
+        "caft", "llama", {"no_cache": True, "num_components": 2, "learning_rate": 2e-4}
+    ),
     "experts": ("lora_fine_tune", "qwen3_moe", {"learning_rate": 2e-4}),
     "rows that are padded": ("lora_fine_tune", "mamba", {"learning_rate": 2e-4}),
     "attention of its own": ("lora_fine_tune", "bloom", {"learning_rate": 2e-4}),
     "kept steps": ("full_fine_tune", "llama", {"keep_steps": "[1, 3]"}),
     "a search": ("lora_fine_tune", "llama", {"search": "held_back", "search_factors": [0.5, 1.0]}),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +89,13 @@ def together(
     return lambda case: folder / case
 
 
-def assert_same(one: Path, two: Path) -> None:
-    """The losses equal to 1e-4, the files' tensors to 1e-5."""
-    for entry, other in zip(read_log(one), read_log(two), strict=True):
-        assert other == pytest.approx(entry, abs=1e-4)
+def assert_same(one: Path, two: Path, atol: float = 1e-5) -> None:
+    """The losses equal to 1e-4, the files' tensors to `atol`."""
+    for step, (entry, other) in enumerate(zip(read_log(one), read_log(two), strict=True)):
+        if step == 0 and (one / "implicit_reward.json").is_file():
+            # Implicit rewards of the untuned model are 0, except for rounding.
+            del entry["accuracy"], other["accuracy"]
+        assert other == pytest.approx(entry, abs=1e-4, rel=1e-3)  # of the gradient's norm, which is up to 15
     files = sorted(path.name for path in one.rglob("*") if path.is_file())
     assert sorted(path.name for path in two.rglob("*") if path.is_file()) == files
     compared = 0
@@ -96,7 +104,7 @@ def assert_same(one: Path, two: Path) -> None:
         assert found.keys() == expected.keys()
         for name, value in expected.items():
             assert found[name].dtype == value.dtype
-            assert torch.allclose(found[name], value, atol=1e-5, rtol=0), name
+            assert torch.allclose(found[name], value, atol=atol, rtol=0), name
             compared += value.numel()
     assert compared > 0
 
@@ -108,7 +116,8 @@ def test_two_processes_give_the_losses_and_files_of_one(
 ) -> None:
     intervention, family, options = CASES[case]
     train(intervention, model_dir(family), source, tmp_path, **{**OPTIONS, **options})
-    assert_same(tmp_path, together(case))
+    # Values of the untuned model come from passes with other texts beside, and AdamW enlarges their rounding.
+    assert_same(tmp_path, together(case), atol=1e-4 if "untuned" in case else 1e-5)
 
 
 @pytest.mark.process
@@ -142,11 +151,25 @@ from genies.methods.training.decoder_head import network_to_adapt
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import add_head
 from genies.methods.training.sharding import sharded
+from genies.lm.divided import whole, whole_in_passes
+from genies.lm.model import load_model
+from genies.lm.scoring import response_log_probabilities
+from genies.lm.text import TokenSequence
 from genies.methods.training.tuning import reward_trainee, session
 
 arguments = parse(LoraArguments, sys.argv[1:])
 with session(arguments) as accelerator:
-    model = add_head(load_base_model(arguments.model_dir, arguments, False), 0)
+    base = load_base_model(arguments.model_dir, arguments, False)
+    plain = load_model(arguments.model_dir, arguments, of_transformers=True)
+    parts = dict(base.network.named_parameters())
+    equal = all(bool((whole(parts.pop(name)) == each).all()) for name, each in plain.network.named_parameters())
+    texts = [TokenSequence((3, 4, 5, 6), (2, 3))]
+    with whole_in_passes(base.network, base.decoder):
+        scores = [response_log_probabilities(each, texts)[0].tolist() for each in (base, plain)]
+    equal = equal and scores[0] == scores[1]
+    read = sum(each.to_local().numel() for each in base.network.parameters())
+    print("read", read / sum(each.numel() for each in plain.network.parameters()), equal and not parts, base.packs)
+    model = add_head(base, 0)
     tuned = add_lora(network_to_adapt(model.classifier)[0], arguments, arguments.model_dir, "SEQ_CLS")
     before = sum(each.numel() for each in model.classifier.parameters())
     with sharded(reward_trainee(model, tuned), accelerator) as divided:
@@ -157,12 +180,16 @@ with session(arguments) as accelerator:
 
 
 @pytest.mark.process
-def test_a_process_has_its_share_of_all_weights(
+def test_a_process_reads_and_has_its_share_of_all_weights(
     tiny_model_dir: Callable[..., Path], source: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     items = train_items(tiny_model_dir("llama"), source, tmp_path)
     assert processes.run_processes(2, ["-c", PARTS, *items]) == 0
-    found = re.search(r"share ([\d.]+) of (\d+) (\d+)", capfd.readouterr().out)
+    printed = capfd.readouterr().out
+    read = re.search(r"read ([\d.]+) True True", printed)
+    assert read is not None
+    assert 0.5 <= float(read[1]) < 0.52
+    found = re.search(r"share ([\d.]+) of (\d+) (\d+)", printed)
     assert found is not None
     assert 0.5 <= float(found[1]) < 0.52  # the first process has the larger part of what cannot be halved
     assert int(found[2]) > 0
@@ -199,20 +226,68 @@ def test_every_process_has_the_same_number_of_passes_and_each_pair_counts_once(
         assert passes == 6 * [1]
 
 
-def test_out_of_memory_in_one_of_several_processes_says_what_to_change(
-    tiny_model_dir: Callable[..., Path], source: Path
+# The MLPs of two blocks are called in a small pass before the first one of a kind, which must not fail, and then in
+# that one: with activations computed again in the backward pass, twice in each.
+FAILURES: dict[str, tuple[str, dict[str, Any], str, list[int]]] = {
+    "in a forward pass": ("lora_fine_tune", {}, "forward", [2]),
+    "in a backward pass": ("lora_fine_tune", {}, "backward", [3]),
+    "in a backward pass that computes activations again": (
+        "full_fine_tune", {"gradient_checkpointing": True}, "forward", [6]
+    ),
+    "in a pass without gradient": ("odin", {}, "forward", [2]),
+    "in a later pass": ("lora_fine_tune", {"batch_tokens": 120}, "backward", [5]),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    tiny_model_dir: Callable[..., Path], source: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """The folder with each case's model, tuned while the second of two processes runs out of memory; what is printed.
+
+    In a last training, it always does.
+    """
+    folder = tmp_path_factory.mktemp("interrupted")
+    cases = {**FAILURES, "always": ("lora_fine_tune", {}, "forward", list(range(2, 100)))}
+    jobs = [
+        {
+            "intervention": intervention,
+            "model": tiny_model_dir("llama"),
+            "source": source,
+            "output": folder / case,
+            "options": {**OPTIONS, **options},
+            "fails": {"process": 1, "calls": calls, "where": where},
+        }
+        for case, (intervention, options, where, calls) in cases.items()
+    ]
+    ended = run_in_processes(2, jobs, folder)
+    assert ended.returncode == 1
+    return folder, ended.stderr
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("case", FAILURES)
+def test_all_processes_halve_the_batch_together_when_one_runs_out_of_memory(
+    case: str,
+    tiny_model_dir: Callable[..., Path],
+    source: Path,
+    interrupted: tuple[Path, str],
+    tmp_path: Path,
 ) -> None:
-    arguments = parse(LoraArguments, train_items(tiny_model_dir("llama"), source, Path("unused")))
-    model = load_base_model(arguments.model_dir, arguments, False)
-    data = read_data(arguments, model)
+    intervention, options, *_ = FAILURES[case]
+    train(intervention, tiny_model_dir("llama"), source, tmp_path, **{**OPTIONS, **options})
+    assert_same(tmp_path, interrupted[0] / case, atol=1e-4 if "untuned" in case else 1e-5)
 
-    def full(_micro: MicroBatch) -> torch.Tensor:
-        raise torch.OutOfMemoryError("out of memory")
 
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    several = SimpleNamespace(num_processes=2, process_index=1)
-    with pytest.raises(InputError, match="out of memory on cpu with --batch_tokens 300, in one of 2 processes"):
-        step_gradients(Trainee(model, {}, full), data.pairs, 0, 0, 300, several, scaler, torch.float32)
+@pytest.mark.process
+def test_all_processes_end_when_one_has_no_memory_for_a_single_pair(interrupted: tuple[Path, str]) -> None:
+    printed = re.findall(
+        r"continuing with --batch_tokens (\d+)|InputError: (out of memory on cpu with one pair)", interrupted[1]
+    )
+    budgets = [int(number) for number, _ in printed if number]
+    assert budgets[: len(FAILURES)] == [384, 384, 384, 384, 98]
+    assert budgets[len(FAILURES) :] == [384, 192, 98]
+    assert printed[-1][1]
 
 
 def test_several_processes_need_as_many_gpus_and_no_device_map(

@@ -1,16 +1,19 @@
 """Run several trainings one after the other in a process, or in each of several: python -m tests.support.trainings FILE
 
 FILE is a JSON list of objects: intervention, model, source, output, options, and stop, the number of steps after which
-the training ends like a killed one. Starting processes and importing libraries takes longer than these trainings.
+the training ends like a killed one, or fails, the arguments of `out_of_memory`. Starting processes and importing
+libraries takes longer than these trainings.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +54,34 @@ def train_until(step: int, *arguments: Any, **options: Any) -> None:
     raise AssertionError(f"the training ended before step {step}")
 
 
+@contextmanager
+def out_of_memory(process: int, calls: Sequence[int], where: str) -> Iterator[None]:
+    """Within the context, one process runs out of memory in these calls, from 0, of a Llama model's MLPs: in their
+    forward pass, or in the backward pass of their result. Passes that find out a model's capability do not count."""
+    from torch import OutOfMemoryError, is_inference_mode_enabled
+    from torch.nn.modules.module import register_module_forward_hook
+
+    counted = itertools.count()
+
+    def fail(*_: Any) -> None:
+        raise OutOfMemoryError("out of memory, for a test")
+
+    def hook(module: Any, _inputs: Any, output: Any) -> None:
+        if type(module).__name__ != "LlamaMLP" or is_inference_mode_enabled() or next(counted) not in calls:
+            return
+        if where == "backward":
+            output.register_hook(fail)
+        else:
+            fail()
+
+    handle = register_module_forward_hook(hook) if int(os.environ["RANK"]) == process else None
+    try:
+        yield
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
 def main(listed: Path) -> None:
     from accelerate import Accelerator
 
@@ -60,7 +91,8 @@ def main(listed: Path) -> None:
         if "stop" in job:
             train_until(job["stop"], *arguments, **job["options"])
         else:
-            train(*arguments, **job["options"])
+            with out_of_memory(**job["fails"]) if "fails" in job else nullcontext():
+                train(*arguments, **job["options"])
 
 
 if __name__ == "__main__":

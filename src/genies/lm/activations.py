@@ -54,7 +54,7 @@ def read_layers(
 
     def read(batch: Batch) -> None:
         last = torch.tensor([places[-1] for places in batch.places], device=model.device)
-        found = _read_batch(model, batch, hooked, last)
+        found = read_batch(model, batch, hooked, last)
         values = {
             layer: each.unflatten(-1, (counts[layer.block] if layer.kind == "heads" else 1, -1)).cpu()
             for layer, each in zip(ordered, found, strict=True)
@@ -97,10 +97,13 @@ class _Deepest(Exception):
     """Raised to end the forward pass after the deepest requested activation."""
 
 
-def _read_batch(
+def read_batch(
     model: LanguageModel, batch: Batch, hooked: Sequence[tuple[Layer, torch.nn.Module]], places: Tensor
 ) -> list[Tensor]:
-    """For each layer, the input (heads) or output (blocks) of its module at `places` of the flattened batch."""
+    """For each layer, the input (heads) or output (blocks) of its module at `places` of the flattened batch.
+
+    The layers must be in the order in which the network computes them.
+    """
     found: dict[int, Tensor] = {}
 
     entered: list[int] = []

@@ -89,11 +89,18 @@ def load_model(
         longest = own.config.max_position_embeddings
         return LanguageModel(own, own.model, tokenizer, folder, device, dtype, longest, packs=True, plain_head=True)
     tokenizer = tokenizer or load_tokenizer(folder)
-    network = _network(folder, dtype, options)
+    network = read_network(folder, dtype, options)
     if options:
         device = input_device(network)
     else:
         network = _moved(network, device, folder)
+    return checked(network, tokenizer, folder, device, dtype, arguments.quantization)
+
+
+def checked(
+    network: Any, tokenizer: Any, folder: Path, device: torch.device, dtype: torch.dtype, quantization: str = "none"
+) -> LanguageModel:
+    """The language model of a network of transformers, whose capability is found by running a few tokens."""
     limit = context_length(network.config)
     found = check_network(network, str(folder))
     if not found.causal:
@@ -112,7 +119,7 @@ def load_model(
         packs=found.packs,
         plain_head=found.plain_head,
         pads=found.pads,
-        quantization=arguments.quantization,
+        quantization=quantization,
         continues=found.continues,
     )
 
@@ -204,7 +211,11 @@ def causal_class(config: Any) -> Any:
 
 
 @offline()
-def _network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
+def read_network(folder: Path, dtype: torch.dtype, options: Mapping[str, Any]) -> Any:
+    """The network of transformers in a folder, with weights in a number format; `options` are for from_pretrained.
+
+    Raises InputError if it cannot be read or is incomplete.
+    """
     from transformers import AutoConfig
 
     silence_transformers()

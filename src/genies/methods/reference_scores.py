@@ -6,6 +6,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,20 @@ class ReferenceScores:
     two processes compute at the same time is stored by the later one.
     """
 
-    def __init__(self, folder: Path, arguments: ModelArguments, in_4bit: bool = False) -> None:
-        """`in_4bit` is --load_in_4bit."""
+    def __init__(self, folder: Path, arguments: ModelArguments, in_4bit: bool = False, accelerator: Any = None) -> None:
+        """`in_4bit` is --load_in_4bit.
+
+        accelerator: of several processes that compute together. They use the cache of the main process, because another
+        job may write to it while they read.
+        """
         key = model_key(read_outline(folder, arguments), arguments) + ("_4bit" if in_4bit else "")
-        self._path = None if arguments.no_cache else cache_dir(Path.cwd()) / "log_probabilities" / f"{key}.json"
+        unused = arguments.no_cache or (accelerator is not None and not accelerator.is_main_process)
+        self._path = None if unused else cache_dir(Path.cwd()) / "log_probabilities" / f"{key}.json"
         self._known = self._stored()
+        if accelerator is not None and accelerator.num_processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            (self._known,) = broadcast_object_list([self._known])
 
     def __call__(self, sequences: Sequence[TokenSequence], compute: Compute) -> NDArray[np.float64]:
         """The sums [sequences]; `compute` returns them for the texts that are not in the cache."""

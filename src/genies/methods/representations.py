@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from genies.data.distribution import Pair
 from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
+from genies.lm.model_outline import ModelOutline
 from genies.lm.sites import ReadAt, Site, SiteKind
 from genies.lm.text_format import RAW, TextFormat, evaluation_format, record_format, training_format
 from genies.methods.arguments import DirectionArguments, ReadingEvaluationArguments, ReadingTrainArguments
@@ -49,8 +50,19 @@ class ReadPairs:
         return both[:, sorted(places.values())]
 
 
+class Reader(Protocol):
+    """What reads activations: an ActivationReader, or for a training in several processes a DividedReader."""
+
+    outline: ModelOutline
+
+    def __call__(
+        self, sequences: Sequence[Sequence[int]], sites: Sequence[Site], also: Sequence[Sequence[int]] = ()
+    ) -> Activations:
+        """Activations [sequences, sites, width] at the last token of each sequence."""
+
+
 def read_pairs(
-    reader: ActivationReader,
+    reader: Reader,
     sites: Sequence[Site],
     reading: Reading,
     pairs: Sequence[Pair],

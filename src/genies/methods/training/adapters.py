@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from genies.errors import InputError
+from genies.lm.divided import gathered
 from genies.lm.model import LanguageModel
 from genies.methods.training.arguments import LoraArguments
 from genies.methods.training.decoder_head import network_to_adapt, save_head
@@ -86,7 +87,8 @@ def add_virtual_tokens(model: RewardModel, count: int, init: str, base: Path, se
         num_attention_heads=getattr(sizes, "num_attention_heads", None) or 1,
         base_model_name_or_path=str(base),
     )
-    tuned = _wrap(network, config, base)
+    with gathered(network.get_input_embeddings()):
+        tuned = _wrap(network, config, base)
     return tuned, replace(model, virtual_ids=read_virtual_tokens(tuned, model))
 
 

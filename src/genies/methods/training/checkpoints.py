@@ -23,7 +23,7 @@ from torch import Tensor
 from genies.errors import InputError
 from genies.files import read_json, write_json
 from genies.lm.capability import first_line
-from genies.methods.training.sharding import part_of, whole
+from genies.lm.divided import part_of, whole
 
 KEPT = 2
 """Number of checkpoints that are kept; the older one is used if the newest is damaged."""

@@ -16,6 +16,7 @@ from genies.lm.capability import is_out_of_memory
 from genies.lm.forward import company
 from genies.lm.model import LanguageModel
 from genies.methods.training.dropout import Draw, drawing, stable_number
+from genies.methods.training.lockstep import Lockstep, free_cached
 from genies.methods.training.micro_batches import MicroBatch, make_micro_batches
 from genies.methods.training.pairs import TrainingPair, divide, share_among
 
@@ -54,6 +55,8 @@ class Trainee:
     """Whether the loss of a pair depends on the other pairs of its step. All scores are then computed without gradient
     first, at the cost of another forward pass (Gao et al. 2021, arXiv 2101.06983), so that the division into
     micro-batches does not change the gradient."""
+    lockstep: Lockstep | None = None
+    """The passes of several processes, if the model is divided among them."""
 
 
 def trainable(network: Any) -> dict[str, torch.nn.Parameter]:
@@ -95,7 +98,7 @@ class _Share:
         """
         every = [self._groups_of(mine, budget) for mine in self.shares]
         own = every[self.process]
-        spare = own[-1] if own else [min(range(len(self.batch)), key=lambda slot: self.batch[slot].padded_tokens)]
+        spare = own[-1] if own else [self._shortest]
         return [(slots, 1.0) for slots in own] + [(spare, 0.0)] * (max(map(len, every)) - len(own))
 
     def _groups_of(self, mine: Sequence[int], budget: int) -> list[list[int]]:
@@ -103,6 +106,26 @@ class _Share:
             return [[slot] for slot in mine]
         groups = divide([self.batch[slot] for slot in mine], budget, self.trainee.model.packs, self.keeps)
         return [[mine[place] for place in group] for group in groups]
+
+    def run(self, kind: str, body: Callable[[list[int], float], None], slots: list[int], factor: float) -> None:
+        """Call `body` with slots and a factor for a pass that all processes run; `kind` is part of that of Lockstep.
+
+        Raises torch.OutOfMemoryError in all processes if one of them runs out of memory.
+        """
+        lockstep = self.trainee.lockstep
+        if lockstep is None:
+            body(slots, factor)
+            return
+
+        def small() -> None:
+            body([self._shortest], 0.0)
+            forget_gradients(self.trainee)
+
+        lockstep.run((kind, self.alike), lambda: body(slots, factor), small)
+
+    @property
+    def _shortest(self) -> int:
+        return min(range(len(self.batch)), key=lambda slot: self.batch[slot].padded_tokens)
 
     def scores(self, slots: list[int]) -> Tensor:
         """Scores [slots, 2, columns] of the pairs in `slots`."""
@@ -131,84 +154,143 @@ def step_gradients(
     """Compute the gradient of the step's mean loss; returns scores [pairs, 2, columns], float64, and the token budget.
 
     Each process computes a share of the pairs; scores are summed over processes here, gradients by the backward pass of
-    the divided model (sharding.py). After running out of memory, the budget is halved and the share is computed again,
-    except with several processes, of which the others would wait for this one. Raises InputError then.
+    the divided model (sharding.py). After running out of memory, the budget is halved and all is computed again, by all
+    processes.
     """
     model = trainee.model
-    sizes = [pair.packed_tokens if model.packs else 2 * pair.padded_tokens for pair in batch]
-    shares = share_among(accelerator.num_processes, sizes)
-    share = _Share(trainee, batch, shares, accelerator.process_index, step, seed, dtype)
+    share = _share_of(trainee, batch, accelerator, step, seed, dtype)
     labels = torch.tensor([pair.label for pair in batch], device=model.device)
-    several = accelerator.num_processes > 1
-    while True:
+    scores = torch.zeros(len(batch), 2, trainee.columns, dtype=torch.float64, device=model.device)
+
+    def compute(budget: int) -> None:
         # Other random numbers, for example in a model's own dropout, are the same after a restart.
         torch.manual_seed(stable_number(f"step {seed} {step}"))
-        scores = torch.zeros(len(batch), 2, trainee.columns, dtype=torch.float64, device=model.device)
+        scores.zero_()
+        slopes = _slopes(share, labels, budget) if trainee.coupled else None
+
+        def one(slots: list[int], factor: float) -> None:
+            found = share.scores(slots)
+            if slopes is None:
+                loss = trainee.loss(found, labels[slots], step).sum() / len(batch)
+            else:
+                loss = (found * slopes[slots]).sum()
+            scaler.scale(loss if factor else loss * factor).backward()
+            if factor:
+                scores[slots] = found.detach().double()
+
+        for slots, factor in share.groups(budget):
+            share.run("backward", one, slots, factor)
+
+    budget = _halving(trainee, batch, budget, compute)
+    if trainee.lockstep is not None:
+        trainee.lockstep.sum(scores)
+    return scores.cpu(), budget
+
+
+def _share_of(
+    trainee: Trainee,
+    pairs: Sequence[TrainingPair],
+    accelerator: Any,
+    step: int,
+    seed: int,
+    dtype: torch.dtype,
+    dropout: bool = True,
+) -> _Share:
+    shares = share_among(accelerator.num_processes, [_size(trainee, pair) for pair in pairs])
+    return _Share(trainee, pairs, shares, accelerator.process_index, step, seed, dtype, dropout)
+
+
+def _size(trainee: Trainee, pair: TrainingPair) -> int:
+    """Number of tokens of a forward pass of one pair."""
+    return pair.packed_tokens if trainee.model.packs else 2 * pair.padded_tokens
+
+
+def _halving(trainee: Trainee, pairs: Sequence[TrainingPair], budget: int, compute: Callable[[int], None]) -> int:
+    """Call `compute` with a token budget and, after running out of memory, with half of it; returns the budget."""
+    model = trainee.model
+    longest = max(_size(trainee, pair) for pair in pairs)
+    while True:
         try:
-            slopes = _slopes(share, labels, budget, several) if trainee.coupled else None
-            for slots, factor in share.groups(budget):
-                found = share.scores(slots)
-                if slopes is None:
-                    loss = trainee.loss(found, labels[slots], step).sum() / len(batch)
-                else:
-                    loss = (found * slopes[slots]).sum()
-                scaler.scale(loss if factor else loss * factor).backward()
-                if factor:
-                    scores[slots] = found.detach().double()
-            break
+            compute(budget)
+            return budget
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            longest = max(sizes)
-            if several:
-                raise InputError(
-                    f"out of memory on {model.device} with --batch_tokens {budget}, in one of "
-                    f"{accelerator.num_processes} processes; use a smaller --batch_tokens, --gradient_checkpointing "
-                    f"True, or more processes (a pair has at most {longest} tokens)"
-                ) from None
             if budget <= longest:
                 raise InputError(
                     f"out of memory on {model.device} with one pair of at most {longest} tokens; use "
                     "--gradient_checkpointing True, --dtype bfloat16, --load_in_4bit True or a smaller model"
                 ) from None
             budget = max(longest, budget // 2)
-        for parameter in trainee.parameters.values():
-            parameter.grad = None
-        if model.device.type == "cuda":
-            torch.cuda.empty_cache()
+        forget_gradients(trainee)
+        free_cached(model.device)
         print(f"out of memory on {model.device}: continuing with --batch_tokens {budget}", file=sys.stderr)
-    if several:
-        _sum_over_processes(scores)
-    return scores.cpu(), budget
 
 
-def held_back_scores(trainee: Trainee, pairs: Sequence[TrainingPair], budget: int, dtype: torch.dtype) -> Tensor:
-    """Scores [pairs, 2, columns], float64, without dropout and gradient; `budget` is in tokens of a forward pass."""
-    share = _Share(trainee, pairs, [range(len(pairs))], 0, step=0, seed=0, dtype=dtype, dropout=False)
-    scores = torch.zeros(len(pairs), 2, trainee.columns, dtype=torch.float64)
-    with torch.no_grad():
-        for slots, _ in share.groups(max(budget, *(2 * pair.padded_tokens for pair in pairs))):
-            scores[slots] = share.scores(slots).double().cpu()
-    return scores
+def forget_gradients(trainee: Trainee) -> None:
+    """Discard the gradients of the trainable parameters."""
+    for parameter in trainee.parameters.values():
+        parameter.grad = None
 
 
-def _slopes(share: _Share, labels: Tensor, budget: int, several: bool) -> Tensor:
+def score_pairs(
+    trainee: Trainee,
+    pairs: Sequence[TrainingPair],
+    budget: int,
+    accelerator: Any,
+    dtype: torch.dtype,
+    keep: Callable[[list[int], Tensor], None],
+) -> None:
+    """Score pairs without dropout and gradient, each in one of the processes, within a token budget.
+
+    `keep` is called with indices into `pairs` and their scores [pairs, 2, columns]; again for the same pairs after
+    running out of memory.
+    """
+    share = _share_of(trainee, pairs, accelerator, step=0, seed=0, dtype=dtype, dropout=False)
+
+    def one(slots: list[int], factor: float) -> None:
+        with torch.no_grad():
+            found = share.scores(slots)
+            if factor:
+                keep(slots, found)
+
+    def compute(budget: int) -> None:
+        for slots, factor in share.groups(budget):
+            share.run("forward", one, slots, factor)
+
+    _halving(trainee, pairs, max(budget, *(2 * pair.padded_tokens for pair in pairs)), compute)
+
+
+def all_scores(
+    trainee: Trainee, pairs: Sequence[TrainingPair], budget: int, accelerator: Any, dtype: torch.dtype
+) -> Tensor:
+    """The scores [pairs, 2, columns], float64, of `score_pairs`, on the CPU and in every process."""
+    scores = torch.zeros(len(pairs), 2, trainee.columns, dtype=torch.float64, device=trainee.model.device)
+
+    def keep(slots: list[int], found: Tensor) -> None:
+        scores[slots] = found.double()
+
+    score_pairs(trainee, pairs, budget, accelerator, dtype, keep)
+    if trainee.lockstep is not None:
+        trainee.lockstep.sum(scores)
+    return scores.cpu()
+
+
+def _slopes(share: _Share, labels: Tensor, budget: int) -> Tensor:
     """The derivatives [pairs, 2, columns] of the step's mean loss with respect to its scores."""
     trainee = share.trainee
     scores = torch.zeros(len(share.batch), 2, trainee.columns, device=trainee.model.device)
-    with torch.no_grad():
-        for slots, factor in share.groups(budget):
+
+    def one(slots: list[int], factor: float) -> None:
+        with torch.no_grad():
             found = share.scores(slots).float()
             if factor:
                 scores[slots] = found
-    if several:
-        _sum_over_processes(scores)
+
+    for slots, factor in share.groups(budget):
+        share.run("forward", one, slots, factor)
+    if trainee.lockstep is not None:
+        trainee.lockstep.sum(scores)
     scores.requires_grad_(True)
     (slopes,) = torch.autograd.grad(trainee.loss(scores, labels, share.step).mean(), scores)
     return slopes
-
-
-def _sum_over_processes(scores: Tensor) -> None:
-    from torch.distributed import all_reduce
-
-    all_reduce(scores)

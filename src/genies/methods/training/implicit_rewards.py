@@ -25,13 +25,14 @@ from genies.methods.reference_scores import ReferenceScores
 from genies.methods.training.adapters import add_lora, save_adapter
 from genies.methods.training.arguments import ImplicitRewardArguments, TunedModelArguments
 from genies.methods.training.evaluation import evaluate_scores, read_tests
-from genies.methods.training.gradients import Loss, Trainee, preference_loss, trainable
+from genies.methods.training.gradients import Loss, Trainee, all_scores, preference_loss, trainable
 from genies.methods.training.load_adapters import load_unmerged
 from genies.methods.training.log_probabilities import log_probabilities
+from genies.methods.training.loop import DEFAULT_BATCH_TOKENS
 from genies.methods.training.micro_batches import MicroBatch
-from genies.methods.training.pairs import TrainingData, pairs_of_step
+from genies.methods.training.pairs import TrainingData, neighbours, pairs_of_step
 from genies.methods.training.quantization import load_base_model
-from genies.methods.training.sharding import on_device
+from genies.methods.training.sharding import scoring
 from genies.methods.training.tuning import read_data, session, tune
 
 RECORD = "implicit_reward.json"
@@ -61,11 +62,14 @@ def tune_implicit_reward(kind: Literal["dpo", "ipo"], arguments: ImplicitRewardA
         model = load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit)
         data = read_data(arguments, model)
         texts = _texts(data, arguments)
-        references = ReferenceScores(arguments.model_dir, arguments, arguments.load_in_4bit)
-        with on_device(model):
-            before_training = references(texts, _untuned_scorer(model, arguments.batch_tokens))
-        untuned = dict(zip(texts, before_training, strict=True))
+        references = ReferenceScores(arguments.model_dir, arguments, arguments.load_in_4bit, accelerator)
         tuned = add_lora(model.network, arguments, arguments.model_dir, "CAUSAL_LM")
+        untuned: dict[TokenSequence, float] = {}
+
+        def score_untuned(trainee: Trainee) -> None:
+            with tuned.disable_adapter():
+                found = references(texts, lambda missing: _untuned_scores(trainee, missing, arguments, accelerator))
+            untuned.update(zip(texts, found, strict=True))
 
         def rewards(micro: MicroBatch) -> Tensor:
             totals, counts = log_probabilities(model, micro)
@@ -78,7 +82,22 @@ def tune_implicit_reward(kind: Literal["dpo", "ipo"], arguments: ImplicitRewardA
             write_json(folder / RECORD, {"beta": arguments.beta, "normalization": arguments.normalization})
 
         loss = identity_loss(arguments.beta) if kind == "ipo" else preference_loss
-        tune(kind, Trainee(model, trainable(tuned), rewards, loss=loss), data, arguments, accelerator, save)
+        trainee = Trainee(model, trainable(tuned), rewards, loss=loss)
+        tune(kind, trainee, data, arguments, accelerator, save, prepare=score_untuned)
+
+
+def _untuned_scores(
+    trainee: Trainee, texts: Sequence[TokenSequence], arguments: ImplicitRewardArguments, accelerator: Any
+) -> NDArray[np.float64]:
+    """Sums of the log-probabilities of responses under a trainee's model, which may be divided among processes."""
+    model = trainee.model
+    if trainee.lockstep is None:
+        found: NDArray[np.float64] = _untuned_scorer(model, arguments.batch_tokens)(texts)
+        return found
+    scorer = scoring(trainee, lambda micro: log_probabilities(model, micro)[0])
+    budget = arguments.batch_tokens or DEFAULT_BATCH_TOKENS[model.device.type]
+    scores = all_scores(scorer, neighbours(texts), budget, accelerator, model.dtype)
+    return scores.numpy().reshape(-1)[: len(texts)]
 
 
 def _texts(data: TrainingData, arguments: ImplicitRewardArguments) -> list[TokenSequence]:

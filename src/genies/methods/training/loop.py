@@ -16,13 +16,13 @@ from torch import Tensor
 
 from genies.errors import InputError
 from genies.lm.attention import attending
+from genies.lm.divided import whole
 from genies.methods.training.arguments import TrainingArguments
 from genies.methods.training.checkpoints import Progress, restore_checkpoint, save_checkpoint
 from genies.methods.training.dropout import current_draw, drawing
 from genies.methods.training.gradients import Trainee, step_gradients
 from genies.methods.training.pairs import TrainingData, TrainingPair, pairs_of_step
 from genies.methods.training.record import Record
-from genies.methods.training.sharding import whole
 
 DEFAULT_BATCH_TOKENS = {"cpu": 768, "cuda": 4096}
 """Tokens in one forward and backward pass."""

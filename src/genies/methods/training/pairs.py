@@ -107,6 +107,13 @@ def encode_training_pairs(
     return found, encoded.left_out
 
 
+def neighbours(texts: Sequence[TokenSequence]) -> list[TrainingPair]:
+    """Texts in pairs, in order, to score them as pairs are; an odd number repeats the last text."""
+    return [
+        TrainingPair(place, texts[place], texts[min(place + 1, len(texts) - 1)]) for place in range(0, len(texts), 2)
+    ]
+
+
 def pairs_of_step(step: int, count: int, batch_size: int, seed: int) -> list[int]:
     """The indices, of `count` pairs, used in step number `step`, from 0: min(count, batch_size) of them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,15 +9,15 @@ from torch.distributed import get_world_size, is_initialized
 
 from genies.errors import InputError
 from genies.lm.arguments import ModelArguments
-from genies.lm.model import LanguageModel, chosen_device, chosen_dtype, load_model
+from genies.lm.model import LanguageModel, chosen_device, load_model
 from genies.lm.placement import check_quantization
 
 
 def load_base_model(folder: Path, arguments: ModelArguments, in_4bit: bool) -> LanguageModel:
     """Load the model in `folder`; with `in_4bit` or --quantization nf4, the linear layers of its blocks have 4 bits.
 
-    `in_4bit` is --load_in_4bit, the name of this argument in training interventions. With several processes, the model
-    is loaded into main memory, from where it is divided (sharding.py); weights in 4 bits are on each process's GPU.
+    `in_4bit` is --load_in_4bit, the name of this argument in training interventions. With several processes, each has a
+    part of the model; weights in 4 bits are whole in every process.
     Raises InputError for 4 bits without a GPU, without bitsandbytes or with float32, and for --device_map with several
     processes.
     """
@@ -29,7 +28,11 @@ def load_base_model(folder: Path, arguments: ModelArguments, in_4bit: bool) -> L
             "--processes_per_step divides the model among the processes, so leave out --device_map"
         )
     if not in_4bit and arguments.quantization == "none":
-        return _load_to_divide(folder, arguments) if several else load_model(folder, arguments, of_transformers=True)
+        if several:
+            from genies.lm.divided import load_divided
+
+            return load_divided(folder, arguments)
+        return load_model(folder, arguments, of_transformers=True)
     asked_by = "--load_in_4bit True" if in_4bit else "--quantization nf4"
     device = chosen_device(arguments.device)
     check_quantization(device, asked_by)
@@ -39,11 +42,3 @@ def load_base_model(folder: Path, arguments: ModelArguments, in_4bit: bool) -> L
     if dtype == "auto":
         dtype = "bfloat16" if torch.cuda.is_bf16_supported(False) else "float16"
     return load_model(folder, arguments.model_copy(update={"quantization": "nf4", "dtype": dtype}))
-
-
-def _load_to_divide(folder: Path, arguments: ModelArguments) -> LanguageModel:
-    """A model in main memory whose token ids and, once it is divided, whose weights are on the chosen device."""
-    device = chosen_device(arguments.device)
-    dtype = str(chosen_dtype(arguments.dtype, device)).removeprefix("torch.")
-    on_cpu = arguments.model_copy(update={"device": "cpu", "dtype": dtype})
-    return replace(load_model(folder, on_cpu, of_transformers=True), device=device)

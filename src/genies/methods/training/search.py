@@ -23,7 +23,7 @@ from genies.errors import InputError
 from genies.files import read_json, write_json
 from genies.methods.directions import hold_back
 from genies.methods.training.arguments import TrainingArguments
-from genies.methods.training.gradients import Trainee, held_back_scores, preference_loss
+from genies.methods.training.gradients import Trainee, all_scores, preference_loss
 from genies.methods.training.loop import DEFAULT_BATCH_TOKENS, Diverged, pair_accuracy, train
 from genies.methods.training.pairs import TrainingData, TrainingPair
 
@@ -123,7 +123,7 @@ def _curve(
     def measure(step: int) -> Mapping[str, float]:
         if step not in steps:
             return {}
-        scores = held_back_scores(trainee, held, budget, dtype)
+        scores = all_scores(trainee, held, budget, accelerator, dtype)
         loss = float(preference_loss(scores, labels).mean())
         if not math.isfinite(loss):
             raise Diverged(f"the loss of held-back pairs is not finite after step {step}")

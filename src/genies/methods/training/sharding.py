@@ -8,132 +8,113 @@ processes must run the same number of forward and backward passes.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+import torch
 from torch import Tensor, nn
 
-from genies.errors import InputError
-from genies.lm.activations import blocks_of
-from genies.lm.capability import is_out_of_memory
+from genies.lm.divided import is_divided, mesh_of, separate_blocks, whole
 from genies.lm.model import LanguageModel
 from genies.methods.training.gradients import Trainee
+from genies.methods.training.lockstep import Lockstep
 from genies.methods.training.micro_batches import MicroBatch
 
+T = TypeVar("T")
 
-class _Scorer(nn.Module):
-    """A scoring function as a module: around its call, torch gathers and frees the weights outside of blocks."""
 
-    def __init__(self, network: nn.Module, scores: Callable[[MicroBatch], Tensor]) -> None:
+class _Root(nn.Module):
+    """A network whose call is that of a function: around it, torch gathers and frees the weights outside of blocks."""
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self._scores = scores
 
-    def forward(self, micro: MicroBatch) -> Tensor:
-        return self._scores(micro)
+    def forward(self, function: Callable[..., T], *arguments: Any) -> T:
+        return function(*arguments)
 
 
 @contextmanager
 def sharded(trainee: Trainee, accelerator: Any) -> Iterator[Trainee]:
     """Within the context, the trainee's model is divided among the processes; with one process, nothing changes.
 
-    Yields the trainee to tune. Afterwards, the tuned weights are whole again in the main process, in its main memory
-    and in the parameters of the given trainee; there are no others, and frozen weights stay divided.
+    Yields the trainee to tune. Afterwards, the tuned weights are whole again in the main process, in its main memory:
+    in the modules of the model and in the parameters of the given trainee. There are no others, and frozen weights stay
+    divided.
     """
     if accelerator.num_processes == 1:
         yield trainee
         return
-    scorer = _Scorer(trainee.model.network, trainee.scores)
-    places = {id(parameter): name for name, parameter in scorer.named_parameters(remove_duplicate=False)}
+    root = _Root(trainee.model.network)
+    places = {id(parameter): name for name, parameter in root.named_parameters(remove_duplicate=False)}
     originals = {name: (parameter, places[id(parameter)]) for name, parameter in trainee.parameters.items()}
-    _shard(scorer, trainee.model, accelerator.num_processes)
+    _shard(root, trainee.model)
     for original, _ in originals.values():
-        original.data = original.data.new_empty(0)
-    now = dict(scorer.named_parameters(remove_duplicate=False))
+        if not is_divided(original):
+            original.data = original.data.new_empty(0)
+    now = dict(root.named_parameters(remove_duplicate=False))
     parameters = {name: now[place] for name, (_, place) in originals.items()}
-    yield replace(trainee, scores=scorer, parameters=parameters)
+    lockstep = Lockstep(root, trainee.model.device, accelerator.num_processes)
+    yield scoring(replace(trainee, parameters=parameters, lockstep=lockstep), trainee.scores)
     for name, (original, _) in originals.items():
         value = whole(parameters[name].detach())
         if accelerator.is_main_process:
-            original.data = value.cpu()
-            _put_back(scorer, parameters[name], original)
+            if is_divided(original):
+                original = nn.Parameter(value.cpu(), original.requires_grad)
+            else:
+                original.data = value.cpu()
+            _put_back(root, parameters[name], original)
+            trainee.parameters[name] = original
 
 
-def _shard(scorer: _Scorer, model: LanguageModel, processes: int) -> None:
-    """Divide the scorer's parameters: those of each block together, and the others together.
+def scoring(trainee: Trainee, scores: Callable[[MicroBatch], Tensor], columns: int | None = None) -> Trainee:
+    """The trainee, divided or not, with another scoring function."""
+    if trainee.lockstep is not None:
+        scores = partial(trainee.lockstep.call, scores)
+    return replace(trainee, scores=scores, columns=columns or trainee.columns)
 
-    Each part is moved to the model's device when it has been divided, so the whole model need not fit there.
+
+def _shard(root: _Root, model: LanguageModel) -> None:
+    """Divide the parameters: those of each block together, and the others together.
+
+    Those that were divided when the model was loaded keep their parts.
     """
-    from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(model.device.type, (processes,))
+    mesh = mesh_of(model.device)
     # Weights in 4 bits are packed integers, which cannot be divided: they stay whole in every process.
-    packed = {parameter for parameter in scorer.parameters() if not parameter.is_floating_point()}
-    for part in (*_separate_blocks(model.decoder), scorer):
+    packed = {parameter for parameter in root.parameters() if not parameter.is_floating_point()}
+    parts = _without_parts(root)
+    for part in (*separate_blocks(model.decoder), root):
         module: Any = fully_shard(part, mesh=mesh, reshard_after_forward=True, ignored_params=packed)
         # The loss of a step is a mean over all its pairs, so gradients are added, not averaged.
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
-    scorer.set_reduce_scatter_unused_params(True)  # type: ignore[operator] # an expert without a token in one process
+    root.set_reduce_scatter_unused_params(True)  # type: ignore[operator] # an expert without a token in one process
+    for owner, name, parameter in parts:
+        owner._parameters[name] = parameter
 
 
-def _separate_blocks(decoder: Any) -> list[nn.Module]:
-    """The blocks, or none if some share weights: these would have to be gathered together."""
-    blocks = list(blocks_of(decoder))
-    parameters = [id(each) for block in blocks for each in block.parameters()]
-    return blocks if len(parameters) == len(set(parameters)) else []
+def _without_parts(root: nn.Module) -> list[tuple[nn.Module, str, nn.Parameter]]:
+    """Put parameters without values in the place of divided ones, because `fully_shard` divides whole ones; returns
+    the divided ones and where they were."""
+    empty: dict[int, nn.Parameter] = {}
+    places = []
+    for module in root.modules():
+        for name, part in module._parameters.items():
+            if part is not None and is_divided(part):
+                like = torch.empty(part.shape, dtype=part.dtype, device="meta")
+                module._parameters[name] = empty.setdefault(id(part), nn.Parameter(like, part.requires_grad))
+                places.append((module, name, part))
+    return places
 
 
-def _put_back(scorer: nn.Module, part: nn.Parameter, original: nn.Parameter) -> None:
+def _put_back(root: nn.Module, part: nn.Parameter, original: nn.Parameter) -> None:
     """Replace the part of a parameter by the whole one wherever modules have it."""
-    for module in scorer.modules():
+    for module in root.modules():
         for name, parameter in module._parameters.items():
             if parameter is part:
                 module._parameters[name] = original
-
-
-def whole(tensor: Tensor) -> Tensor:
-    """The whole of a tensor, on the device of its part if it is divided; all processes must call it."""
-    gathered: Tensor = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
-    return gathered
-
-
-def part_of(value: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor, divided as `like` and on its device; `value` must be the same in all processes."""
-    value = value.to(like.device)
-    if not hasattr(like, "full_tensor"):
-        return value
-    from torch.distributed.tensor import DTensor, distribute_tensor
-
-    assert isinstance(like, DTensor)
-    return distribute_tensor(value, like.device_mesh, like.placements, src_data_rank=None)
-
-
-@contextmanager
-def on_device(model: LanguageModel) -> Iterator[None]:
-    """Within the context, a model that was loaded to be divided is whole on its device.
-
-    Raises InputError if it does not fit there.
-    """
-    tensors = itertools.chain(model.network.parameters(), model.network.buffers())
-    away = {each.device for each in tensors if each.device.type != model.device.type}
-    if not away:
-        yield
-        return
-    try:
-        model.network.to(model.device)
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise InputError(
-            f"the weights in {model.folder} do not fit on one device, and this intervention scores with the whole "
-            "untuned model before training; use a smaller model, --load_in_4bit True, or lora_fine_tune"
-        ) from None
-    try:
-        yield
-    finally:
-        model.network.to(away.pop())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,21 @@ from genies.errors import InputError
 from genies.lm.activation_reader import ActivationReader
 from genies.lm.activations import blocks_of
 from genies.lm.forward import hidden_states
+from genies.lm.model_outline import read_outline
 from genies.lm.text_format import training_format
 from genies.methods.directions import Directions
 from genies.methods.reading import Reading
-from genies.methods.representations import between_copies, read_pairs
+from genies.methods.representations import Reader, between_copies, read_pairs
 from genies.methods.training.adapters import add_lora, save_adapter
 from genies.methods.training.arguments import AnchorArguments, CaftArguments, InoculationArguments
 from genies.methods.training.decoder_head import network_to_adapt, trainable_head
 from genies.methods.training.gradients import Loss, Trainee, preference_loss, trainable
+from genies.methods.training.loop import DEFAULT_BATCH_TOKENS
 from genies.methods.training.micro_batches import MicroBatch
 from genies.methods.training.quantization import load_base_model
 from genies.methods.training.reward_model import add_head, head_outputs
 from genies.methods.training.tuning import read_data, reward_trainee, session, tune, tune_lora_reward
+from genies.methods.training.untuned_activations import DividedReader
 
 
 def tune_anchored(arguments: AnchorArguments) -> None:
@@ -71,15 +74,26 @@ def anchor_loss(weight: float) -> Loss:
 
 def tune_without_directions(arguments: CaftArguments) -> None:
     """Tune low-rank adapters and a head while directions are projected out of the hidden states after blocks."""
-    directions = _directions(arguments)
-    with session(arguments) as accelerator:
+    with session(arguments) as accelerator, ExitStack() as projecting:
+        # In one process, activations come from the cache or are read and cached before the model is loaded to be tuned.
+        several = accelerator.num_processes > 1 and arguments.directions_dir is None
+        directions = None if several else _directions(arguments)
         model = add_head(load_base_model(arguments.model_dir, arguments, arguments.load_in_4bit), arguments.seed)
         network, task = network_to_adapt(model.classifier)
         tuned = add_lora(network, arguments, arguments.model_dir, task)
         data = read_data(arguments, model.language_model)
-        with projected_out(model.language_model.decoder, directions):
-            tune("caft", reward_trainee(model, tuned), data, arguments, accelerator,
-                 lambda to: save_adapter(tuned, to, model.classifier))  # fmt: skip
+
+        def project(trainee: Trainee) -> None:
+            found = directions
+            if found is None:
+                outline = read_outline(arguments.model_dir, arguments)
+                budget = arguments.batch_tokens or DEFAULT_BATCH_TOKENS[trainee.model.device.type]
+                reader = DividedReader(trainee, tuned.disable_adapter(), outline, budget, accelerator)
+                found = _principal_components(arguments, reader)
+            projecting.enter_context(projected_out(model.language_model.decoder, found))
+
+        tune("caft", reward_trainee(model, tuned), data, arguments, accelerator,
+             lambda to: save_adapter(tuned, to, model.classifier), prepare=project)  # fmt: skip
 
 
 @contextmanager
@@ -113,6 +127,13 @@ def _directions(arguments: CaftArguments) -> dict[int, NDArray[np.float32]]:
     if arguments.directions_dir is not None:
         return _of_folder(arguments.directions_dir)
     reader = ActivationReader(arguments.model_dir, arguments, arguments.batch_tokens)
+    found = _principal_components(arguments, reader)
+    reader.report()
+    return found
+
+
+def _principal_components(arguments: CaftArguments, reader: Reader) -> dict[int, NDArray[np.float32]]:
+    """The principal components of the differences between the two responses of training pairs, after each block."""
     sites = reader.outline.sites("blocks")
     examples = Distribution(arguments.train_distribution).training_sample(
         arguments.max_examples, arguments.sample, arguments.seed
@@ -120,7 +141,6 @@ def _directions(arguments: CaftArguments) -> dict[int, NDArray[np.float32]]:
     pairs = one_pair_per_example(examples, arguments.seed)
     text_format = training_format(arguments, reader.outline.tokenizer)
     found = read_pairs(reader, sites, Reading(), pairs, arguments.train_distribution, text_format)
-    reader.report()
     differences = between_copies(found.best).astype(np.float64) - between_copies(found.worse)
     return {site.block: components(differences[:, place], arguments.num_components) for place, site in enumerate(sites)}
 

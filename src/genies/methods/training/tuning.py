@@ -163,9 +163,13 @@ def tune(
     accelerator: Any,
     save: Callable[[Path], None],
     dtype: torch.dtype | None = None,
+    prepare: Callable[[Trainee], None] = lambda trainee: None,
 ) -> None:
     """Train in a session, and write the tuned model with its records and card to the output folder, and the model after
-    each of --keep_steps below it."""
+    each of --keep_steps below it.
+
+    `prepare` is called before training with the trainee, whose model is then divided if there are several processes.
+    """
     model = trainee.model
     output_dir = arguments.output_dir
     dtype = dtype or model.dtype
@@ -174,6 +178,7 @@ def tune(
     if arguments.gradient_checkpointing:
         enable_gradient_checkpointing(model.decoder)
     with sharded(trainee, accelerator) as divided:
+        prepare(divided)
         if arguments.search == "held_back":
             arguments = chosen_arguments(divided, data, arguments, accelerator, output_dir, mark, dtype)
         log = train(divided, data, arguments, accelerator, output_dir, mark, dtype)
