@@ -96,7 +96,7 @@ def test_limits_choices_and_kinds_of_values_are_declared() -> None:
     (lora,) = (read_declaration(folder) for folder in FOLDERS if folder.name == "lora_fine_tune")
     assert lora.invalid_values("train.py", {"learning_rate": "1e-4", "lora_rank": 8, "unknown": "x"}) is None
     said = lora.invalid_values("train.py", {"learning_rate": "banana", "lora_rank": 0, "lr_scheduler_type": "sine"})
-    assert present(said).count("; ") == 2
+    assert present(said).count(": expected ") == 3  # one of each argument, with the nearest choice after it
     for words in ("--learning_rate: expected a number, got 'banana'", "--lora_rank", "'linear' or 'cosine'"):
         assert words in present(said)
 
