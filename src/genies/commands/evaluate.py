@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,18 +45,26 @@ class EvaluateRequest(Places):
         made = own_variant(self.intervention_dir, root, eval_kwargs=self.eval_kwargs)
         job = evaluation_job(made, model_dir, None, model_dir)
         job = replace(job, identity=identity_of_model(job.identity, model_dir))
-        for each in self.distributions:
-            target = distribution_folder(each, self.distributions_folder(root), self.spare_distributions)
-            if job.distributions.get(target.name, target) != target:
-                raise InputError(
-                    f"{job.distributions[target.name]} and {target} are two folders with the same name, and results "
-                    "are stored by name; rename one of them"
-                )
-            job = job.with_target(target.name, target, store.evaluation_file(made.name, model_dir.name, target.name))
-        if not job.distributions:
-            raise InputError("--distributions is empty; expected at least one distribution")
-        check_distinct(job.distributions, "the distributions")
+        for name, target in named_targets(self.distributions, self, root).items():
+            job = job.with_target(name, target, store.evaluation_file(made.name, model_dir.name, name))
         return job
+
+
+def named_targets(given: Sequence[str], places: Places, root: Path) -> dict[str, Path]:
+    """The folders of the distributions in --distributions, by name; InputError unless their names differ."""
+    folders = places.distributions_folder(root)
+    found: dict[str, Path] = {}
+    for each in given:
+        target = distribution_folder(each, folders, places.spare_distributions)
+        if found.setdefault(target.name, target) != target:
+            raise InputError(
+                f"{found[target.name]} and {target} are two folders with the same name, and results are stored by "
+                "name; rename one of them"
+            )
+    if not found:
+        raise InputError("--distributions is empty; expected at least one distribution")
+    check_distinct(found, "the distributions")
+    return found
 
 
 def identity_of_model(own: Identity, model_dir: Path) -> Identity:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genies import markdown
-from genies.commands.evaluate import identity_of_model
+from genies.commands.evaluate import identity_of_model, named_targets
 from genies.commands.single import exit_status, identities_of_machine, own_variant, run_single
 from genies.errors import InputError
 from genies.evaluation_file import Evaluation, read_evaluation
-from genies.folders import distribution_folder, named_folder
+from genies.folders import named_folder
 from genies.harness.decide import Policy, check_evaluation
+from genies.harness.fingerprint import Identities
 from genies.harness.job import Job
 from genies.harness.places import Kwargs, Places
 from genies.harness.plan import evaluation_job
 from genies.harness.store import Store, identity_in, training_record
 from genies.harness.study import Variant
 from genies.kept_steps import kept_steps
-from genies.names import check_distinct
 
 
 class CurveRequest(Places):
@@ -68,11 +68,12 @@ def main(request: CurveRequest, root: Path) -> int:
 
     models = _models(request)
     made = own_variant(request.intervention_dir, root, eval_kwargs=request.eval_kwargs)
-    targets = _targets(request, root)
+    targets = named_targets(request.distributions, request, root)
     store = Store(root, request.store(root).models_dir, request.output_dir.resolve())
     found: dict[tuple[int, str], list[Evaluation]] = {}
+    identities = identities_of_machine(root)
     for step, job in _jobs(models, made, targets, store):
-        status = _evaluate(job, request, store, root)
+        status = _evaluate(job, request, store, root, identities)
         if status:
             return status
         for target, path in job.outputs.items():
@@ -148,22 +149,6 @@ def _tuned_on(model_dir: Path) -> tuple[str, str, str | None] | None:
     return None if identity is None else (identity.variant, identity.base_model, identity.source)
 
 
-def _targets(request: CurveRequest, root: Path) -> dict[str, Path]:
-    folders = request.distributions_folder(root)
-    found: dict[str, Path] = {}
-    for each in request.distributions:
-        target = distribution_folder(each, folders, request.spare_distributions)
-        if found.setdefault(target.name, target) != target:
-            raise InputError(
-                f"{found[target.name]} and {target} are two folders with the same name, and results are stored by "
-                "name; rename one of them"
-            )
-    if not found:
-        raise InputError("--distributions is empty; expected at least one distribution")
-    check_distinct(found, "the distributions")
-    return found
-
-
 def _jobs(models: list[_Model], made: Variant, targets: dict[str, Path], store: Store) -> Iterator[tuple[int, Job]]:
     """The evaluation of each kept step of each model."""
     for model in models:
@@ -177,8 +162,7 @@ def _jobs(models: list[_Model], made: Variant, targets: dict[str, Path], store: 
             yield step, job
 
 
-def _evaluate(job: Job, request: CurveRequest, store: Store, root: Path) -> int:
-    identities = identities_of_machine(root)
+def _evaluate(job: Job, request: CurveRequest, store: Store, root: Path, identities: Identities) -> int:
     (check,) = check_evaluation(job, None, Policy(use_cached_evaluations=request.use_cached), identities)
     result = run_single(check, request, root, identities.hashes, not request.use_cached, store)
     return exit_status(result)
