@@ -12,9 +12,9 @@ import pytest
 from genies.data.shifts import Shift, read_shifts
 from genies.metrics import auroc, rms_calibration_error
 from genies.metrics.comparison import mcnemar_p_value
-from genies.metrics.intervals import wilson_interval
+from genies.metrics.intervals import OVER_PROMPTS, accuracy_interval, interval_of_scores, wilson_interval
 from genies.report.comparing import Comparison, PairedDifferences
-from genies.report.pair_values import drawn_means
+from genies.report.pair_values import PairValues, drawn_means
 from genies.report.reading import read_study
 from genies.report.summary import MeanSummary, Summary, summarize
 from genies.report.terminal_table import terminal_table
@@ -259,3 +259,23 @@ def test_means_of_the_published_evaluations_are_the_published_means(intervention
     # The corrected figure keeps the release's one drawn order of each pair; ours takes both.
     corrected = float(expected["RMS_fixed_weighted"])
     assert mean.estimates["RMS_calibration_error"].value == pytest.approx(corrected, abs=0.03)
+
+
+def test_evaluations_on_the_same_examples_are_resampled_together(results: WrittenResults) -> None:
+    summary = summarize(read_study(results.folder))
+    before = drawn_means.computed
+    assert summary.shifts[0].estimate("brier_score").interval is not None
+    assert drawn_means.computed - before == 16  # the test splits have equally many examples, so all are on the same
+    assert all(each.estimate("brier_score").interval is not None for each in summary.shifts)
+    # Not the untuned model's, nor those on sources: nothing but their accuracy is shown.
+    assert drawn_means.computed - before == len(summary.shifts) == 30
+
+
+def test_the_interval_of_an_accuracy_is_that_of_its_resamples() -> None:
+    """With several pairs a prompt; of single pairs it is Wilson's."""
+    p, labels = np.random.default_rng(7).random(200).tolist(), [number // 2 for number in range(200)]
+    values = PairValues(p, labels)
+    own = present(interval_of_scores(values.sums("accuracy"), draw=lambda: values.drawn("accuracy")))
+    other = present(accuracy_interval(p, labels, resamples=100_000))
+    assert (own.low, own.high) == pytest.approx((other.low, other.high), abs=0.006)
+    assert own.method == other.method == OVER_PROMPTS

@@ -37,8 +37,10 @@ def main(args: ReanalysisArguments, root: Path) -> None:
     from genies.reanalysis.figures import write_figures
     from genies.reanalysis.page import page
     from genies.reanalysis.release import read_release
+    from genies.report.process_settings import for_many_evaluations
 
-    release = read_release(results, place(Path("distribution_shifts"), root), distributions)
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    write_text(args.output, page(release, write_figures(release, args.output.parent)))
+    with for_many_evaluations():
+        release = read_release(results, place(Path("distribution_shifts"), root), distributions)
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        write_text(args.output, page(release, write_figures(release, args.output.parent)))
     print(f"wrote {args.output}")

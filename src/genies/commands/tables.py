@@ -16,9 +16,9 @@ from genies.command_line import Arguments
 from genies.data.shifts import read_shifts
 from genies.errors import InputError
 from genies.files import write_text
-from genies.report.collection import without_collection
 from genies.report.comparing import check_name
 from genies.report.leaks import exclude_leaked
+from genies.report.process_settings import for_many_evaluations
 from genies.report.reading import read_study
 from genies.report.suites import Suite, joined_csv, joined_json, suites
 from genies.report.summary import summarize
@@ -73,7 +73,7 @@ def main(args: TablesArguments, root: Path) -> None:
     results = args.results if "results" in given else root / args.results
     distributions = args.distributions_dir if "distributions_dir" in given else place(args.distributions_dir, root)
     shifts = None if args.shifts is None else read_shifts(args.shifts)
-    with without_collection():
+    with for_many_evaluations():
         study = read_study(results, shifts, args.baseline, args.capability, distributions)
         if args.exclude_leaked:
             study = exclude_leaked(study, distributions)

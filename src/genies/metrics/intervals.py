@@ -6,6 +6,7 @@ They do not include the variation between trainings, which requires several seed
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -86,14 +87,22 @@ def accuracy_interval(
 
 
 def interval_of_scores(
-    part: ClusterSums, resamples: int = 10_000, seed: int = 0, level: float = 0.95
+    part: ClusterSums,
+    resamples: int = 10_000,
+    seed: int = 0,
+    level: float = 0.95,
+    draw: Callable[[], Floats] | None = None,
 ) -> Interval | None:
-    """accuracy_interval from the scores of pairs summed by prompt."""
+    """accuracy_interval from the scores of pairs summed by prompt.
+
+    draw: returns the means in resamples of the prompts, shape (resamples,), if they are known. It is called only if the
+    interval needs them.
+    """
     if part.sums.size < FEWEST_CLUSTERS:
         return None
     if part.one_pair_each or part.same_everywhere:
         return wilson_interval(part.mean * part.sums.size, part.sums.size, level)
-    return _bca(part, resampled_means_of_few_kinds(part, resamples, seed), level)
+    return _bca(part, resampled_means_of_few_kinds(part, resamples, seed) if draw is None else draw(), level)
 
 
 def mean_interval(

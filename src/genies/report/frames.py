@@ -17,6 +17,7 @@ from genies.report.comparing import check_name
 from genies.report.exports import difference_lines
 from genies.report.figures import METRICS, figure
 from genies.report.leaks import exclude_leaked as without_leaked
+from genies.report.process_settings import for_many_evaluations
 from genies.report.reading import read_study
 from genies.report.study import Reading, ShiftReading
 from genies.report.summary import summarize
@@ -54,6 +55,7 @@ class Frames:
 
 
 @speaks_of_arguments
+@for_many_evaluations()
 def read_results(
     results_dir: str | Path = "results",
     shifts: Sequence[Shift] | None = None,

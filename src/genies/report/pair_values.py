@@ -40,6 +40,8 @@ class PairValues:
         self.p = checked(probabilities)
         self._examples = _by_prompt(tuple(labels))
         self.labels, self.clusters = self._examples.labels, self._examples.clusters
+        self.needs_all_metrics: bool = False
+        """Whether metrics other than accuracy are needed, as for those on the target of a shift."""
         self._place = len(self._examples.evaluations)
         self._examples.evaluations.append(ref(self))
 
@@ -68,9 +70,9 @@ class PairValues:
         """The accuracy in other resamples, for a test set whose prompts are independent of another one's."""
         return _other_accuracies(self)
 
-    def followed_by(self, most: int) -> Iterator[PairValues]:
-        """This evaluation and the next ones on the same examples, at most so many."""
-        for each in islice(self._examples.evaluations, self._place, self._place + most):
+    def following(self) -> Iterator[PairValues]:
+        """The evaluations on the same examples after this one."""
+        for each in islice(self._examples.evaluations, self._place + 1, None):
             if (found := each()) is not None:
                 yield found
 
@@ -104,15 +106,22 @@ class Draws(Generic[T]):
     """The resamples of the last evaluations. Those of the next evaluations on the same examples are computed with one
     product, because they are needed next and the weights are larger than a processor's cache."""
 
-    def __init__(self, compute: Callable[[Sequence[PairValues]], Iterable[T]], together: int, kept: int) -> None:
-        self._compute, self._together, self._most = compute, together, kept
+    def __init__(
+        self,
+        compute: Callable[[Sequence[PairValues]], Iterable[T]],
+        together: int,
+        kept: int,
+        needs: Callable[[PairValues], bool] = lambda _: True,
+    ) -> None:
+        self._compute, self._together, self._most, self._needs = compute, together, kept, needs
         self._kept: OrderedDict[PairValues, T] = OrderedDict()
         self.computed = 0
         """Number of evaluations whose resamples were computed."""
 
     def __call__(self, values: PairValues) -> T:
         if values not in self._kept:
-            those = [each for each in values.followed_by(self._together) if each not in self._kept]
+            others = (each for each in values.following() if self._needs(each) and each not in self._kept)
+            those = [values, *islice(others, self._together - 1)]
             self._kept.update(zip(those, self._compute(those), strict=True))
             self.computed += len(those)
             while len(self._kept) > self._most:
@@ -151,7 +160,11 @@ def _means(those: Sequence[PairValues]) -> Iterator[Mapping[str, Floats]]:
         yield {_CALIBRATION: errors, **dict(zip(names, means, strict=True))}
 
 
-drawn_means = Draws(_means, 16, 2_048)
+def _needs_all_metrics(values: PairValues) -> bool:
+    return values.needs_all_metrics
+
+
+drawn_means = Draws(_means, 16, 2_048, _needs_all_metrics)
 
 
 @lru_cache(maxsize=128)

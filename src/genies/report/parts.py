@@ -89,12 +89,16 @@ def _accuracy(reading: Reading) -> Part:
     accuracy, values = reading.evaluation.eval_accuracy, reading.pair_values
     if values is None or values.clusters.size < FEWEST_CLUSTERS:
         return Part(accuracy, missing=_gap(reading))
+
+    def draw() -> Floats:
+        return values.drawn("accuracy")
+
     return Part(
         accuracy,
         "",
         values.clusters.size,
-        lambda: values.drawn("accuracy"),
-        lambda: interval_of_scores(values.sums("accuracy"), RESAMPLES),
+        draw,
+        lambda: interval_of_scores(values.sums("accuracy"), draw=draw),
     )
 
 

@@ -94,6 +94,7 @@ def summarize(study: Study, weights: Weights = "unique") -> Summary:
     known = {metric for metric in STORED for each in evaluations if getattr(each, f"eval_{metric.name}") is not None}
     stored = [metric for metric in STORED if metric in known]
     metrics = (*METRICS, *stored, *([] if weights == "unique" else [PUBLISHED_CALIBRATION]))
+    _read_pairs(study)
     lines = shift_summaries(study.shifts, weights == "unique")
     order = list(dict.fromkeys(each.shift for each in lines))
     decided = cache(lambda: decide_cells(lines))
@@ -111,6 +112,15 @@ def summarize(study: Study, weights: Weights = "unique") -> Summary:
                 groups.append(group(kind, name, members))
     cells = OnFirstUse(map(cell_key, lines), lambda key: decided()[key])
     return Summary(metrics, weights, ListOnFirstUse(groups), lines, cells, study.notes)
+
+
+def _read_pairs(study: Study) -> None:
+    """Read the pairs of all evaluations, so that those on the same examples are resampled together."""
+    for reading in study.readings:
+        _ = reading.pair_values
+    for shift in study.shifts:
+        if shift.generalization is not None and (values := shift.generalization.pair_values) is not None:
+            values.needs_all_metrics = True
 
 
 def lines_by_intervention(

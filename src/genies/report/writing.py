@@ -6,15 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
 from genies.data.distribution import SplitName
 from genies.data.shifts import Shift
 from genies.errors import InputError
 from genies.report.browser import PAGE as SAMPLES
 from genies.report.browser import Browser, write_browser
 from genies.report.cells import make_grid
-from genies.report.collection import without_collection
 from genies.report.compare_page import PAGE as COMPARE
 from genies.report.compare_page import write_compare_page
 from genies.report.leaks import exclude_leaked
@@ -22,6 +19,7 @@ from genies.report.origins import together
 from genies.report.pages import Navigation, Site
 from genies.report.paper_figures import drawing
 from genies.report.placing import check_place, new_report
+from genies.report.process_settings import for_many_evaluations
 from genies.report.reading import read_study
 from genies.report.section import Part
 from genies.report.shift_page import write_shift_page
@@ -87,8 +85,7 @@ def write_report(output_dir: Path, content: Content) -> Written:
     check_place(output_dir)
     if content.results_dir is None and content.distributions_dir is None:
         raise InputError("nothing to report on: pass a folder of results, of distributions, or both")
-    # One thread, because the matrices are small, and a different order of summation could change the last digit.
-    with threadpool_limits(limits=1), without_collection():
+    with for_many_evaluations():
         study = content.study()
         with new_report(output_dir) as folder:
             browser = _write_pages(folder, content, study)
