@@ -6,7 +6,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import yaml
 from genies.card import cost
 from genies.card.answers import answers
 from genies.card.content import Answer, Card, read_card
+from genies.card.making import REFERENCE
 from genies.card.measuring import Plan, scorer_of
-from genies.card.page import collected, to_html, to_markdown
+from genies.card.page import collected, references, to_html, to_markdown
 from genies.card.questions import OWN, Question, read_questions
 from genies.errors import InputError
 from genies.evaluation_file import Evaluation
@@ -225,16 +226,29 @@ def test_differences_are_paired_and_adjusted_over_the_questions(tmp_path: Path) 
     assert [sample.example for sample in second.samples] == [1, 3, 5]
 
 
-def test_the_reference_is_shown_only_where_the_targets_are_the_same() -> None:
-    def card(name: str, targets: Sequence[str]) -> Card:
-        shares: Any = [{"target": each, "share": 0.5, "pairs": 3} for each in targets]
+def test_the_reference_is_shown_where_it_was_evaluated_on_the_targets() -> None:
+    def card(name: str, targets: Mapping[str, tuple[float, int]]) -> Card:
+        shares: Any = [{"target": each, "share": share, "pairs": n} for each, (share, n) in targets.items()]
         answer = Answer(id="a", question="A?", says="", share=0.25, prompts=3, targets=shares)
         return Card(
             name=name, scorer="judge", prompt_format="chat", dtype=None, max_examples=3, warnings=[],
             answers=[answer], calibration=None, provenance={},
         )  # fmt: skip
 
-    assert "reference 0.25" in to_html(card("x", ["one"]), card("known", ["one"]))
-    assert "reference 0.25" not in to_html(card("x", ["one"]), card("known", ["two"]))
-    assert "| known" in to_markdown(card("x", ["one"]), card("known", ["one"]))
-    assert "x, judge, chat" in collected({Path("a"): card("x", ["one"])})
+    known = card("known", {"one": (0.2, 100), "two": (0.8, 100), "three": (0.4, 100)})
+    both = card("x", {"one": (0.5, 10), "two": (0.5, 30)})
+    assert "reference 0.65" in to_html(both, known)  # (10 * 0.2 + 30 * 0.8) / 40
+    assert "reference 0.20" in to_html(card("x", {"one": (0.5, 3)}), known)
+    assert "; reference" not in to_html(card("x", {"one": (0.5, 3), "other": (0.5, 3)}), known)
+    assert "; reference" not in to_html(card("x", {}), known)
+    assert "| known" in to_markdown(both, known)
+    assert "x, judge, chat" in collected({Path("a"): both})
+
+
+def test_the_committed_reference_answers_every_question_without_texts_of_the_data() -> None:
+    reference = read_card(REFERENCE)
+    shares = references(reference.answers, reference)
+    assert {each.id: each.share for each in reference.answers} == pytest.approx(shares)
+    assert {each.id for each in reference.answers} == {each.id for each in read_questions(OWN)}
+    assert sum(len(each.targets) for each in reference.answers) == 74
+    assert not any(each.samples or each.missing for each in reference.answers)

@@ -23,20 +23,23 @@ LIMITS = (
 )
 """What a card does not say."""
 
-References = Mapping[str, Answer]
-"""The answers of the reference scorer, by the id of the question."""
 
+def references(answers: Sequence[Answer], reference: Card | None) -> dict[str, float]:
+    """The reference's share for each question whose targets it was evaluated on, by the id of the question.
 
-def references(questions: Sequence[Answer], reference: Card | None) -> dict[str, Answer]:
-    """The reference's answers to questions that were answered by the same targets."""
+    The shares on single targets are averaged with the numbers of pairs of the answer, so that the reference can be
+    compared whichever of its targets are installed.
+    """
     if reference is None:
         return {}
-    theirs = {each.id: each for each in reference.answers if each.share is not None}
-    return {
-        each.id: theirs[each.id]
-        for each in questions
-        if each.id in theirs and {of.target for of in each.targets} == {of.target for of in theirs[each.id].targets}
-    }
+    theirs = {each.id: {of.target: of.share for of in each.targets} for each in reference.answers}
+    found = {}
+    for answer in answers:
+        known = theirs.get(answer.id, {})
+        pairs = sum(of.pairs for of in answer.targets)
+        if pairs and all(of.target in known for of in answer.targets):
+            found[answer.id] = sum(known[of.target] * of.pairs for of in answer.targets) / pairs
+    return found
 
 
 def to_html(card: Card, reference: Card | None) -> str:
@@ -74,7 +77,7 @@ def to_markdown(card: Card, reference: Card | None) -> str:
     for each in card.answers:
         row = [markdown.escaped(each.question + (f" ({'; '.join(each.marks)})" if each.marks else ""))]
         row += [_shown(each.share), _interval(each), str(each.prompts) if each.prompts else ""]
-        row += [_shown(known[each.id].share) if each.id in known else ""] if reference else []
+        row += [_shown(known[each.id]) if each.id in known else ""] if reference else []
         row += [_difference(each)] if card.compared_with else []
         rows.append(row)
     lines = ["---", metadata.rstrip(), "---", "", f"## Generalization card of {markdown.escaped(card.name)}", ""]
@@ -104,9 +107,8 @@ def _environment() -> Environment:
     return found
 
 
-def _track(answer: Answer, reference: Answer | None) -> Markup:
-    lines = [Line(0.5, "chance")]
-    lines += [Line(reference.share, "reference")] if reference is not None and reference.share is not None else []
+def _track(answer: Answer, reference: float | None) -> Markup:
+    lines = [Line(0.5, "chance"), *([] if reference is None else [Line(reference, "reference")])]
     interval = None if answer.low is None or answer.high is None else (answer.low, answer.high)
     return track(Scale(), answer.share, interval, lines)
 

@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
-from genies.card.content import Answer, Card
+from genies.card.content import Card
 from genies.files import write_bytes
 from genies.report.embedding import visible
 from genies.report.palette import light
 
 
-def write_picture(card: Card, references: Mapping[str, Answer], folder: Path) -> None:
+def write_picture(card: Card, references: Mapping[str, float], folder: Path) -> None:
     """Write card.svg and card.png: a dot and an interval for each answered question; the same bytes each time."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -31,7 +31,7 @@ def write_picture(card: Card, references: Mapping[str, Answer], folder: Path) ->
                 axes.plot([each.low, each.high], [row, row], color=light("up"), linewidth=2)
             axes.plot(each.share or 0.0, row, "o", color=light("up"), markersize=5)
             if (reference := references.get(each.id)) is not None:
-                axes.plot(reference.share or 0.0, row, "|", color=light("muted"), markersize=12, markeredgewidth=2)
+                axes.plot(reference, row, "|", color=light("muted"), markersize=12, markeredgewidth=2)
         axes.axvline(0.5, color=light("muted"), linewidth=0.8, linestyle="--")
         axes.set_xlim(-0.02, 1.02)
         names = [textwrap.fill(visible(each.question), 52) for each in reversed(shown)]
