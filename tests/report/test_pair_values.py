@@ -56,6 +56,16 @@ def test_draws_are_computed_once_while_they_are_kept_and_only_for_the_next_evalu
     assert draws.computed == 7, "of four kept, the first was given up; with it comes the fourth, which was not there"
 
 
+def test_evaluations_that_are_no_longer_used_are_forgotten() -> None:
+    clusters = [*range(50), 7]
+    values = [PairValues([0.5] * 51, clusters) for _ in range(3)]
+    first, last = values[0], values[2]
+    assert list(first.following()) == values[1:]
+    del values[1:]
+    assert list(first.following()) == [last]
+    assert list(last.following()) == []
+
+
 def test_without_clusters_there_are_no_values() -> None:
     assert pair_values(Evaluation(eval_accuracy=0.5, eval_probabilities=P.tolist())) is None
 

@@ -6,10 +6,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import islice
+from itertools import count, islice
 from types import MappingProxyType
 from typing import Generic, TypeVar
-from weakref import ref
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from genies.metrics.probabilities import Floats, checked, checked_labels
 from genies.metrics.resampling import ClusterSums, means_in_resamples, resample_weights
 
 RESAMPLES = 2_000
+
+_places = count()
 
 EACH_PAIR: Mapping[str, Callable[[Floats], Floats]] = MappingProxyType(
     {"accuracy": scores, "brier_score": lambda p: (1 - p) ** 2, "log_loss": log_losses, "margin": lambda p: 2 * p - 1}
@@ -42,8 +44,8 @@ class PairValues:
         self.labels, self.clusters = self._examples.labels, self._examples.clusters
         self.needs_all_metrics: bool = False
         """Whether metrics other than accuracy are needed, as for those on the target of a shift."""
-        self._place = len(self._examples.evaluations)
-        self._examples.evaluations.append(ref(self))
+        self._place = next(_places)
+        self._examples.evaluations[self._place] = self
 
     def sums(self, name: str) -> ClusterSums:
         """The values of the pairs summed by prompt, for a metric in EACH_PAIR."""
@@ -72,9 +74,7 @@ class PairValues:
 
     def following(self) -> Iterator[PairValues]:
         """The evaluations on the same examples after this one."""
-        for each in islice(self._examples.evaluations, self._place + 1, None):
-            if (found := each()) is not None:
-                yield found
+        return (each for place, each in self._examples.evaluations.items() if place > self._place)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class _Examples:
     """The place of each pair's prompt in `clusters`."""
     pairs: Floats
     """The number of pairs of each prompt."""
-    evaluations: list[ref[PairValues]] = field(default_factory=list)
+    evaluations: WeakValueDictionary[int, PairValues] = field(default_factory=WeakValueDictionary)
+    """Those in use, by a number that rises in the order in which they were read."""
 
 
 @lru_cache(maxsize=1_024)
