@@ -135,10 +135,11 @@ def model_in_place(job: Job, identities: Identities) -> Parts:
 def _evaluations(
     job: Job, model: Parts, content: str | None, policy: Policy, identities: Identities
 ) -> dict[str, Output]:
-    outputs = {}
-    for name in job.distributions:
-        parts = identities.parts(job, name, model)
-        ignored = identities.ignored(job.intervention_dir, parts)
+    outputs: dict[str, Output] = {}
+    shared = identities.parts(job, next(iter(job.distributions)), model)
+    ignored = identities.ignored(job.intervention_dir, shared)
+    for name, folder in job.distributions.items():
+        parts = {**shared, "distribution": identities.distribution(folder)}
         standing, evaluation = evaluation_standing(job.outputs[name], parts, content, ignored)
         run, why = not standing.usable, standing.reason or ("" if standing.usable else "not evaluated yet")
         if not policy.use_cached_evaluations:

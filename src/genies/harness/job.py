@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,10 @@ class Job:
     @property
     def title(self) -> str:
         """The job's name in messages."""
-        names = list(self.distributions)
+        return self.titled(list(self.distributions))
+
+    def titled(self, names: Sequence[str]) -> str:
+        """The job's name in messages, for some of its distributions."""
         if self.role == "train":
             return self.key
         return f"{self.key}, on {names[0] if len(names) == 1 else f'{len(names)} distributions'}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
 from genies.data.shifts import Shift
+from genies.declaration import Role
 from genies.errors import InputError
 from genies.harness.job import Identity, Job, Kwargs
 from genies.harness.store import Store
@@ -106,7 +107,7 @@ def make_plan(shifts: Sequence[Shift], folders: Mapping[str, Path], study: Study
             for name in (shift.source, shift.target_reference) if shift.source else ():
                 building.untuned(base_model, study.baseline, name, optional=True)
     reference_name = BEST if len(study.references) > 1 else study.references[0].name
-    return Plan(list(building.jobs.values()), rows, study.baseline.name, reference_name, faults, study.notes)
+    return Plan(building.jobs(), rows, study.baseline.name, reference_name, faults, study.notes)
 
 
 def _without_source(building: _Building, base_model: Path, variant: Variant, seed: int | None, shift: Shift) -> Row:
@@ -185,7 +186,7 @@ def evaluation_job(
     needs: str | None = None,
     unlabelled: str | None = None,
 ) -> Job:
-    """Evaluate one model, the untuned one if `source` is None; `with_target` adds the targets."""
+    """Evaluate one model, the untuned one if `source` is None, on targets that are still to be added."""
     identity = Identity("evaluate", variant.name, base_model.name, source, seed, unlabelled)
     kwargs = _seeded(variant.eval_kwargs, seed)
     return Job(identity, variant.dir, model_dir, base_model, {}, {}, kwargs, needs, variant.tunes)
@@ -195,19 +196,46 @@ def _seeded(kwargs: Kwargs, seed: int | None) -> dict[str, object]:
     return {**kwargs} if seed is None else {**kwargs, "seed": seed}
 
 
+_Place = tuple[Role, str, str]
+"""Role, variant and name of the model's folder."""
+
+
 class _Building:
     """A plan in construction: each model and each evaluation file once, in the order of first use."""
 
     def __init__(self, folders: Mapping[str, Path], store: Store) -> None:
-        self.jobs: dict[tuple[str, str, str], Job] = {}
-        """By role, variant and name of the model's folder."""
         self._folders = folders
         self._model_dir = cache(store.model_dir)
         self.evaluation_file = cache(store.evaluation_file)
+        self._jobs: dict[_Place, Job] = {}
+        self._targets: dict[_Place, dict[str, bool]] = {}
+        """Of each evaluation, whether a target is optional."""
+        self._evaluations: dict[tuple[object, ...], _Place] = {}
+        """By what determines the model. Plans have many rows of few models, and making a job takes longer than this."""
+
+    def jobs(self) -> list[Job]:
+        """All jobs, each evaluation with its targets."""
+        return [self._with_targets(place, job) for place, job in self._jobs.items()]
+
+    def _with_targets(self, place: _Place, job: Job) -> Job:
+        role, variant, name = place
+        if role == "train":
+            return job
+        targets = self._targets[place]
+        return replace(
+            job,
+            distributions={target: self._folders[target] for target in targets},
+            outputs={target: self.evaluation_file(variant, name, target) for target in targets},
+            optional=frozenset(target for target, optional in targets.items() if optional),
+        )
 
     def untuned(self, base_model: Path, variant: Variant, target: str, optional: bool = False) -> Path:
         """The evaluation file of the untuned model on a target."""
-        return self._evaluated(evaluation_job(variant, base_model, None, base_model), base_model.name, target, optional)
+        key = (id(variant), base_model)
+        if key not in self._evaluations:
+            job = evaluation_job(variant, base_model, None, base_model)
+            self._evaluations[key] = self._only_one(("evaluate", variant.name, base_model.name), job)
+        return self._evaluated(self._evaluations[key], target, optional)
 
     def tuned(
         self,
@@ -226,28 +254,28 @@ class _Building:
         if not variant.tunes:  # the untuned model, which does not depend on a seed
             return self.untuned(base_model, variant, target)
         seen = meant_for if variant.unlabelled else None
-        name = tuned_model_name(base_model.name, source, seed, suffix + (unlabelled_suffix(seen) if seen else ""))
-        model_dir = self._model_dir(variant.name, name)
-        texts = self._folders[seen] if seen else None
-        training = training_job(variant, base_model, source, self._folders[source], model_dir, seed, texts)
-        self._only_one(("train", variant.name, name), training)
-        evaluation = evaluation_job(variant, base_model, source, model_dir, seed, training.key, seen)
-        return self._evaluated(evaluation, name, target)
+        key = (id(variant), base_model, source, seed, seen, suffix)
+        if key not in self._evaluations:
+            name = tuned_model_name(base_model.name, source, seed, suffix + (unlabelled_suffix(seen) if seen else ""))
+            model_dir = self._model_dir(variant.name, name)
+            texts = self._folders[seen] if seen else None
+            training = training_job(variant, base_model, source, self._folders[source], model_dir, seed, texts)
+            self._only_one(("train", variant.name, name), training)
+            evaluation = evaluation_job(variant, base_model, source, model_dir, seed, training.key, seen)
+            self._evaluations[key] = self._only_one(("evaluate", variant.name, name), evaluation)
+        return self._evaluated(self._evaluations[key], target)
 
-    def _evaluated(self, job: Job, name: str, target: str, optional: bool = False) -> Path:
-        place = ("evaluate", job.variant, name)
-        known = self._only_one(place, job)
-        file = self.evaluation_file(job.variant, name, target)
-        if target not in known.outputs:
-            self.jobs[place] = known.with_target(target, self._folders[target], file, optional)
-        return file
+    def _evaluated(self, place: _Place, target: str, optional: bool = False) -> Path:
+        self._targets[place].setdefault(target, optional)
+        return self.evaluation_file(place[1], place[2], target)
 
-    def _only_one(self, place: tuple[str, str, str], job: Job) -> Job:
-        """The job with these names, added if it is new; InputError if a different one has them."""
-        known = self.jobs.setdefault(place, job)
+    def _only_one(self, place: _Place, job: Job) -> _Place:
+        """Add the job with these names if it is new; InputError if a different one has them."""
+        known = self._jobs.setdefault(place, job)
         if (known.identity, known.base_model_dir, known.kwargs) != (job.identity, job.base_model_dir, job.kwargs):
             raise InputError(
                 f"{place[1]}/{place[2]} would be the name of two different results of this request; "
                 "rename a base model, a distribution or a variant"
             )
-        return known
+        self._targets.setdefault(place, {})
+        return place

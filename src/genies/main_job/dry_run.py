@@ -42,7 +42,7 @@ def _lines(check: Check) -> Iterator[tuple[str, str, str, str]]:
     for name, output in check.outputs.items():
         reused = "unverified" if output.standing.unverified else "reuse"
         action = "run" if output.run else reused if output.standing.usable else "not needed"
-        yield check.job.role, action, check.job.only([name]).title, output.why
+        yield check.job.role, action, check.job.titled([name]), output.why
 
 
 def _counted(counts: Counter[tuple[str, str]]) -> str:
