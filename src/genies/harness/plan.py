@@ -211,7 +211,8 @@ class _Building:
         self._targets: dict[_Place, dict[str, bool]] = {}
         """Of each evaluation, whether a target is optional."""
         self._evaluations: dict[tuple[object, ...], _Place] = {}
-        """By what determines the model. Plans have many rows of few models, and making a job takes longer than this."""
+        """By what determines the model; a variant by its id, because its arguments cannot be hashed. Plans have many
+        rows of few models, and making a job takes longer than this."""
 
     def jobs(self) -> list[Job]:
         """All jobs, each evaluation with its targets."""
