@@ -134,8 +134,9 @@ def compare(arguments: TrainingArguments, findings: Findings, name: str) -> None
     findings.add(
         name, "times as fast as TRL tuned for this machine", seconds[best] / seconds["genies"], "", tuned_target
     )
-    rows, unpacked, padded = _tokens(arguments, source)
-    operations, rate = _operations(arguments, source)
+    chosen = _pairs(arguments, source)
+    rows, unpacked, padded = _tokens(chosen)
+    operations, rate = _operations(arguments, source, chosen)
     share = operations / seconds["genies"] / rate
     findings.add(name, "matmul rate of the machine", rate / 1e9, "GFLOPS")
     findings.add(name, "operations, forward and backward, over the matmul rate", share, "", Target(at_least=0.65))
@@ -171,7 +172,7 @@ def _arguments(arguments: TrainingArguments, source: Path, output: Path) -> Any:
     return validate(LoraArguments, values)
 
 
-def _operations(arguments: TrainingArguments, source: Path) -> tuple[float, float]:
+def _operations(arguments: TrainingArguments, source: Path, chosen: list[Any]) -> tuple[float, float]:
     """Floating-point operations of a step, and the rate at which the machine multiplies with the model's weights.
 
     For each token of the trees, the linear layers forward and for the gradient of their inputs (4 operations a weight),
@@ -183,7 +184,6 @@ def _operations(arguments: TrainingArguments, source: Path) -> tuple[float, floa
     values = _arguments(arguments, source, Path("unused"))
     weights = block_weights(model)
     adapters = values.lora_rank * sum(sum(weight.shape) for weight in weights)
-    chosen = _pairs(arguments, source)
     trees = [[pair.best.ids, pair.worse.ids] for pair in chosen]
     tokens, seen = sum(map(tree_tokens, trees)), sum(map(seen_pairs, trees))
     attention = model_operations(model, 0, seen, 0)
@@ -204,9 +204,8 @@ def _pairs(arguments: TrainingArguments, source: Path) -> list[Any]:
     return [data.pairs[index] for index in pairs_of_step(0, len(data.pairs), arguments.pairs, 0)]
 
 
-def _tokens(arguments: TrainingArguments, source: Path) -> tuple[int, int, int]:
+def _tokens(chosen: list[Any]) -> tuple[int, int, int]:
     """Numbers of tokens of the step's pairs: in prefix trees, in sequences, and in sequences padded to the longest."""
-    chosen = _pairs(arguments, source)
     sequences = [side.ids for pair in chosen for side in (pair.best, pair.worse)]
     trees = sum(tree_tokens([pair.best.ids, pair.worse.ids]) for pair in chosen)
     return trees, sum(map(len, sequences)), len(sequences) * max(map(len, sequences))

@@ -96,14 +96,9 @@ class Job:
         kept = {name: path for name, path in self.distributions.items() if name in names}
         return replace(self, distributions=kept, outputs={name: self.outputs[name] for name in kept})
 
-    def with_target(self, name: str, folder: Path, file: Path, optional: bool = False) -> Job:
+    def with_target(self, name: str, folder: Path, file: Path) -> Job:
         """The same evaluation with one more target."""
-        return replace(
-            self,
-            distributions={**self.distributions, name: folder},
-            outputs={**self.outputs, name: file},
-            optional=self.optional | {name} if optional else self.optional,
-        )
+        return replace(self, distributions={**self.distributions, name: folder}, outputs={**self.outputs, name: file})
 
     def staged(self, staging: Path) -> dict[str, Path]:
         """Where the script writes each output before it is checked and moved into place. Optional ones are first, so
