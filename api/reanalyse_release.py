@@ -1,6 +1,6 @@
 """The results of the 2023 release with intervals: writes the page docs/reanalysis-2023.md and its figures.
 
-python api/reanalyse_release.py --results results/release-2023 --output reanalysis.md
+python api/reanalyse_release.py --results_dir results/release-2023 --output reanalysis.md
 """
 
 from pathlib import Path

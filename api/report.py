@@ -1,7 +1,7 @@
 """Make the HTML report of a results folder, or a browser of distributions alone.
 
-python api/report.py --results results --output report
-python api/report.py --distributions distributions --output samples
+python api/report.py --results_dir results --output report
+python api/report.py --distributions_dir distributions --output samples
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Tables of a results folder: means with intervals, paired differences, every shift, in Markdown, LaTeX, CSV or JSON.
 
-python api/tables.py --results results --format markdown
-python api/tables.py --results results --table differences --against mms
-python api/tables.py --results results --format latex --table means --output means.tex
+python api/tables.py --results_dir results --format markdown
+python api/tables.py --results_dir results --table differences --against mms
+python api/tables.py --results_dir results --format latex --table means --output means.tex
 """
 
 from pathlib import Path

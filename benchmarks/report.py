@@ -52,7 +52,7 @@ def benchmark(arguments: ReportArguments) -> int:
 def make(findings: Findings, results: Path, distributions: Path, output: Path, subject: str) -> None:
     """Run the command once and return wall seconds, processor seconds and the peak memory of the process."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "api/report.py", "--results", results, "--distributions", distributions]
+    command = [sys.executable, "api/report.py", "--results_dir", results, "--distributions_dir", distributions]
     start = time.perf_counter()
     subprocess.run([*map(str, command), "--output", str(output)], cwd=ROOT, check=True, capture_output=True)
     seconds = time.perf_counter() - start

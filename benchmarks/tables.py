@@ -46,7 +46,7 @@ def benchmark(arguments: TablesBenchmark) -> int:
         names = [*NINE, *(f"method_{number}" for number in range(arguments.interventions))]
         SeededStudy(results, distributions).write(shifts, names[: arguments.interventions])
         count = len(list((results / "evaluations").rglob("*.json")))
-        command = [sys.executable, "api/tables.py", "--results", results, "--distributions_dir", distributions]
+        command = [sys.executable, "api/tables.py", "--results_dir", results, "--distributions_dir", distributions]
         for name, more, target in (("main results", [], Target(at_most=5)), ("all tables", ["--full", "True"], None)):
             make(findings, f"{name} of {count:,} evaluations", [*map(str, command), *more], target)
     return report(arguments, findings)

@@ -13,8 +13,8 @@ MODEL=models/SmolLM2-135M-Instruct
 
 cat <<'TEXT'
 
-This run uses three of the eleven shifts of the starter suite, with 60 training and 60 test examples each. The whole
-suite (distribution_shifts/starter.json without the two kwargs) takes several times as long.
+This run uses three of the 17 shifts of the starter suite, with 60 training and 60 test examples each. The whole suite
+(distribution_shifts/starter_all.json without the two kwargs) takes several times as long.
 The intervention is mms, the baseline is zero_shot, and the reference for the target-tuned capability is mms too.
 
 TEXT

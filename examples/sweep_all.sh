@@ -76,5 +76,5 @@ for intervention in $INTERVENTIONS; do
   checked=yes
   "${job[@]}" || failed=$?
 done
-"$PYTHON" api/tables.py --results results --shifts "distribution_shifts/$SHIFTS.json" || true
+"$PYTHON" api/tables.py --results_dir results --shifts "distribution_shifts/$SHIFTS.json" || true
 exit "$failed"

@@ -2,14 +2,16 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, model_validator
 
+from genies import spelling
 from genies.command_line import Arguments, help_text, in_order, parse
 from genies.errors import INTERRUPTED_MESSAGE, InputError
 from tests.support.messages import states
@@ -94,6 +96,42 @@ def test_the_help_lists_the_arguments_of_a_command_before_those_that_every_comma
     assert shown.index("--what TEXT") < shown.index("--how TEXT") < shown.index("--folder PATH")
     with pytest.raises(InputError, match=r"^--what is required; --help shows an example$"):
         parse(Own, [])
+
+
+class Renamed(Arguments):
+    aliases: ClassVar[dict[str, str]] = {"results": "results_dir"}
+
+    results_dir: Path = Path("results")
+    train_kwargs: dict[str, Any] = Field(default_factory=dict)
+    eval_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+def test_a_former_name_of_an_argument_is_accepted_on_the_command_line_and_in_a_config_file(tmp_path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("results: here\n")
+    assert parse(Renamed, ["--results", "there"]).results_dir == Path("there")
+    assert parse(Renamed, ["--config", str(config)]).results_dir == Path("here")
+    assert parse(Renamed, ["--config", str(config), "--results_dir", "there"]).results_dir == Path("there")
+    config.write_text("results: here\nresults_dir: there\n")
+    for items in (["--results", "a", "--results_dir", "b"], ["--config", str(config)]):
+        with pytest.raises(InputError, match="twice"):
+            parse(Renamed, items)
+
+
+def test_an_argument_of_an_intervention_is_answered_with_where_it_goes() -> None:
+    with pytest.raises(InputError) as caught:
+        parse(Renamed, ["--reward_output", "0"])
+    assert "goes into --train_kwargs or --eval_kwargs: '{\"reward_output\": ...}'" in str(caught.value)
+    assert "kwargs" not in refusal("--retrian", "True")
+
+
+def test_commands_call_the_same_thing_by_the_same_name() -> None:
+    """The names that several commands had for one thing are aliases everywhere, and fields nowhere."""
+    former = {"results", "capability", "models", "retrain", "use_cached"}
+    for module in spelling.COMMANDS.values():
+        model = next(iter(get_type_hints(import_module(f"genies.commands.{module}").main).values()))
+        assert former.isdisjoint(model.model_fields), module
+        assert set(model.aliases.values()) <= set(model.model_fields), module
 
 
 def test_an_argument_given_twice_is_refused() -> None:

@@ -105,16 +105,19 @@ def validate(model: type[M], values: Mapping[str, Any]) -> M:
     return arguments
 
 
-def read_config(model: type[BaseModel], path: Path) -> dict[str, Any]:
+def read_config(model: type[Arguments], path: Path) -> dict[str, Any]:
     """The arguments in a YAML file, with the names of the command line without dashes."""
     values = read_yaml(path, "--config", "names and values, like `timeout: 600`")
-    for name in values:
-        if name not in model.model_fields:
-            raise InputError(f"--config {path}: {_unknown(model, str(name))}")
-    return {
-        name: _value(name, value, model.model_fields[name]) if isinstance(value, str) else value
-        for name, value in values.items()
-    }
+    named: dict[str, Any] = {}
+    for given, value in values.items():
+        name = model.aliases.get(given, given)
+        field = model.model_fields.get(name)
+        if field is None:
+            raise InputError(f"--config {path}: {_unknown(model, str(given))}")
+        if name in named:
+            raise InputError(f"--config {path} contains {name} twice, once as {given}; use it once")
+        named[name] = _value(name, value, field) if isinstance(value, str) else value
+    return named
 
 
 def read_yaml(path: Path, argument: str, expected: str) -> dict[str, Any]:
@@ -271,8 +274,12 @@ def _is_boolean(field: FieldInfo) -> bool:
 def _unknown(model: type[BaseModel], name: str) -> str:
     known = list(model.model_fields)
     near = difflib.get_close_matches(name, known, n=1)
+    passed_on = " or ".join(f"--{each}" for each in ("train_kwargs", "eval_kwargs") if each in known)
+    hint = f". An argument of an intervention goes into {passed_on}: '{{\"{name}\": ...}}'" if passed_on else ""
     if near:
-        return f"unknown argument --{name}; did you mean --{near[0]}? (--help lists all)"
+        return f"unknown argument --{name}; did you mean --{near[0]}? (--help lists all){hint}"
+    if hint:
+        return f"unknown argument --{name} (--help lists all){hint}"
     return f"unknown argument --{name}. Known: {', '.join(f'--{each}' for each in known)}"
 
 

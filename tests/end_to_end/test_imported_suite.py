@@ -52,7 +52,7 @@ def test_rm_bench_from_its_file_to_easy_normal_and_hard(tmp_path: Path, tiny_mod
     )
     assert done.returncode == 0, done.stderr
 
-    table = run_command("api/tables.py", ["--results", folders["results"], "--format", "csv", "--table", "shifts"])
+    table = run_command("api/tables.py", ["--results_dir", folders["results"], "--format", "csv", "--table", "shifts"])
     assert table.returncode == 0, table.stderr
     (line,) = csv.DictReader(io.StringIO(table.stdout))
     stored = json.loads(
@@ -65,5 +65,5 @@ def test_rm_bench_from_its_file_to_easy_normal_and_hard(tmp_path: Path, tiny_mod
     # Three pairs of each kind in every example, so their mean is the accuracy of all pairs.
     kinds = [float(line[f"{kind}_accuracy"]) for kind in ("easy", "normal", "hard")]
     assert abs(sum(kinds) / 3 - stored["eval_accuracy"]) < 1e-9
-    markdown = run_command("api/tables.py", ["--results", folders["results"], "--full", "True"]).stdout
+    markdown = run_command("api/tables.py", ["--results_dir", folders["results"], "--full", "True"]).stdout
     assert all(name in markdown for name in (" easy |", " normal |", " hard |", " gain on source |"))

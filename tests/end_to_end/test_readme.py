@@ -44,13 +44,16 @@ ELSEWHERE = {
     "python -m genies.declaration": "tests/interventions/test_declarations.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
     '--intervention_dir \'["path/to/probe"': "tests/interventions/test_representations.py",
-    "python api/tables.py --results results/probe": "tests/report/test_tables.py",
+    "python api/tables.py --results_dir results/probe": "tests/report/test_tables.py",
     "python api/evaluate.py --model_dir models/theirs": "tests/methods/test_published_rewards.py",
     "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
     "--intervention_dir src/interventions/mms --target_tuned_capability_intervention src/interventions/mms "
     "--path_to_distribution_shift_pairs distribution_shifts/starter_three.json --train_kwargs": (
         "tests/interventions/test_chat_format.py"
     ),
+    "python api/compute_generalization_metrics.py --base_model_dir models/SmolLM2-135M-Instruct "
+    "--intervention_dir src/interventions/mms --target_tuned_capability_intervention src/interventions/mms "
+    "--source_dirs": "tests/end_to_end/test_imported_suite.py",
     "python api/compute_generalization_metrics.py --intervention_dir src/interventions/reward_model": (
         "tests/interventions/test_reward_model.py"
     ),
@@ -58,8 +61,8 @@ ELSEWHERE = {
     "python api/import_distribution.py --preset rm_bench": "tests/data/test_import_presets.py",
     "python api/card.py": "tests/card/test_card.py",
     "python api/reanalyse_release.py": "tests/reanalysis/test_release.py",
-    "python api/report.py --results results --output report --token_scores": "tests/report/test_token_scores.py",
-    "python api/tables.py --results results/release-2023": "tests/report/test_reading.py",
+    "python api/report.py --results_dir results --output report --token_scores": "tests/report/test_token_scores.py",
+    "python api/tables.py --results_dir results/release-2023": "tests/report/test_reading.py",
     "python download_data.py": "tests/test_download_data.py",
     "python download_model_from_hf.py EleutherAI/pythia-410m models/pythia-410m": "tests/test_download_model.py",
 }
@@ -75,18 +78,19 @@ AS_THEY_STAND = [
     "python api/import_distribution.py --data_path preferences.jsonl --output_dir distributions/mine",
     "python api/import_distribution.py --help",
     "python api/import_distribution.py --list_presets True",
-    "python api/report.py --distributions distributions --output samples",
-    "python api/report.py --results results --output report",
+    "python api/report.py --distributions_dir distributions --output samples",
+    "python api/report.py --results_dir results --output report",
     "python api/compute_generalization_metrics.py --study examples/configs/results_starter.yaml "
     "--output_path 'results/generalization_metrics/{model}/{intervention}/starter_all.csv' --dry_run",
-    "python api/report.py --results results --shifts distribution_shifts/starter_all.json --reference mms "
+    "python api/report.py --results_dir results --shifts distribution_shifts/starter_all.json --reference mms "
     "--output report",
-    "python api/tables.py --results results --format latex",
-    "python api/tables.py --results results --format markdown",
-    "python api/tables.py --results results/everyday --against lora_24_steps",
+    "python api/tables.py --results_dir results --format latex",
+    "python api/tables.py --results_dir results --format markdown",
+    "python api/tables.py --results_dir results/everyday --against lora_24_steps",
     "python api/transform_distribution.py --distribution distributions/starter_everyday --name "
     """'["upper_case", "pad_worse"]'""",
-    "python api/tables.py --results results --shifts distribution_shifts/starter_all.json --capability mms --full True",
+    "python api/tables.py --results_dir results --shifts distribution_shifts/starter_all.json --reference mms "
+    "--full True",
     "python src/interventions/lora_fine_tune/train.py --help",
     "python src/interventions/mms/train.py --help",
 ]

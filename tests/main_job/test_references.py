@@ -137,6 +137,16 @@ def test_nothing_is_said_of_what_is_not_known_nor_of_the_baseline_itself(missing
     assert not_learned([replace(lost, intervention="zero_shot")]) is None
 
 
+def test_nothing_is_said_of_an_intervention_that_tunes_nothing() -> None:
+    lost = row(source_ID_accuracy=0.5, baseline_source_accuracy=0.6, target_tuned_capability=0.7)
+    both = [replace(lost, intervention="length"), replace(lost, baseline_reference_accuracy=0.9)]
+    said = not_learned(both, untuned={"length"})
+    assert said is not None
+    assert "1 of 1 tuned model is" in said
+    assert "length" not in said
+    assert not_learned(both, untuned={"length", "mms", "lora"}) is None
+
+
 def test_a_scorer_that_gives_every_pair_one_half_is_not_said_to_have_gained_nothing() -> None:
     half = Evaluation(eval_accuracy=0.5, eval_probabilities=[0.5] * 4)
     # As accurate as a coin, but it does prefer one of the responses.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,18 @@ def test_each_suite_has_its_own_means_and_files_and_none_is_over_all(two_suites:
     index = (report / "index.html").read_text(encoding="utf-8")
     assert "over 3 shifts" not in index
     assert index.count('<p class="lead">') == 2
+
+
+def test_targets_without_a_source_are_apart_from_the_shifts_of_their_suite(two_suites: WrittenResults) -> None:
+    alone = Shift("", "starter_sums")
+    two_suites.evaluation("reward_model", "base", alone.target, [0.9] * 30 + [0.2] * 10)
+    two_suites.table("reward_model", [alone])
+    parts = {part.name: {each.shift for each in part.study.shifts} for part in suites(read_study(two_suites.folder))}
+    assert parts[STARTER] == {STARTER_SHIFT}
+    assert parts[f"{STARTER}, targets alone"] == {alone}
+    study = read_study(two_suites.folder)
+    only = replace(study, shifts=[each for each in study.shifts if not each.shift.source])
+    assert [part.name for part in suites(only)] == [STARTER]
 
 
 def with_arguments(path: Path, train: dict[str, Any], evaluate: dict[str, Any]) -> None:

@@ -50,7 +50,9 @@ def mean_of(summary: Summary, intervention: str, group: int = 0) -> MeanSummary:
 def test_the_main_results_need_no_other_metric_and_no_interval_of_a_shift(results: WrittenResults) -> None:
     summary = summarize(read_study(results.folder))
     before = drawn_means.computed
-    assert "good" in terminal_table(summary)
+    printed = terminal_table(summary)
+    assert "good" in printed
+    assert "In brackets: 95 % intervals, about other sources.\np is adjusted for the number of rows" in printed
     assert drawn_means.computed == before
     of_shift = summary.shifts[0].of("generalization_accuracy")
     assert "estimate" not in vars(of_shift)

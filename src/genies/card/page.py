@@ -63,7 +63,7 @@ def to_markdown(card: Card, reference: Card | None) -> str:
         {
             "task": {"type": "text-classification", "name": "preference"},
             "dataset": {"name": each.question, "type": f"genies-card/{each.id}"},
-            "metrics": [{"type": "accuracy", "name": each.says or "share", "value": round(each.share, 4)}],
+            "metrics": [{"type": "accuracy", "name": "share of pairs", "value": round(each.share, 4)}],
         }
         for each in card.answers
         if each.share is not None

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from genies.command_line import Arguments
 from genies.errors import InputError
 from genies.files import write_text
+from genies.quantities import counted
 
 
 class CardArguments(Arguments):
@@ -130,5 +131,5 @@ def _collect(folder: Path) -> int:
         raise InputError(f"--collect {folder}: no card.json is below it; make cards with --model_dir")
     output = folder / "collected.html"
     write_text(output, collected({path: read_card(path) for path in paths}))
-    print(f"{len(paths)} cards in {output}")
+    print(f"{counted(len(paths), 'card')} in {output}")
     return 0

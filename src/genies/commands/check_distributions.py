@@ -25,7 +25,7 @@ class CheckDistributionsArguments(Arguments):
       python api/check_distributions.py distributions --json audit.json
 
     The first argument may be the folder of distributions (or one distribution) instead of --distributions_dir.
-    Findings are printed as Markdown and are no errors: the exit status is 0 when the audit could be made.
+    Findings are printed as Markdown. They do not change the exit status, which is 0 if the audit was completed.
     """
 
     positional: ClassVar[str | None] = "distributions_dir"

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 from genies import markdown
 from genies.commands.single import exit_status, identities_of_machine, own_variant, run_single
@@ -28,6 +29,8 @@ class EvaluateRequest(Places):
         --intervention_dir src/interventions/mms --distributions '["alpaca_mmlu", "truthful_qa"]'
     """
 
+    aliases: ClassVar[dict[str, str]] = {"use_cached": "use_cached_evaluations"}
+
     model_dir: Path
     """Folder of the tuned or untuned model."""
     intervention_dir: Path
@@ -36,7 +39,7 @@ class EvaluateRequest(Places):
     """Folders or names of distributions."""
     eval_kwargs: Kwargs
     """Arguments for eval.py, as '{"max_examples": 60}'."""
-    use_cached: bool = True
+    use_cached_evaluations: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
 
     def job(self, root: Path) -> Job:
@@ -90,10 +93,10 @@ def _note_other_intervention(request: EvaluateRequest, job: Job) -> None:
 def main(request: EvaluateRequest, root: Path) -> int:
     """Evaluate one model, print its accuracies and the assumptions about it, and return the exit status."""
     identities = identities_of_machine(root)
-    policy = Policy(use_cached_evaluations=request.use_cached)
+    policy = Policy(use_cached_evaluations=request.use_cached_evaluations)
     (check,) = check_evaluation(request.job(root), None, policy, identities)
     _note_other_intervention(request, check.job)
-    result = run_single(check, request, root, identities.hashes, not request.use_cached)
+    result = run_single(check, request, root, identities.hashes, not request.use_cached_evaluations)
     store = request.store(root)
     rows: list[list[str]] = []
     assumptions: list[str] = []

@@ -99,7 +99,7 @@ class ImportDistributionArguments(Rules, Columns, Origin):
     max_test_examples: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of test examples, drawn at random."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the split and of all random order."""
+    """Seed of the order of examples and of draws; the split does not depend on it."""
     source: str | None = None
     """Origin of the data, for metadata.json (default: the name of the file or folder)."""
     license: str = "not stated"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from genies import markdown
 from genies.commands.evaluate import identity_of_model, named_targets
@@ -36,6 +37,8 @@ class CurveRequest(Places):
     Evaluations are kept below the output folder: after a stop, run the same command again.
     """
 
+    aliases: ClassVar[dict[str, str]] = {"use_cached": "use_cached_evaluations"}
+
     model_dirs: list[Path]
     """Folders of tuned models with kept steps (--keep_steps): one, or one for each seed, whose mean is drawn."""
     intervention_dir: Path
@@ -46,7 +49,7 @@ class CurveRequest(Places):
     """Arguments for eval.py, as '{"max_examples": 60}'."""
     output_dir: Path = Path("learning_curve")
     """Folder of the curve: learning_curve.csv, .json, .svg and .png."""
-    use_cached: bool = True
+    use_cached_evaluations: bool = True
     """Reuse evaluations made from the same model, data, arguments and code."""
 
 
@@ -163,6 +166,6 @@ def _jobs(models: list[_Model], made: Variant, targets: dict[str, Path], store: 
 
 
 def _evaluate(job: Job, request: CurveRequest, store: Store, root: Path, identities: Identities) -> int:
-    (check,) = check_evaluation(job, None, Policy(use_cached_evaluations=request.use_cached), identities)
-    result = run_single(check, request, root, identities.hashes, not request.use_cached, store)
+    (check,) = check_evaluation(job, None, Policy(use_cached_evaluations=request.use_cached_evaluations), identities)
+    result = run_single(check, request, root, identities.hashes, not request.use_cached_evaluations, store)
     return exit_status(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from genies.command_line import Arguments
 from genies.errors import InputError
@@ -14,12 +15,14 @@ class ReanalysisArguments(Arguments):
     """Write a page of the release's results with intervals, paired differences and the power of larger studies.
 
     Example:
-      python api/reanalyse_release.py --results results/release-2023 --output reanalysis.md
+      python api/reanalyse_release.py --results_dir results/release-2023 --output reanalysis.md
 
     python download_data.py --published_results True installs the results, and python download_data.py the data.
     """
 
-    results: Path = Path("results/release-2023")
+    aliases: ClassVar[dict[str, str]] = {"results": "results_dir"}
+
+    results_dir: Path = Path("results/release-2023")
     """Folder of the release's results."""
     output: Path = Path("reanalysis.md")
     """Markdown file to write; its figures are written beside it."""
@@ -29,7 +32,7 @@ class ReanalysisArguments(Arguments):
 
 def main(args: ReanalysisArguments, root: Path) -> None:
     given = args.model_fields_set
-    results = args.results if "results" in given else root / args.results
+    results = args.results_dir if "results_dir" in given else root / args.results_dir
     distributions = args.distributions_dir if "distributions_dir" in given else place(args.distributions_dir, root)
     if args.output.is_dir():
         raise InputError(f"--output {args.output} is a folder; expected the name of a Markdown file to write")

@@ -1,14 +1,14 @@
 """Make the HTML report of a results folder, or a browser of distributions alone.
 
-python api/report.py --results results --output report
-python api/report.py --distributions distributions --output samples
+python api/report.py --results_dir results --output report
+python api/report.py --distributions_dir distributions --output samples
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,17 +24,23 @@ class ReportArguments(Arguments):
     """Make a report: summary, heat map, a page for each shift, comparison of interventions, and a sample browser.
 
     Example:
-      python api/report.py --results results --output report
+      python api/report.py --results_dir results --output report
 
     The report is a folder of files that opens from disk (report/index.html) and may be copied anywhere. With
-    --distributions and without --results it shows the samples of distributions only.
+    --distributions_dir and without --results_dir it shows the samples of distributions only.
     """
 
-    results: Path | None = None
-    """Folder of the evaluations and tables (default: results, unless only --distributions is given)."""
+    aliases: ClassVar[dict[str, str]] = {
+        "results": "results_dir",
+        "distributions": "distributions_dir",
+        "models": "models_dir",
+    }
+
+    results_dir: Path | None = None
+    """Folder of the evaluations and tables (default: results, unless only --distributions_dir is given)."""
     output: Path = Path("report")
     """Folder of the report; an existing report is replaced, any other folder is refused."""
-    distributions: Path | None = None
+    distributions_dir: Path | None = None
     """Folder of the distributions whose samples are shown (default: distributions, if it exists)."""
     shifts: Path | None = None
     """File of the shifts to report (default: those in the tables of the results folder)."""
@@ -54,15 +60,15 @@ class ReportArguments(Arguments):
     those that score by log-probabilities have them."""
     model_dir: Path | None = None
     """With --token_scores: folder of the untuned base model."""
-    models: Path | None = None
+    models_dir: Path | None = None
     """With --token_scores: folder of the tuned models (default: models, beside the results folder)."""
 
 
 def main(args: ReportArguments, root: Path) -> int:
-    results = args.results
-    if results is None and args.distributions is None:
+    results = args.results_dir
+    if results is None and args.distributions_dir is None:
         results = root / "results"
-    distributions = args.distributions
+    distributions = args.distributions_dir
     default = place(Path("distributions"), root)
     if distributions is None and default.is_dir():
         distributions = default
@@ -86,15 +92,15 @@ def main(args: ReportArguments, root: Path) -> int:
 
 def _token_request(args: ReportArguments, results: Path | None) -> TokenRequest | None:
     if args.token_scores is None:
-        if args.model_dir is not None or args.models is not None:
-            given = "models" if args.model_dir is None else "model_dir"
+        if args.model_dir is not None or args.models_dir is not None:
+            given = "models_dir" if args.model_dir is None else "model_dir"
             raise InputError(f"--{given} has no effect without --token_scores; add the number of samples")
         return None
     if results is None:
-        raise InputError("--token_scores needs the evaluations that choose the samples; pass --results")
+        raise InputError("--token_scores needs the evaluations that choose the samples; pass --results_dir")
     if args.model_dir is None:
         raise InputError("--token_scores runs the untuned model; pass its folder with --model_dir")
     if not (args.model_dir / "config.json").is_file():
         raise InputError(f"--model_dir {args.model_dir} contains no config.json; expected the folder of a base model")
-    models = args.models or results.resolve().parent / "models"
+    models = args.models_dir or results.resolve().parent / "models"
     return TokenRequest(args.token_scores, args.model_dir, models, args.baseline)

@@ -15,13 +15,13 @@ from genies.harness.order import Place, order_from_json, result_to_json
 
 
 class StepRequest(Arguments):
-    """Run one job of a plan: the argv of a line that --emit_commands wrote.
+    """Run one job of a plan, whose file --emit_commands wrote.
 
     The job runs as in the main job: lock, staging, timeout, checks of its outputs, move into place.
     """
 
     order_file: Path
-    """The job: a JSON file that --emit_commands wrote."""
+    """The job: a file in `<FILE>.steps/`, which --emit_commands FILE wrote."""
     result_file: Path | None = None
     """Write the job's result to this file, as JSON, for a launcher."""
 

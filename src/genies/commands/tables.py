@@ -1,14 +1,14 @@
 """Tables of a results folder: the main results, or with --full all means, paired differences and shifts.
 
-python api/tables.py --results results --format markdown
-python api/tables.py --results results --table differences --against mms
-python api/tables.py --results results --format latex --table means --output means.tex
+python api/tables.py --results_dir results --format markdown
+python api/tables.py --results_dir results --table differences --against mms
+python api/tables.py --results_dir results --format latex --table means --output means.tex
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,10 +31,16 @@ class TablesArguments(Arguments):
     """Print or write the tables of a results folder, with 95 % intervals. Each suite has its own tables.
 
     Example:
-      python api/tables.py --results results --format latex --output tables.tex
+      python api/tables.py --results_dir results --format latex --output tables.tex
     """
 
-    results: Path = Path("results")
+    aliases: ClassVar[dict[str, str]] = {
+        "results": "results_dir",
+        "distributions": "distributions_dir",
+        "capability": "reference",
+    }
+
+    results_dir: Path = Path("results")
     """Results folder; the tables under generalization_metrics/ list its shifts."""
     format: Literal["markdown", "latex", "csv", "json"] = "markdown"
     """Output format. CSV starts with the documented columns."""
@@ -58,7 +64,7 @@ class TablesArguments(Arguments):
     """JSON file of shifts (default: those in the tables of the results folder)."""
     baseline: str = "zero_shot"
     """With --shifts: the baseline intervention."""
-    capability: str = "lora_fine_tune"
+    reference: str = "lora_fine_tune"
     """With --shifts: the reference intervention of the target-tuned capability."""
     distributions_dir: Path = Path("distributions")
     """Folder of the distributions. Needed for leaks, and if an evaluation does not contain the example of each pair."""
@@ -70,11 +76,11 @@ def main(args: TablesArguments, root: Path) -> None:
     if args.format == "json" and args.table is not None:
         raise InputError(f"--table {args.table} goes with markdown, latex and csv; JSON holds all tables")
     given = args.model_fields_set
-    results = args.results if "results" in given else root / args.results
+    results = args.results_dir if "results_dir" in given else root / args.results_dir
     distributions = args.distributions_dir if "distributions_dir" in given else place(args.distributions_dir, root)
     shifts = None if args.shifts is None else read_shifts(args.shifts)
     with for_many_evaluations():
-        study = read_study(results, shifts, args.baseline, args.capability, distributions)
+        study = read_study(results, shifts, args.baseline, args.reference, distributions)
         if args.exclude_leaked:
             study = exclude_leaked(study, distributions)
         parts = suites(study, distributions)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 from genies.commands.single import exit_status, identities_of_machine, own_variant, run_single
 from genies.errors import InputError
@@ -21,6 +22,8 @@ class TrainRequest(Places):
         --train_distribution alpaca_mmlu
     """
 
+    aliases: ClassVar[dict[str, str]] = {"retrain": "retrain_models"}
+
     model_dir: Path
     """Folder of the untuned base model."""
     intervention_dir: Path
@@ -32,7 +35,7 @@ class TrainRequest(Places):
     distribution. train.py gets a copy of its train split without labels."""
     train_kwargs: Kwargs
     """Arguments for train.py, as '{"seed": 1, "max_examples": 60}'."""
-    retrain: bool = False
+    retrain_models: bool = False
     """Train again even if the same model exists."""
 
     def job(self, root: Path) -> Job:
@@ -55,8 +58,8 @@ class TrainRequest(Places):
 def main(request: TrainRequest, root: Path) -> int:
     """Train one model, unless it exists, and return the exit status."""
     identities = identities_of_machine(root)
-    check = check_training(request.job(root), request.retrain, identities)
-    result = run_single(check, request, root, identities.hashes, request.retrain)
+    check = check_training(request.job(root), request.retrain_models, identities)
+    result = run_single(check, request, root, identities.hashes, request.retrain_models)
     if result.failure is None:
         (folder,), (output,) = check.job.outputs.values(), check.outputs.values()
         state = "trained" if check.run else "reused, unverified" if output.standing.unverified else "reused"

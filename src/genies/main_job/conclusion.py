@@ -48,7 +48,7 @@ def conclude(run: Run) -> int:
     for line in [*mixed_formats(_by_base_model(run)), *assumed(run.evaluations.values())]:
         print(f"  {line}")
     made = run.table()
-    if unlearned := not_learned(made):
+    if unlearned := not_learned(made, _untuned(run)):
         print(unlearned)
     reasons = [] if leaks is None else list(leaks.holes)
     for reason in reasons:
@@ -70,8 +70,13 @@ def doubts(run: Run, rows: Sequence[TableRow]) -> Iterator[str]:
         yield f"{counted(len(unverified), 'evaluation')} could not be verified, and were reused: {shown}"
     yield from mixed_formats(_by_base_model(run))
     yield from assumed(run.evaluations.values())
-    if unlearned := not_learned(rows):
+    if unlearned := not_learned(rows, _untuned(run)):
         yield unlearned
+
+
+def _untuned(run: Run) -> set[str]:
+    """The interventions that tune nothing."""
+    return {job.identity.variant for job in run.plan.jobs if not job.tunes}
 
 
 def _by_base_model(run: Run) -> Iterator[tuple[str, Evaluation]]:

@@ -84,5 +84,7 @@ def _work(checks: Sequence[Check], store: Store, slots: int, room: Room) -> str:
             "same interventions and model"
         )
     else:
-        lines.append("time: unknown; there are no earlier jobs of the same intervention and model")
+        lines.append(
+            "time: unknown; there are no earlier jobs of the same intervention and model in the results folder"
+        )
     return "\n".join(lines)

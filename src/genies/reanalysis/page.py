@@ -85,7 +85,7 @@ probability of every pair. It reports means without intervals. This page gives t
 which differences are larger than the variation between sources, test sets and prompts. One command makes it:
 
 ```bash
-python api/reanalyse_release.py --results results/release-2023 --output docs/reanalysis-2023.md
+python api/reanalyse_release.py --results_dir results/release-2023 --output docs/reanalysis-2023.md
 ```
 
 An interval in brackets has a level of 95 % and is about other sources and other test sets of the same kind: sources

@@ -117,7 +117,7 @@ def read_release(results_dir: Path, shifts_dir: Path, distributions_dir: Path) -
     if not release_layout.is_release(results_dir):
         raise InputError(
             f"{results_dir} does not contain the results of the 2023 release; download them with python "
-            "download_data.py --published_results True, and give the folder with --results"
+            "download_data.py --published_results True, and give the folder with --results_dir"
         )
     every = unique_pairs(read_shifts(shifts_dir / "all.json"))
     benchmark = unique_pairs(read_shifts(shifts_dir / "GENIES.json"))

@@ -60,7 +60,7 @@ def read_results(
     results_dir: str | Path = "results",
     shifts: Sequence[Shift] | None = None,
     baseline: str = "zero_shot",
-    capability: str = "lora_fine_tune",
+    reference: str = "lora_fine_tune",
     distributions_dir: str | Path | None = "distributions",
     exclude_leaked: bool = False,
     against: str | None = None,
@@ -72,7 +72,7 @@ def read_results(
     baseline. Raises InputError for a folder that cannot be read, and for an unknown intervention.
     """
     distributions = None if distributions_dir is None else Path(distributions_dir)
-    study = read_study(Path(results_dir), shifts, baseline, capability, distributions)
+    study = read_study(Path(results_dir), shifts, baseline, reference, distributions)
     if exclude_leaked:
         study = without_leaked(study, distributions or Path("distributions"))
     summary = summarize(study)

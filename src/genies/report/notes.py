@@ -82,7 +82,9 @@ def sample(shifts: Sequence[ShiftReading]) -> list[str]:
 def tuning(shifts: Sequence[ShiftReading]) -> list[str]:
     """A note on runs without any gain from tuning, if that is known."""
     known = (each for each in shifts if each.generalization is None or each.generalization.comparable)
-    said = not_learned([each.row for each in known])
+    targets = [(each.intervention, each.generalization) for each in shifts if each.shift.source]
+    untuned = {name for name, reading in targets if reading is not None and reading.source is None}
+    said = not_learned([each.row for each in known], untuned)
     return [] if said is None else [said]
 
 

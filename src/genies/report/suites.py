@@ -18,6 +18,7 @@ from genies.report.published import official_distributions
 from genies.report.study import Study
 
 GENIES, STARTER, OTHER = "GENIES", "Starter suite", "Other shifts"
+ALONE = "targets alone"
 _STARTER_PREFIX = "starter_"
 
 
@@ -33,12 +34,16 @@ def suites(study: Study, distributions_dir: Path | None = None) -> list[Suite]:
     """The suites of a study, in order of first occurrence.
 
     An imported suite is known from the metadata of its distributions, so without `distributions_dir` its shifts are
-    with the other shifts. The readings and notes of each part are those of the whole study.
+    with the other shifts. Targets without a source are a part of their own, because only interventions that tune
+    nothing can have them. The readings and notes of each part are those of the whole study.
     """
     imported = _imported_suites(distributions_dir)
     parts: dict[str, list[Shift]] = {}
-    for shift in dict.fromkeys(each.shift for each in study.shifts):
-        parts.setdefault(suite_of(shift, imported), []).append(shift)
+    every = list(dict.fromkeys(each.shift for each in study.shifts))
+    both = any(shift.source for shift in every)
+    for shift in every:
+        name = suite_of(shift, imported)
+        parts.setdefault(name if shift.source or not both else f"{name}, {ALONE}", []).append(shift)
     return [
         Suite(name, replace(study, shifts=[each for each in study.shifts if each.shift in members]))
         for name, members in ((name, frozenset(shifts)) for name, shifts in parts.items())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from genies import markdown
+from genies.metrics.shift_means import FEWEST_SOURCES
 from genies.report.figures import MAIN
 from genies.report.lines import marked
 from genies.report.markup import Cell, TextTable, markdown_table
@@ -18,7 +19,8 @@ _LONGEST = 22
 
 
 def terminal_table(summary: Summary, name: str = "", interventions: Sequence[str] | None = None) -> str:
-    """The difference from the untuned model, its p-value and the accuracy of each intervention over all shifts.
+    """The difference from the untuned model, its p-value and the accuracy of each intervention over all shifts, and
+    what the intervals and p-values are about.
 
     name: the name of the suite, for the caption.
     """
@@ -36,7 +38,27 @@ def terminal_table(summary: Summary, name: str = "", interventions: Sequence[str
         header += [] if complete else ["shifts"]
         table = TextTable(caption, header, rows, 1)
         blocks.append(f"**{markdown.escaped(caption)}**\n\n{markdown_table(table)}")
+        blocks += filter(None, [_scope(chosen, count)])
     return "\n\n".join(blocks) + "\n"
+
+
+def _scope(means: Sequence[MeanSummary], shifts: int) -> str:
+    """What the intervals and p-values of a table are about; empty if there are none."""
+    differences = [each for mean in means if (each := mean.verdict.against_baseline) is not None]
+    abouts = {each.about for each in differences if each.interval is not None}
+    few = f"about these shifts only{{}} fewer than {FEWEST_SOURCES} sources"
+    if abouts <= {"other sources"}:
+        scope = "about other sources"
+    elif shifts == 1:
+        scope = "about other prompts of this shift"
+    elif "other sources" in abouts:
+        scope = f"about other sources, or {few.format(' where there are')}"
+    else:
+        scope = few.format(", because there are")
+    said = [f"In brackets: 95 % intervals, {scope}."] if abouts else []
+    if any(each.adjusted_p_value is not None for each in differences):
+        said.append("p is adjusted for the number of rows (Holm). Bold: p < 0.05.")
+    return "\n".join(said)
 
 
 def _row(mean: MeanSummary, complete: bool) -> list[Cell]:

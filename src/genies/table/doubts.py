@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from genies.evaluation_file import Evaluation
@@ -11,24 +11,25 @@ from genies.metrics.calibration import FORMULA
 from genies.table.rows import TableRow
 
 
-def not_learned(rows: Sequence[TableRow]) -> str | None:
+def not_learned(rows: Sequence[TableRow], untuned: Collection[str] = ()) -> str | None:
     """A sentence about runs whose differential elicitation means little; None if none is known.
 
     These are tuned models that are not more accurate than the untuned model on their own source, and references that
     are not more accurate than the baseline on their target_reference. The baseline as an intervention is left out, and
-    so is an intervention that gives every pair 1/2, such as random.
+    so are an intervention that gives every pair 1/2, such as random, and those that tune nothing (`untuned`).
     """
     sources: dict[tuple[object, ...], _Comparison] = {}
     references: dict[tuple[object, ...], _Comparison] = {}
     for row in rows:
         seed = "" if row.seed is None else f", seed {row.seed}"
-        if row.source and row.intervention != row.baseline_intervention and not _prefers_nothing(row):
+        tuned = row.source and row.intervention not in (row.baseline_intervention, *untuned)
+        if tuned and not _prefers_nothing(row):
             name = f"{row.intervention} on {row.source}{seed}"
             found = _compared(name, row.source_ID_accuracy, row.baseline_source_accuracy)
             if found:
                 sources[row.base_model, row.intervention, row.source, row.seed] = found
         reference = row.target_tuned_capability_intervention
-        if reference != row.baseline_intervention:
+        if reference not in (row.baseline_intervention, *untuned):
             name = f"{reference} on {row.target_reference}"
             found = _compared(name, row.target_tuned_capability, row.baseline_reference_accuracy)
             if found:

@@ -119,7 +119,7 @@ def examine(request: CheckRequest, root: Path) -> tuple[list[Verdict], Path]:
 def _conclude(verdicts: list[Verdict], folder: Path) -> int:
     states = [verdict.state for verdict in verdicts]
     if "FAILED" not in states:
-        print("\nIt honours the contract.")
+        print("\nAll checks passed.")
         return 0
     left_out = f", {states.count('skipped')} skipped" if "skipped" in states else ""
     print(f"\n{states.count('FAILED')} of {len(states)} checks failed{left_out}.")

@@ -59,7 +59,7 @@ def choose_outputs(asked: str | None, labels: Sequence[str], name: str, of_relea
         )
     raise InputError(
         f"{name} has {count} outputs ({_shown(labels)}), and their labels do not determine the reward; choose it with "
-        f"--reward_output (in api/evaluate.py: --eval_kwargs '{{\"reward_output\": ...}}'): {_choices(count)}"
+        f"--reward_output (of eval.py; in other commands --eval_kwargs '{{\"reward_output\": ...}}'): {_choices(count)}"
     )
 
 
