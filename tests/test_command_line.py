@@ -379,6 +379,26 @@ def test_a_config_file_that_does_not_fit_is_refused(tmp_path, text, message) -> 
     assert states(refusal("--config", yaml_file(tmp_path, text)), message)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("count: 1\ncount: 2\n", "line 2: contains count twice"),
+        ("kwargs:\n  a: {b: 1}\n  c: [{d: 1, e: 2, d: 3}]\n", "line 3: contains d twice"),
+    ],
+)
+def test_a_name_that_is_twice_in_a_config_file_is_refused_at_any_depth(tmp_path, text, said) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text(text)
+    with pytest.raises(InputError, match=said):
+        small("--config", str(config))
+
+
+def test_a_mapping_of_a_config_file_may_be_used_twice_by_its_alias(tmp_path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("kwargs: {a: &same {b: 1}, c: *same, d: {<<: *same, e: 2}}\n")
+    assert small("--config", str(config)).kwargs == {"a": {"b": 1}, "c": {"b": 1}, "d": {"b": 1, "e": 2}}
+
+
 def test_a_config_file_that_is_no_regular_file_is_refused_and_not_waited_for(tmp_path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     assert states(refusal("--config", str(tmp_path / "pipe.yaml")), "pipe.yaml ... named pipe ... regular file")

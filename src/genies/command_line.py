@@ -141,9 +141,26 @@ def read_yaml(path: Path, argument: str, expected: str) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise InputError(f"{argument} {path} must contain {expected}")
-    if len(values) != len(document.value):
-        raise InputError(f"{argument} {path} contains a name twice; use each name once")
+    if (twice := _named_twice(document, set())) is not None:
+        raise InputError(f"{argument} {path}, line {twice[1]}: contains {twice[0]} twice; use each name once")
     return values
+
+
+def _named_twice(node: yaml.Node, seen: set[int]) -> tuple[str, int] | None:
+    """The first name that is twice in one mapping, at any depth, and its line; None if there is none."""
+    if id(node) in seen or isinstance(node, yaml.ScalarNode):
+        return None
+    seen.add(id(node))
+    names: set[str] = set()
+    for item in node.value:
+        key, child = item if isinstance(item, tuple) else (None, item)
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in names and key.value != "<<":
+                return key.value, key.start_mark.line + 1
+            names.add(key.value)
+        if (found := _named_twice(child, seen)) is not None:
+            return found
+    return None
 
 
 _LARGEST_CONFIG = 1 << 20

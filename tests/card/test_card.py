@@ -85,7 +85,7 @@ def test_a_card_says_what_its_evaluations_say(tmp_path: Path, tiny_model_dir: Ca
     assert again.returncode == 0
     assert before == {name: (output / name).read_bytes() for name in before}
     table = run_command("api/card.py", ["--collect", tmp_path])
-    assert "1 cards" in table.stdout
+    assert "1 card in" in table.stdout
     assert "&lt;b&gt;truth" in (tmp_path / "collected.html").read_text()
 
 
@@ -118,6 +118,20 @@ def test_a_model_tuned_in_raw_format_is_not_warned_of_for_it(
     done = card_of(tmp_path, tuned, "--output_dir", tmp_path / "card", "--max_examples", "2")
     assert done.returncode == 0, done.stderr
     assert "chat template" not in done.stdout
+
+
+def test_a_card_replaces_no_file_that_is_not_its_own(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "index.html").write_text("mine")
+    done = card_of(tmp_path, tiny_model_dir(), "--output_dir", site, "--dry_run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"--output_dir {site} contains index.html, which is not of a card" in done.stderr
+    shutil.copy(REFERENCE, site / "card.json")
+    done = card_of(tmp_path, tiny_model_dir(), "--output_dir", site, "--dry_run")
+    assert done.returncode == 2
+    assert "contains the card of SmolLM2-135M-Instruct; give another folder" in done.stderr
+    assert (site / "index.html").read_text() == "mine"
 
 
 def test_a_dry_run_evaluates_nothing(tmp_path: Path, tiny_model_dir: Callable[..., Path]) -> None:

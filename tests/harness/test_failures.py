@@ -369,6 +369,11 @@ def test_an_output_that_cannot_be_written_is_refused_before_anything_runs(projec
     file = project.folder / "file"
     file.write_text("mine")
     message = one_message(project.metrics(output_path=file / "table.csv"))
+    assert f"{file} is a file; expected a folder" in message
+    for path in (folder, file / "table.csv", file):
+        assert one_message(project.metrics(output_path=path, dry_run=True)).startswith("error: --output_path")
+    message = one_message(project.metrics(output_path=project.folder / "table.txt", dry_run=True))
+    assert "expected a name that ends in .csv" in message
     assert project.logs() == []
     assert file.read_text() == "mine"
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from genies.command_line import validate
 from genies.errors import InputError
 from genies.kept_steps import kept_steps
+from genies.methods.training.arguments import LoraArguments
 from tests.support.reward_examples import evaluate, read_log, train, write_distribution
 from tests.support.trainings import train_until
 
@@ -18,7 +20,7 @@ OPTIONS: dict[str, Any] = {
     "per_device_train_batch_size": 4,
     "save_steps": 1,
     "learning_rate": 0.01,
-    "keep_steps": "[2, 4, 9]",
+    "keep_steps": "[2, 4]",
 }
 
 
@@ -74,6 +76,12 @@ def test_a_killed_training_keeps_its_steps_when_it_goes_on(
     for step, folder in kept_steps(tmp_path / "whole").items():
         other = tmp_path / "killed" / f"step-{step}" / "adapter_model.safetensors"
         assert (folder / "adapter_model.safetensors").read_bytes() == other.read_bytes()
+
+
+def test_a_step_beyond_the_last_is_refused() -> None:
+    required = {"model_dir": "m", "train_distribution": "d", "output_dir": "o"}
+    with pytest.raises(InputError, match="--keep_steps 9: expected steps up to --num_train_steps, which is 6"):
+        validate(LoraArguments, {**required, "num_train_steps": 6, "keep_steps": [2, 9]})
 
 
 def test_steps_of_an_earlier_training_are_removed(

@@ -9,6 +9,7 @@ import pytest
 
 import genies
 from genies.data.shifts import Shift, read_shifts
+from genies.harness.store import evaluation_content
 from genies.metrics.intervals import wilson_interval
 from genies.report import notes as module
 from genies.report.reading import read_study
@@ -31,6 +32,41 @@ def results(tmp_path: Path) -> WrittenResults:
 
 def notes(results: WrittenResults, words: str, distributions: Path | None = None) -> list[str]:
     return [note for note in read_study(results.folder, distributions_dir=distributions).notes if words in note]
+
+
+def test_an_evaluation_that_changed_after_the_harness_wrote_it_is_not_used(results: WrittenResults) -> None:
+    value = {"eval_accuracy": 0.75, "eval_probabilities": P, "eval_example_indices": list(range(40))}
+    made = {**MADE_HERE, "content": evaluation_content(value)}
+    path = results.evaluation("mms", "base-a", "b", P, provenance=made)
+    assert notes(results, "changed") == []
+    path.write_text(path.read_text().replace('"eval_accuracy": 0.75', '"eval_accuracy": 0.99'))
+    study = read_study(results.folder)
+    assert [each.generalization for each in study.shifts] == [None]
+    assert any(f"{path}: its values changed after the evaluation" in each for each in study.faults)
+    assert set(study.faults) <= set(study.notes)
+
+
+def test_an_evaluation_of_another_model_than_its_folder_says_is_named(results: WrittenResults) -> None:
+    def made(source: str, seed: int | None) -> dict[str, object]:
+        identity = {"role": "evaluate", "variant": "mms", "base_model": "base", "source": source, "seed": seed}
+        return {**MADE_HERE, "identity": identity}
+
+    results.evaluation("mms", "base-a", "b", P, provenance=made("a", None))
+    assert notes(results, "another model") == []
+    for source, seed in (("c", None), ("a", 3)):
+        path = results.evaluation("mms", "base-a", "b", P, provenance=made(source, seed))
+        (said,) = notes(results, "another model")
+        assert said.startswith(f"1 evaluation of another model than the name of the folder says: {path} (of mms, base")
+
+
+def test_evaluations_on_different_test_data_of_one_target_are_named(results: WrittenResults) -> None:
+    for intervention, model, data in (("mms", "base-a", "new"), ("zero_shot", "base", "old")):
+        made = {**MADE_HERE, "parts": {"distribution": data}}
+        results.evaluation(intervention, model, "b", P, provenance=made)
+    (said,) = notes(results, "test data changed")
+    assert said.startswith("b: its test data changed between evaluations, so they cannot be compared: ")
+    results.evaluation("mms", "base-a", "b", P, provenance={**MADE_HERE, "parts": {"distribution": "old"}})
+    assert notes(results, "test data changed") == []
 
 
 def test_evaluations_of_an_older_numerics_version_are_counted(

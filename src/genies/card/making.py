@@ -14,6 +14,7 @@ from genies.card.measuring import Plan, evaluations_of, plan_targets, request_of
 from genies.card.page import references, to_html, to_markdown
 from genies.card.picture import write_picture
 from genies.card.questions import Question
+from genies.errors import InputError
 from genies.evaluation_file import Evaluation
 from genies.files import read_text, write_text
 from genies.lm.text_format import recorded_format
@@ -22,6 +23,10 @@ from genies.shipped import SHIPPED
 
 REFERENCE = Path(__file__).with_name("reference.json")
 """The card of the starter model, SmolLM2-135M-Instruct, by log-probability in raw format."""
+
+
+FILES = ("index.html", "card.md", "card.svg", "card.png")
+"""The files of a card beside card.json."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,21 @@ class Order:
     @property
     def kwargs(self) -> dict[str, Any]:
         return {"max_examples": self.max_examples, **self.eval_kwargs}
+
+
+def check_output(folder: Path, model: str) -> None:
+    """InputError for a folder whose files a card of `model` would replace: those of another model, or of a person."""
+    if (folder / "card.json").exists():
+        name = read_card(folder / "card.json").name
+        if name != model:
+            raise InputError(f"--output_dir {folder} contains the card of {name}; give another folder, or delete it")
+        return
+    taken = [name for name in FILES if (folder / name).exists()]
+    if taken:
+        raise InputError(
+            f"--output_dir {folder} contains {taken[0]}, which is not of a card (there is no card.json); give another "
+            "folder"
+        )
 
 
 def make_card(order: Order, root: Path) -> Card:

@@ -81,7 +81,7 @@ def main(args: CardArguments, root: Path) -> int:
     if args.collect is not None:
         return _collect(args.collect)
     from genies.card.cost import told_cost
-    from genies.card.making import Order, make_card
+    from genies.card.making import Order, check_output, make_card
     from genies.card.measuring import intervention_of, scorer_of
     from genies.folders import named_folder
     from genies.harness.inputs import check_model
@@ -90,6 +90,7 @@ def main(args: CardArguments, root: Path) -> int:
     assert args.model_dir is not None
     named = {"model_dir": args.model_dir} | ({} if args.compare is None else {"compare": args.compare})
     models = [named_folder(folder, name) for name, folder in named.items()]
+    check_output(args.output_dir, models[0].name)
     for folder, name in zip(models, named, strict=True):
         check_model(folder, Store(root, root / "models", args.output_dir), name)
     given = args.model_fields_set

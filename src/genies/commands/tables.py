@@ -7,6 +7,7 @@ python api/tables.py --results_dir results --format latex --table means --output
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -85,6 +86,8 @@ def main(args: TablesArguments, root: Path) -> None:
             study = exclude_leaked(study, distributions)
         parts = suites(study, distributions)
         texts = [(part.name, _text(args, part, len(parts) > 1)) for part in parts]
+    for fault in study.faults:
+        print(f"note: {fault}", file=sys.stderr)
     if args.format == "csv":
         text = joined_csv(texts)
     elif args.format == "json":

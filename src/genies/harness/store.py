@@ -141,8 +141,15 @@ _IDENTITIES = TypeAdapter(Identity)
 
 
 def read_stored(path: Path) -> Evaluation | None:
-    """The evaluation in a file; None without a file; InputError if it is damaged."""
-    return read_evaluation(path)[0] if path.exists() else None
+    """The evaluation in a file; None without a file; InputError if it is damaged, or not what the harness wrote."""
+    if not path.exists():
+        return None
+    evaluation, value = read_evaluation(path)
+    if (evaluation.provenance or {}).get("content") not in (None, evaluation_content(value)):
+        raise InputError(
+            f"evaluation {path}: its values changed after the evaluation, so it is not used; run the main job again"
+        )
+    return evaluation
 
 
 def evaluation_content(value: dict[str, Any]) -> str:

@@ -31,7 +31,7 @@ from genies.main_job.emitting import write_commands
 from genies.main_job.fitting import Room
 from genies.main_job.request import MetricsRequest
 from genies.main_job.run import Run
-from genies.main_job.tables import check_tables
+from genies.main_job.tables import check_names_of_tables, check_tables
 from genies.processes.hardware import UNKNOWN, Hardware, all_hidden, gpu_memory, main_memory, this_machine
 from genies.processes.process import available_cores
 from genies.table.rows import TableRow
@@ -52,6 +52,7 @@ def compute_generalization_metrics(request: MetricsRequest, root: Path, told: To
         print(f"{len(again)} shifts are listed twice; the mean counts each once", file=sys.stderr)
     run, status = Run.of(request, root, plan, hardware(request)), 0
     if request.dry_run:
+        check_names_of_tables(run.tables)
         print(description(run))
     else:
         run.hashes.save()

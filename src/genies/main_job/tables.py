@@ -69,7 +69,16 @@ def _filled(text: str, model: str, intervention: str) -> str:
 
 
 def check_tables(tables: Collection[Table]) -> None:
-    """InputError, before anything runs, for a table that cannot be written."""
+    """InputError, before anything runs, for a table that cannot be written. Makes its folder."""
+    check_names_of_tables(tables)
+    for table in tables:
+        table.path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(table.path.parent, os.W_OK):
+            raise InputError(f"--output_path {table.path}: the folder {table.path.parent} is not writable")
+
+
+def check_names_of_tables(tables: Collection[Table]) -> None:
+    """InputError for a table whose path is taken, or is not that of a CSV file; writes nothing."""
     for table in tables:
         if table.path.is_dir():
             raise InputError(f"--output_path {table.path} is a folder; expected the name of a CSV file")
@@ -80,9 +89,13 @@ def check_tables(tables: Collection[Table]) -> None:
                 f"--output_path {table.path} exists and is not a table of generalization metrics; give another name, "
                 "or delete it"
             )
-        table.path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(table.path.parent, os.W_OK):
-            raise InputError(f"--output_path {table.path}: the folder {table.path.parent} is not writable")
+        if table.path.suffix.lower() != ".csv":
+            raise InputError(
+                f"--output_path {table.path}: expected a name that ends in .csv, by which tables and reports find it"
+            )
+        above = next(each for each in table.path.parents if each.exists())
+        if not above.is_dir():
+            raise InputError(f"--output_path {table.path}: {above} is a file; expected a folder")
 
 
 def _may_be_replaced(path: Path) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from genies import NUMERICS_VERSION
 from genies.data.shifts import Shift
+from genies.harness.store import identity_in
+from genies.quantities import counted
 from genies.report.lines import TARGET_TEXTS_MARK
 from genies.report.published import is_genies
 from genies.report.study import Reading, ShiftReading
@@ -104,6 +106,45 @@ def rules(readings: Sequence[Reading]) -> list[str]:
         f"{sum(older.values())} of {len(readings)} evaluations are from an older version of the library (numerics "
         f"version {versions}; now {NUMERICS_VERSION}); their probabilities may differ from those of a new run"
     ]
+
+
+def misplaced(readings: Sequence[Reading]) -> list[str]:
+    """A note on evaluations whose provenance names another model than their place."""
+    found = []
+    for each in readings:
+        made = identity_in(each.provenance or {})
+        place = each.intervention, each.base_model, each.source, each.seed
+        if made is not None and (made.variant, made.base_model, made.source, made.seed) != place:
+            found.append(f"{each.path} (of {made.variant}, {made.base_model}, tuned on {made.source or 'nothing'})")
+    if not found:
+        return []
+    more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    shown = ", ".join(found[:_NAMED]) + more
+    return [f"{counted(len(found), 'evaluation')} of another model than the name of the folder says: {shown}"]
+
+
+def data_versions(readings: Sequence[Reading]) -> list[str]:
+    """A note for each target on which evaluations were made with different test data."""
+    versions: dict[str, dict[str, list[str]]] = {}
+    for each in readings:
+        parts = (each.provenance or {}).get("parts")
+        data = parts.get("distribution") if isinstance(parts, dict) else None
+        if isinstance(data, str):
+            versions.setdefault(each.target, {}).setdefault(data, []).append(each.intervention)
+    notes = []
+    for target, made in versions.items():
+        if len(made) > 1:
+            *fewer, most = sorted(made.values(), key=len)
+            names = ", ".join(dict.fromkeys(name for each in fewer for name in each))
+            notes.append(
+                f"{target}: its test data changed between evaluations, so they cannot be compared: {names} used other "
+                f"data than {', '.join(dict.fromkeys(most))}; run the main job again"
+            )
+    return notes
+
+
+_NAMED = 3
+"""Number of files that a note names."""
 
 
 def assumptions(readings: Sequence[Reading]) -> list[str]:

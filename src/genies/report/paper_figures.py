@@ -17,6 +17,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from genies.errors import InputError
 from genies.report.cells import Cell, Grid
 from genies.report.figures import BASELINE, CAPABILITY
 from genies.report.heat import heat_class
@@ -120,7 +121,8 @@ def figure_files(figures: Sequence[PaperFigure]) -> list[dict[str, str]]:
 def drawing(folder: Path, figures: Sequence[MeansFigure | HeatFigure]) -> Iterator[None]:
     """Draw the figures of a report in a process of its own while the body runs. Deterministic.
 
-    Raises OSError with the last line of the process's messages if it fails.
+    Raises InputError with the last line of the process's messages if the system refused something, such as space on the
+    disk, and OSError with it for any other failure.
     """
     if not figures:
         yield
@@ -139,7 +141,8 @@ def drawing(folder: Path, figures: Sequence[MeansFigure | HeatFigure]) -> Iterat
         if process.returncode:
             messages.seek(0)
             said = messages.read().decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"]
-            raise OSError(f"the figures in {folder / FOLDER} could not be drawn: {said[-1]}")
+            message = f"the figures in {folder / FOLDER} could not be drawn: {said[-1]}"
+            raise InputError(message) if "[Errno " in said[-1] else OSError(message)
 
 
 def _known(whole: Group, model: str) -> list[MeanSummary]:

@@ -26,8 +26,10 @@ from genies.report import release_layout
 from genies.report.listing import Listed, read_tables, with_told_capability
 from genies.report.notes import (
     assumptions,
+    data_versions,
     holes,
     limits,
+    misplaced,
     references,
     rules,
     sample,
@@ -81,10 +83,12 @@ def read_study(
         files.shift_reading(line, [joined.get(id(each), each) for each in readings])
         for line, readings in zip(listed, found, strict=True)
     ]
-    notes += [*dict.fromkeys(files.damaged), *_about_release(results_dir)]
-    study = Study(list(files.readings()), read, notes)
+    readings = list(files.readings())
+    faults = [*notes, *dict.fromkeys(files.damaged), *holes(read), *misplaced(readings), *data_versions(readings)]
+    study = Study(readings, read, [], faults)
     about = [
-        *holes(read),
+        *faults,
+        *_about_release(results_dir),
         *references(read),
         *sample(read),
         *tuning(read),
@@ -94,7 +98,7 @@ def read_study(
         *rules(study.readings),
         *assumptions(study.readings),
     ]
-    return replace(study, notes=[*notes, *about])
+    return replace(study, notes=about)
 
 
 def _about_release(results_dir: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -144,3 +145,5 @@ class Study:
     """One for each base model, intervention, seed and shift."""
     notes: list[str]
     """Notes for readers: damaged files, missing evaluations, mixed number formats, files without provenance."""
+    faults: Sequence[str] = ()
+    """Those of `notes` about input that is damaged, missing or does not belong together, which every output shows."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from genies.command_line import NO_EFFECT
 from genies.lm.arguments import ModelArguments
@@ -53,6 +53,15 @@ class TrainingArguments(ProtocolTrainArguments, ModelArguments):
     """Upload the tuned model to this repository of the model hub, as owner/name (default: no upload)."""
     hub_private: Annotated[bool, NO_EFFECT] = True
     """Whether a repository created by the upload is private."""
+
+    @model_validator(mode="after")
+    def _kept_steps_exist(self) -> Self:
+        beyond = [step for step in self.keep_steps if step > self.num_train_steps]
+        if beyond:
+            raise ValueError(
+                f"--keep_steps {beyond[0]}: expected steps up to --num_train_steps, which is {self.num_train_steps}"
+            )
+        return self
 
 
 class AdapterArguments(TrainingArguments):

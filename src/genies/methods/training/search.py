@@ -26,6 +26,7 @@ from genies.methods.training.arguments import TrainingArguments
 from genies.methods.training.gradients import Trainee, all_scores, preference_loss
 from genies.methods.training.loop import DEFAULT_BATCH_TOKENS, Diverged, pair_accuracy, train
 from genies.methods.training.pairs import TrainingData, TrainingPair
+from genies.quantities import counted
 
 RECORD = "search.json"
 """In the tuned model's folder: the rule's arguments, the curve of every learning rate, and the choice."""
@@ -80,7 +81,7 @@ def chosen_arguments(
             },
         )
         print(f"search: chose learning rate {chosen['learning_rate']:g} and {chosen['step']} steps, with a held-back "
-              f"accuracy of {chosen['accuracy']:.3f}", file=sys.stderr)  # fmt: skip
+              f"accuracy of {chosen['accuracy']:.3f} ({counted(len(held), 'pair')})", file=sys.stderr)  # fmt: skip
     return arguments.model_copy(
         update={"learning_rate": chosen["learning_rate"], "num_train_steps": chosen["step"], "search": "none"}
     )
