@@ -23,6 +23,7 @@ from genies.command_line import Arguments, WithoutEffect, parse
 from genies.contract import CONTRACT_NAMES, UNLABELLED, argument_items, item_text
 from genies.errors import InputError
 from genies.files import read_json, write_text
+from genies.model_faults import faults_of
 
 FILE = "intervention.json"
 
@@ -135,17 +136,6 @@ def read_declaration(folder: Path) -> Declaration:
         return Declaration.model_validate(value)
     except ValidationError as error:
         raise InputError(f"declaration of an intervention {path}: {faults_of(error, Declaration)}") from None
-
-
-def faults_of(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first three errors of a file that should contain a model, each with its field."""
-    known = ", ".join(model.model_fields)
-    said = []
-    for fault in error.errors()[:3]:
-        unknown = fault["type"] == "extra_forbidden"
-        message = f"unknown; known: {known}" if unknown and len(fault["loc"]) == 1 else fault["msg"]
-        said.append(f"{'.'.join(map(str, fault['loc']))}: {message}" if fault["loc"] else message)
-    return "; ".join(said)
 
 
 def declared_by(train: type[BaseModel], evaluate: type[BaseModel]) -> dict[str, Any]:

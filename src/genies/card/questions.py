@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genies.command_line import read_yaml
 from genies.data.transforming import TRANSFORMATIONS
 from genies.errors import InputError
+from genies.model_faults import faults_of
 from genies.names import check_name
 
 OWN = Path(__file__).with_name("questions.yaml")
@@ -52,15 +53,21 @@ class Question(BaseModel):
         return self
 
 
+class _Questions(BaseModel):
+    """The content of a file of questions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    questions: list[Question]
+
+
 def read_questions(path: Path = OWN) -> list[Question]:
     """The questions in a file; InputError names the file and what is wrong."""
-    value: Any = read_yaml(path, "--questions", "questions, a list")
+    value = read_yaml(path, "--questions", "questions, a list")
     try:
-        found = TypeAdapter(list[Question]).validate_python(value.get("questions"))
+        found = _Questions.model_validate(value).questions
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise InputError(f"--questions {path}, {place or 'the file'}: {first['msg']}") from None
+        raise InputError(f"--questions {path}: {faults_of(error, _Questions)}") from None
     if not found:
         raise InputError(f"--questions {path} contains no questions")
     if len({each.id for each in found}) < len(found):
