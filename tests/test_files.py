@@ -4,6 +4,7 @@ import json
 import math
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -267,6 +268,8 @@ def test_sha256_is_that_of_the_content(tmp_path) -> None:
 def test_faults_a_person_can_mend_are_described_with_the_path(number) -> None:
     assert "/there" in (describe_os_error(OSError(number, "x", "/here", None, "/there")) or "")
     assert "/here" in (describe_os_error(OSError(number, "x", "/here")) or "")
+    copied = shutil.Error([("/here", "/there", str(OSError(number, "x", "/here")))])
+    assert describe_os_error(copied) == describe_os_error(OSError(number, "x"))
 
 
 def test_other_faults_are_not_described() -> None:

@@ -80,10 +80,10 @@ _NO_THREAD = "can't start new thread"
 
 def describe_os_error(error: OSError) -> str | None:
     """A message for an error of the operating system that a user can fix; None for other errors."""
-    if isinstance(error, shutil.Error) and error.args and isinstance(error.args[0], list):  # of copying a folder
-        source, place, why = error.args[0][0]
-        return f"cannot copy {source} to {place}: {why}"
-    advice = _ENVIRONMENT_FAULTS.get(error.errno or 0)
+    number = error.errno or 0
+    if isinstance(error, shutil.Error) and (found := re.search(r"\[Errno (\d+)\]", str(error))):  # of a copied folder
+        number = int(found[1])
+    advice = _ENVIRONMENT_FAULTS.get(number)
     if advice is None:
         return None
     where = error.filename2 or error.filename

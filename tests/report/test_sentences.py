@@ -106,7 +106,7 @@ def test_an_intervention_that_does_better_is_named_with_what_the_untuned_model_g
     said = lead(page(results_of(tmp_path, {"mms": 36, "zero_shot": 30})))
     assert said.startswith("On average over 2 shifts, mms has an accuracy of 0.900. This is 0.150 above the untuned ")
     assert "The difference is significant (95 % interval +0." in said
-    assert said.endswith(" Tuned on the target itself, lora_fine_tune reaches 0.950.")
+    assert said.endswith(" Tuned on the target reference, lora_fine_tune reaches 0.950.")
 
 
 def test_a_baseline_alone_is_compared_with_nothing(tmp_path: Path) -> None:

@@ -179,9 +179,9 @@ def test_a_model_that_cannot_be_run_is_a_note(made: Made, tmp_path: Path) -> Non
         ({"model_dir": "m"}, "--model_dir"),
         ({"token_scores": 1}, "--model_dir"),
         ({"token_scores": 1, "model_dir": "no_such_model"}, "no_such_model"),
-        ({"token_scores": 1, "model_dir": "m", "results": None, "distributions": "d"}, "--results"),
+        ({"token_scores": 1, "model_dir": "m", "results_dir": None, "distributions_dir": "d"}, "--results_dir"),
     ],
 )
 def test_arguments_that_do_not_fit_together_are_named(arguments: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
-        main(ReportArguments(**{"results": "r", **arguments}), ROOT)
+        main(ReportArguments(**{"results_dir": "r", **arguments}), ROOT)

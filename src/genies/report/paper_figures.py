@@ -7,6 +7,7 @@ own while the pages are written.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,6 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from genies.errors import InputError
 from genies.report.cells import Cell, Grid
 from genies.report.figures import BASELINE, CAPABILITY
 from genies.report.heat import heat_class
@@ -121,8 +121,7 @@ def figure_files(figures: Sequence[PaperFigure]) -> list[dict[str, str]]:
 def drawing(folder: Path, figures: Sequence[MeansFigure | HeatFigure]) -> Iterator[None]:
     """Draw the figures of a report in a process of its own while the body runs. Deterministic.
 
-    Raises InputError with the last line of the process's messages if the system refused something, such as space on the
-    disk, and OSError with it for any other failure.
+    Raises OSError with the last line of the process's messages, and with its error number, if it fails.
     """
     if not figures:
         yield
@@ -142,7 +141,8 @@ def drawing(folder: Path, figures: Sequence[MeansFigure | HeatFigure]) -> Iterat
             messages.seek(0)
             said = messages.read().decode(errors="replace").strip().splitlines() or [f"status {process.returncode}"]
             message = f"the figures in {folder / FOLDER} could not be drawn: {said[-1]}"
-            raise InputError(message) if "[Errno " in said[-1] else OSError(message)
+            number = re.search(r"\[Errno (\d+)\]", said[-1])
+            raise OSError(int(number[1]), message, str(folder / FOLDER)) if number else OSError(message)
 
 
 def _known(whole: Group, model: str) -> list[MeanSummary]:
