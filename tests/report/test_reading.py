@@ -8,16 +8,17 @@ from typing import Literal
 
 import pytest
 
+from genies.commands.tables import TablesArguments
 from genies.data.published_results import install_results
 from genies.data.shifts import Shift, read_shifts
 from genies.errors import InputError
 from genies.report.comparing import PairedDifferences
 from genies.report.lines import shift_summaries
-from genies.report.reading import read_study
+from genies.report.reading import check_given_interventions, read_study
 from genies.report.summary import summarize
 from tests.support.present import present
 from tests.support.project import ROOT, Project
-from tests.support.written_results import WrittenResults
+from tests.support.written_results import MADE_HERE, WrittenResults
 
 SHARED = Path(os.environ.get("GENIES_SHARED", ROOT.parent / "shared"))
 TABLES = SHARED / "golden" / "tables"
@@ -68,6 +69,27 @@ def test_each_shift_knows_its_four_evaluations(results: WrittenResults) -> None:
     assert present(second.capability).path.parts[-3:] == ("lora_fine_tune", "base-b", "b.json")
     assert (present(second.baseline).source, present(second.generalization).source) == (None, "a")
     assert first.row.differential_elicitation == pytest.approx((30 / 40 - 20 / 40) / (32 / 40))
+
+
+def test_an_intervention_that_tunes_nothing_is_a_row_and_can_be_the_reference(results: WrittenResults) -> None:
+    identity = {"role": "evaluate", "variant": "length", "base_model": "base", "source": None, "seed": None}
+    made = {**MADE_HERE, "tunes": False, "identity": identity}
+    for target in ("a", "b", "c"):
+        results.evaluation("length", "base", target, [0.9] * 22 + [0.2] * 18, provenance=made)
+    study = read_study(results.folder, [AB, AC], capability="length")
+    rows = [each for each in study.shifts if each.intervention == "length"]
+    assert [each.shift for each in rows] == [AB, AC]
+    assert {each.row.generalization_accuracy for each in rows} == {0.55}
+    assert {each.row.target_tuned_capability for each in study.shifts} == {0.55}
+    assert "length" not in {each.intervention for each in read_study(results.folder, [AB], "length").shifts}
+
+
+def test_a_misspelt_baseline_or_reference_is_answered_with_the_nearest(results: WrittenResults) -> None:
+    for argument in ("baseline", "reference"):
+        given = TablesArguments.model_validate({argument: "zeroshot"})
+        with pytest.raises(InputError, match=f"--{argument} zeroshot: .* did you mean zero_shot"):
+            check_given_interventions(results.folder, given)
+    check_given_interventions(results.folder, TablesArguments(baseline="zero_shot", reference="best"))
 
 
 def test_a_list_of_shifts_stands_in_for_tables(results: WrittenResults) -> None:

@@ -15,6 +15,7 @@ from pydantic import Field
 from genies.command_line import Arguments
 from genies.data.shifts import read_shifts
 from genies.errors import InputError
+from genies.report.reading import check_given_interventions
 from genies.report.token_scores import TokenRequest
 from genies.report.writing import Content, write_report
 from genies.shipped import place
@@ -72,6 +73,8 @@ def main(args: ReportArguments, root: Path) -> int:
     default = place(Path("distributions"), root)
     if distributions is None and default.is_dir():
         distributions = default
+    if results is not None:
+        check_given_interventions(results, args)
     content = Content(
         results,
         distributions,

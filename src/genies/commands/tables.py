@@ -20,7 +20,7 @@ from genies.files import write_text
 from genies.report.comparing import check_name
 from genies.report.leaks import exclude_leaked
 from genies.report.process_settings import for_many_evaluations
-from genies.report.reading import read_study
+from genies.report.reading import check_given_interventions, read_study
 from genies.report.suites import Suite, joined_csv, joined_json, suites
 from genies.report.summary import summarize
 from genies.report.tables import ALL, Tables, Which, check_choices, to_csv, to_json
@@ -80,6 +80,7 @@ def main(args: TablesArguments, root: Path) -> None:
     results = args.results_dir if "results_dir" in given else root / args.results_dir
     distributions = args.distributions_dir if "distributions_dir" in given else place(args.distributions_dir, root)
     shifts = None if args.shifts is None else read_shifts(args.shifts)
+    check_given_interventions(results, args)
     with for_many_evaluations():
         study = read_study(results, shifts, args.baseline, args.reference, distributions)
         if args.exclude_leaked:

@@ -7,6 +7,7 @@ computed from the current evaluations. Damaged files are skipped and reported in
 
 from __future__ import annotations
 
+import difflib
 import glob
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,6 +15,7 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
+from genies.command_line import Arguments
 from genies.data.evaluated import joined_clusters
 from genies.data.shifts import Shift, unique_pairs
 from genies.errors import InputError
@@ -101,6 +103,17 @@ def read_study(
     return replace(study, notes=about)
 
 
+def check_given_interventions(results_dir: Path, arguments: Arguments) -> None:
+    """InputError if --baseline or --reference, where they are given, name an intervention without evaluations."""
+    names = sorted(each.name for each in (results_dir / "evaluations").glob("*") if each.is_dir())
+    for argument in ("baseline", "reference"):
+        name = getattr(arguments, argument)
+        if argument in arguments.model_fields_set and name not in (BEST, *names) and names:
+            near = difflib.get_close_matches(name, names, n=1)
+            meant = f"; did you mean {near[0]}?" if near else f"; expected one of {', '.join(names)}"
+            raise InputError(f"--{argument} {name}: {results_dir} contains no evaluation of it{meant}")
+
+
 def _about_release(results_dir: Path) -> list[str]:
     """Notes on a folder with the layout of the 2023 release."""
     if not release_layout.is_release(results_dir):
@@ -148,7 +161,7 @@ class _Files:
         """A line for each base model, intervention, seed and shift, if there is an evaluation for one of the shifts."""
         counts = Counter((each.source, each.target, each.target_reference) for each in shifts)
         lines = []
-        tuned = self._tuned(shifts)
+        tuned = self._tested(shifts, baseline)
         for base_model, intervention, seed in tuned:
             interventions = list(dict.fromkeys(name for model, name, _ in tuned if model == base_model))
             for shift in unique_pairs(shifts):
@@ -174,10 +187,17 @@ class _Files:
             for suffix in (TARGET_TUNED, "", unlabelled_suffix(reference))
             for own in dict.fromkeys((seed, None))
         ]
+        found.append(self._untuned(intervention, base_model, reference))
         return [each for each in found if each is not None]
 
-    def _tuned(self, shifts: Sequence[Shift]) -> list[tuple[str, str, int | None]]:
-        """(base model, intervention, seed) of all models tuned on a source and tested on its target, sorted."""
+    def _untuned(self, intervention: str, base_model: str, target: str) -> Reading | None:
+        """The evaluation of the untuned model by an intervention that tunes nothing, as its provenance says."""
+        reading = self._of(intervention, base_model, None, None, target, base_model)
+        return reading if reading is not None and (reading.provenance or {}).get("tunes") is False else None
+
+    def _tested(self, shifts: Sequence[Shift], baseline: str) -> list[tuple[str, str, int | None]]:
+        """(base model, intervention, seed) of all models tuned on a source and tested on its target, and of other
+        interventions than the baseline that tune nothing, sorted."""
         found: set[tuple[str, str, int | None]] = set()
         folders = sorted(each for each in (self._store.results_dir / "evaluations").glob("*/*") if each.is_dir())
         names = {folder.name for folder in folders}
@@ -191,9 +211,15 @@ class _Files:
                 # A source may contain a dash: prefer a base model that was evaluated untuned, then the shortest name.
                 possible = {name.removesuffix(f"-{source}") for source in sources if name.endswith(f"-{source}")} - {""}
                 base_model = min(possible, key=lambda each: (each not in names, len(each)), default="")
+            intervention = folder.parent.name
+            if identity is not None and identity.source is None:
+                untuned = (self._untuned(intervention, base_model, shift.target) for shift in shifts)
+                if intervention != baseline and any(untuned):
+                    found.add((base_model, intervention, None))
+                continue
             tested = (shift.target for shift in shifts if folder.name in possible_model_names(base_model, shift, seed))
             if base_model and any((folder / f"{target}.json").exists() for target in tested):
-                found.add((base_model, folder.parent.name, seed))
+                found.add((base_model, intervention, seed))
         return sorted(found, key=lambda each: (each[0], each[1], -1 if each[2] is None else each[2]))
 
     def shift_reading(self, line: Listed, readings: Sequence[Reading | None]) -> ShiftReading:
