@@ -112,7 +112,8 @@ def misplaced(readings: Sequence[Reading]) -> list[str]:
     """A note on evaluations whose provenance names another model than their place."""
     found = []
     for each in readings:
-        made = identity_in(each.provenance or {})
+        recorded = each.provenance or {}
+        made = identity_in(recorded) if "identity" in recorded else None  # many files have none
         place = each.intervention, each.base_model, each.source, each.seed
         if made is not None and (made.variant, made.base_model, made.source, made.seed) != place:
             found.append(f"{each.path} (of {made.variant}, {made.base_model}, tuned on {made.source or 'nothing'})")
