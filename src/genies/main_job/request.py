@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -40,6 +40,8 @@ class MetricsRequest(Places):
     Give the shifts as a file, or as --source_dirs and --target_dirs, which are paired item by item. Results that were
     computed from the same model, data, arguments and code are reused: to continue after a stop, run the same command.
     """
+
+    aliases: ClassVar[dict[str, str]] = {"reference": "target_tuned_capability_intervention"}
 
     output_path: Path
     """The CSV file to write. It is updated as jobs end, so that a stopped run leaves a correct partial table.

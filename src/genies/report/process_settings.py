@@ -6,8 +6,6 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
 
 @contextmanager
 def for_many_evaluations() -> Iterator[None]:
@@ -17,6 +15,9 @@ def for_many_evaluations() -> Iterator[None]:
     change the last digit, because they sum in another order. The collector would take a sixth of the time to search
     evaluations for cycles.
     """
+    # Imported here: it sets an environment variable (KMP_DUPLICATE_LIB_OK).
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     enabled = gc.isenabled()
     gc.disable()
     try:
