@@ -1,4 +1,4 @@
-"""Faults of a file's content are told by field, with what was expected and found, and without pydantic's terms."""
+"""Messages about the content of a file name the field, what was expected and what was found, in plain words."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from genies.command_line import read_yaml
 from genies.data.transforming import TRANSFORMATIONS
 from genies.errors import InputError
 from genies.model_faults import faults_of
 from genies.names import check_name
+from genies.yaml_file import read_yaml
 
 OWN = Path(__file__).with_name("questions.yaml")
 

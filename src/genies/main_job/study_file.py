@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from genies.command_line import read_yaml
 from genies.errors import InputError
 from genies.folders import intervention_folder
 from genies.harness.study import BEST, Study, Variant, check_no_upload, distinct_models, variant
 from genies.model_faults import faults_of
+from genies.yaml_file import read_yaml
 
 
 class VariantEntry(BaseModel):
